@@ -1,0 +1,3 @@
+//! The `gannet` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The library that users embed: network loop, disk threads, clock and entropy around `proto`.

@@ -1,0 +1,2 @@
+//! Sockets and files as the kernel offers them: vectored I/O, sync, `openat2`. The only crate that may hold unsafe code.
+//! Not one BitTorrent word.

@@ -1,0 +1,65 @@
+//! What a user or operator may set, with the defaults. Shared and unchanging; limits that move at run time come as leases.
+
+use core::time::Duration;
+use wire::PeerId;
+
+/// Settings of one session.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What we call ourselves (BEP 20): drawn by the driver, the same for all torrents of a session.
+    pub peer_id: PeerId,
+    /// Client name and version in the extension handshake (BEP 10 `v`).
+    pub client: Box<str>,
+    /// Links per torrent.
+    pub links_per_torrent: u32,
+    /// How often the choker meets (BEP 3: 10 s).
+    pub choke_interval: Duration,
+    /// How often the optimistic unchoke moves on (BEP 3: every third round).
+    pub optimistic_interval: Duration,
+    /// Who is unchoked by a seed.
+    pub seed_policy: SeedPolicy,
+    /// Requests that a peer may queue with us: the `reqq` we advertise (BEP 10). 500 blocks are 8 MiB.
+    pub requests_in_max: u32,
+    /// Requests that we queue with a peer at most, whatever its `reqq` says. 500 blocks are 8 MiB a round trip.
+    pub requests_out_max: u32,
+    /// Pieces of a fresh download that are picked at random before rarest-first takes over (BEP 3 practice: 4).
+    pub random_first_pieces: u32,
+    /// Unverified blocks older than this are spilled. 3 s, so that with the sync interval a crash costs at most 5 s.
+    pub spill_after: Duration,
+    /// How long written bytes may stay unsynced while there is traffic.
+    pub sync_interval: Duration,
+    /// Our address and port are not told to peers that need not know them, and no more is said of us than the protocol wants.
+    pub anonymous: bool,
+}
+
+/// How a seed chooses whom to serve.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SeedPolicy {
+    /// In turn, each until a quota that ends on a piece boundary.
+    #[default]
+    RoundRobin,
+    /// Who takes fastest.
+    Fastest,
+    /// Who has just begun or is nearly done, so that nobody gains by staying half-way.
+    AntiLeech,
+}
+
+impl Config {
+    /// The defaults, under this name.
+    pub fn new(peer_id: PeerId) -> Config {
+        Config {
+            peer_id,
+            client: concat!("Gannet ", env!("CARGO_PKG_VERSION")).into(),
+            links_per_torrent: 80,
+            choke_interval: Duration::from_secs(10),
+            optimistic_interval: Duration::from_secs(30),
+            seed_policy: SeedPolicy::default(),
+            requests_in_max: 500,
+            requests_out_max: 500,
+            random_first_pieces: 4,
+            spill_after: Duration::from_secs(3),
+            sync_interval: Duration::from_secs(1),
+            anonymous: false,
+        }
+    }
+}

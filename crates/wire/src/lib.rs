@@ -1,0 +1,19 @@
+//! Bytes to values and back: bencode, metainfo, peer messages, tracker formats.
+//!
+//! No socket, no clock, no randomness, no decision: a decoder says what the bytes mean or what is wrong with them.
+//! Every decoder bounds its depth, its size and its allocations before it reads (`facts` in each module's limits).
+//!
+//! Start at [`Metainfo`] (what a `.torrent` holds), [`Layout`] (where its bytes live) and [`Message`] (what peers say).
+#![forbid(unsafe_code)]
+
+pub mod bitfield;
+pub mod hash;
+pub mod layout;
+pub mod message;
+pub mod metainfo;
+
+pub use bitfield::Bitfield;
+pub use hash::{InfoHash, PeerId};
+pub use layout::{Block, Layout, PieceIndex};
+pub use message::{Handshake, Message, Reserved};
+pub use metainfo::Metainfo;

@@ -1,0 +1,3 @@
+//! Chores: `cargo xtask test` and friends.
+
+fn main() {}
