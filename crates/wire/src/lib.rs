@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod bitfield;
+pub mod frame;
+pub mod handshake;
 pub mod hash;
 pub mod layout;
 pub mod message;
