@@ -6,6 +6,7 @@
 //! Start at [`Metainfo`] (what a `.torrent` holds), [`Layout`] (where its bytes live) and [`Message`] (what peers say).
 #![forbid(unsafe_code)]
 
+pub mod bencode;
 pub mod bitfield;
 pub mod frame;
 pub mod handshake;
