@@ -43,7 +43,7 @@ pub enum AnnounceEvent {
     Started,
     /// We have just completed the download.
     Completed,
-    /// We leave.
+    /// We leave. The answer is of no use; a driver waits for it at most 2 s.
     Stopped,
     /// We are a partial seed (BEP 21).
     Paused,
