@@ -1,9 +1,15 @@
 //! Where the bytes of a torrent live: the arithmetic of pieces, blocks and files, and nothing else.
 //!
-//! Invariant: a `Layout` that exists is right: pieces tile the content without gap, so every index it accepts is in range
-//! and no sum overflows. BEP: 3, 47
+//! Invariants: a `Layout` that exists is right. Its pieces tile the content without gap or overlap, and so do its files, in
+//! their order (empty files lie between); there is at least one of each; every index it accepts is in range and no sum
+//! overflows. A single file is a list of one. BEP: 3, 47
 
-use core::fmt;
+mod files;
+
+use core::{fmt, ops::Range};
+
+use files::FileTable;
+pub use files::{FILES_MAX, FileExtent, FileIndex, FileLen, FileSlice};
 
 /// 16 KiB: the block that every client asks for (BEP 3 practice; larger requests are dropped by most).
 pub const BLOCK_LEN: u32 = 16 * 1024;
@@ -58,6 +64,7 @@ pub struct Layout {
     piece_len: u32,
     block_len: u32,
     pieces: u32,
+    files: FileTable,
 }
 
 /// Why no layout can be made of these numbers.
@@ -71,30 +78,53 @@ pub enum LayoutError {
     PieceLen,
     /// There would be more than [`PIECES_MAX`] pieces.
     TooManyPieces,
+    /// There are more than [`FILES_MAX`] files.
+    TooManyFiles,
 }
 
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LayoutError::TooLong => write!(f, "the content is longer than {TOTAL_LEN_MAX} bytes (32 TiB)"),
+            LayoutError::Empty => write!(f, "the content is empty"),
+            LayoutError::PieceLen => write!(f, "the piece length is not within 1..={PIECE_LEN_MAX} bytes"),
+            LayoutError::TooManyPieces => write!(f, "there are more than {PIECES_MAX} pieces"),
+            LayoutError::TooManyFiles => write!(f, "there are more than {FILES_MAX} files"),
+        }
+    }
+}
+
+impl core::error::Error for LayoutError {}
+
 impl Layout {
-    /// A layout with blocks of 16 KiB.
+    /// One file in blocks of 16 KiB.
     pub fn new(total: u64, piece_len: u32) -> Result<Layout, LayoutError> {
         Layout::with_block_len(total, piece_len, BLOCK_LEN)
     }
 
-    /// A layout with blocks of another length: the simulator moves whole pieces as one block.
+    /// One file in blocks of another length: the simulator moves whole pieces as one block.
     pub fn with_block_len(total: u64, piece_len: u32, block_len: u32) -> Result<Layout, LayoutError> {
-        if total == 0 {
-            return Err(LayoutError::Empty);
-        }
-        if total > TOTAL_LEN_MAX {
-            return Err(LayoutError::TooLong);
-        }
+        Layout::with_files([FileLen { len: total, pad: false }], piece_len, block_len)
+    }
+
+    /// Files in the order in which pieces run through them.
+    pub fn with_files(
+        files: impl IntoIterator<Item = FileLen>,
+        piece_len: u32,
+        block_len: u32,
+    ) -> Result<Layout, LayoutError> {
         if piece_len == 0 || piece_len > PIECE_LEN_MAX || block_len == 0 {
             return Err(LayoutError::PieceLen);
+        }
+        let (files, total) = FileTable::new(files)?;
+        if total == 0 {
+            return Err(LayoutError::Empty);
         }
         let pieces = total.div_ceil(u64::from(piece_len));
         if pieces > u64::from(PIECES_MAX) {
             return Err(LayoutError::TooManyPieces);
         }
-        Ok(Layout { total, piece_len, block_len, pieces: pieces as u32 })
+        Ok(Layout { total, piece_len, block_len, pieces: pieces as u32, files })
     }
 
     /// Bytes of the whole content.
@@ -173,34 +203,59 @@ impl Layout {
         let fits = len > 0 && len <= self.block_len && offset.checked_add(len)? <= self.piece_len(piece);
         fits.then_some(Block { piece, offset, len })
     }
+
+    /// How many files there are, pads and empty ones included; at least 1.
+    pub fn files(&self) -> u32 {
+        self.files.len()
+    }
+
+    /// All files in order.
+    pub fn file_indices(&self) -> impl DoubleEndedIterator<Item = FileIndex> + use<> {
+        (0..self.files()).map(FileIndex)
+    }
+
+    /// The file with this number, if there is one.
+    pub fn file(&self, index: u32) -> Option<FileIndex> {
+        (index < self.files()).then_some(FileIndex(index))
+    }
+
+    /// Where in the content a file lies, and whether it is padding.
+    pub fn extent(&self, file: FileIndex) -> FileExtent {
+        self.files.extent(file)
+    }
+
+    /// The parts of files that a range of the content's bytes covers, in order and none empty. What lies behind the end of
+    /// the content is left out. Finds the first by binary search.
+    pub fn file_slices(&self, range: Range<u64>) -> impl Iterator<Item = FileSlice> + '_ {
+        self.files.slices(range)
+    }
+
+    /// The parts of files that a block covers.
+    pub fn slices_of(&self, block: Block) -> impl Iterator<Item = FileSlice> + '_ {
+        let start = self.piece_offset(block.piece) + u64::from(block.offset);
+        self.file_slices(start..start + u64::from(block.len))
+    }
+
+    /// The parts of files that a piece covers.
+    pub fn slices_of_piece(&self, piece: PieceIndex) -> impl Iterator<Item = FileSlice> + '_ {
+        let start = self.piece_offset(piece);
+        self.file_slices(start..start + u64::from(self.piece_len(piece)))
+    }
+
+    /// The files that have bytes in this piece, in order.
+    pub fn files_of(&self, piece: PieceIndex) -> impl Iterator<Item = FileIndex> + '_ {
+        self.slices_of_piece(piece).map(|slice| slice.file)
+    }
+
+    /// The pieces that hold bytes of this file; none if it is empty.
+    pub fn pieces_of(&self, file: FileIndex) -> Range<PieceIndex> {
+        let FileExtent { offset, len, .. } = self.extent(file);
+        let piece_len = u64::from(self.piece_len);
+        let first = offset / piece_len;
+        let end = if len == 0 { first } else { (offset + len).div_ceil(piece_len) };
+        PieceIndex(first as u32)..PieceIndex(end as u32)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_piece_and_its_last_block_are_short() {
-        let layout = Layout::new(100_000, 65_536).unwrap();
-        assert_eq!(layout.pieces(), 2);
-        assert_eq!(layout.piece_len(PieceIndex(1)), 34_464);
-        assert_eq!(layout.blocks_in(PieceIndex(1)), 3);
-        assert_eq!(layout.nth_block(PieceIndex(1), 2).len, 34_464 - 2 * 16_384);
-    }
-
-    #[test]
-    fn a_strangers_block_must_be_one_of_ours() {
-        let layout = Layout::new(100_000, 65_536).unwrap();
-        assert!(layout.block(1, 32_768, 1_696).is_some());
-        for (piece, offset, len) in [
-            (2, 0, 16_384),
-            (1, 32_768, 16_384),
-            (0, 1, 16_384),
-            (0, 0, 16_383),
-            (0, u32::MAX, 16_384),
-            (0, 0, 0),
-        ] {
-            assert_eq!(layout.block(piece, offset, len), None, "{piece} {offset} {len}");
-        }
-    }
-}
+mod tests;

@@ -19,6 +19,6 @@ pub mod metainfo;
 pub use bitfield::Bitfield;
 pub use display_safe::DisplaySafe;
 pub use hash::{InfoHash, PeerId};
-pub use layout::{Block, Layout, PieceIndex};
+pub use layout::{Block, FileIndex, Layout, PieceIndex};
 pub use message::{Handshake, Message, Reserved};
 pub use metainfo::Metainfo;
