@@ -1,5 +1,11 @@
 //! Chores of this repository, run as `cargo xtask <chore>`. Only dispatch here: each chore is a module.
 
+mod bench;
+mod interop;
+mod kill;
+mod lab;
+mod peers;
+mod test;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -11,7 +17,11 @@ Chores of the Gannet repository.
 
 Usage: cargo xtask <chore>
 
-  tidy     check what compilers do not: headers, import arrows, sizes, banned names
+  interop [word...]  run real clients against ours, all cases or those whose names hold a word
+  test               everything that must pass: cargo's tests, fuzz targets, real clients, kills
+  kill [--kills N] [--seed N]        kill downloads at seeded moments and see what is lost
+  bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
+  tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +38,10 @@ fn main() -> ExitCode {
 fn dispatch(args: &[String]) -> Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] | ["help" | "-h" | "--help"] => print!("{HELP}"),
+        ["interop", words @ ..] => interop::run(words)?,
+        ["test"] => test::run()?,
+        ["kill", rest @ ..] => kill::run_kills(rest)?,
+        ["bench", rest @ ..] => bench::run(rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
     }

@@ -1,0 +1,128 @@
+//! What is shared in a test: files made from a seed, and the comparison of two folders.
+
+use crate::lab::process::output;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What to share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content {
+    /// One file of so many bytes.
+    OneFile(u64),
+    /// So many files in nested folders: most are small, some empty, some span pieces.
+    Files(u32),
+}
+
+/// A content on disk with its torrent.
+pub(crate) struct Shared {
+    /// The folder that holds the content: what clients call the download folder.
+    pub(crate) dir: PathBuf,
+    /// The content's own name inside `dir`.
+    pub(crate) name: String,
+    /// The torrent file.
+    pub(crate) torrent: PathBuf,
+    /// Bytes in all.
+    pub(crate) size: u64,
+}
+
+impl Content {
+    /// Makes the files and, with `gannet create`, their torrent.
+    pub(crate) fn share(self, dir: &Path, piece_len: u32, trackers: &[String]) -> Result<Shared> {
+        let seed_dir = dir.join("origin");
+        fs::create_dir_all(&seed_dir)?;
+        let name = match self {
+            Content::OneFile(_) => "content.bin",
+            Content::Files(_) => "content",
+        };
+        let size = self.make(&seed_dir.join(name))?;
+        let torrent = dir.join("content.torrent");
+        let mut create = Command::new(gannet());
+        create.arg("create").arg(seed_dir.join(name)).arg("--output").arg(&torrent);
+        create.args(["--piece-length", &piece_len.to_string()]);
+        for tracker in trackers {
+            create.args(["--tracker", tracker]);
+        }
+        output(&mut create)?;
+        Ok(Shared { dir: seed_dir, name: name.into(), torrent, size })
+    }
+
+    fn make(self, path: &Path) -> Result<u64> {
+        let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+        match self {
+            Content::OneFile(size) => {
+                fs::write(path, noise.bytes(size as usize))?;
+                Ok(size)
+            }
+            Content::Files(count) => {
+                let mut size = 0;
+                for index in 0..count {
+                    let folder = path.join(format!("folder {}", index % 7)).join(format!("ü{}", index % 3));
+                    fs::create_dir_all(&folder)?;
+                    let len = match index % 10 {
+                        0 => 0,
+                        1 => 70_000 + u64::from(index),
+                        _ => noise.next() % 30_000,
+                    };
+                    fs::write(folder.join(format!("{index:05}.dat")), noise.bytes(len as usize))?;
+                    size += len;
+                }
+                Ok(size)
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Whether another download folder holds the very same files.
+    pub(crate) fn same_in(&self, dir: &Path) -> Result<()> {
+        compare(&self.dir.join(&self.name), &dir.join(&self.name))
+    }
+
+    /// The info-hash in hex, as trackers' lists want it.
+    pub(crate) fn info_hash(&self) -> Result<String> {
+        let text = output(Command::new(gannet()).args(["inspect", "--json"]).arg(&self.torrent))?;
+        let value: serde_json::Value = serde_json::from_str(&text)?;
+        Ok(value["info_hash"].as_str().context("info_hash")?.into())
+    }
+}
+
+/// The program under test: the release build, as users run it.
+pub(crate) fn gannet() -> PathBuf {
+    crate::root().join("target/release/gannet")
+}
+
+fn compare(want: &Path, got: &Path) -> Result<()> {
+    if want.is_dir() {
+        for entry in fs::read_dir(want)? {
+            let name = entry?.file_name();
+            compare(&want.join(&name), &got.join(&name))?;
+        }
+        return Ok(());
+    }
+    let got_bytes = fs::read(got).with_context(|| got.display().to_string())?;
+    ensure!(fs::read(want)? == got_bytes, "{} differs from its origin", got.display());
+    Ok(())
+}
+
+/// SplitMix64: content that does not compress and is the same in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend(self.next().to_le_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    }
+}

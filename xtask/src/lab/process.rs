@@ -1,0 +1,157 @@
+//! Child processes that cannot outlive a test, whose output is read by a thread and whose cost can be asked.
+
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// A child with its lines of standard output. Killed when dropped.
+pub(crate) struct Running {
+    /// For messages.
+    pub(crate) name: String,
+    child: Child,
+    lines: Receiver<String>,
+    log: PathBuf,
+}
+
+/// What a process has cost so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// User and system time in seconds.
+    pub(crate) cpu: f64,
+    /// Peak resident memory in MiB.
+    pub(crate) peak_mib: f64,
+}
+
+/// Runs a command to its end; its output is shown only if it fails.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
+    output(Command::new(program).args(args)).map(drop)
+}
+
+/// Runs a command to its end and returns its standard output; a failure carries both outputs.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output().with_context(|| shown.clone())?;
+    if !output.status.success() {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{shown}: {}\n{out}{err}", output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+impl Running {
+    /// Starts a child; what it says on standard error goes to `<dir>/<name>.log`.
+    pub(crate) fn start(name: &str, dir: &Path, command: &mut Command) -> Result<Running> {
+        let log = dir.join(format!("{name}.log"));
+        let shown = format!("{command:?}");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).with_context(|| log.display().to_string())?)
+            .spawn()
+            .with_context(|| shown)?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Ok(Running { name: name.into(), child, lines, log })
+    }
+
+    /// Waits for a line that `wanted` accepts.
+    pub(crate) fn wait_for<T>(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
+        let end = Instant::now() + limit;
+        let mut last = String::new();
+        loop {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => match wanted(&line) {
+                    Some(value) => return Ok(value),
+                    None => last = line,
+                },
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("{}: not within {limit:?}; last line: {last}\n{}", self.name, self.log_tail())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("{}: ended early; last line: {last}\n{}", self.name, self.log_tail())
+                }
+            }
+        }
+    }
+
+    /// The lines that have come since the last look.
+    pub(crate) fn new_lines(&mut self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has cost so far.
+    pub(crate) fn cost(&self) -> Result<Cost> {
+        cost_of(self.pid())
+    }
+
+    /// SIGKILL, as a power cut would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Closes standard input, sends SIGTERM, and waits for the end.
+    pub(crate) fn stop(&mut self, limit: Duration) -> Result<()> {
+        drop(self.child.stdin.take());
+        let _ = run("kill", &["-TERM", &self.pid().to_string()]);
+        self.wait_end(limit)
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait_end(&mut self, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            // Lines must go on flowing, or a child that fills the pipe would never end.
+            if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(20)) {
+                drop(line);
+            }
+        }
+        self.kill()?;
+        bail!("{}: did not end within {limit:?}", self.name)
+    }
+
+    /// The end of what it said on standard error.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+/// Reads /proc: user and system ticks (100 a second on every Linux we meet) and the high-water mark.
+fn cost_of(pid: u32) -> Result<Cost> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit_once(") ").context("stat")?.1;
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    let kib: f64 = peak.trim().trim_end_matches(" kB").parse()?;
+    Ok(Cost { cpu: ticks as f64 / 100.0, peak_mib: kib / 1024.0 })
+}

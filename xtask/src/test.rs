@@ -1,0 +1,30 @@
+//! Everything that must pass, in one command: `cargo xtask test`.
+
+use crate::lab::process::output;
+use crate::{peers, root};
+use anyhow::{Context, Result, ensure};
+use std::process::Command;
+use std::time::Instant;
+
+/// Sets up the peers, then runs the suites: those of cargo, a short run of each fuzz target, real clients, kills.
+pub(crate) fn run() -> Result<()> {
+    peers::set_up()?;
+    step("tests of the workspace", &["test", "--workspace", "--all-targets", "--quiet"])?;
+    step("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
+    step("the program", &["build", "--release", "--quiet", "--package", "gannet-cli"])?;
+    step("fuzz targets, briefly", &["xtask", "fuzz", "--all", "--seconds", "5"])?;
+    step("real clients", &["xtask", "interop"])?;
+    step("a kill loses nothing", &["xtask", "kill", "--kills", "100"])?;
+    let head = output(Command::new("git").arg("-C").arg(root()).args(["rev-parse", "--short", "HEAD"]));
+    println!("all suites passed at {}", head.as_deref().unwrap_or("a tree without git").trim());
+    Ok(())
+}
+
+fn step(what: &str, args: &[&str]) -> Result<()> {
+    println!("== {what}: cargo {}", args.join(" "));
+    let began = Instant::now();
+    let status = Command::new("cargo").args(args).current_dir(root()).status().context("cargo")?;
+    ensure!(status.success(), "{what}: failed ({status}); again with: cargo {}", args.join(" "));
+    println!("== {what}: {:.0} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
