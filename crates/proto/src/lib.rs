@@ -11,6 +11,7 @@
 //! * Payload never enters: a block's bytes stay with the driver under a [`PayloadId`].
 #![forbid(unsafe_code)]
 
+pub mod announce;
 pub mod block_set;
 pub mod command;
 pub mod config;

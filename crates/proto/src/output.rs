@@ -6,6 +6,8 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 use wire::{Bitfield, Block, Message, PieceIndex};
 
+pub use wire::announce::AnnounceEvent;
+
 /// Where outputs go; the driver drains it after each `handle`.
 #[derive(Default, Debug)]
 pub struct Outbox {
@@ -230,21 +232,6 @@ pub struct Announce {
     pub key: u32,
     /// What the tracker gave us last time.
     pub tracker_id: Option<Box<str>>,
-}
-
-/// What a visit says.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum AnnounceEvent {
-    /// A regular visit.
-    None,
-    /// We have begun.
-    Started,
-    /// We have just completed the download.
-    Completed,
-    /// We leave. The driver waits for the answer at most 2 s.
-    Stopped,
-    /// We are a partial seed (BEP 21).
-    Paused,
 }
 
 /// Why we close a link.

@@ -6,8 +6,10 @@
 //! Start at [`Metainfo`] (what a `.torrent` holds), [`Layout`] (where its bytes live) and [`Message`] (what peers say).
 #![forbid(unsafe_code)]
 
+pub mod announce;
 pub mod bencode;
 pub mod bitfield;
+pub mod compact;
 pub mod display_safe;
 pub mod frame;
 pub mod handshake;
@@ -15,6 +17,7 @@ pub mod hash;
 pub mod layout;
 pub mod message;
 pub mod metainfo;
+pub mod tracker_udp;
 
 pub use bitfield::Bitfield;
 pub use display_safe::DisplaySafe;
