@@ -1,6 +1,12 @@
 //! The library that users embed: network loop, disk threads, clock and entropy around `proto`.
 
+mod clock;
 mod disk;
+mod entropy;
+mod events;
+mod mailbox;
+mod net;
+mod reply;
 mod state;
 
 pub use disk::spec::Allocation;

@@ -3,3 +3,4 @@
 
 pub mod fs;
 pub mod limits;
+pub mod net;

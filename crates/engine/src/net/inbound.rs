@@ -1,0 +1,252 @@
+//! The receiving half of a link: bytes from the socket, cut into messages, the bodies of blocks left where they landed.
+//!
+//! One large read takes many messages. A link that fills its reads has a chunk of its own, which doubles up to
+//! [`CHUNK_LEN_MAX`]; a slow one borrows the loop's scratch chunk, and what is unfinished after the read moves to memory of
+//! exactly the frame's length, so that an idle link holds nothing. Judges no message. BEP: 3
+//!
+//! Invariant: `chunk` begins with the first unread byte; at most one frame and one read lie in it.
+
+use bytes::{Bytes, BytesMut};
+use std::io;
+use std::os::fd::AsFd;
+use wire::Message;
+use wire::frame::{self, Frame, FrameError, Limits};
+use wire::message::BlockRequest;
+
+/// One read of a slow link, and the loop's scratch chunk: four blocks.
+pub(crate) const CHUNK_LEN_MIN: usize = 64 * 1024;
+
+/// One read of a fast link. Larger ones were measured to be slower: the bytes leave the cache before they are hashed.
+pub(crate) const CHUNK_LEN_MAX: usize = 256 * 1024;
+
+/// Room that makes a read worth its system call; with less, a new chunk is begun.
+const SPARE_LEN_MIN: usize = 4 * 1024;
+
+/// What the bytes said.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Received {
+    /// A message without payload.
+    Message(Message),
+    /// A whole block.
+    Block(BlockRequest, Bytes),
+}
+
+/// How a read went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fill {
+    /// This many bytes came, and there may be more.
+    Some(usize),
+    /// This many bytes came, and the socket had no more.
+    Last(usize),
+    /// Nothing is there now.
+    Nothing,
+    /// The peer has finished sending.
+    End,
+}
+
+/// The unread bytes of a link.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    chunk: BytesMut,
+    /// How long this link's reads are.
+    read_len: usize,
+    /// Length of the unfinished frame as far as it is known; 0 if none is begun.
+    need: usize,
+    /// Bytes of the unfinished block's body that are there.
+    present: u32,
+    /// Of those, bytes that were told as progress.
+    told: u32,
+    /// Bytes received since the last report that are no block's body.
+    overhead: u32,
+}
+
+impl Inbound {
+    /// Nothing received yet.
+    pub(crate) fn new() -> Inbound {
+        Inbound { chunk: BytesMut::new(), read_len: CHUNK_LEN_MIN, need: 0, present: 0, told: 0, overhead: 0 }
+    }
+
+    /// Reads once. `scratch` is the loop's: lent to slow links until [`Inbound::settle`].
+    pub(crate) fn fill(&mut self, socket: &impl AsFd, scratch: &mut BytesMut) -> io::Result<Fill> {
+        self.make_room(scratch);
+        let most = (self.chunk.capacity() - self.chunk.len()).min(self.read_len);
+        let count = match os::net::read_into(socket, &mut self.chunk, most) {
+            Ok(0) => return Ok(Fill::End),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Fill::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Fill::Some(0)),
+            Err(error) => return Err(error),
+        };
+        if count == most && most > self.read_len / 2 {
+            self.read_len = (self.read_len * 2).min(CHUNK_LEN_MAX);
+        } else if count < most && count < self.read_len / 8 {
+            self.read_len = (self.read_len / 2).max(CHUNK_LEN_MIN);
+        }
+        Ok(if count < most { Fill::Last(count) } else { Fill::Some(count) })
+    }
+
+    /// What stands next in the unread bytes, if it is whole.
+    pub(crate) fn next(&mut self, limits: &Limits) -> Result<Option<Received>, FrameError> {
+        if self.chunk.is_empty() {
+            return Ok(None);
+        }
+        match frame::next(&self.chunk, limits)? {
+            Frame::Message { message, consumed } => {
+                self.skip(consumed);
+                Ok(Some(Received::Message(message)))
+            }
+            Frame::Block { request, data } => {
+                self.skip(data.start);
+                Ok(Some(Received::Block(request, self.chunk.split_to(data.end - data.start).freeze())))
+            }
+            Frame::Need { at_least, block } => {
+                self.need = at_least;
+                self.present = block.map_or(0, |block| block.present);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Bytes of the unfinished block that were not told yet.
+    pub(crate) fn take_progress(&mut self) -> u32 {
+        let news = self.present.saturating_sub(self.told);
+        self.told += news;
+        news
+    }
+
+    /// Bytes received since the last call that are no block's body.
+    pub(crate) fn take_overhead(&mut self) -> u32 {
+        std::mem::take(&mut self.overhead)
+    }
+
+    /// Ends a round of reading: gives the scratch chunk back, and keeps no more than what is unread.
+    pub(crate) fn settle(&mut self, scratch: &mut BytesMut) {
+        let slow = self.read_len == CHUNK_LEN_MIN;
+        if self.chunk.is_empty() {
+            let chunk = std::mem::take(&mut self.chunk);
+            if slow && chunk.capacity() > scratch.capacity() {
+                *scratch = chunk;
+            }
+        } else if slow && self.chunk.capacity() > self.need.max(SPARE_LEN_MIN) {
+            // Exactly the frame: a block that trickles in pins no more memory than itself.
+            self.chunk = self.moved(self.need.max(self.chunk.len()));
+        }
+    }
+
+    /// The unread bytes as they are: a handshake is read before there are messages.
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.chunk
+    }
+
+    /// Passes over bytes that are no block's body.
+    pub(crate) fn skip(&mut self, len: usize) {
+        (self.need, self.present, self.told) = (0, 0, 0);
+        self.overhead = self.overhead.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        drop(self.chunk.split_to(len));
+    }
+
+    fn make_room(&mut self, scratch: &mut BytesMut) {
+        let spare = self.chunk.capacity() - self.chunk.len();
+        let missing = self.need.saturating_sub(self.chunk.len());
+        if self.read_len > CHUNK_LEN_MIN {
+            if spare < SPARE_LEN_MIN.max(missing) {
+                self.chunk = self.moved(self.read_len.max(self.need));
+            }
+        } else if self.chunk.len() < SPARE_LEN_MIN && self.need <= CHUNK_LEN_MIN {
+            if scratch.capacity() < CHUNK_LEN_MIN / 2 {
+                *scratch = BytesMut::with_capacity(CHUNK_LEN_MIN);
+            }
+            let unread = std::mem::replace(&mut self.chunk, std::mem::take(scratch));
+            self.chunk.extend_from_slice(&unread);
+        } else if spare == 0 || spare < missing {
+            self.chunk = self.moved(self.need.max(self.chunk.len() + SPARE_LEN_MIN));
+        }
+    }
+
+    /// Fresh memory of this length that begins with the unread bytes: only such a tail is ever copied.
+    fn moved(&self, len: usize) -> BytesMut {
+        let mut fresh = BytesMut::with_capacity(len);
+        fresh.extend_from_slice(&self.chunk);
+        fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use wire::layout::BLOCK_LEN;
+
+    /// Feeds `bytes` to a link in writes of at most `step`; returns what it said, and the progress it told of.
+    fn converse(bytes: &[u8], step: usize) -> (Vec<Received>, u64) {
+        let (mut theirs, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (mut inbound, mut scratch) = (Inbound::new(), BytesMut::new());
+        let (mut said, mut progress) = (Vec::new(), 0);
+        for part in bytes.chunks(step) {
+            theirs.write_all(part).unwrap();
+            loop {
+                let fill = inbound.fill(&ours, &mut scratch).unwrap();
+                while let Some(received) = inbound.next(&Limits::new(None)).unwrap() {
+                    said.push(received);
+                }
+                progress += u64::from(inbound.take_progress());
+                if matches!(fill, Fill::Last(_) | Fill::Nothing) {
+                    break;
+                }
+            }
+            inbound.settle(&mut scratch);
+            assert!(inbound.chunk.capacity() <= CHUNK_LEN_MAX);
+        }
+        assert!(inbound.unread().is_empty() && inbound.chunk.capacity() == 0, "an idle link holds nothing");
+        (said, progress)
+    }
+
+    fn conversation() -> (Vec<u8>, Vec<Received>) {
+        let (mut bytes, mut said) = (Vec::new(), Vec::new());
+        for number in 0..40u32 {
+            let message = Message::Have(number);
+            frame::encode(&message, &mut bytes);
+            said.push(Received::Message(message));
+            let len = if number % 3 == 0 { BLOCK_LEN } else { 1 + number * 97 };
+            let request = BlockRequest { piece: number, offset: 0, len };
+            let body = vec![number as u8; len as usize];
+            bytes.extend_from_slice(&frame::block_head(request));
+            bytes.extend_from_slice(&body);
+            said.push(Received::Block(request, body.into()));
+        }
+        (bytes, said)
+    }
+
+    #[test]
+    fn what_is_said_does_not_depend_on_how_the_bytes_are_cut() {
+        let (bytes, expected) = conversation();
+        for step in [1, 7, 100, 4_095, 16_397, 40_000, 100_000] {
+            let (said, _) = converse(&bytes, step);
+            assert_eq!(said, expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_trickles_in_is_told_as_it_comes() {
+        let request = BlockRequest { piece: 0, offset: 0, len: BLOCK_LEN };
+        let bytes = [&frame::block_head(request)[..], &vec![7; BLOCK_LEN as usize]].concat();
+        let (_, progress) = converse(&bytes, 1_000);
+        let last_step = bytes.len() % 1_000;
+        assert_eq!(
+            progress as usize,
+            BLOCK_LEN as usize - last_step,
+            "what came last is told as the whole block"
+        );
+    }
+
+    #[test]
+    fn an_impossible_length_is_refused_before_its_body_is_there() {
+        let (mut theirs, ours) = UnixStream::pair().unwrap();
+        let (mut inbound, mut scratch) = (Inbound::new(), BytesMut::new());
+        theirs.write_all(&[0xff, 0xff, 0xff, 0xff, 7]).unwrap();
+        inbound.fill(&ours, &mut scratch).unwrap();
+        assert!(inbound.next(&Limits::new(None)).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Sockets as the kernel offers them, where the standard library has no safe way.
+
+use bytes::BytesMut;
+use std::io;
+use std::os::fd::AsFd;
+
+/// Receives at most `most` bytes into the spare capacity of `buffer`, without clearing it first, and says how many came; 0 is
+/// the end of the stream (or no room at all).
+///
+/// # Errors
+/// As the kernel's; `WouldBlock` when nothing is there.
+pub fn read_into(socket: &impl AsFd, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let most = most.min(spare.len());
+    let count = socket2::SockRef::from(socket).recv(&mut spare[..most])?;
+    debug_assert!(count <= most);
+    // SAFETY: the kernel has filled the first `count` bytes after the present end, and `count <= most <= spare.len()`.
+    unsafe { buffer.set_len(buffer.len() + count) };
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn bytes_are_appended_after_those_that_are_there_and_never_more_than_asked_for() {
+        let (mut theirs, ours) = UnixStream::pair().unwrap();
+        theirs.write_all(b"hello world").unwrap();
+        let mut buffer = BytesMut::with_capacity(64);
+        buffer.extend_from_slice(b"> ");
+        assert_eq!(read_into(&ours, &mut buffer, 5).unwrap(), 5);
+        assert_eq!(&buffer[..], b"> hello");
+        drop(theirs);
+        assert_eq!(read_into(&ours, &mut buffer, 64).unwrap(), 6);
+        assert_eq!(read_into(&ours, &mut buffer, 64).unwrap(), 0);
+        assert_eq!(&buffer[..], b"> hello world");
+    }
+}
