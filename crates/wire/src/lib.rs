@@ -11,12 +11,14 @@ pub mod bencode;
 pub mod bitfield;
 pub mod compact;
 pub mod display_safe;
+pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod hash;
 pub mod layout;
 pub mod message;
 pub mod metainfo;
+pub mod tracker_http;
 pub mod tracker_udp;
 
 pub use bitfield::Bitfield;

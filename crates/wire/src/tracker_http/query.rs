@@ -1,0 +1,235 @@
+//! The question to an HTTP tracker: an announce written onto a tracker's URL, and read back by a tracker.
+//!
+//! Invariant: the tracker's own URL, with whatever passkey its path or query bears, stays as it is to the letter.
+//! BEP: 3, 7, 23
+
+use crate::announce::{AnnounceEvent, AnnounceRequest, TEXT_LEN_MAX};
+use crate::{InfoHash, PeerId};
+use core::fmt;
+
+/// Longest tracker URL that is used, in bytes.
+pub const URL_LEN_MAX: usize = 2048;
+
+/// Longest query that a tracker reads, in bytes.
+pub const QUERY_LEN_MAX: usize = 8 * 1024;
+
+/// What a client adds to a tracker's URL. A URL that already has one of these is somebody's attempt to make us say
+/// something to a server that is no tracker.
+const OURS: [&str; 9] =
+    ["info_hash", "peer_id", "port", "uploaded", "downloaded", "left", "event", "key", "corrupt"];
+
+/// Why a tracker's URL is not used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UrlError {
+    /// Longer than [`URL_LEN_MAX`].
+    TooLong,
+    /// A space, a control character, or one beyond ASCII.
+    BadCharacter(char),
+    /// It already says what only a client may say.
+    Preset(&'static str),
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UrlError::TooLong => write!(f, "tracker URL longer than {URL_LEN_MAX} bytes"),
+            UrlError::BadCharacter(char) => write!(f, "tracker URL has character U+{:04X}", u32::from(*char)),
+            UrlError::Preset(name) => write!(f, "tracker URL already has `{name}`, which is ours to say"),
+        }
+    }
+}
+
+impl core::error::Error for UrlError {}
+
+/// The URL of a visit: the tracker's, its fragment cut off, with the announce added to its query. Asks for packed peers.
+///
+/// # Errors
+/// When the URL is not one to build upon. Whether it may be visited (scheme, host, address) is not asked here.
+pub fn announce_url(
+    url: &str,
+    announce: &AnnounceRequest,
+    tracker_id: Option<&str>,
+) -> Result<String, UrlError> {
+    check_url(url)?;
+    let base = url.split_once('#').map_or(url, |(base, _)| base);
+    let mut out = String::with_capacity(base.len() + 300);
+    out.push_str(base);
+    match base.split_once('?') {
+        None => out.push('?'),
+        Some((_, query)) if query.is_empty() || query.ends_with('&') => {}
+        Some(_) => out.push('&'),
+    }
+    let AnnounceRequest { info_hash, peer_id, port, uploaded, downloaded, left, event, want, key } = announce;
+    out.push_str("info_hash=");
+    percent_encode(&info_hash.0, &mut out);
+    out.push_str("&peer_id=");
+    percent_encode(&peer_id.0, &mut out);
+    out.push_str(&format!("&port={port}&uploaded={uploaded}&downloaded={downloaded}&left={left}&compact=1"));
+    if let Some(event) = event_name(*event) {
+        out.push_str("&event=");
+        out.push_str(event);
+    }
+    if let Some(want) = want {
+        out.push_str(&format!("&numwant={want}"));
+    }
+    if let Some(key) = key {
+        out.push_str(&format!("&key={key:08x}"));
+    }
+    if let Some(id) = tracker_id {
+        out.push_str("&trackerid=");
+        percent_encode(id.as_bytes(), &mut out);
+    }
+    Ok(out)
+}
+
+fn check_url(url: &str) -> Result<(), UrlError> {
+    if url.len() > URL_LEN_MAX {
+        return Err(UrlError::TooLong);
+    }
+    if let Some(bad) = url.chars().find(|char| !char.is_ascii_graphic()) {
+        return Err(UrlError::BadCharacter(bad));
+    }
+    // The name is compared as a server would read it: a disguise of escapes does not help.
+    let presets = url.split(['?', '&', '#']).skip(1).filter_map(|pair| pair.split('=').next());
+    for name in presets.filter_map(|name| percent_decode(name.as_bytes())) {
+        if let Some(ours) = OURS.into_iter().find(|ours| name == ours.as_bytes()) {
+            return Err(UrlError::Preset(ours));
+        }
+    }
+    Ok(())
+}
+
+fn event_name(event: AnnounceEvent) -> Option<&'static str> {
+    match event {
+        AnnounceEvent::None => None,
+        AnnounceEvent::Started => Some("started"),
+        AnnounceEvent::Completed => Some("completed"),
+        AnnounceEvent::Stopped => Some("stopped"),
+        AnnounceEvent::Paused => Some("paused"),
+    }
+}
+
+/// An announce as a tracker reads it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AnnounceQuery {
+    /// What the visit says. An `ip` in the query is not read: the connection has one.
+    pub announce: AnnounceRequest,
+    /// Packed peers, unless the client asks otherwise.
+    pub compact: bool,
+    /// What the tracker gave the client last time.
+    pub tracker_id: Option<Box<str>>,
+}
+
+/// Why a query is no announce.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueryError {
+    /// Longer than [`QUERY_LEN_MAX`].
+    TooLong,
+    /// A percent sign without two hexadecimal digits.
+    BadEscape,
+    /// Absent, or not what it should be.
+    Bad(&'static str),
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QueryError::TooLong => f.write_str("query too long"),
+            QueryError::BadEscape => f.write_str("bad percent escape"),
+            QueryError::Bad(name) => write!(f, "`{name}` is missing or invalid"),
+        }
+    }
+}
+
+impl core::error::Error for QueryError {}
+
+impl AnnounceQuery {
+    /// Reads what follows the question mark of an announce. Of a name that comes twice, the first counts; unknown names
+    /// are skipped.
+    ///
+    /// # Errors
+    /// When hash, peer id or port are not right. Byte counts that are absent or no numbers are 0, as old clients need it.
+    pub fn decode(query: &str) -> Result<AnnounceQuery, QueryError> {
+        if query.len() > QUERY_LEN_MAX {
+            return Err(QueryError::TooLong);
+        }
+        let pairs = Pairs::decode(query)?;
+        let announce = AnnounceRequest {
+            info_hash: InfoHash(pairs.array("info_hash")?),
+            peer_id: PeerId(pairs.array("peer_id")?),
+            port: pairs.number("port").filter(|&port| port != 0).ok_or(QueryError::Bad("port"))?,
+            uploaded: pairs.number("uploaded").unwrap_or(0),
+            downloaded: pairs.number("downloaded").unwrap_or(0),
+            left: pairs.number("left").unwrap_or(0),
+            event: match pairs.text("event").unwrap_or_default() {
+                "started" => AnnounceEvent::Started,
+                "completed" => AnnounceEvent::Completed,
+                "stopped" => AnnounceEvent::Stopped,
+                "paused" => AnnounceEvent::Paused,
+                _ => AnnounceEvent::None,
+            },
+            want: pairs.number("numwant"),
+            key: pairs.text("key").and_then(|key| u32::from_str_radix(key, 16).ok()),
+        };
+        let compact = pairs.text("compact") != Some("0");
+        let tracker_id = pairs.text("trackerid").filter(|id| id.len() <= TEXT_LEN_MAX).map(Into::into);
+        Ok(AnnounceQuery { announce, compact, tracker_id })
+    }
+}
+
+/// Names and values of a query, escapes resolved.
+struct Pairs(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Pairs {
+    fn decode(query: &str) -> Result<Pairs, QueryError> {
+        let pair = |pair: &str| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((percent_decode(name.as_bytes())?, percent_decode(value.as_bytes())?))
+        };
+        let pairs: Option<Vec<_>> = query.split('&').map(pair).collect();
+        pairs.map(Pairs).ok_or(QueryError::BadEscape)
+    }
+
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(theirs, _)| theirs == name.as_bytes()).map(|(_, value)| value.as_slice())
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| core::str::from_utf8(value).ok())
+    }
+
+    fn number<T: core::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.text(name)?.parse().ok()
+    }
+
+    fn array(&self, name: &'static str) -> Result<[u8; 20], QueryError> {
+        self.get(name).and_then(|value| value.try_into().ok()).ok_or(QueryError::Bad(name))
+    }
+}
+
+/// Escapes all but the characters that never need it (RFC 3986, unreserved).
+fn percent_encode(bytes: &[u8], out: &mut String) {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+/// Resolves escapes; a plus is a space, as in forms. `None` if an escape is broken.
+fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
+    while let Some(&byte) = rest.next() {
+        out.push(match byte {
+            b'%' => (digit(rest.next())? * 16 + digit(rest.next())?) as u8,
+            b'+' => b' ',
+            _ => byte,
+        });
+    }
+    Some(out)
+}
