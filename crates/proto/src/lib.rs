@@ -25,6 +25,7 @@ pub mod rng;
 pub mod session;
 pub mod stats;
 pub mod time;
+pub mod torrent;
 
 pub use block_set::BlockSet;
 pub use command::{AddTorrent, Command, Lease, Priority};

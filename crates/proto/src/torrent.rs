@@ -1,0 +1,3 @@
+//! One content as we take part in it. BEP: 3
+
+pub mod peer_list;
