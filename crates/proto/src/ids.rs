@@ -60,3 +60,33 @@ pub struct Attempt(pub u32);
 /// A batch of writes of one torrent that is made durable together.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(pub u32);
+
+/// One peer of one torrent, inside the session: a slot of the torrent's peer table and which tenant of it. Does not cross the seam.
+///
+/// The generation keeps a newcomer from being taken for the peer that had its slot before: blocks of unfinished pieces
+/// remember who sent them, and a ban must not fall on the next tenant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(u32);
+
+impl PeerKey {
+    /// The peer in this slot; `generation` counts the slot's tenants and may wrap.
+    pub const fn new(slot: u16, generation: u16) -> PeerKey {
+        PeerKey((generation as u32) << 16 | slot as u32)
+    }
+
+    /// Index into the torrent's peer table.
+    pub const fn slot(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+
+    /// Which tenant of the slot.
+    pub const fn generation(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+}
+
+impl core::fmt::Debug for PeerKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "peer {}.{}", self.slot(), self.generation())
+    }
+}

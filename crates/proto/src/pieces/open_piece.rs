@@ -1,0 +1,352 @@
+//! A piece being fetched: what became of each of its blocks, who was asked, who sent them, and which of them only memory holds.
+//!
+//! Not which piece to open, nor when to spill: it is told. `blocks` is the truth; `free` and `asked` index it, so that taking the next
+//! block never walks the piece (a 512 MiB piece has 32,768 blocks).
+
+use super::PieceIndex;
+use crate::{Attempt, BlockSet, Instant, PeerKey};
+use wire::{Block, Layout};
+
+/// End-game: how many peers beside the first are asked for the same block. Two copies find a quick peer nearly always; each more
+/// is a block wasted if the cancel comes late.
+pub const COPIES_PER_BLOCK_MAX: usize = 2;
+
+/// Blocks looked at for one round of end-game copies, so that a large piece full of copies costs no walk.
+const COPY_PROBES_MAX: usize = 64;
+
+/// What became of one block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlockState {
+    /// Nobody was asked.
+    Free,
+    /// This peer was asked first; end-game copies are listed apart.
+    Asked(PeerKey),
+    /// Here, in memory, sent by this peer.
+    Kept(PeerKey),
+    /// Here, on its way out of memory.
+    Spilling(PeerKey),
+    /// Here, out of memory.
+    Spilled(PeerKey),
+    /// Here, out of memory since an earlier run.
+    Restored,
+}
+
+/// Where a block of a piece came from, for `blame`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A peer sent it and it stayed in memory until the hash.
+    Peer(PeerKey),
+    /// It lay on a disk meanwhile: nobody can be blamed for it.
+    Disk,
+}
+
+/// What a release did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Released {
+    /// That peer was not asked for it.
+    Nothing,
+    /// Nobody is asked for it any more.
+    Freed,
+    /// An end-game copy ended.
+    Copy,
+    /// The first asked gave up; the named copy took its place.
+    Promoted(PeerKey),
+}
+
+/// A piece being fetched or verified.
+#[derive(Clone, Debug)]
+pub struct OpenPiece {
+    /// Which piece.
+    pub piece: PieceIndex,
+    /// Which time round.
+    pub attempt: Attempt,
+    /// On parole (see `blame`): this peer's alone while others have other work.
+    pub reserved: Option<PeerKey>,
+    /// When the oldest block came that is in memory only and not being spilled.
+    pub oldest_kept: Option<Instant>,
+    blocks: Box<[BlockState]>,
+    free: BlockIndex,
+    asked: BlockIndex,
+    /// End-game copies: (block, peer), sorted.
+    copies: Vec<(u32, PeerKey)>,
+    /// Blocks not here yet.
+    absent: u32,
+    /// Blocks here that take memory: kept or spilling.
+    in_memory: u32,
+    /// Of those, on their way out.
+    spilling: u32,
+    /// Where it stands among the pieces with free blocks.
+    pub(super) partial_at: Option<u32>,
+}
+
+impl OpenPiece {
+    /// A piece with all blocks free but those that an earlier run left.
+    pub(super) fn new(piece: PieceIndex, blocks: u32, attempt: Attempt, restored: &BlockSet) -> OpenPiece {
+        let mut free = BlockIndex::full(blocks);
+        let mut states = vec![BlockState::Free; blocks as usize];
+        for block in restored.iter().filter(|&block| block < blocks) {
+            states[block as usize] = BlockState::Restored;
+            free.remove(block);
+        }
+        OpenPiece {
+            piece,
+            attempt,
+            reserved: None,
+            oldest_kept: None,
+            absent: free.count,
+            blocks: states.into(),
+            asked: BlockIndex::empty(blocks),
+            free,
+            copies: Vec::new(),
+            in_memory: 0,
+            spilling: 0,
+            partial_at: None,
+        }
+    }
+
+    /// Blocks that nobody was asked for.
+    pub fn free(&self) -> u32 {
+        self.free.count
+    }
+
+    /// Blocks that somebody was asked for and that are not here.
+    pub fn asked(&self) -> u32 {
+        self.asked.count
+    }
+
+    /// Blocks that are not here.
+    pub fn absent(&self) -> u32 {
+        self.absent
+    }
+
+    /// Whether any block is here.
+    pub fn has_any(&self) -> bool {
+        self.absent < self.blocks.len() as u32
+    }
+
+    /// Whether it takes memory, or may do so soon: blocks are asked for, or here and in memory only.
+    pub fn is_live(&self) -> bool {
+        self.asked.count > 0 || self.in_memory > 0
+    }
+
+    /// What became of a block.
+    pub fn block(&self, index: u32) -> Option<BlockState> {
+        self.blocks.get(index as usize).copied()
+    }
+
+    /// Blocks that lie out of memory and survive a crash once they are synced.
+    pub fn spilled(&self) -> BlockSet {
+        self.which(|state| matches!(state, BlockState::Spilled(_) | BlockState::Restored))
+    }
+
+    /// Where each block came from, in order. For a whole piece.
+    pub fn origins(&self) -> Vec<Origin> {
+        let origin = |state: &BlockState| match state {
+            BlockState::Kept(peer) => Origin::Peer(*peer),
+            BlockState::Free | BlockState::Asked(_) => Origin::Disk,
+            BlockState::Spilling(_) | BlockState::Spilled(_) | BlockState::Restored => Origin::Disk,
+        };
+        self.blocks.iter().map(origin).collect()
+    }
+
+    /// Asks a peer for up to `want` free blocks, lowest first; says how many. O(blocks taken).
+    pub(super) fn ask(&mut self, peer: PeerKey, want: u32, layout: &Layout, out: &mut Vec<Block>) -> u32 {
+        let mut taken = 0;
+        while taken < want
+            && let Some(block) = self.free.first()
+        {
+            self.free.remove(block);
+            self.asked.insert(block);
+            self.blocks[block as usize] = BlockState::Asked(peer);
+            out.push(layout.nth_block(self.piece, block));
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`; says how many.
+    pub(super) fn ask_copies(
+        &mut self,
+        peer: PeerKey,
+        want: u32,
+        from: u32,
+        layout: &Layout,
+        out: &mut Vec<Block>,
+    ) -> u32 {
+        let mut taken = 0;
+        let mut at = from;
+        for _ in 0..COPY_PROBES_MAX.min(self.asked.count as usize) {
+            let Some(block) = self.asked.first_from(at).or_else(|| self.asked.first_from(0)) else { break };
+            at = block + 1;
+            let first = self.copies.partition_point(|&(other, _)| other < block);
+            let of_block = self.copies[first..].iter().take_while(|&&(other, _)| other == block);
+            let already = self.blocks[block as usize] == BlockState::Asked(peer)
+                || of_block.clone().any(|&(_, other)| other == peer);
+            if already || of_block.count() >= COPIES_PER_BLOCK_MAX {
+                continue;
+            }
+            if let Err(at) = self.copies.binary_search(&(block, peer)) {
+                self.copies.insert(at, (block, peer));
+            }
+            out.push(layout.nth_block(self.piece, block));
+            taken += 1;
+            if taken == want {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// A peer will not send this block, or not in time.
+    pub(super) fn release(&mut self, block: u32, peer: PeerKey) -> Released {
+        if let Ok(at) = self.copies.binary_search(&(block, peer)) {
+            self.copies.remove(at);
+            return Released::Copy;
+        }
+        if self.block(block) != Some(BlockState::Asked(peer)) {
+            return Released::Nothing;
+        }
+        let at = self.copies.partition_point(|&(other, _)| other < block);
+        if let Some(&(other, next)) = self.copies.get(at)
+            && other == block
+        {
+            self.copies.remove(at);
+            self.blocks[block as usize] = BlockState::Asked(next);
+            return Released::Promoted(next);
+        }
+        self.asked.remove(block);
+        self.free.insert(block);
+        self.blocks[block as usize] = BlockState::Free;
+        Released::Freed
+    }
+
+    /// A block came. Says whether it is the first copy; `asked` hears of each peer that was asked, and whether for an end-game copy.
+    pub(super) fn receive(
+        &mut self,
+        block: u32,
+        peer: PeerKey,
+        now: Instant,
+        mut asked: impl FnMut(PeerKey, bool),
+    ) -> bool {
+        match self.block(block) {
+            None
+            | Some(BlockState::Kept(_) | BlockState::Spilling(_) | BlockState::Spilled(_))
+            | Some(BlockState::Restored) => return false,
+            Some(BlockState::Free) => self.free.remove(block),
+            Some(BlockState::Asked(first)) => {
+                asked(first, false);
+                self.asked.remove(block);
+                let start = self.copies.partition_point(|&(other, _)| other < block);
+                let end = self.copies.partition_point(|&(other, _)| other <= block);
+                self.copies.drain(start..end).for_each(|(_, copy)| asked(copy, true));
+            }
+        }
+        self.blocks[block as usize] = BlockState::Kept(peer);
+        self.absent -= 1;
+        self.in_memory += 1;
+        self.oldest_kept.get_or_insert(now);
+        true
+    }
+
+    /// All blocks that are in memory only go out of it; says which. Walks the piece: once per spill.
+    pub(super) fn spill(&mut self) -> BlockSet {
+        let set = self.which(|state| matches!(state, BlockState::Kept(_)));
+        for block in self.blocks.iter_mut() {
+            if let BlockState::Kept(peer) = *block {
+                *block = BlockState::Spilling(peer);
+            }
+        }
+        self.oldest_kept = None;
+        self.spilling = set.count();
+        set
+    }
+
+    /// The blocks of the last spill are out of memory; says how many.
+    pub(super) fn spill_done(&mut self) -> u32 {
+        for block in self.blocks.iter_mut() {
+            if let BlockState::Spilling(peer) = *block {
+                *block = BlockState::Spilled(peer);
+            }
+        }
+        let count = core::mem::take(&mut self.spilling);
+        self.in_memory -= count;
+        count
+    }
+
+    /// The last spill failed: the blocks are still in memory, and may be spilled again after `now`.
+    pub(super) fn spill_failed(&mut self, now: Instant) {
+        for block in self.blocks.iter_mut() {
+            if let BlockState::Spilling(peer) = *block {
+                *block = BlockState::Kept(peer);
+                self.oldest_kept = Some(now);
+            }
+        }
+        self.spilling = 0;
+    }
+
+    /// Whether blocks are on their way out of memory: one spill of a piece at a time.
+    pub(super) fn is_spilling(&self) -> bool {
+        self.spilling > 0
+    }
+
+    fn which(&self, wanted: impl Fn(&BlockState) -> bool) -> BlockSet {
+        let states = self.blocks.iter().enumerate();
+        states.filter(|(_, state)| wanted(state)).map(|(block, _)| block as u32).collect()
+    }
+}
+
+/// A set of blocks that knows its size and finds its first member without walking: `low` is below or at its first word.
+#[derive(Clone, Debug)]
+struct BlockIndex {
+    words: Box<[u64]>,
+    count: u32,
+    low: usize,
+}
+
+impl BlockIndex {
+    fn empty(len: u32) -> BlockIndex {
+        BlockIndex { words: vec![0; len.div_ceil(64) as usize].into(), count: 0, low: 0 }
+    }
+
+    fn full(len: u32) -> BlockIndex {
+        let mut index = BlockIndex::empty(len);
+        index.words.fill(u64::MAX);
+        if let (Some(last), spare @ 1..) = (index.words.last_mut(), len % 64) {
+            *last = (1 << spare) - 1;
+        }
+        index.count = len;
+        index
+    }
+
+    fn insert(&mut self, block: u32) {
+        let word = block as usize / 64;
+        self.words[word] |= 1 << (block % 64);
+        self.count += 1;
+        self.low = self.low.min(word);
+    }
+
+    fn remove(&mut self, block: u32) {
+        self.words[block as usize / 64] &= !(1 << (block % 64));
+        self.count -= 1;
+    }
+
+    fn first(&mut self) -> Option<u32> {
+        while *self.words.get(self.low)? == 0 {
+            self.low += 1;
+        }
+        Some(self.low as u32 * 64 + self.words[self.low].trailing_zeros())
+    }
+
+    fn first_from(&self, block: u32) -> Option<u32> {
+        let start = (block as usize / 64).max(self.low);
+        let mask = if start == block as usize / 64 { u64::MAX << (block % 64) } else { u64::MAX };
+        let head = self.words.get(start)? & mask;
+        if head != 0 {
+            return Some(start as u32 * 64 + head.trailing_zeros());
+        }
+        let tail = self.words.iter().enumerate().skip(start + 1);
+        tail.map(|(at, &word)| (at, word))
+            .find(|&(_, word)| word != 0)
+            .map(|(at, word)| at as u32 * 64 + word.trailing_zeros())
+    }
+}

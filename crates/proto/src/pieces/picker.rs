@@ -1,0 +1,628 @@
+//! What to ask which peer for next, and what becomes of a piece on its way from missing to committed.
+//!
+//! Not here: when to ask (the pipeline), bytes, links. Knows peers only by key and by the pieces they have.
+//!
+//! Order of choice: the piece this peer is at; unfinished pieces, nearest to whole first; a new piece, rarest first (at random for the
+//! first few, in order if sequential); in end-game, blocks that others were asked for. Fast peers open pieces of their own and leave
+//! unfinished ones to the rest; slow peers share unfinished ones and open only what is common.
+//!
+//! Cost of a pick: O(blocks picked), plus at most [`PARTIALS_SEEN_MAX`] looks per unfinished piece taken and what
+//! [`super::Availability::choose`] states per new piece. Nothing walks all pieces or all peers.
+//! BEP: 3 (rarest first, end-game), 6 (allowed fast, suggest)
+
+use super::availability::{Search, Taste};
+use super::open_piece::Released;
+use super::{Availability, Durability, OpenIndex, OpenPiece, Origin, PieceState, Pieces, RemotePieces};
+use crate::{Attempt, BlockSet, Instant, PeerKey, Priority, ResumeRecord, Rng};
+use std::sync::Arc;
+use wire::{Block, Layout, PieceIndex};
+
+/// Unfinished pieces compared when a peer looks for one to join. There are about as many as peers; beyond this, chance is as good.
+pub const PARTIALS_SEEN_MAX: usize = 64;
+
+/// End-game copies that one peer is asked for at once: 256 KiB, so that a peer which answers none wastes little.
+pub const COPIES_PER_PEER_MAX: u32 = 16;
+
+/// How quick a peer is, as its pipeline sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Speed {
+    /// Would fetch a whole piece within a few seconds: gets pieces of its own.
+    Fast,
+    /// Joins pieces that others began.
+    Medium,
+    /// Snubbed or very slow: must not sit on a rare piece.
+    Slow,
+}
+
+/// Who asks for blocks, and under what terms.
+#[derive(Clone, Copy, Debug)]
+pub struct PickFor<'a> {
+    /// The peer.
+    pub peer: PeerKey,
+    /// What it has.
+    pub pieces: &'a RemotePieces,
+    /// How many blocks at most.
+    pub want: u32,
+    /// How quick it is.
+    pub speed: Speed,
+    /// It chokes us and allows only these (BEP 6 allowed fast); `None` while it does not choke us.
+    pub only: Option<&'a [PieceIndex]>,
+    /// It would rather send these (BEP 6 suggest); at most a few.
+    pub suggested: &'a [PieceIndex],
+    /// It is suspected of having spoiled a piece: gets pieces of its own while there are any.
+    pub on_parole: bool,
+    /// No new piece is opened while unfinished ones take, or may soon take, this many bytes; but one may always be.
+    pub open_bytes_max: u64,
+}
+
+/// What became of a block that came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// Ours now: keep it. `whole` names the attempt to verify if it was the last of its piece.
+    New {
+        /// The piece is whole and its state is `Verifying`.
+        whole: Option<Attempt>,
+    },
+    /// We have it already: drop it.
+    Duplicate,
+    /// We do not want its piece, or have no room: drop it.
+    Unwanted,
+}
+
+/// Decides what to fetch next. Owns the state of the pieces.
+#[derive(Clone, Debug)]
+pub struct PiecePicker {
+    pieces: Pieces,
+    availability: Availability,
+    /// By slot of the peer table.
+    rows: Vec<PeerRow>,
+    sequential: bool,
+    random_first_pieces: u32,
+}
+
+/// What the picker remembers of one peer.
+#[derive(Clone, Copy, Debug)]
+struct PeerRow {
+    key: PeerKey,
+    /// The piece it is at.
+    current: Option<PieceIndex>,
+    /// A piece that it has and we lack, when last looked; where the next search begins.
+    witness: u32,
+    search: Search,
+    /// End-game copies it is asked for.
+    copies: u32,
+}
+
+impl PeerRow {
+    fn new(key: PeerKey) -> PeerRow {
+        PeerRow { key, current: None, witness: 0, search: Search::default(), copies: 0 }
+    }
+}
+
+impl PiecePicker {
+    /// Nothing here yet, everything wanted. O(pieces), once.
+    pub fn new(layout: Arc<Layout>, random_first_pieces: u32) -> PiecePicker {
+        let mut availability = Availability::new(layout.pieces());
+        layout.piece_indices().for_each(|piece| availability.insert(piece, Priority::default()));
+        PiecePicker {
+            pieces: Pieces::new(layout),
+            availability,
+            rows: Vec::new(),
+            sequential: false,
+            random_first_pieces,
+        }
+    }
+
+    /// The state of all pieces.
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    /// How many peers have this piece.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        self.availability.of(piece)
+    }
+
+    /// Fetch in order, or rarest first.
+    pub fn set_sequential(&mut self, sequential: bool) {
+        self.sequential = sequential;
+    }
+
+    /// How eagerly each piece is wanted. O(pieces), and one move per rarity bucket for each piece that changes.
+    pub fn set_priorities(&mut self, priority_of: impl Fn(PieceIndex) -> Priority) {
+        for piece in self.pieces.layout.piece_indices() {
+            let (before, after) = (self.pieces.priority(piece), priority_of(piece));
+            if before != after {
+                self.availability.remove(piece, before);
+                self.pieces.set_priority(piece, after);
+                if self.pieces.can_begin(piece) {
+                    self.availability.insert(piece, after);
+                }
+            }
+        }
+        // Peers that had nothing for us may have something now.
+        self.rows.iter_mut().for_each(|row| row.witness = 0);
+    }
+
+    /// A peer's pieces became known at once (bitfield, have all), replacing none. O(pieces it has or lacks, whichever are fewer).
+    pub fn peer_joined(&mut self, peer: PeerKey, theirs: &RemotePieces) {
+        *self.row(peer) = PeerRow::new(peer);
+        self.availability.peer_joined(theirs, |piece| self.pieces.priority(piece));
+    }
+
+    /// A peer is gone. Its requests must be released one by one as well. Costs as [`PiecePicker::peer_joined`], plus a look at each open piece.
+    pub fn peer_left(&mut self, peer: PeerKey, theirs: &RemotePieces) {
+        self.end_reservation(peer);
+        *self.row(peer) = PeerRow::new(peer);
+        self.availability.peer_left(theirs, |piece| self.pieces.priority(piece));
+    }
+
+    /// A peer has one piece more: [`RemotePieces::insert`] said that it is new. O(1).
+    pub fn peer_has(&mut self, peer: PeerKey, piece: PieceIndex) {
+        self.availability.raise(piece, self.pieces.priority(piece));
+        let lacking = self.pieces.lacking.has(piece);
+        let row = self.row(peer);
+        row.search.refresh();
+        if lacking {
+            row.witness = row.witness.min(piece.0);
+        }
+    }
+
+    /// Whether a peer has anything that we want and lack: whether we are interested.
+    ///
+    /// O(1) nearly always: the row remembers a piece that makes it so and looks further, upwards only, when that one is here.
+    /// A peer's whole time costs one walk over the words of its bitfield, and one more for each have below the place reached.
+    pub fn wants_from(&mut self, peer: PeerKey, theirs: &RemotePieces) -> bool {
+        match theirs {
+            RemotePieces::None => false,
+            RemotePieces::All => self.pieces.lacking_count > 0,
+            RemotePieces::Sparse(list) => list.iter().any(|&piece| self.pieces.lacking.has(piece)),
+            RemotePieces::Words(set) => {
+                let from = self.row(peer).witness;
+                let witness = first_common(self.pieces.lacking.words(), set.bits().words(), from);
+                self.row(peer).witness = witness.unwrap_or(self.pieces.layout.pieces());
+                witness.is_some()
+            }
+        }
+    }
+
+    /// Appends up to `want` blocks to ask a peer for. They count as asked from now on: each ends in `received` or `release`.
+    pub fn pick(&mut self, ask: &PickFor<'_>, rng: &mut Rng, out: &mut Vec<Block>) {
+        let mut want = ask.want;
+        if want == 0 || self.pieces.lacking_count == 0 || matches!(ask.pieces, RemotePieces::None) {
+            return;
+        }
+        if let Some(only) = ask.only {
+            return self.pick_allowed(ask, only, out);
+        }
+        if let Some(index) = self.current(ask) {
+            want -= self.ask(index, ask.peer, want, out);
+        }
+        let sources: &[Source] = match (ask.on_parole, ask.speed) {
+            (true, _) => &[Source::Own, Source::New, Source::Any],
+            (false, Speed::Fast) => &[Source::Orphans, Source::New, Source::Shared, Source::Any],
+            (false, Speed::Medium | Speed::Slow) => &[Source::Shared, Source::New, Source::Any],
+        };
+        while want > 0 {
+            let Some(index) = sources.iter().find_map(|&source| self.find(source, ask, rng)) else { break };
+            let taken = self.ask(index, ask.peer, want, out);
+            if taken == 0 {
+                break;
+            }
+            want -= taken;
+        }
+        if want > 0 && self.is_end_game() && ask.speed != Speed::Slow {
+            self.pick_copies(ask, want, rng, out);
+        }
+    }
+
+    /// Whether every wanted block is here or asked for.
+    pub fn is_end_game(&self) -> bool {
+        self.pieces.partials.is_empty() && self.availability.is_empty() && self.pieces.lacking_count > 0
+    }
+
+    /// A peer will not send a block it was asked for: choke, reject, time-out, gone. Unknown blocks are ignored. O(1).
+    pub fn release(&mut self, block: Block, peer: PeerKey) {
+        let PieceState::Open(index) = self.pieces.state(block.piece) else { return };
+        let number = self.pieces.layout.block_index(block);
+        let Some(released) = self.pieces.change(index, |open, _| open.release(number, peer)) else { return };
+        match released {
+            Released::Nothing => {}
+            Released::Copy => self.copy_ended(peer),
+            Released::Promoted(next) => self.copy_ended(next),
+            Released::Freed => {
+                let open = &self.pieces.open[index.get()];
+                if !open.has_any() && open.asked() == 0 {
+                    self.close(index, PieceState::Missing);
+                }
+            }
+        }
+    }
+
+    /// A block came, right in place and length ([`Layout::block`]). `cancel` gets each other peer that was asked for it.
+    pub fn received(
+        &mut self,
+        block: Block,
+        peer: PeerKey,
+        now: Instant,
+        cancel: &mut Vec<PeerKey>,
+    ) -> Received {
+        let index = match self.pieces.state(block.piece) {
+            PieceState::Open(index) => index,
+            PieceState::Verifying(_) | PieceState::Have(_) => return Received::Duplicate,
+            // It was released, and nothing else of the piece was here: late, but no less useful.
+            PieceState::Missing => match self.begin(block.piece) {
+                Some(index) => index,
+                None => return Received::Unwanted,
+            },
+        };
+        let number = self.pieces.layout.block_index(block);
+        let rows = &mut self.rows;
+        let asked = |other: PeerKey, copy: bool| {
+            if let (true, Some(row)) = (copy, row_of(rows, other)) {
+                row.copies = row.copies.saturating_sub(1);
+            }
+            if other != peer {
+                cancel.push(other);
+            }
+        };
+        let new = self.pieces.change(index, |open, _| open.receive(number, peer, now, asked));
+        if new != Some(true) {
+            return Received::Duplicate;
+        }
+        let open = &self.pieces.open[index.get()];
+        let whole = (open.absent() == 0).then_some(open.attempt);
+        if whole.is_some() {
+            self.pieces.states[block.piece.as_usize()] = PieceState::Verifying(index);
+        }
+        Received::New { whole }
+    }
+
+    /// Whether this attempt at this piece is the one under way: answers to others are stale.
+    pub fn is_current(&self, piece: PieceIndex, attempt: Attempt) -> bool {
+        self.pieces.open_piece(piece).is_some_and(|open| open.attempt == attempt)
+    }
+
+    /// Who sent each block of an unfinished piece, in order; for blame, before [`PiecePicker::verified`].
+    pub fn origins(&self, piece: PieceIndex) -> Vec<Origin> {
+        self.pieces.open_piece(piece).map(OpenPiece::origins).unwrap_or_default()
+    }
+
+    /// The hash was checked: `Have(Buffered)`, or `Missing` again. `false` if the answer is stale.
+    pub fn verified(&mut self, piece: PieceIndex, attempt: Attempt, good: bool) -> bool {
+        let PieceState::Verifying(index) = self.pieces.state(piece) else { return false };
+        if !self.is_current(piece, attempt) {
+            return false;
+        }
+        let state = if good { PieceState::Have(Durability::Buffered) } else { PieceState::Missing };
+        self.close(index, state);
+        true
+    }
+
+    /// A verified piece was handed to the file system, synced, or committed. Only ever upwards; `false` if it is not so.
+    pub fn hardened(&mut self, piece: PieceIndex, durability: Durability) -> bool {
+        match self.pieces.state(piece) {
+            PieceState::Have(before) if before < durability => {
+                self.pieces.set_state(piece, PieceState::Have(durability));
+                true
+            }
+            PieceState::Have(_) | PieceState::Missing | PieceState::Open(_) | PieceState::Verifying(_) => {
+                false
+            }
+        }
+    }
+
+    /// A sync failed: the piece counts as no more than written. What lies on the disk must be checked before it counts as more.
+    pub fn sync_failed(&mut self, piece: PieceIndex) {
+        if let PieceState::Have(Durability::Synced | Durability::Committed) = self.pieces.state(piece) {
+            self.pieces.set_state(piece, PieceState::Have(Durability::Written));
+        }
+    }
+
+    /// The piece was hashed as it lies on disk, and is right: `Have(Written)`, to be covered by the next sync.
+    pub fn found(&mut self, piece: PieceIndex) {
+        match self.pieces.state(piece) {
+            PieceState::Have(_) => {}
+            PieceState::Missing => {
+                self.availability.remove(piece, self.pieces.priority(piece));
+                self.pieces.set_state(piece, PieceState::Have(Durability::Written));
+            }
+            PieceState::Open(index) | PieceState::Verifying(index) => {
+                self.close(index, PieceState::Have(Durability::Written));
+            }
+        }
+    }
+
+    /// What was here of the piece is gone or not to be trusted: `Missing`.
+    pub fn lost(&mut self, piece: PieceIndex) {
+        match self.pieces.state(piece) {
+            PieceState::Missing => {}
+            PieceState::Open(index) | PieceState::Verifying(index) => self.close(index, PieceState::Missing),
+            PieceState::Have(_) => {
+                self.pieces.set_state(piece, PieceState::Missing);
+                self.reopened(piece);
+                self.rows.iter_mut().for_each(|row| row.witness = row.witness.min(piece.0));
+            }
+        }
+    }
+
+    /// Takes over what an earlier run made durable. Returns the pieces whose blocks are all there: verify them now.
+    /// A record that does not fit the layout is taken as far as it does.
+    pub fn restore(&mut self, record: &ResumeRecord) -> Vec<(PieceIndex, Attempt)> {
+        let total = self.pieces.layout.pieces();
+        for piece in record.have.iter().take_while(|piece| piece.0 < total) {
+            self.found(piece);
+            self.hardened(piece, Durability::Committed);
+        }
+        let mut whole = Vec::new();
+        for open in &record.open {
+            if open.piece.0 >= total {
+                continue;
+            }
+            let priority = self.pieces.priority(open.piece);
+            let Some(index) = self.pieces.begin(open.piece, Some(&open.blocks)) else { continue };
+            self.availability.remove(open.piece, priority);
+            if self.pieces.open[index.get()].absent() == 0 {
+                self.pieces.states[open.piece.as_usize()] = PieceState::Verifying(index);
+                whole.push((open.piece, self.pieces.open[index.get()].attempt));
+            }
+        }
+        whole
+    }
+
+    /// When the oldest block came that only memory holds and no spill is under way for. O(open pieces).
+    pub fn oldest_kept(&self) -> Option<Instant> {
+        self.spillable().filter_map(|open| open.oldest_kept).min()
+    }
+
+    /// The pieces with blocks that came before `before` and that only memory holds. O(open pieces).
+    pub fn due_for_spill(&self, before: Instant) -> Vec<PieceIndex> {
+        let due = |open: &&OpenPiece| open.oldest_kept.is_some_and(|oldest| oldest <= before);
+        self.spillable().filter(due).map(|open| open.piece).collect()
+    }
+
+    /// Begins a spill of all blocks of an open piece that only memory holds. `None` if there are none, or a spill is under way.
+    pub fn spill(&mut self, piece: PieceIndex) -> Option<(Attempt, BlockSet)> {
+        let PieceState::Open(index) = self.pieces.state(piece) else { return None };
+        let open = &self.pieces.open[index.get()];
+        if open.is_spilling() || open.oldest_kept.is_none() {
+            return None;
+        }
+        let attempt = open.attempt;
+        self.pieces.change(index, |open, _| open.spill()).map(|blocks| (attempt, blocks))
+    }
+
+    /// The spill ended: the blocks left memory, or (`false`) are still there and wait again from `now`. Stale answers are ignored.
+    pub fn spilled(&mut self, piece: PieceIndex, attempt: Attempt, done: bool, now: Instant) {
+        let (PieceState::Open(index) | PieceState::Verifying(index)) = self.pieces.state(piece) else {
+            return;
+        };
+        if !self.is_current(piece, attempt) {
+            return;
+        }
+        self.pieces.change(index, |open, _| {
+            if done {
+                open.spill_done();
+            } else {
+                open.spill_failed(now);
+            }
+        });
+    }
+
+    /// A peer on parole chokes us, stalls or is cleared: its pieces are everybody's. O(open pieces).
+    pub fn end_reservation(&mut self, peer: PeerKey) {
+        for open in self.pieces.open.iter_mut().filter(|open| open.reserved == Some(peer)) {
+            open.reserved = None;
+        }
+    }
+
+    fn spillable(&self) -> impl Iterator<Item = &OpenPiece> {
+        self.pieces.open.iter().filter(|open| open.absent() > 0 && !open.is_spilling())
+    }
+}
+
+/// Where the next blocks may come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// A piece reserved for this peer.
+    Own,
+    /// An unfinished piece that nobody is at.
+    Orphans,
+    /// An unfinished piece that is not reserved for another.
+    Shared,
+    /// A piece nobody has begun.
+    New,
+    /// Any unfinished piece: better than idling.
+    Any,
+}
+
+impl PiecePicker {
+    /// The piece this peer is at, if it has free blocks and is not another's.
+    fn current(&mut self, ask: &PickFor<'_>) -> Option<OpenIndex> {
+        let current = self.row(ask.peer).current?;
+        let PieceState::Open(index) = self.pieces.state(current) else { return None };
+        let open = self.pieces.open.get(index.get())?;
+        let others = ask.on_parole || open.reserved.is_some();
+        (open.partial_at.is_some() && (!others || open.reserved == Some(ask.peer))).then_some(index)
+    }
+
+    fn find(&mut self, source: Source, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
+        match source {
+            Source::New => self.begin_for(ask, rng),
+            Source::Own | Source::Orphans | Source::Shared | Source::Any => {
+                let index = self.join(source, ask, rng)?;
+                self.row(ask.peer).current = Some(self.pieces.open[index.get()].piece);
+                Some(index)
+            }
+        }
+    }
+
+    /// An unfinished piece with free blocks that the peer has: most eagerly wanted, then nearest to whole.
+    fn join(&self, source: Source, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
+        let partials = &self.pieces.partials;
+        let from = if partials.len() > PARTIALS_SEEN_MAX { rng.index(partials.len()) } else { 0 };
+        let seen = partials[from..].iter().chain(&partials[..from]).take(PARTIALS_SEEN_MAX);
+        let fits = |open: &OpenPiece| match source {
+            Source::Own => open.reserved == Some(ask.peer),
+            Source::Orphans => open.reserved.is_none() && open.asked() == 0,
+            Source::Shared => open.reserved.is_none_or(|peer| peer == ask.peer),
+            Source::Any | Source::New => true,
+        };
+        seen.copied()
+            .filter_map(|index| {
+                let open = &self.pieces.open[index.get()];
+                let nearest = if self.sequential { open.piece.0 } else { open.absent() };
+                let rank = (core::cmp::Reverse(self.pieces.priority(open.piece)), nearest, open.piece.0);
+                (fits(open) && ask.pieces.has(open.piece)).then_some((rank, index))
+            })
+            .min_by_key(|&(rank, _)| rank)
+            .map(|(_, index)| index)
+    }
+
+    /// Opens a piece for a peer, if the budget allows.
+    fn begin_for(&mut self, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
+        let live = self.pieces.live_bytes;
+        let next = live + u64::from(self.pieces.layout.piece_len_max());
+        if (live > 0 && next > ask.open_bytes_max) || self.availability.is_empty() {
+            return None;
+        }
+        let taste = match ask.speed {
+            _ if self.sequential => Taste::First,
+            Speed::Slow => Taste::Commonest,
+            Speed::Fast | Speed::Medium if self.pieces.have_count < self.random_first_pieces => Taste::Random,
+            Speed::Fast | Speed::Medium => Taste::Rarest,
+        };
+        let suggested = ask
+            .suggested
+            .iter()
+            .copied()
+            .find(|&piece| ask.pieces.has(piece) && self.pieces.can_begin(piece));
+        let piece = suggested.or_else(|| {
+            let mut search = self.row(ask.peer).search;
+            let piece = self.availability.choose(ask.pieces, taste, &mut search, rng);
+            self.row(ask.peer).search = search;
+            piece
+        })?;
+        let index = self.begin(piece)?;
+        self.row(ask.peer).current = Some(piece);
+        if ask.on_parole {
+            self.pieces.open[index.get()].reserved = Some(ask.peer);
+        }
+        Some(index)
+    }
+
+    /// While the peer chokes us: from the pieces it allows all the same. A short list.
+    fn pick_allowed(&mut self, ask: &PickFor<'_>, only: &[PieceIndex], out: &mut Vec<Block>) {
+        let mut want = ask.want;
+        for &piece in only.iter().filter(|&&piece| ask.pieces.has(piece)) {
+            let index = match self.pieces.state(piece) {
+                PieceState::Open(index) => {
+                    let open = &self.pieces.open[index.get()];
+                    (open.partial_at.is_some() && open.reserved.is_none_or(|peer| peer == ask.peer))
+                        .then_some(index)
+                }
+                PieceState::Missing => {
+                    let next = self.pieces.live_bytes + u64::from(self.pieces.layout.piece_len(piece));
+                    let room = self.pieces.live_bytes == 0 || next <= ask.open_bytes_max;
+                    if room { self.begin(piece) } else { None }
+                }
+                PieceState::Verifying(_) | PieceState::Have(_) => None,
+            };
+            if let Some(index) = index {
+                want -= self.ask(index, ask.peer, want, out);
+            }
+            if want == 0 {
+                return;
+            }
+        }
+    }
+
+    /// End-game: blocks that others were asked for, from unfinished pieces beginning anywhere.
+    fn pick_copies(&mut self, ask: &PickFor<'_>, want: u32, rng: &mut Rng, out: &mut Vec<Block>) {
+        let mut want = want.min(COPIES_PER_PEER_MAX.saturating_sub(self.row(ask.peer).copies));
+        let count = self.pieces.open.len();
+        let start = rng.index(count);
+        for step in 0..count.min(PARTIALS_SEEN_MAX) {
+            if want == 0 {
+                return;
+            }
+            let at = (start + step) % count;
+            let open = &self.pieces.open[at];
+            let wanted = self.pieces.priority(open.piece) != Priority::Skip;
+            if !wanted || open.asked() == 0 || !ask.pieces.has(open.piece) {
+                continue;
+            }
+            let from = rng.below(self.pieces.layout.blocks_in(open.piece));
+            let copy =
+                |open: &mut OpenPiece, layout: &Layout| open.ask_copies(ask.peer, want, from, layout, out);
+            let taken = self.pieces.change(OpenIndex(at as u16), copy).unwrap_or(0);
+            self.row(ask.peer).copies += taken;
+            want -= taken;
+        }
+    }
+
+    fn ask(&mut self, index: OpenIndex, peer: PeerKey, want: u32, out: &mut Vec<Block>) -> u32 {
+        self.pieces.change(index, |open, layout| open.ask(peer, want, layout, out)).unwrap_or(0)
+    }
+
+    fn begin(&mut self, piece: PieceIndex) -> Option<OpenIndex> {
+        if !self.pieces.can_begin(piece) {
+            return None;
+        }
+        let index = self.pieces.begin(piece, None)?;
+        self.availability.remove(piece, self.pieces.priority(piece));
+        Some(index)
+    }
+
+    fn close(&mut self, index: OpenIndex, state: PieceState) {
+        let Some(open) = self.pieces.open.get(index.get()) else { return };
+        let piece = open.piece;
+        self.pieces.close(index, state);
+        if state == PieceState::Missing {
+            self.reopened(piece);
+        }
+    }
+
+    /// A piece is missing again.
+    fn reopened(&mut self, piece: PieceIndex) {
+        if self.pieces.can_begin(piece) {
+            self.availability.insert(piece, self.pieces.priority(piece));
+        }
+    }
+
+    fn copy_ended(&mut self, peer: PeerKey) {
+        let row = self.row(peer);
+        row.copies = row.copies.saturating_sub(1);
+    }
+
+    fn row(&mut self, peer: PeerKey) -> &mut PeerRow {
+        let slot = peer.slot();
+        while self.rows.len() <= slot {
+            self.rows.push(PeerRow::new(PeerKey::new(self.rows.len() as u16, 0)));
+        }
+        let row = &mut self.rows[slot];
+        if row.key != peer {
+            *row = PeerRow::new(peer);
+        }
+        row
+    }
+}
+
+fn row_of(rows: &mut [PeerRow], peer: PeerKey) -> Option<&mut PeerRow> {
+    rows.get_mut(peer.slot()).filter(|row| row.key == peer)
+}
+
+/// The first piece at or after `from` that is in both sets.
+fn first_common(ours: &[u64], theirs: &[u64], from: u32) -> Option<u32> {
+    let start = (from / 64) as usize;
+    let mask = u64::MAX >> (from % 64);
+    let words = ours.iter().zip(theirs).enumerate().skip(start);
+    words
+        .map(|(at, (a, b))| (at, if at == start { a & b & mask } else { a & b }))
+        .find(|&(_, common)| common != 0)
+        .map(|(at, common)| at as u32 * 64 + common.leading_zeros())
+}
+
+#[cfg(test)]
+#[path = "picker_tests.rs"]
+mod tests;
