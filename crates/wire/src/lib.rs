@@ -18,6 +18,7 @@ pub mod hash;
 pub mod layout;
 pub mod message;
 pub mod metainfo;
+pub mod path;
 pub mod tracker_http;
 pub mod tracker_udp;
 
@@ -27,3 +28,4 @@ pub use hash::{InfoHash, PeerId};
 pub use layout::{Block, FileIndex, Layout, PieceIndex};
 pub use message::{Handshake, Message, Reserved};
 pub use metainfo::Metainfo;
+pub use path::SafePath;
