@@ -1,5 +1,191 @@
 //! What survives a restart: torrents, the user's settings for them, and resume records, in one SQLite file.
+//!
+//! Not the payload, and not a cache: every call goes to the file. Several processes may have the store open; a torrent is
+//! run by the one that has its [`Claim`].
+//! Always: a commit is on stable storage when the call returns (write-ahead log, `synchronous=FULL`: one sync a commit,
+//! frames checked by checksum when read back). Every row bears a seal, so that a flipped bit is found and not believed; a
+//! row that cannot be believed is quarantined and costs no other row anything.
 
+mod error;
 pub(crate) mod record;
+mod rows;
+mod salvage;
+mod schema;
 
-pub(crate) use record::{FileMark, StoredResume, StoredTorrent, TorrentOptions, VolumeMark};
+pub(crate) use error::{StateError, StateNotice};
+pub(crate) use record::{FileMark, ResumeUpdate, StoredResume, StoredTorrent, TorrentOptions, VolumeMark};
+
+use os::fs::{Access, Dir, File};
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use wire::InfoHash;
+
+/// The store's file inside its directory.
+const FILE_NAME: &str = "state.db";
+
+/// The store, open.
+pub(crate) struct State {
+    db: Mutex<Connection>,
+    dir: PathBuf,
+}
+
+/// All that the store holds of torrents.
+#[derive(Debug, Default)]
+pub(crate) struct StoredTorrents {
+    /// Those that can be started.
+    pub(crate) torrents: Vec<StoredTorrent>,
+    /// What could not be believed, or not wholly.
+    pub(crate) notices: Vec<StateNotice>,
+}
+
+/// The right to run a torrent: no other process has it, until this is dropped or the process ends.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _lock: File,
+}
+
+impl State {
+    /// Opens the store in this directory; both are created if they are absent. A file that is no database is moved aside,
+    /// and a damaged one too after all that can be read of it was carried over; the notices say so.
+    pub(crate) fn open(dir: &Path) -> Result<(State, Vec<StateNotice>), StateError> {
+        make_private_dir(dir)
+            .map_err(|error| StateError::Directory { dir: dir.into(), error: error.into() })?;
+        // Two processes that start at once must not both create, upgrade or move the file.
+        let _opening = lock(dir, "opening.lock")?;
+        let path = dir.join(FILE_NAME);
+        let (db, notices) = match schema::open(&path) {
+            Ok(db) if schema::is_sound(&db, &path)? => (db, Vec::new()),
+            Ok(damaged) => salvage::rebuild(damaged, &path)?,
+            Err(error) if error.is_damage() => salvage::replace(&path, &error)?,
+            Err(error) => return Err(error),
+        };
+        Ok((State { db: Mutex::new(db), dir: dir.into() }, notices))
+    }
+
+    /// Everything that can be started, and what cannot.
+    pub(crate) fn torrents(&self) -> Result<StoredTorrents, StateError> {
+        rows::read_all(&self.db())
+    }
+
+    /// One torrent. A record that cannot be believed is an error; one that is absent is not.
+    pub(crate) fn torrent(&self, info_hash: InfoHash) -> Result<Option<StoredTorrent>, StateError> {
+        let db = self.db();
+        match rows::id_of(&db, info_hash)? {
+            Some(id) => rows::read(&db, id).map(|(torrent, _)| Some(torrent)),
+            None => Ok(None),
+        }
+    }
+
+    /// Remembers a torrent; its settings are replaced if it is known, and its resume record stays.
+    pub(crate) fn add(&self, torrent: &StoredTorrent) -> Result<(), StateError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        rows::write_torrent(&tx, torrent)?;
+        Ok(tx.commit()?)
+    }
+
+    /// Changes what the user set.
+    pub(crate) fn set_options(
+        &self,
+        info_hash: InfoHash,
+        options: &TorrentOptions,
+    ) -> Result<(), StateError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let id = rows::id_of(&tx, info_hash)?.ok_or(StateError::Unknown(info_hash))?;
+        let (mut torrent, _) = rows::read(&tx, id)?;
+        torrent.options = options.clone();
+        rows::write_torrent(&tx, &torrent)?;
+        Ok(tx.commit()?)
+    }
+
+    /// Forgets a torrent and its resume record. Its files are not touched.
+    pub(crate) fn remove(&self, info_hash: InfoHash) -> Result<(), StateError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        rows::delete(&tx, info_hash)?;
+        Ok(tx.commit()?)
+    }
+
+    /// Takes the right to run a torrent.
+    pub(crate) fn claim(&self, info_hash: InfoHash) -> Result<Claim, StateError> {
+        let locks = self.dir.join("locks");
+        make_private_dir(&locks)
+            .map_err(|error| StateError::Directory { dir: locks.clone(), error: error.into() })?;
+        match try_lock(&locks, &info_hash.to_string())? {
+            Some(lock) => Ok(Claim { _lock: lock }),
+            None => Err(StateError::InUse(info_hash)),
+        }
+    }
+
+    /// Makes resume records durable, all in one transaction. One answer per update: those of torrents that are not in the
+    /// store fail alone, and if the transaction fails all do.
+    pub(crate) fn commit(&self, updates: &[ResumeUpdate]) -> Vec<Result<(), StateError>> {
+        let mut db = self.db();
+        match commit_all(&mut db, updates) {
+            Ok(done) => done,
+            Err(error) => updates.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// Says durably that these files are being written to again, so that a crash from now on does not make them look as if
+    /// a stranger had changed them.
+    pub(crate) fn unsettle(&self, info_hash: InfoHash) -> Result<(), StateError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(id) = rows::id_of(&tx, info_hash)? {
+            rows::unsettle(&tx, id, info_hash)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// A panic elsewhere cannot leave the connection half-changed: an open transaction is rolled back when it is dropped.
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn commit_all(
+    db: &mut Connection,
+    updates: &[ResumeUpdate],
+) -> Result<Vec<Result<(), StateError>>, StateError> {
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut done = Vec::with_capacity(updates.len());
+    for update in updates {
+        done.push(match rows::id_of(&tx, update.info_hash)? {
+            Some(id) => {
+                rows::write_resume(&tx, id, update)?;
+                Ok(())
+            }
+            None => Err(StateError::Unknown(update.info_hash)),
+        });
+    }
+    tx.commit()?;
+    Ok(done)
+}
+
+/// What we share and with whom is nobody else's business on a machine with several users.
+fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+fn lock(dir: &Path, name: &str) -> Result<File, StateError> {
+    try_lock(dir, name)?.ok_or_else(|| StateError::Opening { dir: dir.into() })
+}
+
+fn try_lock(dir: &Path, name: &str) -> Result<Option<File>, StateError> {
+    let fault = |error: std::io::Error| StateError::Directory { dir: dir.into(), error: error.into() };
+    let handle = Dir::open(dir).map_err(fault)?;
+    let name = Path::new(name);
+    let file = match handle.file(name, Access::Create) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => handle.file(name, Access::Write),
+        opened => opened,
+    };
+    let file = file.map_err(fault)?;
+    Ok(file.try_lock().map_err(fault)?.then_some(file))
+}
+
+#[cfg(test)]
+mod tests;

@@ -64,12 +64,27 @@ pub(crate) struct FileMark {
     pub(crate) file: u32,
     /// Bytes.
     pub(crate) size: u64,
-    /// Time of the last change, in nanoseconds of wall time.
-    pub(crate) mtime: i128,
+    /// Time of the last change, in nanoseconds since 1970.
+    pub(crate) mtime: i64,
     /// Inode.
     pub(crate) inode: u64,
     /// The first so many bytes were there before us: only verified pieces may be written over them.
     pub(crate) adopted: u64,
     /// Nobody of us writes to it any more, so that size and time must fit exactly. Otherwise it may have grown.
     pub(crate) settled: bool,
+}
+
+/// What one commit says of one torrent.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct ResumeUpdate {
+    /// Whose.
+    pub(crate) info_hash: InfoHash,
+    /// The session's half.
+    pub(crate) record: ResumeRecord,
+    /// The volume that holds the root.
+    pub(crate) volume: VolumeMark,
+    /// Open pieces whose spilled blocks lie in the part store.
+    pub(crate) stored: Vec<PieceIndex>,
+    /// Files whose mark changed since the last commit.
+    pub(crate) files: Vec<FileMark>,
 }

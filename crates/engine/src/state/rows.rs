@@ -1,0 +1,356 @@
+//! Rows to values and back. A value that comes out of here bears a seal that fits: what was written is what is read.
+
+use super::record::{FileMark, ResumeUpdate, StoredResume, StoredTorrent, TorrentOptions, VolumeMark};
+use super::{StateError, StateNotice, StoredTorrents};
+use proto::command::SeedGoal;
+use proto::resume::OpenRecord;
+use proto::{BlockSet, Duration, Priority, ResumeRecord};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use siphasher::sip128::SipHasher24;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use wire::{Bitfield, InfoHash, PieceIndex};
+
+/// Reads what can be read; a bad row costs no other row.
+pub(super) fn read_all(db: &Connection) -> Result<StoredTorrents, StateError> {
+    let mut all = StoredTorrents::default();
+    for id in ids(db) {
+        match read(db, id) {
+            Ok((torrent, notice)) => {
+                all.torrents.push(torrent);
+                all.notices.extend(notice);
+            }
+            Err(error) => {
+                let info_hash = info_hash_of(db, id);
+                all.notices.push(StateNotice::Quarantined { info_hash, why: error.to_string().into() });
+            }
+        }
+    }
+    let orphans = "SELECT count(*) FROM resume WHERE torrent NOT IN (SELECT id FROM torrent)";
+    if db.query_row(orphans, [], |row| row.get::<_, i64>(0)).unwrap_or(0) != 0 {
+        all.notices.push(StateNotice::OrphanResume);
+    }
+    Ok(all)
+}
+
+/// One torrent, and a notice if its resume record had to be left out.
+pub(super) fn read(db: &Connection, id: i64) -> Result<(StoredTorrent, Option<StateNotice>), StateError> {
+    let mut torrent =
+        db.query_row("SELECT * FROM torrent WHERE id = ?1", [id], |row| Ok(torrent_of(row)))??;
+    match read_resume(db, id, torrent.info_hash) {
+        Ok(resume) => {
+            torrent.resume = resume.map(Box::new);
+            Ok((torrent, None))
+        }
+        Err(error) => {
+            let notice =
+                StateNotice::ResumeDamaged { info_hash: torrent.info_hash, why: error.to_string().into() };
+            Ok((torrent, Some(notice)))
+        }
+    }
+}
+
+/// The row of this torrent.
+pub(super) fn id_of(db: &Connection, info_hash: InfoHash) -> Result<Option<i64>, StateError> {
+    let mut find = db.prepare("SELECT id FROM torrent WHERE info_hash = ?1")?;
+    Ok(find.query_row([info_hash.0], |row| row.get(0)).optional()?)
+}
+
+/// Writes a torrent's own row.
+pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
+    let options = &torrent.options;
+    let priorities: Vec<u8> = options.priorities.iter().map(|&priority| priority_to_byte(priority)).collect();
+    let ratio = options.seed_goal.ratio_permille.map(i64::from);
+    let time = options.seed_goal.time.map(|time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
+    let added = torrent.added as i64;
+    let root = torrent.root.as_os_str().as_bytes();
+    let seal = Seal::default()
+        .bytes(&torrent.info_hash.0)
+        .bytes(&torrent.metainfo)
+        .bytes(root)
+        .bytes(&priorities)
+        .numbers(&[i64::from(options.sequential), i64::from(options.paused), added])
+        .maybe(ratio)
+        .maybe(time)
+        .end();
+    db.execute(
+        "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (info_hash) DO UPDATE SET metainfo = ?2, root = ?3, priorities = ?4, sequential = ?5, paused = ?6,
+         seed_ratio = ?7, seed_time = ?8, added = ?9, seal = ?10",
+        params![
+            torrent.info_hash.0,
+            torrent.metainfo,
+            root,
+            priorities,
+            options.sequential,
+            options.paused,
+            ratio,
+            time,
+            added,
+            seal
+        ],
+    )?;
+    Ok(())
+}
+
+/// Writes a torrent's resume record and the marks of the files that changed.
+pub(super) fn write_resume(db: &Connection, id: i64, update: &ResumeUpdate) -> Result<(), StateError> {
+    let (record, info_hash) = (&update.record, update.info_hash);
+    let (have, open) = (record.have.to_bytes(), open_to_bytes(&record.open));
+    let stored = pieces_to_bytes(&update.stored);
+    let numbers = [
+        i64::from(record.have.len()),
+        record.uploaded as i64,
+        record.downloaded as i64,
+        update.volume.fsid as i64,
+        update.volume.root_inode as i64,
+    ];
+    let seal =
+        Seal::default().bytes(&info_hash.0).bytes(&have).bytes(&open).bytes(&stored).numbers(&numbers).end();
+    let [pieces, uploaded, downloaded, fsid, root_inode] = numbers;
+    db.execute(
+        "INSERT OR REPLACE INTO resume
+         (torrent, pieces, have, open, stored, uploaded, downloaded, fsid, root_inode, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![id, pieces, have, open, stored, uploaded, downloaded, fsid, root_inode, seal],
+    )?;
+    let mut write = db.prepare("INSERT OR REPLACE INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    for mark in &update.files {
+        let [file, size, mtime, inode, adopted, settled] = mark_numbers(mark);
+        write.execute(params![id, file, size, mtime, inode, adopted, settled, mark_seal(info_hash, mark)])?;
+    }
+    Ok(())
+}
+
+/// Marks all files of a torrent as being written to.
+pub(super) fn unsettle(db: &Connection, id: i64, info_hash: InfoHash) -> Result<(), StateError> {
+    let marks = read_marks(db, id, info_hash)?;
+    let mut write = db.prepare("UPDATE file SET settled = 0, seal = ?3 WHERE torrent = ?1 AND file = ?2")?;
+    for mark in marks.iter().filter(|mark| mark.settled) {
+        let unsettled = FileMark { settled: false, ..*mark };
+        write.execute(params![id, mark.file, mark_seal(info_hash, &unsettled)])?;
+    }
+    Ok(())
+}
+
+/// Removes a torrent and all that hangs on it.
+pub(super) fn delete(db: &Connection, info_hash: InfoHash) -> Result<(), StateError> {
+    if let Some(id) = id_of(db, info_hash)? {
+        db.execute("DELETE FROM file WHERE torrent = ?1", [id])?;
+        db.execute("DELETE FROM resume WHERE torrent = ?1", [id])?;
+        db.execute("DELETE FROM torrent WHERE id = ?1", [id])?;
+    }
+    Ok(())
+}
+
+/// All rows of `torrent`, found through the table and through its index: damage to one leaves the other.
+fn ids(db: &Connection) -> BTreeSet<i64> {
+    let mut ids = BTreeSet::new();
+    for order in
+        ["NOT INDEXED ORDER BY id", "NOT INDEXED ORDER BY id DESC", "INDEXED BY torrent_by_info_hash"]
+    {
+        let Ok(mut find) = db.prepare(&format!("SELECT id FROM torrent {order}")) else { continue };
+        let Ok(found) = find.query_map([], |row| row.get::<_, i64>(0)) else { continue };
+        ids.extend(found.map_while(Result::ok));
+    }
+    ids
+}
+
+fn info_hash_of(db: &Connection, id: i64) -> Option<InfoHash> {
+    db.query_row("SELECT info_hash FROM torrent WHERE id = ?1", [id], |row| row.get(0)).ok().map(InfoHash)
+}
+
+fn torrent_of(row: &Row<'_>) -> Result<StoredTorrent, StateError> {
+    let info_hash: [u8; 20] = row.get("info_hash")?;
+    let metainfo: Vec<u8> = row.get("metainfo")?;
+    let root: Vec<u8> = row.get("root")?;
+    let priorities: Vec<u8> = row.get("priorities")?;
+    let (sequential, paused): (i64, i64) = (row.get("sequential")?, row.get("paused")?);
+    let (ratio, time): (Option<i64>, Option<i64>) = (row.get("seed_ratio")?, row.get("seed_time")?);
+    let added: i64 = row.get("added")?;
+    let seal = Seal::default()
+        .bytes(&info_hash)
+        .bytes(&metainfo)
+        .bytes(&root)
+        .bytes(&priorities)
+        .numbers(&[sequential, paused, added])
+        .maybe(ratio)
+        .maybe(time)
+        .end();
+    if seal != row.get::<_, i64>("seal")? {
+        return Err(StateError::Record("the torrent's seal does not fit"));
+    }
+    let priorities = priorities.into_iter().map(priority_of_byte).collect::<Option<Box<[Priority]>>>();
+    Ok(StoredTorrent {
+        info_hash: InfoHash(info_hash),
+        metainfo,
+        root: OsString::from_vec(root).into(),
+        options: TorrentOptions {
+            priorities: priorities.ok_or(StateError::Record("an unknown priority"))?,
+            sequential: sequential != 0,
+            paused: paused != 0,
+            seed_goal: SeedGoal {
+                ratio_permille: ratio.and_then(|ratio| u32::try_from(ratio).ok()),
+                time: time.and_then(|time| u64::try_from(time).ok()).map(Duration::from_micros),
+            },
+        },
+        added: added as u64,
+        resume: None,
+    })
+}
+
+fn read_resume(db: &Connection, id: i64, info_hash: InfoHash) -> Result<Option<StoredResume>, StateError> {
+    let mut find = db.prepare("SELECT * FROM resume WHERE torrent = ?1")?;
+    let Some(resume) = find.query_row([id], |row| Ok(resume_of(row, info_hash))).optional()? else {
+        return Ok(None);
+    };
+    let mut resume = resume?;
+    // A mark that cannot be believed is as good as none: its file's pieces are doubtful, no others.
+    resume.files = read_marks(db, id, info_hash)?;
+    Ok(Some(resume))
+}
+
+fn resume_of(row: &Row<'_>, info_hash: InfoHash) -> Result<StoredResume, StateError> {
+    let have: Vec<u8> = row.get("have")?;
+    let open: Vec<u8> = row.get("open")?;
+    let stored: Vec<u8> = row.get("stored")?;
+    let numbers: [i64; 5] = [
+        row.get("pieces")?,
+        row.get("uploaded")?,
+        row.get("downloaded")?,
+        row.get("fsid")?,
+        row.get("root_inode")?,
+    ];
+    let seal =
+        Seal::default().bytes(&info_hash.0).bytes(&have).bytes(&open).bytes(&stored).numbers(&numbers).end();
+    if seal != row.get::<_, i64>("seal")? {
+        return Err(StateError::Record("the resume record's seal does not fit"));
+    }
+    let [pieces, uploaded, downloaded, fsid, root_inode] = numbers;
+    let malformed = || StateError::Record("the resume record is malformed");
+    let pieces = u32::try_from(pieces).map_err(|_| malformed())?;
+    Ok(StoredResume {
+        record: ResumeRecord {
+            have: Bitfield::from_bytes(&have, pieces).map_err(|_| malformed())?,
+            open: open_of_bytes(&open).ok_or_else(malformed)?,
+            uploaded: uploaded as u64,
+            downloaded: downloaded as u64,
+        },
+        volume: VolumeMark { fsid: fsid as u64, root_inode: root_inode as u64 },
+        files: Vec::new(),
+        stored: pieces_of_bytes(&stored).ok_or_else(malformed)?,
+    })
+}
+
+/// The marks whose seal fits.
+fn read_marks(db: &Connection, id: i64, info_hash: InfoHash) -> Result<Vec<FileMark>, StateError> {
+    let mut find = db.prepare("SELECT * FROM file WHERE torrent = ?1 ORDER BY file")?;
+    let mut rows = find.query([id])?;
+    let mut marks = Vec::new();
+    while let Some(row) = rows.next()? {
+        marks.extend(mark_of(row, info_hash).ok());
+    }
+    Ok(marks)
+}
+
+fn mark_of(row: &Row<'_>, info_hash: InfoHash) -> Result<FileMark, StateError> {
+    let mark = FileMark {
+        file: row.get("file")?,
+        size: row.get::<_, i64>("size")? as u64,
+        mtime: row.get("mtime")?,
+        inode: row.get::<_, i64>("inode")? as u64,
+        adopted: row.get::<_, i64>("adopted")? as u64,
+        settled: row.get::<_, i64>("settled")? != 0,
+    };
+    let fits = mark_seal(info_hash, &mark) == row.get::<_, i64>("seal")?;
+    fits.then_some(mark).ok_or(StateError::Record("a file's seal does not fit"))
+}
+
+fn mark_numbers(mark: &FileMark) -> [i64; 6] {
+    let FileMark { file, size, mtime, inode, adopted, settled } = *mark;
+    [i64::from(file), size as i64, mtime, inode as i64, adopted as i64, i64::from(settled)]
+}
+
+fn mark_seal(info_hash: InfoHash, mark: &FileMark) -> i64 {
+    Seal::default().bytes(&info_hash.0).numbers(&mark_numbers(mark)).end()
+}
+
+/// Per open piece: piece number, how many words, the words; all little-endian.
+fn open_to_bytes(open: &[OpenRecord]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in open {
+        let words = record.blocks.words();
+        bytes.extend(record.piece.0.to_le_bytes());
+        bytes.extend((words.len() as u32).to_le_bytes());
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    }
+    bytes
+}
+
+fn open_of_bytes(mut bytes: &[u8]) -> Option<Vec<OpenRecord>> {
+    let mut open = Vec::new();
+    while !bytes.is_empty() {
+        let (piece, rest) = bytes.split_first_chunk()?;
+        let (count, rest) = rest.split_first_chunk()?;
+        let (words, rest) = rest.split_at_checked((u32::from_le_bytes(*count) as usize).checked_mul(8)?)?;
+        let words = words.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        open.push(OpenRecord {
+            piece: PieceIndex(u32::from_le_bytes(*piece)),
+            blocks: BlockSet::from_words(words),
+        });
+        bytes = rest;
+    }
+    Some(open)
+}
+
+fn pieces_to_bytes(pieces: &[PieceIndex]) -> Vec<u8> {
+    pieces.iter().flat_map(|piece| piece.0.to_le_bytes()).collect()
+}
+
+fn pieces_of_bytes(bytes: &[u8]) -> Option<Vec<PieceIndex>> {
+    let (pieces, rest) = bytes.as_chunks();
+    rest.is_empty().then(|| pieces.iter().map(|piece| PieceIndex(u32::from_le_bytes(*piece))).collect())
+}
+
+fn priority_to_byte(priority: Priority) -> u8 {
+    match priority {
+        Priority::Skip => 0,
+        Priority::Low => 1,
+        Priority::Normal => 2,
+        Priority::High => 3,
+    }
+}
+
+fn priority_of_byte(byte: u8) -> Option<Priority> {
+    [Priority::Skip, Priority::Low, Priority::Normal, Priority::High].get(usize::from(byte)).copied()
+}
+
+/// Gathers a row's columns, each with its length, so that no two rows look alike. Rows that hang on a torrent are sealed
+/// with its info-hash: a flipped bit in a row number must not give one torrent's progress to another.
+#[derive(Default)]
+struct Seal(Vec<u8>);
+
+impl Seal {
+    fn bytes(mut self, bytes: &[u8]) -> Seal {
+        self.0.extend((bytes.len() as u64).to_le_bytes());
+        self.0.extend(bytes);
+        self
+    }
+
+    fn numbers(mut self, numbers: &[i64]) -> Seal {
+        self.0.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        self
+    }
+
+    fn maybe(mut self, number: Option<i64>) -> Seal {
+        self.0.push(u8::from(number.is_some()));
+        self.numbers(&[number.unwrap_or(0)])
+    }
+
+    /// The key is fixed: a seal finds accidents.
+    fn end(self) -> i64 {
+        SipHasher24::new_with_key(b"gannet state row").hash(&self.0).h1 as i64
+    }
+}

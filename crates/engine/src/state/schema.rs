@@ -1,0 +1,123 @@
+//! The tables, their version, and how the file is opened.
+//!
+//! ```text
+//! torrent   id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal
+//! resume    torrent -> torrent.id, pieces, have, open, stored, uploaded, downloaded, fsid, root_inode, seal
+//! file      (torrent -> torrent.id, file), size, mtime, inode, adopted, settled, seal
+//! ```
+//! `have` is a bitfield as on the wire; `open` and `stored` are in `rows`. A seal is 64 bits of SipHash over the row's other
+//! columns: against flipped bits, not against people. Versions only grow: an older file is upgraded in one transaction.
+
+use super::StateError;
+use rusqlite::Connection;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+/// The version of the tables that this code writes.
+pub(super) const VERSION: i64 = 1;
+
+/// A version above this is no later Gannet's, it is damage.
+const VERSION_PLAUSIBLE_MAX: i64 = 1000;
+
+/// How long a call waits for another process that writes.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// As SQLite keeps them, letter for letter: a letter that changed is damage.
+const TABLES: [&str; 4] = [
+    "CREATE TABLE torrent (
+        id INTEGER PRIMARY KEY,
+        info_hash BLOB NOT NULL,
+        metainfo BLOB NOT NULL,
+        root BLOB NOT NULL,
+        priorities BLOB NOT NULL,
+        sequential INTEGER NOT NULL,
+        paused INTEGER NOT NULL,
+        seed_ratio INTEGER,
+        seed_time INTEGER,
+        added INTEGER NOT NULL,
+        seal INTEGER NOT NULL
+    )",
+    "CREATE UNIQUE INDEX torrent_by_info_hash ON torrent (info_hash)",
+    "CREATE TABLE resume (
+        torrent INTEGER PRIMARY KEY,
+        pieces INTEGER NOT NULL,
+        have BLOB NOT NULL,
+        open BLOB NOT NULL,
+        stored BLOB NOT NULL,
+        uploaded INTEGER NOT NULL,
+        downloaded INTEGER NOT NULL,
+        fsid INTEGER NOT NULL,
+        root_inode INTEGER NOT NULL,
+        seal INTEGER NOT NULL
+    )",
+    "CREATE TABLE file (
+        torrent INTEGER NOT NULL,
+        file INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        mtime INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        adopted INTEGER NOT NULL,
+        settled INTEGER NOT NULL,
+        seal INTEGER NOT NULL,
+        PRIMARY KEY (torrent, file)
+    ) WITHOUT ROWID",
+];
+
+/// Opens or creates the file, and makes its tables what this code expects.
+pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
+    let mut db = Connection::open(path)?;
+    db.busy_timeout(BUSY_WAIT)?;
+    // The log needs shared memory, which network file systems lack: SQLite then says "delete" and keeps a rollback journal,
+    // which is as safe and a little slower.
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
+        0 => create(&mut db)?,
+        VERSION => {}
+        found @ 2..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
+        _ => return Err(StateError::Record("its version number makes no sense")),
+    }
+    Ok(db)
+}
+
+/// Whether SQLite finds nothing wrong with the file's structure. Reads all of it, as a start does anyway. Not `quick_check`:
+/// that one does not look into the index.
+pub(super) fn is_sound(db: &Connection, path: &Path) -> Result<bool, StateError> {
+    // Byte 18 of the header is who may write: an unknown number there makes SQLite call the file read-only, not damaged.
+    let mut head = [0; 19];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_ok() && head[18] > 2 {
+        return Ok(false);
+    }
+    match check(db) {
+        Ok(sound) => Ok(sound),
+        Err(error) => match StateError::from(error) {
+            damage if damage.is_damage() => Ok(false),
+            other => Err(other),
+        },
+    }
+}
+
+fn check(db: &Connection) -> rusqlite::Result<bool> {
+    let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let mut tables = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")?;
+    let tables =
+        tables.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(verdict == "ok" && tables == TABLES)
+}
+
+fn create(db: &mut Connection) -> Result<(), StateError> {
+    let tx = db.transaction()?;
+    let tables: i64 = tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables != 0 {
+        return Err(StateError::Record("it has tables but no version"));
+    }
+    for table in TABLES {
+        tx.execute(table, [])?;
+    }
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
+}
