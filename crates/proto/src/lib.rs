@@ -11,6 +11,7 @@
 //! * Payload never enters: a block's bytes stay with the driver under a [`PayloadId`].
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod announce;
 pub mod block_set;
 pub mod command;
@@ -24,9 +25,11 @@ pub mod pieces;
 pub mod resume;
 pub mod rng;
 pub mod session;
+pub mod share;
 pub mod stats;
 pub mod time;
 pub mod torrent;
+pub mod tracker;
 
 pub use block_set::BlockSet;
 pub use command::{AddTorrent, Command, Lease, Priority};

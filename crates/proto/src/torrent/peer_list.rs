@@ -8,6 +8,7 @@ mod attempts;
 mod bans;
 pub mod priority;
 
+use crate::address::{self, canonical};
 use crate::input::{DialFailure, PeerSource};
 use crate::{Duration, Instant, Rng};
 use attempts::Attempts;
@@ -143,7 +144,7 @@ impl PeerList {
     /// A peer was named. `Ok(true)` if it is new. Named again by a better source, it moves up.
     pub fn add(&mut self, address: SocketAddr, source: PeerSource, rng: &mut Rng) -> Result<bool, Refused> {
         let address = canonical(address);
-        if address.port() == 0 || !may_be_a_peer(address.ip()) {
+        if address.port() == 0 || !address::may_be_a_peer(address.ip()) {
             return Err(Refused::NoAddress);
         }
         if address.port() < 1024 && is_gossip(source) {
@@ -234,7 +235,7 @@ impl PeerList {
     /// Forgets a host and refuses it from now on, on any port. Its links, if it has any, are the caller's to close.
     pub fn ban(&mut self, ip: IpAddr) {
         self.bans.ban(ip);
-        let (low, high) = match bans::host(ip) {
+        let (low, high) = match address::host(ip) {
             IpAddr::V4(host) => (IpAddr::V4(host), IpAddr::V4(host)),
             IpAddr::V6(host) => {
                 let last = host.to_bits() | u128::from(u64::MAX);
@@ -352,7 +353,7 @@ impl PeerList {
 
     /// Room for one more candidate, at the expense of the source that has most.
     fn make_room(&mut self, address: SocketAddr, source: PeerSource) -> Result<(), Refused> {
-        let group_full = group(address.ip())
+        let group_full = address::block(address.ip())
             .is_some_and(|group| self.per_group.get(&group).is_some_and(|&n| n >= GROUP_CANDIDATES_MAX));
         if group_full && source != PeerSource::User {
             return Err(Refused::Full);
@@ -405,7 +406,7 @@ impl PeerList {
         });
         self.by_address.insert(candidate.address, slot);
         self.per_source[candidate.source as usize] += 1;
-        if let Some(group) = group(candidate.address.ip()) {
+        if let Some(group) = address::block(candidate.address.ip()) {
             *self.per_group.entry(group).or_default() += 1;
         }
         self.index(slot, &candidate);
@@ -417,7 +418,7 @@ impl PeerList {
         self.unindex(slot, &candidate);
         self.by_address.remove(&candidate.address);
         self.per_source[candidate.source as usize] -= 1;
-        if let Some(group) = group(candidate.address.ip())
+        if let Some(group) = address::block(candidate.address.ip())
             && let Some(count) = self.per_group.get_mut(&group)
         {
             *count -= 1;
@@ -455,41 +456,11 @@ impl Candidate {
     }
 }
 
-/// One spelling per address: no IPv4 in IPv6 clothes, no flow label.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match (address.ip().to_canonical(), address) {
-        (IpAddr::V6(_), SocketAddr::V6(mut v6)) => {
-            v6.set_flowinfo(0);
-            SocketAddr::V6(v6)
-        }
-        (ip, _) => SocketAddr::new(ip, address.port()),
-    }
-}
-
 /// Strangers' words, for which no server and no user vouches: anyone can name a victim there.
 fn is_gossip(source: PeerSource) -> bool {
     match source {
         PeerSource::User | PeerSource::Tracker | PeerSource::Incoming | PeerSource::Resume => false,
         PeerSource::Lsd | PeerSource::Dht | PeerSource::Pex => true,
-    }
-}
-
-fn may_be_a_peer(ip: IpAddr) -> bool {
-    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
-    !(ip.is_unspecified() || ip.is_multicast() || broadcast)
-}
-
-/// The block of addresses that one party may hold, /24 or /48; none for private networks and this machine.
-fn group(ip: IpAddr) -> Option<IpAddr> {
-    match ip {
-        IpAddr::V4(ip) => {
-            let private = ip.is_private() || ip.is_loopback() || ip.is_link_local();
-            (!private).then(|| IpAddr::V4((ip.to_bits() & 0xffff_ff00).into()))
-        }
-        IpAddr::V6(ip) => {
-            let private = ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local();
-            (!private).then(|| IpAddr::V6((ip.to_bits() & (u128::MAX << 80)).into()))
-        }
     }
 }
 

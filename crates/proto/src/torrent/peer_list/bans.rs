@@ -2,8 +2,9 @@
 //!
 //! Invariant: at most [`BANS_MAX`] bans; the oldest gives way, so that a host of cheats cannot fill memory.
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::collections::{BTreeSet, VecDeque};
+use crate::address::HostSet;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
 
 /// Bans that are kept, per torrent. Real swarms hold a handful of cheats; 1,024 are 24 KiB.
 pub const BANS_MAX: usize = 1_024;
@@ -11,30 +12,25 @@ pub const BANS_MAX: usize = 1_024;
 const OURS_MAX: usize = 16;
 
 /// Who is refused.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Bans {
-    banned: BTreeSet<IpAddr>,
-    /// The bans in the order in which they came.
-    order: VecDeque<IpAddr>,
+    banned: HostSet,
     ours: VecDeque<SocketAddr>,
+}
+
+impl Default for Bans {
+    fn default() -> Bans {
+        Bans { banned: HostSet::new(BANS_MAX), ours: VecDeque::new() }
+    }
 }
 
 impl Bans {
     pub(super) fn ban(&mut self, ip: IpAddr) {
-        let host = host(ip);
-        if !self.banned.insert(host) {
-            return;
-        }
-        self.order.push_back(host);
-        if self.order.len() > BANS_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.banned.remove(&oldest);
-        }
+        self.banned.insert(ip);
     }
 
     pub(super) fn is_banned(&self, ip: IpAddr) -> bool {
-        self.banned.contains(&host(ip))
+        self.banned.has(ip)
     }
 
     pub(super) fn add_ours(&mut self, address: SocketAddr) {
@@ -48,13 +44,5 @@ impl Bans {
 
     pub(super) fn is_ours(&self, address: SocketAddr) -> bool {
         self.ours.contains(&address)
-    }
-}
-
-/// What one party commands: an IPv4 address, but a whole /64 of IPv6.
-pub(super) fn host(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
     }
 }

@@ -1,0 +1,113 @@
+//! Strangers' addresses: one spelling each, and which of them one party may hold. No policy. BEP: 7, 40
+
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::collections::{BTreeSet, VecDeque};
+
+/// One spelling per address: no IPv4 in IPv6 clothes, no flow label. Link-local scopes stay.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match (address.ip().to_canonical(), address) {
+        (IpAddr::V6(_), SocketAddr::V6(mut v6)) => {
+            v6.set_flowinfo(0);
+            SocketAddr::V6(v6)
+        }
+        (ip, _) => SocketAddr::new(ip, address.port()),
+    }
+}
+
+/// Whether a peer may have this address at all.
+pub fn may_be_a_peer(ip: IpAddr) -> bool {
+    let nobody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
+    !(ip.is_unspecified() || ip.is_multicast() || nobody)
+}
+
+/// What one host commands: an IPv4 address, but a whole /64 of IPv6.
+pub fn host(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+/// The block of addresses that one party may hold, a /24 or a /48; none on private networks and this machine, where all
+/// neighbours share one block.
+pub fn block(ip: IpAddr) -> Option<IpAddr> {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let private = ip.is_private() || ip.is_loopback() || ip.is_link_local();
+            (!private).then(|| IpAddr::V4((ip.to_bits() & 0xffff_ff00).into()))
+        }
+        IpAddr::V6(ip) => {
+            let private = ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local();
+            (!private).then(|| IpAddr::V6((ip.to_bits() & (u128::MAX << 80)).into()))
+        }
+    }
+}
+
+/// A bounded set of hosts; when it is full the oldest gives way.
+#[derive(Clone, Debug)]
+pub struct HostSet {
+    hosts: BTreeSet<IpAddr>,
+    /// The same in the order in which they came.
+    order: VecDeque<IpAddr>,
+    max: usize,
+}
+
+impl HostSet {
+    /// An empty set of at most `max` hosts.
+    pub fn new(max: usize) -> HostSet {
+        HostSet { hosts: BTreeSet::new(), order: VecDeque::new(), max }
+    }
+
+    /// Adds the host of an address.
+    pub fn insert(&mut self, ip: IpAddr) {
+        let host = host(ip);
+        if !self.hosts.insert(host) {
+            return;
+        }
+        self.order.push_back(host);
+        if self.order.len() > self.max
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hosts.remove(&oldest);
+        }
+    }
+
+    /// Whether the host of this address is in the set.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        self.hosts.contains(&host(ip))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_blocks_are_what_one_party_holds() {
+        for (ip, expected_host, expected_block) in [
+            ("9.8.7.6", "9.8.7.6", Some("9.8.7.0")),
+            ("::ffff:9.8.7.6", "9.8.7.6", Some("9.8.7.0")),
+            ("2001:db8:1:2:3::4", "2001:db8:1:2::", Some("2001:db8:1::")),
+            ("10.1.2.3", "10.1.2.3", None),
+            ("192.168.1.2", "192.168.1.2", None),
+            ("172.16.0.9", "172.16.0.9", None),
+            ("169.254.0.9", "169.254.0.9", None),
+            ("127.0.0.1", "127.0.0.1", None),
+            ("::1", "::", None),
+            ("fe80::1", "fe80::", None),
+            ("fd00::1", "fd00::", None),
+        ] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!(host(ip), expected_host.parse::<IpAddr>().unwrap(), "{ip}");
+            assert_eq!(block(ip), expected_block.map(|text| text.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_host_gives_way_and_naming_it_again_changes_nothing() {
+        let mut set = HostSet::new(2);
+        let ip = |n: u8| IpAddr::from([9, 9, 9, n]);
+        [1, 2, 1, 3].into_iter().for_each(|n| set.insert(ip(n)));
+        assert_eq!([1, 2, 3].map(|n| set.has(ip(n))), [false, true, true]);
+    }
+}

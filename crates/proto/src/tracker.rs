@@ -1,0 +1,6 @@
+//! The tracker's side of announcing: who takes part in which swarm. Its sockets, its address checks and its rate limits are
+//! elsewhere. BEP: 3, 21, 48
+
+pub mod swarm_table;
+
+pub use swarm_table::SwarmTable;

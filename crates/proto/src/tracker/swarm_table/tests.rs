@@ -1,0 +1,158 @@
+//! What a tracker tells, keeps and forgets. Threats: E7, E8, H13
+
+use super::*;
+use crate::Seed;
+use AnnounceEvent::{Completed, None, Paused, Started, Stopped};
+
+const HASH: InfoHash = InfoHash([7; 20]);
+
+fn table() -> (SwarmTable, Rng) {
+    (SwarmTable::new(Rules::default()), Rng::new(Seed(11)))
+}
+
+fn peer(n: u32) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4((0x0b00_0001 + n).into()), 6881)
+}
+
+fn visit(n: u32, event: AnnounceEvent, left: u64) -> Visit {
+    Visit { info_hash: HASH, peer: peer(n), event, left, want: 50 }
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_micros(seconds * 1_000_000)
+}
+
+#[test]
+fn a_swarm_is_counted_as_its_peers_come_and_go() {
+    let (mut table, mut rng) = table();
+    for (n, event, left, expected) in [
+        (1, Started, 100, (0, 1, 0)),
+        (2, Started, 0, (1, 1, 0)),
+        (3, Started, 5, (1, 2, 0)),
+        (1, None, 50, (1, 2, 0)),
+        (1, Completed, 0, (2, 1, 1)),
+        (3, Paused, 5, (2, 1, 1)),
+        (2, None, 7, (1, 2, 1)),
+        (2, Stopped, 7, (1, 1, 1)),
+        (9, Stopped, 7, (1, 1, 1)),
+        (1, Stopped, 0, (0, 1, 1)),
+    ] {
+        let answer = table.announce(at(1), visit(n, event, left), &mut rng);
+        let Counts { complete, incomplete, downloaded } = answer.counts;
+        assert_eq!((complete, incomplete, downloaded), expected, "{n} {event:?} {left}");
+        assert_eq!(table.scrape(HASH), answer.counts);
+    }
+    assert_eq!((table.swarms(), table.peers()), (1, 1));
+    table.announce(at(2), visit(3, Stopped, 5), &mut rng);
+    assert_eq!((table.swarms(), table.peers()), (0, 0), "an empty swarm is forgotten");
+}
+
+#[test]
+fn everybody_hears_of_others_and_seeds_of_leechers_only() {
+    let (mut table, mut rng) = table();
+    (0..10).for_each(|n| drop(table.announce(at(1), visit(n, Started, 0), &mut rng)));
+    (10..30).for_each(|n| drop(table.announce(at(1), visit(n, Started, 9), &mut rng)));
+    // (who asks, event, bytes it lacks, how many it hears of, the first it may hear of)
+    for (n, event, left, expected, first) in
+        [(20, None, 9, 29, 0), (5, None, 0, 20, 10), (12, Paused, 9, 19, 10), (20, Stopped, 9, 0, 0)]
+    {
+        let mut peers = table.announce(at(1), visit(n, event, left), &mut rng).peers;
+        peers.sort();
+        peers.dedup();
+        assert_eq!(peers.len(), expected, "{n} {event:?}");
+        assert!(peers.iter().all(|other| *other != peer(n) && *other >= peer(first)), "{n} {event:?}");
+    }
+}
+
+#[test]
+fn nobody_gets_more_than_it_wants_or_than_we_give() {
+    let (mut table, mut rng) = table();
+    (0..1_000).for_each(|n| drop(table.announce(at(1), visit(n, Started, 9), &mut rng)));
+    for (want, expected) in [(0, 0), (1, 1), (50, 50), (200, 200), (u32::MAX, 200)] {
+        let answer = table.announce(at(1), Visit { want, ..visit(5, None, 9) }, &mut rng);
+        assert_eq!(answer.peers.len(), expected);
+    }
+}
+
+#[test]
+fn the_families_do_not_mix() {
+    let (mut table, mut rng) = table();
+    let v6: SocketAddr = "[2001:db8::1]:6881".parse().unwrap();
+    let mapped: SocketAddr = "[::ffff:11.0.0.1]:6881".parse().unwrap();
+    table.announce(at(1), visit(0, Started, 9), &mut rng);
+    let answer = table.announce(at(1), Visit { peer: v6, ..visit(0, Started, 9) }, &mut rng);
+    assert_eq!((answer.peers.len(), answer.counts.incomplete), (0, 2));
+    table.announce(at(1), Visit { peer: mapped, ..visit(0, Started, 9) }, &mut rng);
+    assert_eq!(table.peers(), 2, "an IPv4 address in IPv6 clothes is the same peer");
+}
+
+#[test]
+fn who_cannot_be_reached_is_not_kept() {
+    let (mut table, mut rng) = table();
+    for address in ["11.0.0.1:0", "0.0.0.0:6881", "[::]:6881", "224.0.0.1:6881", "255.255.255.255:6881"] {
+        let peer = address.parse().unwrap();
+        table.announce(at(1), Visit { peer, ..visit(0, Started, 9) }, &mut rng);
+    }
+    assert_eq!((table.swarms(), table.peers()), (0, 0));
+}
+
+#[test]
+fn who_stays_away_is_not_told_of_and_then_forgotten() {
+    let (mut table, mut rng) = table();
+    (0..100).for_each(|n| drop(table.announce(at(1), visit(n, Started, 9), &mut rng)));
+    table.announce(at(2_000), visit(0, None, 9), &mut rng);
+    let late = at(3_662);
+    let answer = table.announce(late, Visit { want: 200, ..visit(100, Started, 9) }, &mut rng);
+    assert_eq!(answer.peers, [peer(0)], "of the others nothing was heard for more than two intervals");
+    (0..10).for_each(|_| table.sweep(late));
+    assert_eq!(table.peers(), 2);
+}
+
+#[test]
+fn memory_is_bounded_whoever_knocks() {
+    let rules = Rules { peers_max: 500, swarms_max: 100, ..Rules::default() };
+    let (mut table, mut rng) = (SwarmTable::new(rules), Rng::new(Seed(1)));
+    for n in 0..5_000_u32 {
+        let mut hash = [0; 20];
+        hash[..4].copy_from_slice(&(n % 1_000).to_be_bytes());
+        let answer =
+            table.announce(at(1), Visit { info_hash: InfoHash(hash), ..visit(n, Started, 9) }, &mut rng);
+        assert_eq!(answer.interval, rules.interval, "all are answered");
+        assert!(table.swarms() <= 100 && table.peers() <= 500);
+    }
+    assert_eq!((table.swarms(), table.peers()), (100, 500));
+    // A day later they are gone, a few per call.
+    let day = at(86_400);
+    (0..200).for_each(|_| table.sweep(day));
+    assert_eq!((table.swarms(), table.peers()), (0, 0));
+}
+
+#[test]
+fn a_clock_that_stands_or_leaps_loses_nobody_who_comes_back() {
+    let (mut table, mut rng) = table();
+    for now in [at(0), at(0), at(10 * 365 * 86_400), Instant::FAR, at(5)] {
+        let answer = table.announce(now, visit(1, None, 9), &mut rng);
+        assert_eq!(answer.counts.incomplete, 1, "{now:?}");
+    }
+}
+
+#[test]
+fn random_lives_keep_counts_and_places_true() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(Seed(seed));
+        let mut table = SwarmTable::new(Rules { peers_max: 80, swarms_max: 3, ..Rules::default() });
+        let mut now = Instant::ZERO;
+        for _ in 0..3_000 {
+            now += Duration::from_secs(rng.below(60).into());
+            let event = [None, Started, Completed, Stopped, Paused][rng.index(5)];
+            let info_hash = InfoHash([rng.below(5) as u8; 20]);
+            let left = u64::from(rng.below(2));
+            let asked = Visit { info_hash, left, ..visit(rng.below(100), event, left) };
+            let answer = table.announce(now, asked, &mut rng);
+            assert!(!answer.peers.contains(&asked.peer), "seed {seed}");
+            let known: u32 = table.swarms.values().map(Swarm::len).sum();
+            assert_eq!(known, table.peers(), "seed {seed}");
+            assert!(table.peers() <= 80 && table.swarms() <= 3, "seed {seed}");
+        }
+    }
+}
