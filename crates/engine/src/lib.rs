@@ -2,6 +2,7 @@
 
 mod clock;
 mod disk;
+mod edge;
 mod entropy;
 mod events;
 mod mailbox;

@@ -1,0 +1,155 @@
+//! What is slow and conventional, on a thread of its own: trackers over HTTP(S) and UDP, name look-ups, torrent files behind
+//! URLs. Decides nothing about when to go where; it is told, and answers once.
+//!
+//! Invariant: at most [`VISITS_MAX`] visits are under way, at most [`WAITING_MAX`] wait; each ends in time.
+
+mod announce;
+mod fetch;
+mod guard;
+mod http;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod udp;
+
+pub(crate) use announce::Visit;
+pub use fetch::FetchError;
+pub use guard::Forbidden;
+
+use crate::reply::Answer;
+use http::Http;
+use proto::AnnounceId;
+use proto::input::{AnnounceFailure, AnnounceReply};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use udp::UdpTrackers;
+
+/// Visits under way at once, as libtorrent's.
+const VISITS_MAX: usize = 50;
+
+/// Visits that wait for their turn: a thousand torrents with ten trackers each, all at once.
+const WAITING_MAX: usize = 10_000;
+
+/// Threads that look names up; the system's resolver blocks.
+const LOOKUP_THREADS_MAX: usize = 16;
+
+/// How an announce ended.
+pub(crate) type Announced = (AnnounceId, Result<AnnounceReply, AnnounceFailure>);
+
+/// Something to do.
+enum Job {
+    Announce(Box<Visit>),
+    Fetch(String, Answer<Result<Vec<u8>, FetchError>>),
+}
+
+/// The edge's thread. It ends when this is dropped; what is under way then is given up.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    jobs: UnboundedSender<Job>,
+    waiting: Arc<AtomicUsize>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Edge {
+    /// Starts the thread. Ended announces are handed to `tell`.
+    pub(crate) fn start(tell: impl Fn(Announced) + Send + Sync + 'static) -> io::Result<Edge> {
+        let http = Http::new().map_err(io::Error::other)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(LOOKUP_THREADS_MAX)
+            .build()?;
+        let (jobs, inbox) = unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let visits = Visits {
+            http,
+            udp: UdpTrackers::default(),
+            turns: Semaphore::new(VISITS_MAX),
+            waiting: Arc::clone(&waiting),
+            tell: Box::new(tell),
+        };
+        let thread = std::thread::Builder::new().name("gannet-edge".into()).spawn(move || {
+            runtime.block_on(serve(Arc::new(visits), inbox));
+            // A look-up may hang in the system's resolver; nobody waits for it.
+            runtime.shutdown_background();
+        })?;
+        Ok(Edge { jobs, waiting, thread: Some(thread) })
+    }
+
+    /// Visits a tracker; `tell` hears how it went. Returns the visit's name if there is no room for it.
+    pub(crate) fn announce(&self, visit: Visit) -> Result<(), AnnounceId> {
+        let name = visit.announce.announce;
+        self.give(Job::Announce(Box::new(visit))).map_err(|()| name)
+    }
+
+    /// Fetches what a URL names. Without room, the answer is dropped, and so says that nobody will answer.
+    pub(crate) fn fetch(&self, url: String, answer: Answer<Result<Vec<u8>, FetchError>>) {
+        // The job bears the answer, which speaks for itself when it is dropped.
+        let _ = self.give(Job::Fetch(url, answer));
+    }
+
+    fn give(&self, job: Job) -> Result<(), ()> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(());
+        }
+        self.jobs.send(job).map_err(drop)
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let (closed, _) = unbounded_channel();
+        self.jobs = closed;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the edge's thread panicked");
+        }
+    }
+}
+
+/// What all visits share.
+struct Visits {
+    http: Http,
+    udp: UdpTrackers,
+    turns: Semaphore,
+    waiting: Arc<AtomicUsize>,
+    tell: Box<dyn Fn(Announced) + Send + Sync>,
+}
+
+async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
+    while let Some(job) = inbox.recv().await {
+        let visits = Arc::clone(&visits);
+        tokio::spawn(async move {
+            match job {
+                Job::Announce(visit) => visits.announce(*visit).await,
+                Job::Fetch(url, answer) => answer.give(visits.fetch(&url).await),
+            }
+            visits.waiting.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+impl Visits {
+    /// The time-out counts from when the visit was asked for: a goodbye does not wait in a queue.
+    async fn announce(&self, visit: Visit) {
+        let made = tokio::time::timeout(visit.timeout(), async {
+            let _turn = self.turns.acquire().await;
+            announce::announce(&self.http, &self.udp, &visit).await
+        });
+        let outcome = made.await.unwrap_or_else(|_| {
+            let seconds = visit.timeout().as_secs();
+            Err(AnnounceFailure::Unreachable(format!("no answer within {seconds} s").into()))
+        });
+        (self.tell)((visit.announce.announce, outcome));
+    }
+
+    async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+        let _turn = self.turns.acquire().await;
+        fetch::fetch(&self.http, url).await
+    }
+}

@@ -1,0 +1,220 @@
+//! One GET: resolve, check, connect to what was checked, follow redirects under the same checks, read a bounded body.
+//!
+//! TLS is always verified against the system's roots; there is no way to turn that off. Each hop has a client of its own, so
+//! that no connection, cookie or credential outlives the visit. Threats: A11, A13, E1, E3
+
+use super::guard::{self, Errand, Forbidden};
+use super::resolve::resolve;
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, LOCATION};
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+use wire::compact::Family;
+
+/// Redirects that are followed.
+const REDIRECTS_MAX: u32 = 5;
+
+/// Bytes of the headers of one answer; trackers send a few hundred.
+const HEADERS_LEN_MAX: usize = 64 * 1024;
+
+/// Header lines of one answer.
+const HEADERS_MAX: usize = 100;
+
+/// How long a server may take to accept a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What we call ourselves to servers.
+const USER_AGENT: &str = concat!("Gannet/", env!("CARGO_PKG_VERSION"));
+
+/// Why a visit came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VisitError {
+    /// We do not go there.
+    #[error("{0}")]
+    Forbidden(#[from] Forbidden),
+    /// The URL cannot be read.
+    #[error("not a URL: {0}")]
+    BadUrl(String),
+    /// No address, no connection, no answer, or no sense in it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The body, unpacked.
+    pub(crate) body: Vec<u8>,
+}
+
+/// What bounds a visit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// What for.
+    pub(crate) errand: Errand,
+    /// Over which family, if not either.
+    pub(crate) family: Option<Family>,
+    /// Bytes of the body, packed and unpacked.
+    pub(crate) body_len_max: usize,
+}
+
+/// Visits servers over HTTP(S).
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Http {
+    /// Reads the system's root certificates; without any, every visit over TLS fails.
+    pub(crate) fn new() -> Result<Http, rustls::Error> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = rustls::RootCertStore::empty();
+        let (_, unreadable) = roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() || unreadable > 0 {
+            tracing::warn!(roots = roots.len(), unreadable, "system root certificates");
+        }
+        Http::with_roots(roots)
+    }
+
+    /// Trusts these roots and no others.
+    pub(crate) fn with_roots(roots: rustls::RootCertStore) -> Result<Http, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(Http { tls: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()) })
+    }
+
+    /// Follows a URL to its answer.
+    pub(crate) async fn get(&self, url: &Url, bounds: Bounds) -> Result<Answered, VisitError> {
+        let (mut url, mut from) = (url.clone(), None);
+        for _ in 0..=REDIRECTS_MAX {
+            let response = self.hop(&url, bounds, from).await?;
+            check_headers(response.headers())?;
+            if !response.status().is_redirection() {
+                return read_body(response, bounds.body_len_max).await;
+            }
+            from = response.remote_addr().map(|address| address.ip());
+            url = redirected(&url, response.headers())?;
+        }
+        Err(VisitError::Failed(format!("more than {REDIRECTS_MAX} redirects")))
+    }
+
+    /// One request to one server, at an address that was checked.
+    async fn hop(
+        &self,
+        url: &Url,
+        bounds: Bounds,
+        from: Option<IpAddr>,
+    ) -> Result<reqwest::Response, VisitError> {
+        guard::check_url(url, bounds.errand)?;
+        let addresses = resolve(url).await.map_err(VisitError::Failed)?;
+        let addresses = allowed(url, bounds, &addresses, from)?;
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .http1_max_headers(HEADERS_MAX)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(USER_AGENT)
+            .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses)
+            .build()
+            .map_err(describe)?;
+        client.get(url.clone()).header(ACCEPT_ENCODING, "gzip").send().await.map_err(describe)
+    }
+}
+
+/// Those of a host's addresses that we may visit; why not, if there is none.
+pub(crate) fn allowed(
+    url: &Url,
+    bounds: Bounds,
+    addresses: &[SocketAddr],
+    from: Option<IpAddr>,
+) -> Result<Vec<SocketAddr>, VisitError> {
+    let mut refused = None;
+    let mut allowed = Vec::new();
+    for address in addresses.iter().filter(|address| bounds.family.is_none_or(|f| f == Family::of(address))) {
+        match guard::check_address(url, bounds.errand, address.ip(), from) {
+            Ok(_) => allowed.push(*address),
+            Err(forbidden) => refused = Some(forbidden),
+        }
+    }
+    match refused {
+        Some(forbidden) if allowed.is_empty() => Err(forbidden.into()),
+        _ if allowed.is_empty() => {
+            Err(VisitError::Failed("the host has no address that we can reach".into()))
+        }
+        _ => Ok(allowed),
+    }
+}
+
+/// Where an answer sends us. What TLS protected is not asked for again without it.
+fn redirected(url: &Url, headers: &HeaderMap) -> Result<Url, VisitError> {
+    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+    let location = location.ok_or_else(|| VisitError::Failed("a redirect to nowhere".into()))?;
+    let target = url.join(location).map_err(|error| VisitError::BadUrl(error.to_string()))?;
+    if url.scheme() == "https" && target.scheme() != "https" {
+        return Err(VisitError::Failed("a redirect from https to something weaker".into()));
+    }
+    Ok(target)
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<(), VisitError> {
+    let len: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if len > HEADERS_LEN_MAX {
+        return Err(VisitError::Failed(format!("headers of {len} bytes")));
+    }
+    Ok(())
+}
+
+async fn read_body(mut response: reqwest::Response, most: usize) -> Result<Answered, VisitError> {
+    let too_long = || VisitError::Failed(format!("an answer longer than {most} bytes"));
+    let status = response.status().as_u16();
+    let packed = match response.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"identity" | b"") => false,
+        Some(b"gzip" | b"x-gzip") => true,
+        Some(_) => return Err(VisitError::Failed("an encoding that we did not ask for".into())),
+    };
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(describe)? {
+        if body.len() + chunk.len() > most {
+            return Err(too_long());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if packed {
+        body = unpack(&body, most)?.ok_or_else(too_long)?;
+    }
+    Ok(Answered { status, body })
+}
+
+/// What gzip packed; `None` if it is longer than `most` bytes, of which no more is ever unpacked.
+fn unpack(packed: &[u8], most: usize) -> Result<Option<Vec<u8>>, VisitError> {
+    let mut body = Vec::new();
+    let limit = most as u64 + 1;
+    MultiGzDecoder::new(packed)
+        .take(limit)
+        .read_to_end(&mut body)
+        .map_err(|error| VisitError::Failed(format!("gzip: {error}")))?;
+    Ok((body.len() <= most).then_some(body))
+}
+
+/// What went wrong, with its causes but without the URL: that may hold a passkey.
+fn describe(error: reqwest::Error) -> VisitError {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    VisitError::Failed(text)
+}

@@ -1,0 +1,1 @@
+//! The edge against servers of ours on loopback: honest ones, and ones that misbehave.

@@ -1,0 +1,153 @@
+//! One announce to a UDP tracker: connect if need be, ask, wait, ask again more patiently.
+//!
+//! The socket is connected, so that the kernel drops what comes from elsewhere; a reply must bear our random transaction and
+//! have the exact size, or it is as if it had not come. BEP: 15, 41. Threats: E4
+
+use super::http::VisitError;
+use crate::entropy;
+use proto::input::AnnounceReply;
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::UdpSocket;
+use wire::announce::AnnounceRequest;
+use wire::compact::Family;
+use wire::tracker_udp::{Reply, Request};
+
+/// How long we wait for the first answer; doubles each time (BEP 15).
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a connection id is used (BEP 15).
+const CONNECTION_LIFE: Duration = Duration::from_secs(60);
+
+/// Connection ids that are kept: far more trackers than anyone has.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// The longest datagram there is.
+const DATAGRAM_LEN_MAX: usize = 65_535;
+
+/// How a tracker answered.
+pub(crate) enum UdpAnswer {
+    /// With peers.
+    Peers(AnnounceReply),
+    /// With an error: a stranger's text.
+    Refused(Box<str>),
+}
+
+/// The connection ids that trackers gave us.
+#[derive(Debug, Default)]
+pub(crate) struct UdpTrackers {
+    connections: Mutex<HashMap<SocketAddr, (u64, Instant)>>,
+}
+
+impl UdpTrackers {
+    /// Announces to the tracker at this address. Does not end by itself while there is no answer: give it a time-out.
+    pub(crate) async fn announce(
+        &self,
+        tracker: SocketAddr,
+        announce: &AnnounceRequest,
+        url_data: &str,
+    ) -> Result<UdpAnswer, VisitError> {
+        let mut dialogue = Dialogue::open(tracker).await?;
+        let mut connection = self.known(tracker);
+        let mut fresh = false;
+        loop {
+            let Some(id) = connection else {
+                match dialogue.ask(|transaction| Request::Connect { transaction }).await? {
+                    Reply::Connect { connection: id, .. } => {
+                        self.remember(tracker, id);
+                        (connection, fresh) = (Some(id), true);
+                    }
+                    Reply::Error { reason, .. } => return Ok(UdpAnswer::Refused(reason)),
+                    Reply::Announce { .. } | Reply::Scrape { .. } => {}
+                }
+                continue;
+            };
+            let ask = |transaction| {
+                let announce = announce.clone();
+                Request::Announce { connection: id, transaction, announce, url_data: url_data.into() }
+            };
+            match dialogue.ask(ask).await? {
+                Reply::Announce { interval, leechers, seeders, peers, .. } => {
+                    return Ok(UdpAnswer::Peers(AnnounceReply {
+                        interval: Duration::from_secs(interval.into()),
+                        min_interval: None,
+                        peers,
+                        complete: Some(seeders),
+                        incomplete: Some(leechers),
+                        tracker_id: None,
+                        external_ip: None,
+                        warning: None,
+                    }));
+                }
+                // A tracker that was restarted does not know the id that it gave us.
+                Reply::Error { .. } if !fresh => connection = None,
+                Reply::Error { reason, .. } => return Ok(UdpAnswer::Refused(reason)),
+                Reply::Connect { .. } | Reply::Scrape { .. } => {}
+            }
+        }
+    }
+
+    fn known(&self, tracker: SocketAddr) -> Option<u64> {
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.get(&tracker).filter(|(_, since)| since.elapsed() < CONNECTION_LIFE).map(|(id, _)| *id)
+    }
+
+    fn remember(&self, tracker: SocketAddr, id: u64) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|_, (_, since)| since.elapsed() < CONNECTION_LIFE);
+        if connections.len() < CONNECTIONS_MAX {
+            connections.insert(tracker, (id, Instant::now()));
+        }
+    }
+}
+
+/// A socket that talks to one tracker, and how often it was let down.
+struct Dialogue {
+    socket: UdpSocket,
+    family: Family,
+    timeouts: u32,
+    buffer: Vec<u8>,
+}
+
+impl Dialogue {
+    async fn open(tracker: SocketAddr) -> Result<Dialogue, VisitError> {
+        let local = match Family::of(&tracker) {
+            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let socket = UdpSocket::bind(local).await.map_err(describe)?;
+        socket.connect(tracker).await.map_err(describe)?;
+        Ok(Dialogue { socket, family: Family::of(&tracker), timeouts: 0, buffer: vec![0; DATAGRAM_LEN_MAX] })
+    }
+
+    /// Asks until there is an answer to what was asked last.
+    async fn ask(&mut self, request: impl Fn(u32) -> Request) -> Result<Reply, VisitError> {
+        loop {
+            let transaction = u32::from_le_bytes(entropy::bytes().map_err(describe)?);
+            let mut datagram = Vec::new();
+            request(transaction).encode(&mut datagram);
+            self.socket.send(&datagram).await.map_err(describe)?;
+            let patience = PATIENCE * 2u32.saturating_pow(self.timeouts.min(8));
+            match tokio::time::timeout(patience, self.answer(transaction)).await {
+                Ok(answer) => return answer,
+                Err(_) => self.timeouts += 1,
+            }
+        }
+    }
+
+    async fn answer(&mut self, transaction: u32) -> Result<Reply, VisitError> {
+        loop {
+            let len = self.socket.recv(&mut self.buffer).await.map_err(describe)?;
+            match Reply::decode(&self.buffer[..len], self.family) {
+                Ok(reply) if reply.transaction() == transaction => return Ok(reply),
+                Ok(_) | Err(_) => tracing::debug!(len, "a datagram that answers nothing"),
+            }
+        }
+    }
+}
+
+fn describe(error: std::io::Error) -> VisitError {
+    VisitError::Failed(error.to_string())
+}

@@ -1,0 +1,347 @@
+//! The sending half of a link: control messages first, then blocks, many of each in one vectored write.
+//!
+//! A control message overtakes every block of which no byte has been given to the socket. Blocks leave in the order in which
+//! their bytes are at hand. What may be sent, and how much, is the session's affair: it is here because it may. BEP: 3
+//!
+//! Invariant: at most one block is partly written, and it is the first; control bytes are partly written only while none is.
+
+use crate::disk::job::Payload;
+use proto::SendToken;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice, Write};
+use wire::frame::{self, BLOCK_HEAD_LEN};
+use wire::message::BlockRequest;
+use wire::{Message, PieceIndex};
+
+/// Blocks in one write: 1 MiB. Beyond 64 a vectored write was measured to gain nothing.
+const BLOCKS_PER_WRITE_MAX: usize = 64;
+
+/// Slices in one write: head and two halves of each block, and the control bytes.
+const SLICES_MAX: usize = 1 + 3 * BLOCKS_PER_WRITE_MAX;
+
+/// Control bytes that may wait for a peer that does not read: four of the longest messages. More, and the link is given up.
+pub(crate) const CONTROL_BYTES_MAX: usize = 1024 * 1024;
+
+/// What is waiting to be sent over one link.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    control: Vec<u8>,
+    /// Control bytes already written.
+    control_at: usize,
+    blocks: VecDeque<Ready>,
+    /// Bytes of the first block's frame already written.
+    block_at: usize,
+    /// Blocks whose bytes are still being read.
+    reading: Vec<SendToken>,
+    /// Bytes sent since the last report that are no block's body.
+    overhead: u32,
+}
+
+/// A block whose bytes are at hand.
+#[derive(Debug)]
+struct Ready {
+    token: SendToken,
+    head: [u8; BLOCK_HEAD_LEN],
+    body: Payload,
+}
+
+impl Ready {
+    fn len(&self) -> usize {
+        BLOCK_HEAD_LEN + self.body.len()
+    }
+}
+
+/// What became of a wish not to send a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Recall {
+    /// It will not be sent.
+    Recalled,
+    /// It is on its way, or was never here.
+    TooLate,
+}
+
+/// How a write went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flush {
+    /// Nothing is left to write.
+    Empty,
+    /// The socket takes no more for now.
+    Full,
+    /// There is more, and the socket may take it.
+    More,
+}
+
+impl Outbound {
+    /// Appends a control message.
+    pub(crate) fn message(&mut self, message: &Message) {
+        frame::encode(message, &mut self.control);
+    }
+
+    /// Appends a have message for each piece.
+    pub(crate) fn haves(&mut self, pieces: &[PieceIndex]) {
+        frame::encode_haves(pieces, &mut self.control);
+    }
+
+    /// Appends bytes that are no message: the handshake.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.control.extend_from_slice(bytes);
+    }
+
+    /// Announces a block whose bytes are being read.
+    pub(crate) fn expect(&mut self, token: SendToken) {
+        self.reading.push(token);
+    }
+
+    /// Whether this block was announced, and not recalled since. Forgets it: its bytes have come, or will not.
+    pub(crate) fn read_ended(&mut self, token: SendToken) -> bool {
+        match self.reading.iter().position(|&other| other == token) {
+            Some(index) => {
+                self.reading.swap_remove(index);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Appends a block.
+    pub(crate) fn block(&mut self, token: SendToken, request: BlockRequest, body: Payload) {
+        self.blocks.push_back(Ready { token, head: frame::block_head(request), body });
+    }
+
+    /// Takes a block back, if no byte of it has left.
+    pub(crate) fn recall(&mut self, token: SendToken) -> Recall {
+        if self.read_ended(token) {
+            return Recall::Recalled;
+        }
+        match self.blocks.iter().position(|ready| ready.token == token) {
+            Some(0) if self.block_at > 0 => Recall::TooLate,
+            Some(index) => {
+                self.blocks.remove(index);
+                Recall::Recalled
+            }
+            None => Recall::TooLate,
+        }
+    }
+
+    /// The blocks that will not leave because the link is gone.
+    pub(crate) fn abandon(&mut self) -> impl Iterator<Item = SendToken> + use<> {
+        let ready = std::mem::take(&mut self.blocks).into_iter().map(|ready| ready.token);
+        std::mem::take(&mut self.reading).into_iter().chain(ready)
+    }
+
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.blocks.is_empty()
+    }
+
+    /// Whether the peer reads so slowly that the link is to be given up.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.control.len() - self.control_at > CONTROL_BYTES_MAX
+    }
+
+    /// Bytes of blocks that wait: what the kernel's share should match.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.blocks.iter().map(Ready::len).sum()
+    }
+
+    /// Bytes sent since the last call that are no block's body.
+    pub(crate) fn take_overhead(&mut self) -> u32 {
+        std::mem::take(&mut self.overhead)
+    }
+
+    /// Writes once; appends the tokens of the blocks that have now left whole.
+    pub(crate) fn flush(&mut self, socket: &mut impl Write, sent: &mut Vec<SendToken>) -> io::Result<Flush> {
+        if self.is_empty() {
+            return Ok(Flush::Empty);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let (count, offered) = self.gather(&mut slices);
+        let written = match socket.write_vectored(&slices[..count]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flush::Full),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Flush::More),
+            Err(error) => return Err(error),
+        };
+        self.note_written(written, sent);
+        Ok(match self.is_empty() {
+            true => Flush::Empty,
+            false if written < offered => Flush::Full,
+            false => Flush::More,
+        })
+    }
+
+    /// Lays out what leaves next: the block that is partly written, then control bytes, then blocks.
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> (usize, usize) {
+        let (mut count, mut bytes) = (0, 0);
+        let mut put = |slice: &'a [u8]| {
+            if !slice.is_empty() && count < SLICES_MAX {
+                slices[count] = IoSlice::new(slice);
+                count += 1;
+                bytes += slice.len();
+            }
+        };
+        let begun = usize::from(self.block_at > 0);
+        for (index, ready) in self.blocks.iter().take(begun).enumerate() {
+            put_from(ready, if index == 0 { self.block_at } else { 0 }, &mut put);
+        }
+        put(&self.control[self.control_at..]);
+        for ready in self.blocks.iter().take(BLOCKS_PER_WRITE_MAX).skip(begun) {
+            put_from(ready, 0, &mut put);
+        }
+        (count, bytes)
+    }
+
+    fn note_written(&mut self, written: usize, sent: &mut Vec<SendToken>) {
+        let mut rest = written;
+        if self.block_at > 0 {
+            self.note_block(&mut rest, sent);
+        }
+        if rest > 0 {
+            let control = (self.control.len() - self.control_at).min(rest);
+            self.control_at += control;
+            self.overhead = self.overhead.saturating_add(u32::try_from(control).unwrap_or(u32::MAX));
+            rest -= control;
+        }
+        if self.control_at == self.control.len() {
+            self.control.clear();
+            self.control_at = 0;
+            // A long bitfield went out: its room is not kept for the haves that follow.
+            self.control.shrink_to(4096);
+        }
+        while rest > 0 && !self.blocks.is_empty() {
+            self.note_block(&mut rest, sent);
+        }
+    }
+
+    /// Takes what was written of the first block off `rest`.
+    fn note_block(&mut self, rest: &mut usize, sent: &mut Vec<SendToken>) {
+        let Some(first) = self.blocks.front() else { return };
+        let written = (first.len() - self.block_at).min(*rest);
+        *rest -= written;
+        self.block_at += written;
+        if self.block_at == first.len() {
+            sent.push(first.token);
+            self.overhead = self.overhead.saturating_add(BLOCK_HEAD_LEN as u32);
+            self.blocks.pop_front();
+            self.block_at = 0;
+        }
+    }
+}
+
+/// The slices of a block's frame from byte `at` on.
+fn put_from<'a>(ready: &'a Ready, at: usize, put: &mut impl FnMut(&'a [u8])) {
+    let [head, tail] = ready.body.slices();
+    let mut skip = at;
+    for slice in [&ready.head[..], head, tail] {
+        let skipped = skip.min(slice.len());
+        skip -= skipped;
+        put(&slice[skipped..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proto::LinkId;
+    use wire::frame::{Frame, Limits};
+
+    /// A socket that takes at most so many bytes a write.
+    struct Narrow {
+        step: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.step);
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            self.write(&all)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn token(sequence: u32) -> SendToken {
+        SendToken { link: LinkId { slot: 0, generation: 0 }, sequence }
+    }
+
+    fn give(outbound: &mut Outbound, number: u32, len: u32) {
+        let body = Bytes::from(vec![number as u8; len as usize]);
+        let split = (len / 3) as usize;
+        let payload = Payload::two(body.slice(..split), body.slice(split..));
+        outbound.block(token(number), BlockRequest { piece: number, offset: 0, len }, payload);
+    }
+
+    /// What a peer would hear: haves and blocks by number.
+    fn heard(mut bytes: &[u8]) -> Vec<String> {
+        let mut heard = Vec::new();
+        while !bytes.is_empty() {
+            let consumed = match frame::next(bytes, &Limits::new(None)).unwrap() {
+                Frame::Message { message, consumed } => {
+                    heard.push(format!("{message:?}"));
+                    consumed
+                }
+                Frame::Block { request, data } => {
+                    assert!(bytes[data.clone()].iter().all(|&byte| byte == request.piece as u8));
+                    heard.push(format!("Block({})", request.piece));
+                    data.end
+                }
+                Frame::Need { .. } => panic!("a frame is torn"),
+            };
+            bytes = &bytes[consumed..];
+        }
+        heard
+    }
+
+    #[test]
+    fn every_frame_leaves_whole_and_is_told_once_however_the_socket_cuts() {
+        for step in [5, 12, 13, 14, 1_000, 16_397, 70_000, usize::MAX] {
+            let (mut outbound, mut socket) = (Outbound::default(), Narrow { step, taken: Vec::new() });
+            (0..70).for_each(|number| give(&mut outbound, number, 1 + number * 13));
+            outbound.haves(&[PieceIndex(5), PieceIndex(6)]);
+            let mut sent = Vec::new();
+            while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {}
+            let expected: Vec<String> = ["Have(5)".to_string(), "Have(6)".to_string()]
+                .into_iter()
+                .chain((0..70).map(|number| format!("Block({number})")))
+                .collect();
+            assert_eq!(heard(&socket.taken), expected, "in steps of {step}");
+            assert_eq!(sent, (0..70).map(token).collect::<Vec<_>>());
+            assert_eq!(outbound.take_overhead(), 18 + 70 * 13);
+        }
+    }
+
+    #[test]
+    fn a_message_overtakes_blocks_but_not_the_one_that_is_partly_written() {
+        let (mut outbound, mut socket) = (Outbound::default(), Narrow { step: 20, taken: Vec::new() });
+        (1..4).for_each(|number| give(&mut outbound, number, 100));
+        outbound.flush(&mut socket, &mut Vec::new()).unwrap();
+        outbound.message(&Message::Choke);
+        let mut sent = Vec::new();
+        while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {}
+        assert_eq!(heard(&socket.taken), ["Block(1)", "Choke", "Block(2)", "Block(3)"]);
+    }
+
+    #[test]
+    fn a_block_can_be_recalled_until_its_first_byte_leaves() {
+        let (mut outbound, mut socket) = (Outbound::default(), Narrow { step: 20, taken: Vec::new() });
+        (1..4).for_each(|number| give(&mut outbound, number, 100));
+        outbound.expect(token(9));
+        outbound.flush(&mut socket, &mut Vec::new()).unwrap();
+        assert_eq!(outbound.recall(token(1)), Recall::TooLate);
+        assert_eq!(outbound.recall(token(2)), Recall::Recalled);
+        assert_eq!(outbound.recall(token(9)), Recall::Recalled);
+        assert_eq!(outbound.recall(token(7)), Recall::TooLate);
+        assert!(!outbound.read_ended(token(9)), "its bytes come too late");
+        assert_eq!(outbound.abandon().collect::<Vec<_>>(), [token(1), token(3)]);
+    }
+}
