@@ -16,6 +16,7 @@ pub mod announce;
 pub mod block_set;
 pub mod command;
 pub mod config;
+pub mod door;
 pub mod event;
 pub mod ids;
 pub mod input;
