@@ -49,7 +49,8 @@ fn allowed_set(address: [u8; 4], info_hash: InfoHash, pieces: u32, count: usize)
     let count = count.min(pieces as usize);
     let mut set = Vec::with_capacity(count);
     let [a, b, c, _] = address;
-    let mut digest: [u8; 20] = Sha1::new().chain_update([a, b, c, 0]).chain_update(info_hash.0).finalize().into();
+    let mut digest: [u8; 20] =
+        Sha1::new().chain_update([a, b, c, 0]).chain_update(info_hash.0).finalize().into();
     while set.len() < count {
         for word in digest.chunks_exact(4) {
             let number = word.iter().fold(0, |number: u32, &byte| number << 8 | u32::from(byte));
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_small_torrent_is_allowed_whole_and_no_set_is_longer_than_the_bound() {
-        for pieces in 1..40 {
+        for pieces in 1..40_u32 {
             let layout = Layout::new(u64::from(pieces) * 16_384, 16_384).unwrap();
             let allowed = AllowedFast::new(IpAddr::from([1, 2, 3, 4]), InfoHash([7; 20]), &layout, 1_000);
             assert_eq!(allowed.pieces().len(), ALLOWED_FAST_MAX.min(pieces as usize));

@@ -88,8 +88,8 @@ struct RoundTrip {
 struct Round {
     began: Instant,
     bytes: u64,
-    /// Whether all we were ready to ask for was asked for, all the time.
-    full: bool,
+    /// There were not blocks enough to ask for at some time: the rate then tells nothing of the peer.
+    starved: bool,
     rate_before: u64,
     flat: u8,
 }
@@ -184,15 +184,16 @@ impl Pipeline {
         }
     }
 
-    /// Requests were sent. The picker gave what it could: fewer than [`Pipeline::room`] means that it had no more.
+    /// These requests were sent: what the picker gave for [`Pipeline::room`]. Tell also when it gave none, for fewer than asked for means
+    /// that it is not the peer that limits.
     pub fn requested(&mut self, blocks: &[Block], now: Instant) {
         if self.outstanding.is_empty() && !blocks.is_empty() {
             self.heard = now;
-            self.round = Round { began: now, full: true, rate_before: self.round.rate_before, ..Round::default() };
+            self.round = Round { began: now, rate_before: self.round.rate_before, ..Round::default() };
         }
         self.late.retain(|late| !blocks.contains(late));
         self.outstanding.extend(blocks.iter().map(|&block| Request { block, at: now }));
-        self.round.full &= self.room() == 0;
+        self.round.starved |= self.room() > 0;
     }
 
     /// Payload bytes came that make no whole block yet; or reading was paused by ourselves and goes on.
@@ -208,8 +209,8 @@ impl Pipeline {
         let rtt = now.since(request.at);
         self.rtt.sample(rtt, now);
         self.round.bytes += u64::from(block.len);
-        // One more for each that comes, as long as it is we who limit: this one's place counts as taken.
-        if self.slow_start && self.len() + 1 >= self.target {
+        // One more for each that comes, unless there are none to ask for.
+        if self.slow_start && !self.round.starved {
             self.target = self.target.saturating_add(1).min(self.requests_max);
         }
         if now.since(self.round.began) >= self.round_len() {
@@ -307,12 +308,12 @@ impl Pipeline {
         let micros = u64::try_from(now.since(self.round.began).as_micros()).unwrap_or(u64::MAX).max(1);
         let sample = self.round.bytes.saturating_mul(1_000_000) / micros;
         self.rate = if self.slow_start { sample } else { (self.rate * 3 + sample) / 4 };
-        let mut next = Round { began: now, full: self.room() <= 1, rate_before: sample, ..Round::default() };
+        let mut next = Round { began: now, rate_before: sample, ..Round::default() };
         if self.slow_start {
             let grew = sample.saturating_mul(4) >= self.round.rate_before.saturating_mul(5);
-            next.flat = if grew || !self.round.full { 0 } else { self.round.flat + 1 };
+            next.flat = if grew || self.round.starved { 0 } else { self.round.flat + 1 };
             self.slow_start = next.flat < FLAT_ROUNDS;
-        } else if self.round.full && self.rtt.is_least() {
+        } else if !self.round.starved && self.rtt.is_least() {
             self.slow_start = true;
         }
         if !self.slow_start {
@@ -361,7 +362,8 @@ impl RoundTrip {
             self.mean_micros = (self.mean_micros * 7 + micros) / 8;
         }
         if now.since(self.least_since) >= MIN_RTT_AGE {
-            (self.least_before_micros, self.least_micros, self.least_since) = (self.least_micros, micros, now);
+            (self.least_before_micros, self.least_micros, self.least_since) =
+                (self.least_micros, micros, now);
         }
         self.least_micros = self.least_micros.min(micros);
         self.samples = self.samples.saturating_add(1);

@@ -44,7 +44,8 @@ impl Remote {
         let blocks: Vec<Block> = (0..self.pipeline.room()).map(|n| block(self.asked + n)).collect();
         for _ in &blocks {
             let begins = self.free_at.max(self.now + self.rtt / 2);
-            self.free_at = begins + Duration::from_micros(u64::from(BLOCK) * 1_000_000 / self.bytes_per_second);
+            self.free_at =
+                begins + Duration::from_micros(u64::from(BLOCK) * 1_000_000 / self.bytes_per_second);
             self.coming.push_back((self.asked, self.free_at + self.rtt / 2));
             self.asked += 1;
         }

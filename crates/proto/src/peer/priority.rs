@@ -28,7 +28,11 @@ fn of_octets<const N: usize>(mut a: [u8; N], mut b: [u8; N], [far, near, nearest
         _ if shared >= far => near,
         _ => far,
     };
-    a.iter_mut().chain(&mut b).enumerate().filter(|(at, _)| at % N >= whole).for_each(|(_, byte)| *byte &= 0x55);
+    a.iter_mut()
+        .chain(&mut b)
+        .enumerate()
+        .filter(|(at, _)| at % N >= whole)
+        .for_each(|(_, byte)| *byte &= 0x55);
     crc32c(&[a.min(b), a.max(b)].concat())
 }
 

@@ -6,9 +6,9 @@
 //! here, those on their way out included.
 //! BEP: 3, 6, 10 (`reqq`)
 
-use wire::PieceIndex;
 use std::collections::VecDeque;
 use wire::Block;
+use wire::PieceIndex;
 
 /// The requests of one peer.
 #[derive(Clone, Debug)]
