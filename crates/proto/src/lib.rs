@@ -14,6 +14,7 @@
 pub mod address;
 pub mod announce;
 pub mod block_set;
+pub mod choker;
 pub mod command;
 pub mod config;
 pub mod event;
