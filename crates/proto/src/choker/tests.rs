@@ -55,7 +55,9 @@ fn the_right_peers_get_the_regular_slots() {
     let waits = |peer, secs| Row { waiting_since: ago(secs), ..row(peer) };
     let turn = |peer, secs, sent_since_unchoke| Row { sent_since_unchoke, ..unchoked(row(peer), secs) };
     let quota = Choker::quota(1 << 20);
-    let cases: Vec<(&str, Option<SeedPolicy>, u32, Vec<Row>, Vec<usize>)> = vec![
+    /// What it shows, the policy, slots, rows, who gets them.
+    type Case = (&'static str, Option<SeedPolicy>, u32, Vec<Row>, Vec<usize>);
+    let cases: Vec<Case> = vec![
         ("who gave most", fetching, 2, vec![gave(0, 10), gave(1, 30), gave(2, 20)], vec![1, 2]),
         (
             "nobody who is not interested",
