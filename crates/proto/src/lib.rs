@@ -30,6 +30,7 @@ pub mod share;
 pub mod stats;
 pub mod time;
 pub mod torrent;
+pub mod trace;
 pub mod tracker;
 
 pub use block_set::BlockSet;
