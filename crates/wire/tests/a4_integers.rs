@@ -1,5 +1,8 @@
 //! Threat row A4: numbers at every border, in torrents and in requests, held against arithmetic in 128 bits.
 
+// Helpers of tests are tests.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Cases, file, many, single, torrent};
