@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub(super) struct Swarm {
     v4: Family<(Ipv4Addr, u16)>,
     v6: Family<(Ipv6Addr, u16)>,
+    /// The sweep is done with IPv4.
+    v4_swept: bool,
     downloaded: u32,
 }
 
@@ -83,7 +85,10 @@ impl Swarm {
 
     /// Forgets peers that were last seen before `stale`, looking at `budget` of them at most. Says whether all were seen.
     pub(super) fn sweep(&mut self, stale: u32, budget: &mut u32) -> bool {
-        self.v4.sweep(stale, budget) && self.v6.sweep(stale, budget)
+        self.v4_swept = self.v4_swept || self.v4.sweep(stale, budget);
+        let done = self.v4_swept && self.v6.sweep(stale, budget);
+        self.v4_swept &= !done;
+        done
     }
 }
 

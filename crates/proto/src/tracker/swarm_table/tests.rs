@@ -109,6 +109,18 @@ fn who_stays_away_is_not_told_of_and_then_forgotten() {
 }
 
 #[test]
+fn the_sweep_reaches_both_families_of_a_large_swarm() {
+    let (mut table, mut rng) = table();
+    for n in 0..160_u32 {
+        let peer = SocketAddr::new(IpAddr::V6((0x2001_0db8_u128 << 96 | u128::from(n)).into()), 6881);
+        table.announce(at(1), Visit { peer, ..visit(0, Started, 9) }, &mut rng);
+        table.announce(at(4_000), visit(n, Started, 9), &mut rng);
+    }
+    (0..40).for_each(|_| table.sweep(at(4_000)));
+    assert_eq!(table.peers(), 160, "those of IPv6 stayed away");
+}
+
+#[test]
 fn memory_is_bounded_whoever_knocks() {
     let rules = Rules { peers_max: 500, swarms_max: 100, ..Rules::default() };
     let (mut table, mut rng) = (SwarmTable::new(rules), Rng::new(Seed(1)));

@@ -1,0 +1,398 @@
+//! Who may come in, and how to go out: which incoming links may shake hands, and when a dial of the session becomes a
+//! connection attempt, over which transport and with which obfuscation. Knows sockets by name only, no torrents, and
+//! nothing of what links carry after the handshake.
+//!
+//! Invariants: handshakes under way are bounded, in all and per address block; each ends in time; every `Accepted` is
+//! answered by one `Admit` or `Refuse`, every `Dial` ends in one `Linked` of the driver's or one `DialFailed` of ours.
+//! BEP: 3. Threats: C4, C5, C10
+
+use crate::address::{self, HostSet};
+use crate::input::DialFailure;
+use crate::{DialId, Duration, Instant};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Incoming handshakes under way, all together. Each holds a socket and 68 bytes.
+pub const PENDING_MAX: usize = 256;
+/// Incoming handshakes under way per public /24 or /48: one party must not crowd out the others.
+pub const PENDING_PER_BLOCK_MAX: u16 = 8;
+/// A handshake, ours or theirs, takes at most this long.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Who came in and said nothing at all within this time has nothing to say: a peer's handshake comes with its first packets.
+pub const SILENT_TIME_MAX: Duration = Duration::from_secs(5);
+/// A connection attempt takes at most this long: two retransmissions of a SYN and a slow way.
+pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Dials that wait for their turn; further ones fail at once as not tried. A session of 1,000 torrents dials fewer.
+pub const DIALS_QUEUED_MAX: usize = 1_000;
+/// Hosts refused at the door.
+pub const BANS_MAX: usize = 4_096;
+
+/// Which way a connection takes. uTP will be another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+}
+
+/// What the bytes look like on the way. MSE will be another, with a budget for its key exchanges.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Crypto {
+    /// As they are.
+    Plaintext,
+}
+
+/// One way to reach a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Way {
+    /// Over what.
+    pub transport: Transport,
+    /// In which clothes.
+    pub crypto: Crypto,
+}
+
+/// The ways to a peer in the order in which they are tried.
+const PLAN: [Way; 1] = [Way { transport: Transport::Tcp, crypto: Crypto::Plaintext }];
+
+/// An accepted socket before its handshake is complete. Named by the driver; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PendingId(pub u64);
+
+/// How fast we knock. Moves at run time, as the divider deals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// Connection attempts begun per second, and at once after a pause; 0 stops dialling.
+    pub dials_per_second: u32,
+    /// Connection attempts and outgoing handshakes under way: routers of homes forget older flows when there are many.
+    pub half_open_max: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { dials_per_second: 30, half_open_max: 100 }
+    }
+}
+
+/// What can happen to the door.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The time that `next_wake` asked for has come.
+    Wake,
+    /// A socket was accepted. Answered by `Admit` or `Refuse`.
+    Accepted {
+        /// Its name.
+        pending: PendingId,
+        /// Where it comes from.
+        remote: SocketAddr,
+    },
+    /// The first bytes came from an admitted socket.
+    Heard(PendingId),
+    /// An admitted socket is no longer pending: its handshake is complete, or it is closed.
+    Settled(PendingId),
+    /// The session wants to reach a peer.
+    Dial {
+        /// Its name.
+        dial: DialId,
+        /// Where.
+        remote: SocketAddr,
+    },
+    /// The connection of a dial stands; the handshake begins.
+    Connected(DialId),
+    /// The handshake of a dial is complete: the session is told of the link by the driver.
+    Linked(DialId),
+    /// The way that was tried came to nothing.
+    WayFailed {
+        /// Of which dial.
+        dial: DialId,
+        /// Why.
+        why: DialFailure,
+    },
+    /// Refuse this host from now on, in both directions.
+    Ban(IpAddr),
+    /// Another pace from now on.
+    Pace(Pace),
+}
+
+/// What the door wants done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Read the handshake of this socket.
+    Admit(PendingId),
+    /// Close this socket unread.
+    Refuse(PendingId),
+    /// Close this admitted socket: it is too slow, or others have a better claim. `Settled` need not follow.
+    DropPending(PendingId),
+    /// Try this way. Answered by `Connected` or `WayFailed`.
+    Connect {
+        /// Of which dial.
+        dial: DialId,
+        /// Where.
+        remote: SocketAddr,
+        /// How.
+        way: Way,
+    },
+    /// Close the socket of this dial: it takes too long. No answer; `Connect` over another way or `DialFailed` follows.
+    Abandon(DialId),
+    /// Tell the session that a dial came to nothing.
+    DialFailed {
+        /// Which one.
+        dial: DialId,
+        /// Why.
+        why: DialFailure,
+    },
+}
+
+/// Decides who comes in and how to go out, for one loop.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pace: Pace,
+    banned: HostSet,
+    pending: BTreeMap<PendingId, Pending>,
+    /// Pending by age, oldest first.
+    by_age: BTreeSet<(Instant, PendingId)>,
+    /// Pending by public address block.
+    per_block: BTreeMap<IpAddr, u16>,
+    dials: BTreeMap<DialId, Dial>,
+    /// Dials that wait for their turn.
+    queue: VecDeque<DialId>,
+    /// Dials under way.
+    half_open: u32,
+    /// When all that was dialled so far would have been, at an even pace.
+    dialled_until: Instant,
+    deadlines: BTreeSet<(Instant, Deadline)>,
+    /// The latest time that we were told.
+    now: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    block: Option<IpAddr>,
+    since: Instant,
+    deadline: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dial {
+    remote: SocketAddr,
+    /// Which way of the plan is tried, or will be.
+    way: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Queued,
+    /// Until when.
+    Connecting(Instant),
+    /// Until when.
+    Handshaking(Instant),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Deadline {
+    Pending(PendingId),
+    Dial(DialId),
+}
+
+impl Door {
+    /// A door at which nobody stands.
+    pub fn new(pace: Pace) -> Door {
+        Door {
+            pace,
+            banned: HostSet::new(BANS_MAX),
+            pending: BTreeMap::new(),
+            by_age: BTreeSet::new(),
+            per_block: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            queue: VecDeque::new(),
+            half_open: 0,
+            dialled_until: Instant::ZERO,
+            deadlines: BTreeSet::new(),
+            now: Instant::ZERO,
+        }
+    }
+
+    /// One thing happened at `now`; what should be done is appended to `out`.
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        self.now = self.now.max(now);
+        self.expire(out);
+        match input {
+            Input::Wake => {}
+            Input::Accepted { pending, remote } => self.accepted(pending, remote, out),
+            Input::Heard(pending) => self.heard(pending),
+            Input::Settled(pending) => self.forget_pending(pending),
+            Input::Dial { dial, remote } => self.dial(dial, remote, out),
+            Input::Connected(dial) => self.connected(dial),
+            Input::Linked(dial) => drop(self.forget_dial(dial)),
+            Input::WayFailed { dial, why } => self.way_failed(dial, why, out),
+            Input::Ban(ip) => self.banned.insert(ip),
+            Input::Pace(pace) => self.pace = pace,
+        }
+        self.begin_dials(out);
+    }
+
+    /// When to call `handle(now, Input::Wake, ..)` next.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let turn = self.next_turn().filter(|_| !self.queue.is_empty() && self.has_room());
+        match (deadline, turn) {
+            (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Incoming handshakes under way.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Dials that wait or are under way.
+    pub fn dials(&self) -> usize {
+        self.dials.len()
+    }
+
+    fn accepted(&mut self, id: PendingId, remote: SocketAddr, out: &mut Vec<Output>) {
+        if self.banned.has(remote.ip()) || self.pending.contains_key(&id) {
+            return out.push(Output::Refuse(id));
+        }
+        let block = address::block(remote.ip());
+        let crowded = block
+            .is_some_and(|block| self.per_block.get(&block).is_some_and(|&n| n >= PENDING_PER_BLOCK_MAX));
+        if crowded || self.pending.len() >= PENDING_MAX {
+            // The oldest has had most time; who is honest needs little.
+            let of_block =
+                |id: &PendingId| self.pending.get(id).is_some_and(|pending| pending.block == block);
+            let oldest = self.by_age.iter().map(|(_, id)| *id).find(|id| !crowded || of_block(id));
+            if let Some(oldest) = oldest {
+                self.forget_pending(oldest);
+                out.push(Output::DropPending(oldest));
+            }
+        }
+        let (since, deadline) = (self.now, self.now + SILENT_TIME_MAX);
+        self.pending.insert(id, Pending { block, since, deadline });
+        self.by_age.insert((since, id));
+        self.deadlines.insert((deadline, Deadline::Pending(id)));
+        if let Some(block) = block {
+            *self.per_block.entry(block).or_default() += 1;
+        }
+        out.push(Output::Admit(id));
+    }
+
+    fn heard(&mut self, id: PendingId) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        self.deadlines.remove(&(pending.deadline, Deadline::Pending(id)));
+        pending.deadline = pending.since + HANDSHAKE_TIME_MAX;
+        self.deadlines.insert((pending.deadline, Deadline::Pending(id)));
+    }
+
+    fn forget_pending(&mut self, id: PendingId) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        self.by_age.remove(&(pending.since, id));
+        self.deadlines.remove(&(pending.deadline, Deadline::Pending(id)));
+        if let Some(block) = pending.block
+            && let Some(count) = self.per_block.get_mut(&block)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_block.remove(&block);
+            }
+        }
+    }
+
+    fn dial(&mut self, id: DialId, remote: SocketAddr, out: &mut Vec<Output>) {
+        if self.dials.contains_key(&id) {
+            return;
+        }
+        if self.banned.has(remote.ip()) {
+            return out.push(Output::DialFailed { dial: id, why: DialFailure::Unreachable });
+        }
+        if self.queue.len() >= DIALS_QUEUED_MAX {
+            return out.push(Output::DialFailed { dial: id, why: DialFailure::NotTried });
+        }
+        self.dials.insert(id, Dial { remote, way: 0, stage: Stage::Queued });
+        self.queue.push_back(id);
+    }
+
+    fn connected(&mut self, id: DialId) {
+        let Some(dial) = self.dials.get_mut(&id) else { return };
+        if let Stage::Connecting(deadline) = dial.stage {
+            self.deadlines.remove(&(deadline, Deadline::Dial(id)));
+            let deadline = self.now + HANDSHAKE_TIME_MAX;
+            dial.stage = Stage::Handshaking(deadline);
+            self.deadlines.insert((deadline, Deadline::Dial(id)));
+        }
+    }
+
+    /// The next way of the plan takes its turn at once, before dials that have not begun; after the last the dial failed.
+    fn way_failed(&mut self, id: DialId, why: DialFailure, out: &mut Vec<Output>) {
+        if self.dials.get(&id).is_none_or(|dial| dial.stage == Stage::Queued) {
+            return;
+        }
+        let Some(Dial { remote, way, .. }) = self.forget_dial(id) else { return };
+        if way + 1 < PLAN.len() {
+            self.dials.insert(id, Dial { remote, way: way + 1, stage: Stage::Queued });
+            self.queue.push_front(id);
+        } else {
+            out.push(Output::DialFailed { dial: id, why });
+        }
+    }
+
+    /// Ends a dial that is under way; one that waits stays.
+    fn forget_dial(&mut self, id: DialId) -> Option<Dial> {
+        let dial = *self.dials.get(&id)?;
+        let (Stage::Connecting(deadline) | Stage::Handshaking(deadline)) = dial.stage else { return None };
+        self.deadlines.remove(&(deadline, Deadline::Dial(id)));
+        self.half_open -= 1;
+        self.dials.remove(&id)
+    }
+
+    fn expire(&mut self, out: &mut Vec<Output>) {
+        while let Some(&(deadline, whose)) = self.deadlines.first()
+            && deadline <= self.now
+        {
+            match whose {
+                Deadline::Pending(id) => {
+                    self.forget_pending(id);
+                    out.push(Output::DropPending(id));
+                }
+                Deadline::Dial(id) => {
+                    out.push(Output::Abandon(id));
+                    let connected =
+                        self.dials.get(&id).is_some_and(|dial| matches!(dial.stage, Stage::Handshaking(_)));
+                    let why = if connected { DialFailure::Handshake } else { DialFailure::TimedOut };
+                    self.way_failed(id, why, out);
+                }
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.half_open < self.pace.half_open_max
+    }
+
+    /// When the pace allows the next attempt: a second's worth may be begun at once after a pause.
+    fn next_turn(&self) -> Option<Instant> {
+        let spacing = Duration::from_secs(1).checked_div(self.pace.dials_per_second)?;
+        let credit = Duration::from_secs(1) - spacing;
+        let behind = self.dialled_until.as_micros().saturating_sub(credit.as_micros() as u64);
+        Some(Instant::from_micros(behind))
+    }
+
+    fn begin_dials(&mut self, out: &mut Vec<Output>) {
+        while self.has_room()
+            && self.next_turn().is_some_and(|turn| turn <= self.now)
+            && let Some(id) = self.queue.pop_front()
+        {
+            let Some(dial) = self.dials.get_mut(&id) else { continue };
+            let deadline = self.now + CONNECT_TIME_MAX;
+            dial.stage = Stage::Connecting(deadline);
+            out.push(Output::Connect { dial: id, remote: dial.remote, way: PLAN[dial.way] });
+            self.deadlines.insert((deadline, Deadline::Dial(id)));
+            self.half_open += 1;
+            let spacing = Duration::from_secs(1).checked_div(self.pace.dials_per_second);
+            self.dialled_until = self.dialled_until.max(self.now) + spacing.unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
