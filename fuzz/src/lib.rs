@@ -21,6 +21,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "extension", run: targets::extension::run },
     Target { name: "frame", run: targets::frame::run },
     Target { name: "handshake", run: targets::handshake::run },
+    Target { name: "metainfo", run: targets::metainfo::run },
     Target { name: "path", run: targets::path::run },
     Target { name: "tracker_http", run: targets::tracker_http::run },
     Target { name: "tracker_query", run: targets::tracker_query::run },

@@ -4,6 +4,7 @@ pub mod bencode;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod metainfo;
 pub mod path;
 pub mod tracker_http;
 pub mod tracker_query;

@@ -44,7 +44,8 @@ fn files(mut data: &[u8]) -> Vec<Option<Vec<&[u8]>>> {
     files
 }
 
-fn check_path(path: &SafePath) {
+/// Holds one path to its promises.
+pub(super) fn check_path(path: &SafePath) {
     let text = path.as_str();
     assert!(text.len() <= PATH_BYTES_MAX, "{} bytes", text.len());
     assert!(path.elements().count() <= DEPTH_MAX + 1);
