@@ -3,7 +3,6 @@
 
 pub mod fast;
 pub mod pipeline;
-pub mod priority;
 pub mod upload_queue;
 
 pub use crate::pieces::RemotePieces;
