@@ -1,7 +1,6 @@
 //! Chores of this repository, run as `cargo xtask <chore>`. Only dispatch here: each chore is a module.
 
 mod bench;
-mod fuzz;
 mod interop;
 mod kill;
 mod lab;
@@ -22,8 +21,6 @@ Usage: cargo xtask <chore>
   test               everything that must pass: cargo's tests, fuzz targets, real clients, kills
   kill [--kills N] [--seed N]        kill downloads at seeded moments and see what is lost
   bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
-  fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
-  fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";
 
@@ -45,7 +42,6 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["test"] => test::run()?,
         ["kill", rest @ ..] => kill::run_kills(rest)?,
         ["bench", rest @ ..] => bench::run(rest)?,
-        ["fuzz", rest @ ..] => fuzz::run(rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
     }

@@ -140,6 +140,16 @@ impl State {
         Ok(tx.commit()?)
     }
 
+    /// Makes durable what these files look like, without a new resume record: how a run leaves them.
+    pub(crate) fn set_marks(&self, info_hash: InfoHash, marks: &[FileMark]) -> Result<(), StateError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(id) = rows::id_of(&tx, info_hash)? {
+            rows::write_marks(&tx, id, info_hash, marks)?;
+        }
+        Ok(tx.commit()?)
+    }
+
     /// A panic elsewhere cannot leave the connection half-changed: an open transaction is rolled back when it is dropped.
     fn db(&self) -> MutexGuard<'_, Connection> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)

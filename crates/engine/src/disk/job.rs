@@ -5,7 +5,6 @@
 //! last word about a torrent. Answers of different pieces come in any order, those about one piece in the order asked.
 
 use super::spec::{StorageSpec, WantedFiles};
-use crate::state::StoredResume;
 use bytes::Bytes;
 use proto::input::{BlockDigest, DiskOperation, Found};
 use proto::{Attempt, DiskError, Epoch, ResumeRecord, SendToken, TorrentId};
@@ -60,14 +59,13 @@ pub(crate) enum BlockSource {
 /// asked before; a `Sync` covers what was answered before it was asked.
 #[derive(Debug)]
 pub(crate) enum DiskJob {
-    /// Look at what lies on disk and remember the torrent until `Close`. Ends in `Opened` or `Failed(Open)`.
+    /// Look at what lies on disk, compared with what was last committed, and remember the torrent until `Close`. May be
+    /// asked again after a fault. Ends in `Opened` or `Failed(Open)`.
     Open {
         /// Whose.
         torrent: TorrentId,
         /// Its files.
         spec: Arc<StorageSpec>,
-        /// What an earlier run committed.
-        resume: Option<Box<StoredResume>>,
         /// Which files may be created.
         wanted: WantedFiles,
     },

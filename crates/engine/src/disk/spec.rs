@@ -1,39 +1,21 @@
 //! What the disk must know of a torrent: its files, its hashes, and where they go. Not what lies there: that is `storage`.
 //!
-//! Always: the paths are relative, clean (no `..`, no separator inside an element) and no two name one file; whoever makes
-//! a spec answers for that. The files tile the content in order. BEP: 3, 47
+//! Always: paths are safe and distinct, for `Metainfo` makes them so. BEP: 3, 47
 
 use proto::Priority;
 use std::path::PathBuf;
 use std::sync::Arc;
-use wire::{InfoHash, Layout};
+use wire::{FileIndex, Metainfo};
 
 /// One torrent as the disk sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct StorageSpec {
-    /// Names the part store.
-    pub(crate) info_hash: InfoHash,
-    /// Pieces and blocks.
-    pub(crate) layout: Layout,
-    /// The files, in the order of the content.
-    pub(crate) files: Box<[FileSpec]>,
-    /// SHA-1 of each piece.
-    pub(crate) hashes: Arc<[[u8; 20]]>,
+    /// Files, pieces and hashes.
+    pub(crate) metainfo: Arc<Metainfo>,
     /// Directory below which everything stays. Created if it is absent and no earlier run used it.
     pub(crate) root: PathBuf,
     /// How room is made.
     pub(crate) allocation: Allocation,
-}
-
-/// One file of a torrent.
-#[derive(Clone, Debug)]
-pub(crate) struct FileSpec {
-    /// Below the root, with the torrent's own directory if it has one.
-    pub(crate) path: PathBuf,
-    /// Bytes.
-    pub(crate) len: u64,
-    /// Padding (BEP 47): zeros that are never on disk.
-    pub(crate) pad: bool,
 }
 
 /// How room for a file is made.
@@ -63,7 +45,7 @@ impl WantedFiles {
     }
 
     /// Whether this file is wanted.
-    pub(crate) fn has(&self, file: usize) -> bool {
-        self.0.is_empty() || self.0.get(file).copied().unwrap_or(false)
+    pub(crate) fn has(&self, file: FileIndex) -> bool {
+        self.0.is_empty() || self.0.get(file.as_usize()).copied().unwrap_or(false)
     }
 }

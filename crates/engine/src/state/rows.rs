@@ -116,8 +116,18 @@ pub(super) fn write_resume(db: &Connection, id: i64, update: &ResumeUpdate) -> R
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![id, pieces, have, open, stored, uploaded, downloaded, fsid, root_inode, seal],
     )?;
+    write_marks(db, id, info_hash, &update.files)
+}
+
+/// Writes the marks of files; those of other files stay.
+pub(super) fn write_marks(
+    db: &Connection,
+    id: i64,
+    info_hash: InfoHash,
+    marks: &[FileMark],
+) -> Result<(), StateError> {
     let mut write = db.prepare("INSERT OR REPLACE INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-    for mark in &update.files {
+    for mark in marks {
         let [file, size, mtime, inode, adopted, settled] = mark_numbers(mark);
         write.execute(params![id, file, size, mtime, inode, adopted, settled, mark_seal(info_hash, mark)])?;
     }

@@ -1,0 +1,341 @@
+//! Looks at what lies on disk and compares it with what an earlier run remembered.
+//!
+//! Always: looking changes nothing but an absent root of a torrent that never had one, and empty files; a root that is gone,
+//! or another volume in its place, is `Vanished`, never "nothing here".
+
+use super::durable::clamp;
+use super::names::{self, Names};
+use super::{Book, Dirty, FileEntry, Home, PART_STORE, SpillPlace, Storage, next_number};
+use crate::disk::handles::Handles;
+use crate::disk::spec::{StorageSpec, WantedFiles};
+use crate::disk::trouble::{fault, trouble};
+use crate::state::{FileMark, State, StoredResume, VolumeMark};
+use os::fs::{Access, Data, Dir, Kind, Stat};
+use proto::input::Found;
+use proto::{DiskError, DiskErrorKind};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use wire::{Bitfield, FileIndex, PieceIndex};
+
+/// A storage, and what was found in it.
+pub(crate) struct Opened {
+    /// The storage, ready.
+    pub(crate) storage: Storage,
+    /// Compared with the resume record.
+    pub(crate) found: Found,
+    /// What the user should know.
+    pub(crate) warnings: Vec<Arc<str>>,
+}
+
+/// What lies under a file's names.
+#[derive(Clone, Copy, Debug)]
+struct Present {
+    home: Home,
+    stat: Stat,
+}
+
+impl Storage {
+    /// Opens a torrent's storage.
+    pub(crate) fn open(
+        spec: Arc<StorageSpec>,
+        resume: Option<&StoredResume>,
+        wanted: WantedFiles,
+        handles: Arc<Handles>,
+        state: Arc<State>,
+    ) -> Result<Opened, DiskError> {
+        let names = Names::new(&spec);
+        let look = Look { names: &names, root: open_root(&spec, resume)?, spec: &spec };
+        let volume = volume_of(&look.root).map_err(|error| trouble(&error, "looking at", &spec.root))?;
+        let present = look.at_files(resume)?;
+        let store = look.at(&names::part_store(spec.metainfo.info_hash))?;
+        if let Some(resume) = resume {
+            let nothing = present.iter().all(Option::is_none);
+            if nothing && resume.volume != volume && !resume.files.is_empty() {
+                return Err(vanished(&spec.root));
+            }
+        }
+        let (files, unvouched) = look.compare(&present, resume)?;
+        let doubtful = look.doubtful(&files, &unvouched, resume, store);
+        let found = verdict(&doubtful, resume);
+        let mut written =
+            resume.map_or_else(|| Bitfield::new(doubtful.len()), |resume| resume.record.have.clone());
+        doubtful.iter().for_each(|piece| _ = written.remove(piece));
+        let book = Book {
+            wanted: wanted.clone(),
+            files,
+            has_store: store.is_some(),
+            durable: Bitfield::new(doubtful.len()),
+            spills: spills(resume),
+            outlived: Vec::new(),
+            dirty: Dirty::default(),
+            seen: BTreeMap::new(),
+            settled: resume.is_some_and(|resume| resume.files.iter().any(|mark| mark.settled)),
+            written,
+        };
+        let root = look.root;
+        let storage = Storage {
+            names,
+            root,
+            volume,
+            handles,
+            state,
+            number: next_number(),
+            book: Mutex::new(book),
+            spec,
+        };
+        let warnings = storage.settle_what_was_durable();
+        storage.want(wanted)?;
+        Ok(Opened { storage, found, warnings })
+    }
+
+    /// Counts what each file still lacks; one that lacks nothing but its name gets it.
+    fn settle_what_was_durable(&self) -> Vec<Arc<str>> {
+        let layout = &self.spec.metainfo.layout;
+        let mut book = self.book();
+        for file in layout.file_indices() {
+            let pieces = layout.pieces_of(file);
+            book.files[file.as_usize()].missing = pieces.end.0 - pieces.start.0;
+        }
+        let durable: Vec<_> = book.written.iter().collect();
+        self.settle_pieces(&mut book, &durable)
+    }
+}
+
+/// The volume and directory at a path.
+pub(super) fn identity(root: &Path) -> io::Result<VolumeMark> {
+    volume_of(&Dir::open(root)?)
+}
+
+/// The fault of a root that is not there.
+pub(super) fn vanished(root: &Path) -> DiskError {
+    let root = root.display();
+    fault(
+        DiskErrorKind::Vanished,
+        format!(
+            "{root} is not there, or another volume is mounted in its place; connect or mount the drive again: nothing is checked or fetched anew"
+        ),
+    )
+}
+
+fn volume_of(root: &Dir) -> io::Result<VolumeMark> {
+    Ok(VolumeMark { fsid: root.volume()?.fsid, root_inode: root.stat_self()?.inode })
+}
+
+fn open_root(spec: &StorageSpec, resume: Option<&StoredResume>) -> Result<Dir, DiskError> {
+    let used_before = resume.is_some_and(|resume| !resume.files.is_empty());
+    match Dir::open(&spec.root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && used_before => Err(vanished(&spec.root)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = std::fs::create_dir_all(&spec.root).and_then(|()| Dir::open(&spec.root));
+            made.map_err(|error| trouble(&error, "creating", &spec.root))
+        }
+        opened => opened.map_err(|error| trouble(&error, "opening", &spec.root)),
+    }
+}
+
+fn spills(resume: Option<&StoredResume>) -> BTreeMap<PieceIndex, SpillPlace> {
+    let Some(resume) = resume else { return BTreeMap::new() };
+    let place = |piece| match resume.stored.contains(&piece) {
+        true => SpillPlace::Store,
+        false => SpillPlace::InPlace,
+    };
+    resume.record.open.iter().map(|open| (open.piece, place(open.piece))).collect()
+}
+
+fn verdict(doubtful: &Bitfield, resume: Option<&StoredResume>) -> Found {
+    let record = resume.map(|resume| &resume.record);
+    if !doubtful.is_empty() {
+        Found::Doubtful(doubtful.clone())
+    } else if record.is_some_and(|record| !record.have.is_empty() || !record.open.is_empty()) {
+        Found::AsRecorded
+    } else {
+        Found::Nothing
+    }
+}
+
+/// One look at a root.
+struct Look<'s> {
+    spec: &'s StorageSpec,
+    names: &'s Names,
+    root: Dir,
+}
+
+impl Look<'_> {
+    /// What lies under each file's names. Directories are opened once for all neighbours in them.
+    fn at_files(&self, resume: Option<&StoredResume>) -> Result<Vec<Option<Present>>, DiskError> {
+        let marks = marks_of(resume);
+        let layout = &self.spec.metainfo.layout;
+        let mut open: Option<(PathBuf, Option<Dir>)> = None;
+        let mut present = Vec::with_capacity(layout.files() as usize);
+        for file in layout.file_indices() {
+            let Some(path) = self.names.finished(self.spec, file) else {
+                present.push(None);
+                continue;
+            };
+            let parent = path.parent().unwrap_or(Path::new(""));
+            if open.as_ref().is_none_or(|(at, _)| at != parent) {
+                open = Some((parent.to_owned(), self.dir(parent)?));
+            }
+            let Some((_, Some(dir))) = &open else {
+                present.push(None);
+                continue;
+            };
+            let finished = self.stat_in(dir, &path)?;
+            let unfinished = self.names.unfinished(self.spec, file).unwrap_or_default();
+            let unfinished = self.stat_in(dir, &unfinished)?;
+            let extent = layout.extent(file);
+            present.push(choose(finished, unfinished, marks.get(&file.0).copied(), extent.len));
+        }
+        Ok(present)
+    }
+
+    fn dir(&self, path: &Path) -> Result<Option<Dir>, DiskError> {
+        match self.root.dir(path) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(trouble(&error, "opening", &self.spec.root.join(path))),
+        }
+    }
+
+    fn stat_in(&self, dir: &Dir, path: &Path) -> Result<Option<Stat>, DiskError> {
+        let name = Path::new(path.file_name().unwrap_or_default());
+        let stat = match dir.stat(name) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(trouble(&error, "looking at", &self.spec.root.join(path))),
+        };
+        let what = match stat.kind {
+            Kind::File => return Ok(Some(stat)),
+            Kind::Directory => "a directory",
+            Kind::Link => "a symbolic link, which is not followed,",
+            Kind::Other => "a pipe, socket or device",
+        };
+        let path = self.spec.root.join(path);
+        let detail =
+            format!("{what} is in the way of {}: move it away, or choose another directory", path.display());
+        Err(fault(DiskErrorKind::Denied, detail))
+    }
+
+    fn at(&self, path: &Path) -> Result<Option<Stat>, DiskError> {
+        self.stat_in(&self.root, path)
+    }
+
+    /// The files as they stand, and which of them hold data that no mark vouches for.
+    fn compare(
+        &self,
+        present: &[Option<Present>],
+        resume: Option<&StoredResume>,
+    ) -> Result<(Vec<FileEntry>, Vec<bool>), DiskError> {
+        let marks = marks_of(resume);
+        let layout = &self.spec.metainfo.layout;
+        let mut entries = Vec::with_capacity(present.len());
+        let mut unvouched = Vec::with_capacity(present.len());
+        for (file, present) in layout.file_indices().zip(present) {
+            let mark = marks.get(&file.0).copied();
+            let Some(Present { home, stat }) = *present else {
+                entries.push(FileEntry { home: Home::Absent, adopted: 0, missing: 0 });
+                unvouched.push(mark.is_some_and(|mark| mark.size > 0));
+                continue;
+            };
+            let len = layout.extent(file).len;
+            if stat.size > len {
+                return Err(self.too_long(file, home, stat.size, len));
+            }
+            let vouched = mark.is_some_and(|mark| fits(mark, &stat));
+            let blank = !vouched && self.is_blank(file, home, stat.size);
+            let adopted = match mark {
+                Some(mark) if vouched => mark.adopted,
+                _ if blank => 0,
+                Some(_) | None => stat.size,
+            };
+            entries.push(FileEntry { home, adopted, missing: 0 });
+            unvouched.push(!vouched && (!blank || mark.is_some_and(|mark| mark.size > 0)));
+        }
+        Ok((entries, unvouched))
+    }
+
+    /// Nothing in it but room: what a crash right after we made it leaves, and nothing that anybody could miss.
+    fn is_blank(&self, file: FileIndex, home: Home, size: u64) -> bool {
+        let path = match home {
+            Home::Finished => self.names.finished(self.spec, file),
+            Home::Unfinished | Home::Absent => self.names.unfinished(self.spec, file),
+        };
+        let open = || self.root.file(&path.unwrap_or_default(), Access::Read)?.data_from(0);
+        size == 0 || matches!(open(), Ok(Data::None))
+    }
+
+    fn too_long(&self, file: FileIndex, home: Home, size: u64, len: u64) -> DiskError {
+        let path = match home {
+            Home::Finished => self.names.finished(self.spec, file),
+            Home::Unfinished | Home::Absent => self.names.unfinished(self.spec, file),
+        };
+        let path = self.spec.root.join(path.unwrap_or_default());
+        let detail = format!(
+            "{} has {size} bytes where the torrent's file has {len}: it is another file and is left alone; move it away, or choose another directory",
+            path.display()
+        );
+        fault(DiskErrorKind::Denied, detail)
+    }
+
+    /// The pieces that must be hashed before anyone trusts them.
+    fn doubtful(
+        &self,
+        files: &[FileEntry],
+        unvouched: &[bool],
+        resume: Option<&StoredResume>,
+        store: Option<Stat>,
+    ) -> Bitfield {
+        let layout = &self.spec.metainfo.layout;
+        let mut doubtful = Bitfield::new(layout.pieces());
+        for (file, _) in layout.file_indices().zip(unvouched).filter(|(_, unvouched)| **unvouched) {
+            let pieces = layout.pieces_of(file);
+            (pieces.start.0..pieces.end.0).for_each(|piece| _ = doubtful.insert(PieceIndex(piece)));
+        }
+        let Some(resume) = resume else { return doubtful };
+        let marks = marks_of(Some(resume));
+        // Bytes of files that do not exist can only be in the part store, if it is the one we left.
+        let mark = marks.get(&PART_STORE.0);
+        let has_store = mark.zip(store.as_ref()).is_some_and(|(mark, stat)| fits(&unsettled(mark), stat));
+        if !has_store {
+            let elsewhere = |piece: PieceIndex| {
+                layout
+                    .files_of(piece)
+                    .any(|file| files[file.as_usize()].home == Home::Absent && !layout.extent(file).pad)
+            };
+            let lost = resume.record.have.iter().filter(|&piece| elsewhere(piece));
+            lost.chain(resume.stored.iter().copied()).for_each(|piece| _ = doubtful.insert(piece));
+        }
+        doubtful
+    }
+}
+
+fn marks_of(resume: Option<&StoredResume>) -> HashMap<u32, &FileMark> {
+    resume.map_or_else(HashMap::new, |resume| resume.files.iter().map(|mark| (mark.file, mark)).collect())
+}
+
+/// Of two files the one that we remember; else a whole one of the right length; else the unfinished one.
+fn choose(
+    finished: Option<Stat>,
+    unfinished: Option<Stat>,
+    mark: Option<&FileMark>,
+    len: u64,
+) -> Option<Present> {
+    let finished = finished.map(|stat| Present { home: Home::Finished, stat });
+    let unfinished = unfinished.map(|stat| Present { home: Home::Unfinished, stat });
+    let (Some(whole), Some(part)) = (finished, unfinished) else { return finished.or(unfinished) };
+    let known = |present: &Present| mark.is_some_and(|mark| mark.inode == present.stat.inode);
+    let whole_first = known(&whole) || (!known(&part) && whole.stat.size == len);
+    Some(if whole_first { whole } else { part })
+}
+
+/// Whether a file is as we left it. While it was being written to it may have grown and its time moved on.
+fn fits(mark: &FileMark, stat: &Stat) -> bool {
+    let exact = mark.size == stat.size && mark.mtime == clamp(stat.mtime);
+    mark.inode == stat.inode && if mark.settled { exact } else { stat.size >= mark.size }
+}
+
+fn unsettled(mark: &FileMark) -> FileMark {
+    FileMark { settled: false, ..*mark }
+}
