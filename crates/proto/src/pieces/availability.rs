@@ -6,7 +6,7 @@
 //!
 //! Invariant: `base + counts[p]` is the number of peers that have `p`. `base` may be negative: a peer counted piece by piece that
 //! leaves as a seed takes one from `base`, and the sum stays right. In each order, pieces lie in buckets of equal count,
-//! rarest first, and `positions` says where.
+//! rarest last, and `positions` says where.
 
 use super::RemotePieces;
 use crate::{Priority, Rng};
@@ -34,11 +34,12 @@ pub struct Availability {
     epoch: u32,
 }
 
-/// Pieces of one priority that can be begun, rarest first.
+/// Pieces of one priority that can be begun, by key, which is the count negated: the rarest lie last, for there a piece leaves without
+/// moving others, and the rarest are what is begun.
 #[derive(Clone, Debug, Default)]
 struct RarityOrder {
     pieces: Vec<PieceIndex>,
-    /// Where each bucket starts; the first is 0. Bucket `k` holds the pieces with count `floor + k`.
+    /// Where each bucket starts; the first is 0. Bucket `k` holds the pieces with key `floor + k`.
     starts: Vec<u32>,
     floor: i32,
     /// The same pieces as a set, for searching together with a peer's own.
@@ -120,7 +121,7 @@ impl Availability {
         let before = *count;
         *count = before.saturating_add(1);
         if let (true, Some(order)) = (self.contains(piece), class(priority)) {
-            self.orders[order].raise(piece, before, &mut self.positions);
+            self.orders[order].lower(piece, -before, &mut self.positions);
         }
     }
 
@@ -130,23 +131,23 @@ impl Availability {
         let before = *count;
         *count = before.saturating_sub(1);
         if let (true, Some(order)) = (self.contains(piece), class(priority)) {
-            self.orders[order].lower(piece, before, &mut self.positions);
+            self.orders[order].raise(piece, -before, &mut self.positions);
         }
     }
 
-    /// The piece can be begun now. Skipped pieces cannot. Costs one move per bucket above the piece's.
+    /// The piece can be begun now. Skipped pieces cannot. Costs one move per rarer bucket.
     pub fn insert(&mut self, piece: PieceIndex, priority: Priority) {
         if let (false, Some(order)) = (self.contains(piece), class(priority)) {
             let total = self.counts.len() as u32;
-            self.orders[order].insert(piece, self.counts[piece.as_usize()], total, &mut self.positions);
+            self.orders[order].insert(piece, -self.counts[piece.as_usize()], total, &mut self.positions);
             self.epoch = self.epoch.wrapping_add(1);
         }
     }
 
-    /// The piece was begun, or is no longer wanted. `priority` is the one it was inserted with.
+    /// The piece was begun, or is no longer wanted. `priority` is the one it was inserted with. Costs one move per rarer bucket.
     pub fn remove(&mut self, piece: PieceIndex, priority: Priority) {
         if let (true, Some(order)) = (self.contains(piece), class(priority)) {
-            self.orders[order].remove(piece, self.counts[piece.as_usize()], &mut self.positions);
+            self.orders[order].remove(piece, -self.counts[piece.as_usize()], &mut self.positions);
         }
     }
 
@@ -186,11 +187,8 @@ impl Availability {
                 return None;
             }
             let probed = match taste {
-                Taste::Rarest => order.probe_buckets(theirs, order.starts.len(), |k| k, rng),
-                Taste::Commonest => {
-                    let buckets = order.starts.len();
-                    order.probe_buckets(theirs, buckets, |k| buckets - 1 - k, rng)
-                }
+                Taste::Rarest => order.probe_buckets((0..order.starts.len()).rev(), theirs, rng),
+                Taste::Commonest => order.probe_buckets(0..order.starts.len(), theirs, rng),
                 Taste::Random => order.probe(0, order.pieces.len(), theirs, &mut { PROBES_MAX }, rng),
                 Taste::First => None,
             };
@@ -283,8 +281,8 @@ fn class(priority: Priority) -> Option<usize> {
 }
 
 impl RarityOrder {
-    fn bucket(&self, count: i32) -> usize {
-        (count - self.floor) as usize
+    fn bucket(&self, key: i32) -> usize {
+        (key - self.floor) as usize
     }
 
     fn end(&self, bucket: usize) -> usize {
@@ -302,17 +300,17 @@ impl RarityOrder {
         self.put(b, piece_a, positions);
     }
 
-    /// Makes sure that there is a bucket for this count.
-    fn reach(&mut self, count: i32) {
+    /// Makes sure that there is a bucket for this key.
+    fn reach(&mut self, key: i32) {
         if self.starts.is_empty() {
-            self.floor = count;
+            self.floor = key;
             self.starts.push(0);
         }
-        while count < self.floor {
+        while key < self.floor {
             self.starts.insert(0, 0);
             self.floor -= 1;
         }
-        while self.bucket(count) >= self.starts.len() {
+        while self.bucket(key) >= self.starts.len() {
             self.starts.push(self.pieces.len() as u32);
         }
     }
@@ -328,16 +326,16 @@ impl RarityOrder {
         }
     }
 
-    fn insert(&mut self, piece: PieceIndex, count: i32, total: u32, positions: &mut [u32]) {
+    fn insert(&mut self, piece: PieceIndex, key: i32, total: u32, positions: &mut [u32]) {
         if self.set.len() != total {
             self.set = Bitfield::new(total);
         }
         self.set.insert(piece);
         self.low = self.low.min(piece.as_usize() / 64);
-        self.reach(count);
+        self.reach(key);
         let mut hole = self.pieces.len();
         self.pieces.push(piece);
-        for bucket in (self.bucket(count) + 1..self.starts.len()).rev() {
+        for bucket in (self.bucket(key) + 1..self.starts.len()).rev() {
             let start = self.starts[bucket] as usize;
             if start != hole {
                 self.put(hole, self.pieces[start], positions);
@@ -348,14 +346,14 @@ impl RarityOrder {
         self.put(hole, piece, positions);
     }
 
-    fn remove(&mut self, piece: PieceIndex, count: i32, positions: &mut [u32]) {
+    fn remove(&mut self, piece: PieceIndex, key: i32, positions: &mut [u32]) {
         self.set.remove(piece);
         let words = self.set.words();
         while self.low < words.len() && words[self.low] == 0 {
             self.low += 1;
         }
         let mut hole = positions[piece.as_usize()] as usize;
-        for bucket in self.bucket(count)..self.starts.len() {
+        for bucket in self.bucket(key)..self.starts.len() {
             let last = self.end(bucket) - 1;
             if last != hole {
                 self.put(hole, self.pieces[last], positions);
@@ -370,18 +368,18 @@ impl RarityOrder {
         self.trim();
     }
 
-    fn raise(&mut self, piece: PieceIndex, count: i32, positions: &mut [u32]) {
-        self.reach(count + 1);
-        let bucket = self.bucket(count);
+    fn raise(&mut self, piece: PieceIndex, key: i32, positions: &mut [u32]) {
+        self.reach(key + 1);
+        let bucket = self.bucket(key);
         let last = self.end(bucket) - 1;
         self.swap(positions[piece.as_usize()] as usize, last, positions);
         self.starts[bucket + 1] -= 1;
         self.trim();
     }
 
-    fn lower(&mut self, piece: PieceIndex, count: i32, positions: &mut [u32]) {
-        self.reach(count - 1);
-        let bucket = self.bucket(count);
+    fn lower(&mut self, piece: PieceIndex, key: i32, positions: &mut [u32]) {
+        self.reach(key - 1);
+        let bucket = self.bucket(key);
         let first = self.starts[bucket] as usize;
         self.swap(positions[piece.as_usize()] as usize, first, positions);
         self.starts[bucket] += 1;
@@ -391,13 +389,12 @@ impl RarityOrder {
     /// Bucket by bucket in the given order, beginning anywhere inside each.
     fn probe_buckets(
         &self,
+        mut buckets: impl Iterator<Item = usize>,
         theirs: &RemotePieces,
-        buckets: usize,
-        nth: impl Fn(usize) -> usize,
         rng: &mut Rng,
     ) -> Option<PieceIndex> {
         let mut probes = PROBES_MAX;
-        (0..buckets).map(nth).find_map(|bucket| {
+        buckets.find_map(|bucket| {
             self.probe(self.starts[bucket] as usize, self.end(bucket), theirs, &mut probes, rng)
         })
     }

@@ -21,7 +21,7 @@ impl Model {
             assert_eq!(order.pieces.len() as u32, order.set.count(), "{what}");
             for (at, &piece) in order.pieces.iter().enumerate() {
                 assert_eq!(self.availability.positions[piece.as_usize()], at as u32, "{what}");
-                let bucket = order.bucket(self.availability.counts[piece.as_usize()]);
+                let bucket = order.bucket(-self.availability.counts[piece.as_usize()]);
                 let range = order.starts[bucket] as usize..order.end(bucket);
                 assert!(range.contains(&at), "{piece} at {at} not in {range:?} {what}");
             }
