@@ -189,13 +189,14 @@ fn lies_in(path: &str, directory: &str) -> bool {
 
 /// What paths are compared by: the same for names that some system holds for the same.
 ///
-/// Upper and then lower case stands for full case folding: it joins `ß` with `SS` and dotless with dotted `i`. Joining more
-/// than a given system does costs a rename, joining less would cost a file.
+/// Lower, upper and again lower case stands for full case folding: it joins `ß`, `ẞ` and `SS`, and dotless with dotted `i`.
+/// Joining more than a given system does costs a rename, joining less would cost a file.
 fn fold(path: &str) -> String {
     if path.is_ascii() {
         return path.to_ascii_lowercase().replace('/', "\0");
     }
-    let cased = path.nfd().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    let cased =
+        path.nfd().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     cased.nfc().map(|c| if c == '/' { SEPARATOR } else { c }).collect()
 }
 
@@ -221,5 +222,33 @@ impl Texts {
 
     fn into_paths(self) -> SafePaths {
         SafePaths { text: self.text.into(), ends: self.ends.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_normalisation_never_change_what_a_character_is_compared_by() {
+        let changes = |c: &char| {
+            let same = c.to_lowercase().eq([*c]) && c.to_uppercase().eq([*c]);
+            !same || !core::iter::once(*c).nfd().eq([*c])
+        };
+        // Above plane 2 no character has a case or a decomposition.
+        for c in ('\0'..='\u{2ffff}').filter(changes) {
+            let name = c.to_string();
+            let twins: [String; 6] = [
+                name.to_lowercase(),
+                name.to_uppercase(),
+                name.to_uppercase().to_lowercase(),
+                name.nfd().collect(),
+                name.nfc().collect(),
+                fold(&name),
+            ];
+            for twin in twins {
+                assert_eq!(fold(&twin), fold(&name), "{c:?} {:x} and {twin:?}", u32::from(c));
+            }
+        }
     }
 }
