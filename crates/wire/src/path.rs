@@ -17,8 +17,6 @@ mod tests;
 
 use core::fmt;
 
-use sha1::{Digest, Sha1};
-
 use crate::FileIndex;
 
 /// Longest element in bytes. Systems allow 255 bytes or UTF-16 units; the rest is for suffixes such as `.part`.
@@ -154,7 +152,6 @@ const BENEATH_BYTES_MAX: usize = PATH_BYTES_MAX - ELEMENT_BYTES_MAX - 1;
 /// One file's elements, each made safe, with `/` between them.
 fn file_path<'a>(file: FileIndex, raw: impl IntoIterator<Item = &'a [u8]>) -> Result<String, PathsError> {
     let mut path = String::new();
-    let mut hash = Sha1::new();
     let mut name_at = 0;
     for (depth, element) in raw.into_iter().enumerate() {
         if depth == DEPTH_MAX {
@@ -165,17 +162,14 @@ fn file_path<'a>(file: FileIndex, raw: impl IntoIterator<Item = &'a [u8]>) -> Re
             name_at = path.len();
         }
         path.push_str(&element::sanitise(element));
-        hash.update(element);
-        hash.update([0]);
     }
     if path.is_empty() {
         path.push_str(element::UNNAMED);
     }
     if path.len() > BENEATH_BYTES_MAX {
-        // Too long for some systems: one directory, named by a hash, stands for all. Files of one directory may part ways,
-        // but none is lost.
+        // Too long for some systems: one directory, named by a hash of them, stands for all its directories.
         let name = path.split_off(name_at);
-        path = format!("_deep_{}/{name}", element::hex8(hash));
+        path = format!("_deep_{}/{name}", element::hex8(path.as_bytes()));
     }
     Ok(path)
 }

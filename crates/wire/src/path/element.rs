@@ -1,5 +1,7 @@
 //! One element of a path: what is replaced and where it is cut. Safe names pass unchanged.
 
+use std::borrow::Cow;
+
 use sha1::{Digest, Sha1};
 
 use crate::display_safe::misleads;
@@ -13,7 +15,25 @@ pub(super) const UNNAMED: &str = "_";
 const EXTENSION_BYTES_MAX: usize = 24;
 
 /// A stranger's name as an element that every system takes for one plain name.
-pub(super) fn sanitise(raw: &[u8]) -> String {
+pub(super) fn sanitise(raw: &[u8]) -> Cow<'_, str> {
+    match core::str::from_utf8(raw) {
+        Ok(name) if is_plain(name) => Cow::Borrowed(name),
+        _ => Cow::Owned(replace(raw)),
+    }
+}
+
+/// Whether a name needs a closer look: most do not, and a torrent may have millions.
+fn is_plain(name: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b' ' | b'(' | b')');
+    let last = name.as_bytes().last();
+    name.len() <= ELEMENT_BYTES_MAX
+        && last.is_some_and(|last| !matches!(last, b'.' | b' '))
+        && name.bytes().all(plain)
+        && !is_device(name)
+}
+
+fn replace(raw: &[u8]) -> String {
     let mut name = String::with_capacity(raw.len().min(ELEMENT_BYTES_MAX * 2));
     for chunk in raw.utf8_chunks() {
         name.extend(chunk.valid().chars().map(|c| if reserved(c) || misleads(c) { '_' } else { c }));
@@ -32,7 +52,7 @@ pub(super) fn sanitise(raw: &[u8]) -> String {
         name = name.replace('~', "_");
     }
     if name.len() > ELEMENT_BYTES_MAX {
-        name = cut(&name, &format!("_{}", hex8(Sha1::new().chain_update(raw))));
+        name = cut(&name, &format!("_{}", hex8(raw)));
     }
     name
 }
@@ -45,12 +65,12 @@ pub(super) fn numbered(name: &str, number: usize) -> String {
         return format!("{stem}{suffix}{extension}");
     }
     // The hash keeps names apart that differ only where they are cut, so that they do not queue for the same numbers.
-    cut(name, &format!("_{}{suffix}", hex8(Sha1::new().chain_update(name))))
+    cut(name, &format!("_{}{suffix}", hex8(name.as_bytes())))
 }
 
-/// Eight hexadecimal digits: for telling names apart, not for trust.
-pub(super) fn hex8(hash: Sha1) -> String {
-    hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+/// Eight hexadecimal digits of a hash: for telling names apart, not for trust.
+pub(super) fn hex8(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Separators, and what Windows reserves. `:` would name a stream of another file there.
@@ -69,13 +89,17 @@ fn replace_tail(name: &mut String) {
 /// Whether Windows would open a device. The extension does not matter, nor do spaces in front of it.
 fn is_device(name: &str) -> bool {
     let base = name.split('.').next().unwrap_or_default().trim_end_matches(' ');
-    let base = base.to_ascii_uppercase();
-    if matches!(base.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$") {
+    if ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"]
+        .iter()
+        .any(|device| base.eq_ignore_ascii_case(device))
+    {
         return true;
     }
-    let port = base.strip_prefix("COM").or_else(|| base.strip_prefix("LPT"));
-    let mut digits = port.unwrap_or_default().chars();
-    matches!(digits.next(), Some('0'..='9' | '¹' | '²' | '³')) && digits.next().is_none()
+    let Some((port, number)) = base.split_at_checked(3) else { return false };
+    let mut digits = number.chars();
+    (port.eq_ignore_ascii_case("COM") || port.eq_ignore_ascii_case("LPT"))
+        && matches!(digits.next(), Some('0'..='9' | '¹' | '²' | '³'))
+        && digits.next().is_none()
 }
 
 /// Whether the name looks like `LONGNA~1.TXT`, which on Windows may be another name of a file with a longer one.
