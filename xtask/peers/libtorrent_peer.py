@@ -6,6 +6,7 @@ It ends when its standard input does, after its last blocks are on disk (libtorr
 import argparse
 import json
 import select
+import signal
 import sys
 import time
 
@@ -32,7 +33,7 @@ def settings(args):
         "enable_outgoing_utp": False,
         "enable_incoming_utp": False,
         "allow_multiple_connections_per_ip": True,
-        "alert_mask": 0,
+        "alert_mask": lt.alert.category_t.storage_notification,
         "min_reconnect_time": 1,
         "ssrf_mitigation": False,
     }
@@ -55,13 +56,15 @@ def settings(args):
 
 
 def main():
+    # The test closes standard input and sends SIGTERM; only the first may end us.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     args = parse()
     session = lt.session(settings(args))
     params = lt.add_torrent_params()
     params.ti = lt.torrent_info(args.torrent)
     params.save_path = args.dir
     # Without "paused" and "auto_managed": it starts at once and is never queued.
-    params.flags = lt.torrent_flags.update_subscribe | lt.torrent_flags.need_save_resume
+    params.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)
     handle = session.add_torrent(params)
     for peer in args.peer:
         address, port = peer.rsplit(":", 1)
@@ -82,10 +85,13 @@ def main():
         if ready and not sys.stdin.read(1):
             break
     session.pause()
-    handle.flush_cache()
-    time.sleep(0.5)
-    del handle
-    del session
+    handle.save_resume_data(lt.save_resume_flags_t.flush_disk_cache)
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        session.wait_for_alert(500)
+        done = (lt.save_resume_data_alert, lt.save_resume_data_failed_alert)
+        if any(isinstance(alert, done) for alert in session.pop_alerts()):
+            break
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! Chores of this repository, run as `cargo xtask <chore>`. Only dispatch here: each chore is a module.
 
 mod bench;
+mod fuzz;
 mod interop;
 mod kill;
 mod lab;
@@ -21,6 +22,8 @@ Usage: cargo xtask <chore>
   test               everything that must pass: cargo's tests, fuzz targets, real clients, kills
   kill [--kills N] [--seed N]        kill downloads at seeded moments and see what is lost
   bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
+  fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
+  fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";
 
@@ -42,6 +45,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["test"] => test::run()?,
         ["kill", rest @ ..] => kill::run_kills(rest)?,
         ["bench", rest @ ..] => bench::run(rest)?,
+        ["fuzz", rest @ ..] => fuzz::run(rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
     }

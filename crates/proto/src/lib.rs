@@ -14,6 +14,7 @@
 pub mod address;
 pub mod announce;
 pub mod block_set;
+pub mod choker;
 pub mod command;
 pub mod config;
 pub mod door;
@@ -22,7 +23,9 @@ pub mod ids;
 pub mod input;
 pub mod misbehaviour;
 pub mod output;
+pub mod peer;
 pub mod pieces;
+pub mod rate;
 pub mod resume;
 pub mod rng;
 pub mod session;
@@ -30,6 +33,7 @@ pub mod share;
 pub mod stats;
 pub mod time;
 pub mod torrent;
+pub mod trace;
 pub mod tracker;
 
 pub use block_set::BlockSet;

@@ -1,16 +1,18 @@
 //! What we have of a content: the state of every piece, in one place. Which piece to fetch next is [`picker`]'s, who
-//! has what [`availability`]'s.
+//! has what [`availability`]'s, who spoiled one [`blame`]'s.
 //!
 //! Not here: bytes, files, peers' states. Never imports `torrent`, `peer` or `session`.
 //! Invariant: `states` is the truth; the bitfields and counts beside it are indexes of it, changed in the same function.
 //! BEP: 3
 
 pub mod availability;
+pub mod blame;
 pub mod open_piece;
 pub mod picker;
 pub mod remote_pieces;
 
 pub use availability::Availability;
+pub use blame::Blame;
 pub use open_piece::{BlockState, OpenPiece, Origin};
 pub use picker::{PickFor, PiecePicker, Received, Speed};
 pub use remote_pieces::RemotePieces;

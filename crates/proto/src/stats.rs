@@ -18,7 +18,11 @@ pub struct TorrentStats {
     pub wanted: u64,
     /// Bytes of wanted content that are verified.
     pub wanted_have: u64,
-    /// Pieces hashed so far, while checking.
+    /// Bytes of blocks held of pieces that are not verified yet, in memory or spilled.
+    pub unverified: u64,
+    /// Pieces on stable storage that the resume record vouches for.
+    pub pieces_durable: u32,
+    /// Pieces hashed as they lie on disk, this run: while checking, how far it is.
     pub checked: u32,
     /// Payload bytes received, this run.
     pub downloaded: u64,

@@ -1,2 +1,34 @@
-//! The simulated world: virtual time, links, disks and faults around the very `proto` that ships.
+//! The simulated world: virtual time, modelled links, disks and faults around the very `proto` that ships.
+//!
+//! [`World`] runs real sessions: it delivers events in order of time and performs every output in a model. [`Scenario`] says
+//! in a sentence what a world is to be put through, and judges it. Checkers hold the laws of the protocol and of the seam
+//! against everything that is said. No OS, no thread; the same seed gives the same run.
+//!
+//! Reading order: `world`, `driver`, `network`, `disk`, `checker`.
 #![forbid(unsafe_code)]
+
+mod checker;
+pub mod content;
+pub mod disk;
+mod driver;
+pub mod fault;
+mod happening;
+mod mishap;
+pub mod network;
+pub mod node;
+pub mod queue;
+pub mod scenario;
+mod store;
+pub mod trace;
+pub mod tracker;
+pub mod world;
+
+pub use checker::{Finding, Losses};
+pub use content::Content;
+pub use disk::{Crash, DiskModel};
+pub use fault::{CrashPoint, Fault, Phase};
+pub use network::Access;
+pub use node::{Holds, Nature, Node, NodeSpec};
+pub use scenario::{Outcome, Scenario};
+pub use store::Store;
+pub use world::{Settings, World};

@@ -69,7 +69,7 @@ pub(super) fn status(host: Ipv4Addr, running: &Running) -> Result<Status> {
     let number = |key: &str| download[key].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
     let (done, size) = (number("completedLength"), number("totalLength"));
     let complete = size > 0 && done == size && download["seeder"] == "true";
-    Ok(Status { done, size, complete, uploaded: number("uploadLength") })
+    Ok(Status { done, size, complete })
 }
 
 fn call(host: Ipv4Addr, method: &str, params: Value) -> Result<Value> {

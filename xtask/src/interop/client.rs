@@ -45,8 +45,6 @@ pub(crate) struct Status {
     pub(crate) size: u64,
     /// It has everything.
     pub(crate) complete: bool,
-    /// Payload bytes it sent, as it counts them.
-    pub(crate) uploaded: u64,
 }
 
 /// A client at work.
@@ -105,6 +103,9 @@ impl Client {
             if status.complete {
                 return Ok(status);
             }
+            if self.running.has_ended()? {
+                bail!("{} ended early: {status:?}\n{}", self.running.name, self.running.log_tail());
+            }
             if Instant::now() > end {
                 bail!(
                     "{} is not complete after {limit:?}: {status:?}\n{}",
@@ -118,6 +119,11 @@ impl Client {
 
     /// Lets it end in order: its last bytes are on disk afterwards.
     pub(crate) fn stop(&mut self) -> Result<()> {
+        if self.kind == Kind::Transmission {
+            // Its own way out waits long for trackers; a stopped torrent has its files closed.
+            transmission::stop_torrent(self.host.address(), &self.running)?;
+            return self.running.kill();
+        }
         self.running.stop(Duration::from_secs(20))
     }
 }
@@ -160,14 +166,14 @@ fn parse(kind: Kind, line: &str) -> Result<Option<Status>> {
     let status = match kind {
         Kind::Libtorrent => {
             let complete = value["seeding"] == true && number("done") == number("size");
-            Status { done: number("done"), size: number("size"), complete, uploaded: number("uploaded") }
+            Status { done: number("done"), size: number("size"), complete }
         }
         Kind::Gannet | Kind::Transmission | Kind::Aria2 => {
             if value["type"] != "progress" {
                 return Ok(None);
             }
             let (done, size) = (number("have"), number("size"));
-            Status { done, size, complete: value["durable"] == true, uploaded: number("uploaded") }
+            Status { done, size, complete: value["durable"] == true }
         }
     };
     Ok(Some(status))

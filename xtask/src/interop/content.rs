@@ -77,7 +77,13 @@ impl Content {
 impl Shared {
     /// Whether another download folder holds the very same files.
     pub(crate) fn same_in(&self, dir: &Path) -> Result<()> {
-        compare(&self.dir.join(&self.name), &dir.join(&self.name))
+        compare(&self.dir.join(&self.name), &dir.join(&self.name), Empty::MustBeThere)
+    }
+
+    /// The same for a copy that another client made: Transmission 3.00 does not create empty files.
+    pub(crate) fn same_in_copy_of(&self, kind: super::Kind, dir: &Path) -> Result<()> {
+        let empty = if kind == super::Kind::Transmission { Empty::MayBeAbsent } else { Empty::MustBeThere };
+        compare(&self.dir.join(&self.name), &dir.join(&self.name), empty)
     }
 
     /// The info-hash in hex, as trackers' lists want it.
@@ -93,12 +99,22 @@ pub(crate) fn gannet() -> PathBuf {
     crate::root().join("target/release/gannet")
 }
 
-fn compare(want: &Path, got: &Path) -> Result<()> {
+/// What is asked of files without content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    MustBeThere,
+    MayBeAbsent,
+}
+
+fn compare(want: &Path, got: &Path, empty: Empty) -> Result<()> {
     if want.is_dir() {
         for entry in fs::read_dir(want)? {
             let name = entry?.file_name();
-            compare(&want.join(&name), &got.join(&name))?;
+            compare(&want.join(&name), &got.join(&name), empty)?;
         }
+        return Ok(());
+    }
+    if empty == Empty::MayBeAbsent && fs::metadata(want)?.len() == 0 && !got.exists() {
         return Ok(());
     }
     let got_bytes = fs::read(got).with_context(|| got.display().to_string())?;

@@ -103,7 +103,7 @@ fn mixed(lab: &mut Lab, dir: &Path, foreign: Kind) -> Result<String> {
     let table = matrix(&clients, &traffic);
     for (client, own_dir) in &mut clients {
         client.stop()?;
-        shared.same_in(own_dir)?;
+        shared.same_in_copy_of(client.kind, own_dir)?;
     }
     println!("{table}");
     judge(&clients, &traffic).with_context(|| format!("who sent whom, in copies:\n{table}"))?;

@@ -29,17 +29,13 @@ pub(crate) fn udp_url(lab: &Lab) -> String {
 impl Tracker {
     /// Starts it, and waits until it answers.
     pub(crate) fn start(lab: &Lab, info_hashes: &[String], work: &Path) -> Result<Tracker> {
-        // It drops its privileges and changes its root to the folder it is given, so the list lies there, readable to all.
+        // It drops its privileges and makes the folder it is given its root, so the list lies there, under a relative name.
         let dir = work.join("tracker");
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("list"), info_hashes.join("\n") + "\n")?;
         let (address, port) = (lab.own_address().to_string(), PORT.to_string());
         let mut command = Command::new("opentracker");
-        command
-            .args(["-i", &address, "-p", &port, "-P", &port, "-w"])
-            .arg(dir.join("list"))
-            .arg("-d")
-            .arg(&dir);
+        command.args(["-i", &address, "-p", &port, "-P", &port, "-w"]).arg("list").arg("-d").arg(&dir);
         let running = Running::start("tracker", work, &mut command)?;
         let end = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect((lab.own_address(), PORT)).is_err() {

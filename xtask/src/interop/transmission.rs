@@ -51,7 +51,7 @@ pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Res
 pub(super) fn status(host: Ipv4Addr, running: &Running) -> Result<Status> {
     let session = session_id(host, running)?;
     let ask = json!({"method": "torrent-get", "arguments": {"fields":
-        ["leftUntilDone", "sizeWhenDone", "status", "errorString", "uploadedEver", "downloadedEver"]}});
+        ["leftUntilDone", "sizeWhenDone", "status", "errorString"]}});
     let reply = call(host, &session, &ask)?;
     let torrent = &reply["arguments"]["torrents"][0];
     if torrent["errorString"].as_str().is_some_and(|text| text.contains("rror") && !text.contains("racker")) {
@@ -61,7 +61,22 @@ pub(super) fn status(host: Ipv4Addr, running: &Running) -> Result<Status> {
     let size = number("sizeWhenDone");
     // 5 and 6: queued to seed, seeding. While it checks, nothing is "left" to it either.
     let complete = size > 0 && number("leftUntilDone") == 0 && number("status") >= 5;
-    Ok(Status { done: size - number("leftUntilDone"), size, complete, uploaded: number("uploadedEver") })
+    Ok(Status { done: size - number("leftUntilDone"), size, complete })
+}
+
+/// Stops the torrent and waits until it is stopped.
+pub(super) fn stop_torrent(host: Ipv4Addr, running: &Running) -> Result<()> {
+    let session = session_id(host, running)?;
+    call(host, &session, &json!({"method": "torrent-stop", "arguments": {}}))?;
+    let ask = json!({"method": "torrent-get", "arguments": {"fields": ["status"]}});
+    let end = Instant::now() + Duration::from_secs(10);
+    while call(host, &session, &ask)?["arguments"]["torrents"][0]["status"] != 0 {
+        if Instant::now() > end {
+            bail!("{}: does not stop", running.name);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 fn call(host: Ipv4Addr, session: &str, body: &Value) -> Result<Value> {

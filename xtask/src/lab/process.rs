@@ -95,6 +95,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// What it has cost so far.
     pub(crate) fn cost(&self) -> Result<Cost> {
         cost_of(self.pid())

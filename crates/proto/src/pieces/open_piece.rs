@@ -31,7 +31,7 @@ pub enum BlockState {
     Restored,
 }
 
-/// Where a block of a piece came from, for `blame`.
+/// Where a block of a piece came from, for [`super::blame`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
     /// A peer sent it and it stayed in memory until the hash.
@@ -60,7 +60,7 @@ pub struct OpenPiece {
     pub piece: PieceIndex,
     /// Which time round.
     pub attempt: Attempt,
-    /// On parole (see `blame`): this peer's alone while others have other work.
+    /// On parole (see [`super::blame`]): this peer's alone while others have other work.
     pub reserved: Option<PeerKey>,
     /// When the oldest block came that is in memory only and not being spilled.
     pub oldest_kept: Option<Instant>,

@@ -336,7 +336,7 @@ impl Storm {
         let mut rng = Rng::new(Seed(seed));
         let (total, blocks) = (1 + rng.below(60), 1 + rng.below(70));
         let mut storm = Storm { picker: picker(total, blocks), rng, total, seed, peers: Vec::new() };
-        storm.picker.set_sequential(seed % 3 == 0);
+        storm.picker.set_sequential(seed.is_multiple_of(3));
         for slot in 0..6 {
             storm.peers.push((RemotePieces::None, Vec::new(), 0));
             storm.join(slot);

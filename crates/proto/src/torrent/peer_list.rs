@@ -218,7 +218,7 @@ impl PeerList {
         });
     }
 
-    /// A link ended.
+    /// The last link to a candidate ended; of two links to one peer only the end of the second is told.
     pub fn parted(&mut self, now: Instant, address: SocketAddr, how: Parting) {
         let Some((slot, candidate)) = self.find(address) else { return };
         let State::Linked(since) = candidate.state else { return };

@@ -1,0 +1,391 @@
+//! Our outstanding requests to one peer: how many there should be, which they are, and when to give up on them.
+//!
+//! Not which blocks to ask for (the picker), nor messages. How many: what the peer delivers in [`Pipeline::horizon`], a little more than
+//! its round trip, so that it never waits for us and we never have much to call back. Slow start finds that rate: each block that
+//! comes makes room for one more, so the pipeline doubles every round trip until the rate stops growing; it begins again when
+//! blocks come back as quickly as from an idle peer, for then the peer could do more.
+//!
+//! Invariant: a block is outstanding, or remembered as late, or unknown: an answer is never laid to a peer that was not asked.
+//! BEP: 3, 6, 10 (`reqq`)
+
+use crate::pieces::Speed;
+use crate::{Duration, Instant};
+use std::collections::VecDeque;
+use wire::Block;
+
+/// Never fewer, so that the peer has the next request before it has answered this one.
+pub const REQUESTS_MIN: u32 = 2;
+
+/// Where slow start begins: four round trips to 64 blocks, and little to lose with a peer that answers none.
+const REQUESTS_START: u32 = 4;
+
+/// Bounds of the time-out.
+const TIMEOUT_MIN: Duration = Duration::from_secs(2);
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// A peer that is silent so long is snubbed even if it was erratic before.
+const SNUB_AFTER_MAX: Duration = Duration::from_secs(20);
+
+/// Added to two round trips: what a busy peer's disk and scheduling may take without starving us.
+const HORIZON_SLACK: Duration = Duration::from_millis(250);
+
+/// Blocks that take longer to come make no more requests: this many seconds' worth is libtorrent's constant.
+const HORIZON_MAX: Duration = Duration::from_secs(3);
+
+/// A round of measurement is one round trip, but no shorter: a few blocks at 1 MB/s.
+const ROUND_MIN: Duration = Duration::from_millis(50);
+const ROUND_MAX: Duration = Duration::from_secs(1);
+
+/// Rounds without growth by a quarter that end slow start.
+const FLAT_ROUNDS: u8 = 2;
+
+/// How long a smallest round trip is believed: routes change.
+const MIN_RTT_AGE: Duration = Duration::from_secs(30);
+
+/// Blocks given up on whose answer may still come: as many as can be outstanding by default.
+pub const LATE_BLOCKS_MAX: usize = 512;
+
+/// A peer that fetches a piece within this time gets pieces of its own (libtorrent's `whole_pieces_threshold`).
+const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(20);
+
+/// Our requests to one peer.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    outstanding: VecDeque<Request>,
+    late: VecDeque<Block>,
+    block_len: u32,
+    requests_max: u32,
+    target: u32,
+    slow_start: bool,
+    snubbed: bool,
+    /// Last time the peer sent payload, or we had nothing outstanding.
+    heard: Instant,
+    rtt: RoundTrip,
+    round: Round,
+    /// Bytes per second.
+    rate: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    block: Block,
+    at: Instant,
+}
+
+/// From request to block: mean and deviation (RFC 6298's gains), and the smallest of the last half minute or so.
+#[derive(Clone, Copy, Debug, Default)]
+struct RoundTrip {
+    mean_micros: u64,
+    dev_micros: u64,
+    samples: u32,
+    least_micros: u64,
+    least_before_micros: u64,
+    least_since: Instant,
+}
+
+/// Bytes since the round began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    began: Instant,
+    bytes: u64,
+    /// There were not blocks enough to ask for at some time: the rate then tells nothing of the peer.
+    starved: bool,
+    rate_before: u64,
+    flat: u8,
+}
+
+/// What an answer was to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// We wait for it.
+    Expected,
+    /// We asked for it, and gave up or called it back since.
+    Late,
+    /// We never asked for it, or have an answer.
+    Unknown,
+}
+
+impl Pipeline {
+    /// Nothing outstanding. `requests_max` is our own bound, whatever the peer's `reqq`.
+    pub fn new(block_len: u32, requests_max: u32, now: Instant) -> Pipeline {
+        let requests_max = requests_max.max(REQUESTS_MIN);
+        Pipeline {
+            outstanding: VecDeque::new(),
+            late: VecDeque::new(),
+            block_len: block_len.max(1),
+            requests_max,
+            target: REQUESTS_START.min(requests_max),
+            slow_start: true,
+            snubbed: false,
+            heard: now,
+            rtt: RoundTrip::default(),
+            round: Round::default(),
+            rate: 0,
+        }
+    }
+
+    /// The peer's `reqq` (BEP 10) lowers our bound. A stranger's number: 0 means nothing.
+    pub fn set_reqq(&mut self, reqq: u32) {
+        if reqq > 0 {
+            self.requests_max = self.requests_max.min(reqq);
+            self.target = self.target.min(self.requests_max);
+        }
+    }
+
+    /// How many requests should be outstanding.
+    pub fn target(&self) -> u32 {
+        if self.snubbed { 1 } else { self.target }
+    }
+
+    /// How many more requests to make now.
+    pub fn room(&self) -> u32 {
+        self.target().saturating_sub(self.outstanding.len() as u32)
+    }
+
+    /// How many requests are outstanding.
+    pub fn len(&self) -> u32 {
+        self.outstanding.len() as u32
+    }
+
+    /// Whether nothing is outstanding.
+    pub fn is_empty(&self) -> bool {
+        self.outstanding.is_empty()
+    }
+
+    /// The outstanding requests, oldest first.
+    pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
+        self.outstanding.iter().map(|request| request.block)
+    }
+
+    /// The peer is silent although we wait for blocks.
+    pub fn is_snubbed(&self) -> bool {
+        self.snubbed
+    }
+
+    /// Bytes per second that the peer delivers while asked.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Mean time from request to block, if any came.
+    pub fn round_trip(&self) -> Option<Duration> {
+        (self.rtt.samples > 0).then(|| Duration::from_micros(self.rtt.mean_micros))
+    }
+
+    /// How quick the peer is, for pieces of this length.
+    pub fn speed(&self, piece_len: u32) -> Speed {
+        let within = self.rate.saturating_mul(WHOLE_PIECE_WITHIN.as_secs());
+        if self.snubbed {
+            Speed::Slow
+        } else if within >= u64::from(piece_len) {
+            Speed::Fast
+        } else {
+            Speed::Medium
+        }
+    }
+
+    /// These requests were sent: what the picker gave for [`Pipeline::room`]. Tell also when it gave none, for fewer than asked for means
+    /// that it is not the peer that limits.
+    pub fn requested(&mut self, blocks: &[Block], now: Instant) {
+        if self.outstanding.is_empty() && !blocks.is_empty() {
+            self.heard = now;
+            self.round = Round { began: now, rate_before: self.round.rate_before, ..Round::default() };
+        }
+        self.late.retain(|late| !blocks.contains(late));
+        self.outstanding.extend(blocks.iter().map(|&block| Request { block, at: now }));
+        self.round.starved |= self.room() > 0;
+    }
+
+    /// Payload bytes came that make no whole block yet; or reading was paused by ourselves and goes on.
+    pub fn heard(&mut self, now: Instant) {
+        self.heard = self.heard.max(now);
+    }
+
+    /// A block came. O(1) in order; out of order, at most one look at each outstanding request.
+    pub fn complete(&mut self, block: Block, now: Instant) -> Answer {
+        let Some(request) = self.take(block) else { return self.take_late(block) };
+        self.heard(now);
+        self.snubbed = false;
+        let rtt = now.since(request.at);
+        self.rtt.sample(rtt, now);
+        self.round.bytes += u64::from(block.len);
+        // One more for each that comes, unless there are none to ask for.
+        if self.slow_start && !self.round.starved {
+            self.target = self.target.saturating_add(1).min(self.requests_max);
+        }
+        if now.since(self.round.began) >= self.round_len() {
+            self.end_round(now);
+        }
+        Answer::Expected
+    }
+
+    /// The peer will not send it (BEP 6 reject).
+    pub fn reject(&mut self, block: Block) -> Answer {
+        match self.take(block) {
+            Some(_) => Answer::Expected,
+            None => self.take_late(block),
+        }
+    }
+
+    /// We no longer want it and send a cancel; its answer may be on the way. Says whether it was outstanding.
+    pub fn cancel(&mut self, block: Block) -> bool {
+        let taken = self.take(block).is_some();
+        if taken {
+            self.remember_late(block);
+        }
+        taken
+    }
+
+    /// The peer choked us, or we give up on it: everything outstanding is appended to `released`. Without the fast extension a choke
+    /// means this (BEP 3); with it, each request gets a reject of its own (BEP 6), so do not call this on a choke.
+    pub fn release_all(&mut self, released: &mut Vec<Block>) {
+        while let Some(request) = self.outstanding.pop_front() {
+            self.remember_late(request.block);
+            released.push(request.block);
+        }
+    }
+
+    /// When to call [`Pipeline::check`]. `None` while nothing is outstanding.
+    pub fn check_at(&self) -> Option<Instant> {
+        let oldest = self.outstanding.front()?.at;
+        let patience = if self.snubbed { TIMEOUT_MAX } else { self.patience() };
+        Some(self.heard.max(oldest) + patience)
+    }
+
+    /// Gives up on requests in time. A peer that was silent longer than its time-out (2 to 20 s) is snubbed: all requests but the oldest
+    /// are appended to `released` for others, and one is asked for at a time until a block comes. After 60 s the oldest goes too.
+    /// Says whether the peer has become snubbed.
+    pub fn check(&mut self, now: Instant, released: &mut Vec<Block>) -> bool {
+        let Some(due) = self.check_at() else { return false };
+        if now < due {
+            return false;
+        }
+        if self.snubbed {
+            self.heard = now;
+            self.release_all(released);
+            return false;
+        }
+        self.snubbed = true;
+        self.slow_start = false;
+        self.target = REQUESTS_MIN;
+        while self.outstanding.len() > 1 {
+            if let Some(request) = self.outstanding.pop_back() {
+                self.remember_late(request.block);
+                released.push(request.block);
+            }
+        }
+        true
+    }
+
+    /// Requests that the peer passed over: it has answered later ones, and they are older than the longest time-out.
+    pub fn passed_over(&mut self, now: Instant, released: &mut Vec<Block>) {
+        while let Some(request) = self.outstanding.front().copied()
+            && now.since(request.at) >= TIMEOUT_MAX
+            && self.heard > request.at
+        {
+            self.outstanding.pop_front();
+            self.remember_late(request.block);
+            released.push(request.block);
+        }
+    }
+
+    /// What is outstanding should last this long: two of the smallest round trips and some slack. The mean would not do: it grows
+    /// with the pipeline itself.
+    fn horizon(&self) -> Duration {
+        let least = Duration::from_micros(self.rtt.least());
+        (least * 2 + HORIZON_SLACK).min(HORIZON_MAX)
+    }
+
+    fn patience(&self) -> Duration {
+        self.rtt.timeout().min(SNUB_AFTER_MAX)
+    }
+
+    fn round_len(&self) -> Duration {
+        Duration::from_micros(self.rtt.mean_micros).clamp(ROUND_MIN, ROUND_MAX)
+    }
+
+    fn end_round(&mut self, now: Instant) {
+        let micros = u64::try_from(now.since(self.round.began).as_micros()).unwrap_or(u64::MAX).max(1);
+        let sample = self.round.bytes.saturating_mul(1_000_000) / micros;
+        self.rate = if self.slow_start { sample } else { (self.rate * 3 + sample) / 4 };
+        let mut next = Round { began: now, rate_before: sample, ..Round::default() };
+        if self.slow_start {
+            let grew = sample.saturating_mul(4) >= self.round.rate_before.saturating_mul(5);
+            next.flat = if grew || self.round.starved { 0 } else { self.round.flat + 1 };
+            self.slow_start = next.flat < FLAT_ROUNDS;
+        } else if !self.round.starved && self.rtt.is_least() {
+            self.slow_start = true;
+        }
+        if !self.slow_start {
+            let bytes = u128::from(self.rate) * self.horizon().as_micros() / 1_000_000;
+            let blocks = bytes.div_ceil(u128::from(self.block_len));
+            self.target = u32::try_from(blocks).unwrap_or(u32::MAX).clamp(REQUESTS_MIN, self.requests_max);
+        }
+        self.target = self.target.clamp(REQUESTS_MIN.min(self.requests_max), self.requests_max);
+        self.round = next;
+    }
+
+    fn take(&mut self, block: Block) -> Option<Request> {
+        if self.outstanding.front().is_some_and(|request| request.block == block) {
+            return self.outstanding.pop_front();
+        }
+        let at = self.outstanding.iter().position(|request| request.block == block)?;
+        self.outstanding.remove(at)
+    }
+
+    fn take_late(&mut self, block: Block) -> Answer {
+        match self.late.iter().position(|&late| late == block) {
+            Some(at) => {
+                self.late.remove(at);
+                Answer::Late
+            }
+            None => Answer::Unknown,
+        }
+    }
+
+    fn remember_late(&mut self, block: Block) {
+        if self.late.len() >= LATE_BLOCKS_MAX {
+            self.late.pop_front();
+        }
+        self.late.push_back(block);
+    }
+}
+
+impl RoundTrip {
+    fn sample(&mut self, rtt: Duration, now: Instant) {
+        let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).min(TIMEOUT_MAX.as_micros() as u64);
+        if self.samples == 0 {
+            (self.mean_micros, self.dev_micros) = (micros, micros / 2);
+            (self.least_micros, self.least_before_micros, self.least_since) = (micros, micros, now);
+        } else {
+            self.dev_micros = (self.dev_micros * 3 + self.mean_micros.abs_diff(micros)) / 4;
+            self.mean_micros = (self.mean_micros * 7 + micros) / 8;
+        }
+        if now.since(self.least_since) >= MIN_RTT_AGE {
+            (self.least_before_micros, self.least_micros, self.least_since) =
+                (self.least_micros, micros, now);
+        }
+        self.least_micros = self.least_micros.min(micros);
+        self.samples = self.samples.saturating_add(1);
+    }
+
+    fn least(&self) -> u64 {
+        self.least_micros.min(self.least_before_micros)
+    }
+
+    /// Blocks come back about as quickly as they ever did: nothing queues at the peer.
+    fn is_least(&self) -> bool {
+        self.mean_micros <= self.least() + self.least() / 4 + 2_000
+    }
+
+    fn timeout(&self) -> Duration {
+        if self.samples == 0 {
+            return TIMEOUT_MAX;
+        }
+        Duration::from_micros(self.mean_micros + 4 * self.dev_micros).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+    }
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

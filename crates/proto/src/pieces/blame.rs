@@ -1,0 +1,338 @@
+//! Who spoiled a piece, found to the block and without its bytes: of a bad copy the driver returns a keyed digest per block, and when a good
+//! copy is here, whoever sent something else is a liar.
+//!
+//! Not the banning: verdicts go to the torrent. Knows no addresses but those of peers that left, so that leaving does not help.
+//!
+//! Invariant: nobody honest is ever convicted. Only a block that stayed in memory from its peer to the hash is evidence; one that lay
+//! on a disk meanwhile is not, for the disk may have spoiled it. A bad piece convicts at once only if one peer sent all of it, or if
+//! a peer sent two versions of one block.
+
+use super::Origin;
+use crate::input::BlockDigest;
+use crate::{PeerKey, Rng};
+use core::net::IpAddr;
+use std::collections::VecDeque;
+use wire::PieceIndex;
+
+/// Evidence kept: two bad copies of the longest piece (32,768 blocks of 512 MiB), 2 MiB. Beyond it the oldest piece is forgotten; its
+/// suspects stay free, as they must without evidence.
+pub const BLAME_ROWS_MAX: usize = 65_536;
+
+/// Peers that left of whom the address is remembered: several times the links of a torrent.
+pub const DEPARTED_MAX: usize = 512;
+
+/// Evidence about bad copies of pieces.
+#[derive(Clone, Debug)]
+pub struct Blame {
+    key: [u8; 16],
+    /// By first failure, oldest first; a handful.
+    pieces: VecDeque<BadPiece>,
+    rows: usize,
+    /// Peers with evidence pending, sorted, and how many rows each has.
+    suspects: Vec<(PeerKey, u32)>,
+    departed: VecDeque<(PeerKey, IpAddr)>,
+}
+
+/// The bad copies of one piece.
+#[derive(Clone, Debug)]
+struct BadPiece {
+    piece: PieceIndex,
+    /// Sorted, without doubles.
+    rows: Vec<Row>,
+}
+
+/// In a bad copy this peer sent a block with this digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Row {
+    block: u32,
+    peer: PeerKey,
+    digest: [u8; 16],
+}
+
+impl Blame {
+    /// No suspects. Draws the key under which blocks are digested, so that no peer can prepare a collision.
+    pub fn new(rng: &mut Rng) -> Blame {
+        Blame {
+            key: rng.bytes16(),
+            pieces: VecDeque::new(),
+            rows: 0,
+            suspects: Vec::new(),
+            departed: VecDeque::new(),
+        }
+    }
+
+    /// The key for `Output::Verify`: one for all attempts, or their digests could not be compared.
+    pub fn key(&self) -> [u8; 16] {
+        self.key
+    }
+
+    /// Whether the digests of a good copy would tell something: an earlier copy was bad.
+    pub fn wants_digests(&self, piece: PieceIndex) -> bool {
+        self.pieces.iter().any(|bad| bad.piece == piece)
+    }
+
+    /// Whether evidence about the peer is pending. It then works on pieces of its own, where the next failure is its alone.
+    pub fn is_suspect(&self, peer: PeerKey) -> bool {
+        self.suspects.binary_search_by_key(&peer, |&(suspect, _)| suspect).is_ok()
+    }
+
+    /// A piece failed its hash. `origins` is [`super::PiecePicker::origins`], taken before it was told; `digests` the driver's, one per block.
+    /// Returns who is convicted at once.
+    pub fn bad(
+        &mut self,
+        piece: PieceIndex,
+        origins: &[Origin],
+        digests: Option<&[BlockDigest]>,
+    ) -> Vec<PeerKey> {
+        if let Some(only) = only_sender(origins) {
+            return vec![only];
+        }
+        let Some(digests) = digests.filter(|digests| digests.len() == origins.len()) else {
+            return Vec::new();
+        };
+        let evidence =
+            origins.iter().zip(digests).zip(0..).filter_map(|((origin, digest), block)| match origin {
+                Origin::Peer(peer) => Some(Row { block, peer: *peer, digest: digest.0 }),
+                Origin::Disk => None,
+            });
+        let evidence: Vec<Row> = evidence.collect();
+        if evidence.is_empty() {
+            return Vec::new();
+        }
+        let at = match self.pieces.iter().position(|bad| bad.piece == piece) {
+            Some(at) => at,
+            None => {
+                self.pieces.push_back(BadPiece { piece, rows: Vec::new() });
+                self.pieces.len() - 1
+            }
+        };
+        let before = core::mem::take(&mut self.pieces[at].rows);
+        self.forget(&before);
+        let mut rows: Vec<Row> = before.into_iter().chain(evidence).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let liars = two_versions(&rows);
+        self.remember(&rows);
+        self.pieces[at].rows = rows;
+        while self.rows > BLAME_ROWS_MAX
+            && let Some(oldest) = self.pieces.pop_front()
+        {
+            self.forget(&oldest.rows);
+        }
+        liars
+    }
+
+    /// A piece passed its hash. `digests` are the driver's, if [`Blame::wants_digests`] asked for them. Returns the liars; all others who
+    /// were suspected over this piece are cleared of it.
+    pub fn good(&mut self, piece: PieceIndex, digests: Option<&[BlockDigest]>) -> Vec<PeerKey> {
+        let Some(at) = self.pieces.iter().position(|bad| bad.piece == piece) else { return Vec::new() };
+        let Some(bad) = self.pieces.remove(at) else { return Vec::new() };
+        self.forget(&bad.rows);
+        let lies = |row: &&Row| {
+            let right = digests.and_then(|digests| digests.get(row.block as usize));
+            right.is_some_and(|right| right.0 != row.digest)
+        };
+        sorted(bad.rows.iter().filter(lies).map(|row| row.peer).collect())
+    }
+
+    /// A peer left. Its address is remembered for a while, in case it is convicted later.
+    pub fn departed(&mut self, peer: PeerKey, address: IpAddr) {
+        if self.departed.len() >= DEPARTED_MAX {
+            self.departed.pop_front();
+        }
+        self.departed.push_back((peer, address));
+    }
+
+    /// Where a convicted peer that left was to be found.
+    pub fn address_of(&self, peer: PeerKey) -> Option<IpAddr> {
+        self.departed.iter().rev().find(|&&(departed, _)| departed == peer).map(|&(_, address)| address)
+    }
+
+    fn remember(&mut self, rows: &[Row]) {
+        self.rows += rows.len();
+        for row in rows {
+            match self.suspects.binary_search_by_key(&row.peer, |&(suspect, _)| suspect) {
+                Ok(at) => self.suspects[at].1 += 1,
+                Err(at) => self.suspects.insert(at, (row.peer, 1)),
+            }
+        }
+    }
+
+    fn forget(&mut self, rows: &[Row]) {
+        self.rows -= rows.len();
+        for row in rows {
+            if let Ok(at) = self.suspects.binary_search_by_key(&row.peer, |&(suspect, _)| suspect) {
+                self.suspects[at].1 -= 1;
+                if self.suspects[at].1 == 0 {
+                    self.suspects.remove(at);
+                }
+            }
+        }
+    }
+}
+
+/// The peer that sent every block, if one did and all stayed in memory.
+fn only_sender(origins: &[Origin]) -> Option<PeerKey> {
+    let Some(&Origin::Peer(first)) = origins.first() else { return None };
+    origins.iter().all(|&origin| origin == Origin::Peer(first)).then_some(first)
+}
+
+/// Peers that sent one block in two versions: one of them is wrong. The rows are sorted.
+fn two_versions(rows: &[Row]) -> Vec<PeerKey> {
+    let twice = rows.windows(2).filter(|pair| pair[0].block == pair[1].block && pair[0].peer == pair[1].peer);
+    sorted(twice.map(|pair| pair[0].peer).collect())
+}
+
+fn sorted(mut peers: Vec<PeerKey>) -> Vec<PeerKey> {
+    peers.sort_unstable();
+    peers.dedup();
+    peers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+
+    const PIECE: PieceIndex = PieceIndex(7);
+
+    fn key(peer: u16) -> PeerKey {
+        PeerKey::new(peer, 3)
+    }
+
+    fn from(peers: &[u16]) -> Vec<Origin> {
+        peers.iter().map(|&peer| Origin::Peer(key(peer))).collect()
+    }
+
+    /// The digests of a copy: `version` 0 of a block is the right one.
+    fn copy(versions: &[u8]) -> Vec<BlockDigest> {
+        versions
+            .iter()
+            .enumerate()
+            .map(|(block, &version)| BlockDigest([version + block as u8 * 16; 16]))
+            .collect()
+    }
+
+    fn blame() -> Blame {
+        Blame::new(&mut Rng::new(Seed(1)))
+    }
+
+    #[test]
+    fn a_single_sender_is_convicted_at_once() {
+        assert_eq!(blame().bad(PIECE, &from(&[4, 4, 4]), None), [key(4)]);
+    }
+
+    #[test]
+    fn a_single_sender_is_not_convicted_if_a_block_lay_on_a_disk() {
+        let mut blame = blame();
+        let mut origins = from(&[4, 4, 4]);
+        origins[1] = Origin::Disk;
+        assert_eq!(blame.bad(PIECE, &origins, Some(&copy(&[0, 9, 0]))), []);
+        assert!(blame.is_suspect(key(4)));
+        assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), []);
+        assert!(!blame.is_suspect(key(4)));
+    }
+
+    #[test]
+    fn the_liar_is_found_to_the_block_and_the_others_are_cleared() {
+        let mut blame = blame();
+        assert!(!blame.wants_digests(PIECE));
+        assert_eq!(blame.bad(PIECE, &from(&[1, 2, 3]), Some(&copy(&[0, 9, 0]))), []);
+        assert!(blame.wants_digests(PIECE));
+        assert!((1..=3).all(|peer| blame.is_suspect(key(peer))));
+        assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), [key(2)]);
+        assert!((1..=3).all(|peer| !blame.is_suspect(key(peer))));
+        assert_eq!(blame.rows, 0);
+    }
+
+    #[test]
+    fn colluders_over_several_copies_are_all_found() {
+        let mut blame = blame();
+        blame.bad(PIECE, &from(&[1, 2, 3]), Some(&copy(&[9, 0, 0])));
+        blame.bad(PIECE, &from(&[2, 3, 4]), Some(&copy(&[0, 9, 0])));
+        blame.bad(PIECE, &from(&[1, 3, 2]), Some(&copy(&[9, 9, 0])));
+        assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), [key(1), key(3)]);
+    }
+
+    #[test]
+    fn a_peer_that_sends_two_versions_of_a_block_is_convicted_before_any_copy_is_good() {
+        let mut blame = blame();
+        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[9, 0]))), []);
+        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[8, 0]))), [key(1)]);
+    }
+
+    #[test]
+    fn without_digests_nobody_is_convicted_by_comparison() {
+        let mut blame = blame();
+        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), None), []);
+        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[9]))), [], "not one for each block");
+        assert!(!blame.wants_digests(PIECE));
+        blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[9, 0])));
+        assert_eq!(blame.good(PIECE, None), []);
+    }
+
+    #[test]
+    fn evidence_is_bounded_and_the_oldest_goes_first() {
+        let mut blame = blame();
+        let digests = vec![BlockDigest([1; 16]); 30_000];
+        let origins: Vec<Origin> = (0..30_000).map(|block| Origin::Peer(key(block % 2))).collect();
+        (0..3).for_each(|piece| drop(blame.bad(PieceIndex(piece), &origins, Some(&digests))));
+        assert_eq!(blame.rows, 60_000);
+        assert_eq!([0, 1, 2].map(|piece| blame.wants_digests(PieceIndex(piece))), [false, true, true]);
+    }
+
+    #[test]
+    fn a_convict_that_left_can_still_be_found_and_the_memory_of_addresses_is_bounded() {
+        let mut blame = blame();
+        for peer in 0..2_000 {
+            blame.departed(key(peer), IpAddr::from([10, 0, (peer / 256) as u8, peer as u8]));
+        }
+        assert_eq!(blame.departed.len(), DEPARTED_MAX);
+        assert_eq!(blame.address_of(key(1_999)), Some(IpAddr::from([10, 0, 7, 207])));
+        assert_eq!(blame.address_of(key(0)), None);
+    }
+
+    #[test]
+    fn every_liar_is_found_and_nobody_honest_is_whatever_the_mixture() {
+        for seed in 0..10_000 {
+            let mut rng = Rng::new(Seed(seed));
+            let (peers, blocks) = (2 + rng.below(8), 1 + rng.below(12));
+            let liars: Vec<bool> = (0..peers).map(|_| rng.below(3) == 0).collect();
+            let mut convicted = vec![false; peers as usize];
+            let mut caught = vec![false; peers as usize];
+            let mut blame = Blame::new(&mut rng);
+            for _ in 0..200 {
+                let (mut origins, mut versions) = (Vec::new(), Vec::new());
+                for _ in 0..blocks {
+                    let free: Vec<u32> = (0..peers).filter(|&peer| !convicted[peer as usize]).collect();
+                    let Some(&peer) = free.get(rng.index(free.len())) else { break };
+                    let lies = liars[peer as usize] && rng.below(4) == 0;
+                    let (on_disk, disk_fault) = (rng.below(8) == 0, rng.below(4) == 0);
+                    let version = if lies || (on_disk && disk_fault) { 1 + rng.below(3) as u8 } else { 0 };
+                    caught[peer as usize] |= lies && !on_disk;
+                    origins.push(if on_disk { Origin::Disk } else { Origin::Peer(key(peer as u16)) });
+                    versions.push(version);
+                }
+                if origins.len() < blocks as usize {
+                    break;
+                }
+                let good = versions.iter().all(|&version| version == 0);
+                let found = if good {
+                    blame.good(PIECE, Some(&copy(&versions)))
+                } else {
+                    blame.bad(PIECE, &origins, Some(&copy(&versions)))
+                };
+                for peer in found {
+                    assert!(liars[peer.slot()], "seed {seed}: honest {peer:?} convicted");
+                    convicted[peer.slot()] = true;
+                }
+                if good {
+                    let free =
+                        caught.iter().zip(&convicted).position(|(&caught, &convicted)| caught && !convicted);
+                    assert_eq!(free, None, "seed {seed}: a liar got away");
+                    assert!(blame.suspects.is_empty(), "seed {seed}");
+                }
+            }
+        }
+    }
+}

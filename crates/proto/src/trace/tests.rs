@@ -1,0 +1,305 @@
+//! What is written reads back the same, whatever it is; what is read never panics, whatever it is.
+
+use super::*;
+use crate::command::{AddTorrent, Command, Priority, SeedGoal};
+use crate::input::{
+    AnnounceFailure, DialFailure, DiskErrorKind, DiskOperation, Found, LinkEnd, PeerSource, Unsent,
+};
+use crate::output::{CloseReason, Output};
+use crate::resume::{OpenRecord, ResumeRecord};
+use crate::{BlockSet, DialId, LinkId, Outbox, PeerMisbehaved, Rng, TorrentId};
+use core::fmt::Debug;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use wire::layout::FileLen;
+use wire::{Bitfield, Layout, Message, Metainfo, PeerId, PieceIndex};
+
+fn bytes_of(value: &(impl Put + ?Sized)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.put(&mut bytes);
+    bytes
+}
+
+/// Bytes in which small numbers, and so tags and counts, are common.
+fn noise(rng: &mut Rng) -> Vec<u8> {
+    let byte = |rng: &mut Rng| {
+        let bound = if rng.below(5) == 0 { 256 } else { 18 };
+        rng.below(bound) as u8
+    };
+    (0..rng.below(120)).map(|_| byte(rng)).collect()
+}
+
+/// A random value that begins with these bytes: what the first readable noise says after them. Gives up if noise is no
+/// likely way to one.
+fn any<T: Take>(start: &[u8], rng: &mut Rng) -> Option<T> {
+    (0..20_000).find_map(|_| {
+        let bytes = [start, &noise(rng)].concat();
+        T::take(&mut Source::new(&bytes)).ok()
+    })
+}
+
+#[track_caller]
+fn check_round_trip<T: Put + Take + Debug>(value: &T) {
+    let bytes = bytes_of(value);
+    let mut source = Source::new(&bytes);
+    let again = T::take(&mut source).expect("what is written reads back");
+    assert_eq!(format!("{again:?}"), format!("{value:?}"));
+    assert!(source.is_empty(), "{value:?} leaves bytes behind");
+    assert_eq!(bytes_of(&again), bytes);
+}
+
+impl Put for OwnedInput {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.as_input().put(to);
+    }
+}
+
+fn head() -> Head {
+    let config = Config::new(PeerId(*b"-GA0001-abcdefghijkl"));
+    Head { config, seed: Seed(u64::MAX), start: Instant::from_micros(12_345_678) }
+}
+
+fn metainfo(files: &[u64], trackers: &[&str]) -> Metainfo {
+    let files = files.iter().map(|&len| FileLen { len, pad: len == 7 });
+    let layout = Layout::with_files(files, 32_768, 1 << 20).unwrap();
+    let hashes: Vec<[u8; 20]> = layout.piece_indices().map(|piece| [piece.0 as u8; 20]).collect();
+    let mut metainfo = Metainfo::synthetic("a name", layout, &hashes).unwrap();
+    metainfo.trackers = vec![trackers.iter().map(|url| url.to_string()).collect()];
+    metainfo.private = true;
+    metainfo.nodes = vec![("host".into(), 6881)];
+    metainfo
+}
+
+fn add(metainfo: Metainfo) -> Input<'static> {
+    let pieces = metainfo.layout.pieces();
+    let mut have = Bitfield::new(pieces);
+    have.insert(PieceIndex(pieces - 1));
+    let blocks = BlockSet::from_iter([0, 1, 70]);
+    let open = vec![OpenRecord { piece: PieceIndex(0), blocks }];
+    Input::Command(Command::Add(Box::new(AddTorrent {
+        torrent: TorrentId { slot: 3, generation: 9 },
+        metainfo: Arc::new(metainfo),
+        resume: Some(ResumeRecord { have, open, uploaded: u64::MAX, downloaded: 0 }),
+        priorities: [Priority::Skip, Priority::High].into(),
+        sequential: true,
+        paused: false,
+        peers: vec!["1.2.3.4:5".parse().unwrap(), "[fe80::1%7]:8".parse().unwrap()],
+        seed_goal: SeedGoal { ratio_permille: Some(1_500), time: Some(core::time::Duration::MAX) },
+    })))
+}
+
+/// A one-file torrent of three pieces as a file has it.
+fn info_bytes() -> Vec<u8> {
+    let mut info = b"d6:lengthi40000e4:name3:abc12:piece lengthi16384e6:pieces60:".to_vec();
+    info.extend([9; 60]);
+    info.push(b'e');
+    info
+}
+
+#[test]
+fn every_input_reads_back_the_same() {
+    let mut rng = Rng::new(Seed(1));
+    for &tag in inputs::TAGS {
+        for _ in 0..200 {
+            let input = any::<OwnedInput>(&[tag], &mut rng).expect("noise makes an input of every kind");
+            assert_eq!(bytes_of(&input)[0], tag);
+            check_round_trip(&input);
+        }
+    }
+    let tags: BTreeSet<u8> = inputs::TAGS.iter().copied().collect();
+    assert_eq!(tags.len(), inputs::TAGS.len(), "each tag has one meaning");
+}
+
+#[test]
+fn every_variant_inside_inputs_reads_back_the_same() {
+    fn check<T: Put + Take + Debug>(variants: core::ops::Range<u8>) {
+        let mut rng = Rng::new(Seed(2));
+        let mut names = BTreeSet::new();
+        for tag in variants.clone() {
+            let value: T = any(&[tag], &mut rng).expect("noise makes a value of every kind");
+            check_round_trip(&value);
+            let name: String = format!("{value:?}").chars().take_while(char::is_ascii_alphabetic).collect();
+            names.insert(name);
+        }
+        assert_eq!(names.len(), variants.len(), "each tag has one meaning: {names:?}");
+        assert!(any::<T>(&[variants.end], &mut rng).is_none(), "all tags are checked here");
+    }
+    // Adding a torrent is no likely outcome of noise, and has a test of its own.
+    check::<Command>(1..13);
+    check::<Message>(0..17);
+    check::<LinkEnd>(0..4);
+    check::<CloseReason>(0..9);
+    check::<PeerMisbehaved>(0..13);
+    check::<DialFailure>(0..5);
+    check::<Unsent>(0..3);
+    check::<Found>(0..3);
+    check::<DiskOperation>(0..6);
+    check::<DiskErrorKind>(0..8);
+    check::<PeerSource>(0..7);
+    check::<AnnounceFailure>(0..3);
+    check::<Priority>(0..4);
+}
+
+#[test]
+fn torrents_read_back_whether_real_or_synthetic() {
+    let mut real = Metainfo::from_info(&info_bytes()).unwrap();
+    real.trackers = vec![vec!["udp://t:1".into()], vec!["http://t/announce".into(), "http://u/".into()]];
+    for metainfo in
+        [metainfo(&[100_000], &[]), metainfo(&[5, 0, 7, 900_000], &["http://a/", "udp://b:1"]), real]
+    {
+        let input = add(metainfo.clone());
+        let owned = OwnedInput::take(&mut Source::new(&bytes_of(&input))).unwrap();
+        let OwnedInput::Plain(Input::Command(Command::Add(added))) = &owned else { panic!("{owned:?}") };
+        assert_eq!(*added.metainfo, metainfo, "hashes, files and names too");
+        check_round_trip(&owned);
+    }
+}
+
+#[test]
+fn a_trace_is_its_head_and_its_inputs_in_order() {
+    let mut rng = Rng::new(Seed(3));
+    let mut writer = TraceWriter::new(&head());
+    let (mut trace, mut expected) = (Vec::new(), Vec::new());
+    let mut now = head().start;
+    for n in 0..500_u32 {
+        now += core::time::Duration::from_micros(rng.next_u64() >> (20 + rng.below(40)));
+        let tag = inputs::TAGS[rng.index(inputs::TAGS.len())];
+        let input = any::<OwnedInput>(&[tag], &mut rng).unwrap();
+        writer.record(now, &input.as_input());
+        expected.push(format!("{:?}", (now, input)));
+        if n.is_multiple_of(7) {
+            trace.extend(writer.take());
+        }
+    }
+    trace.extend(writer.take());
+    let (read, reader) = TraceReader::new(&trace).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{:?}", head()));
+    let records: Vec<String> = reader.map(|record| format!("{:?}", record.unwrap())).collect();
+    assert_eq!(records, expected);
+}
+
+#[test]
+fn time_that_goes_back_stands_still() {
+    let mut writer = TraceWriter::new(&head());
+    for micros in [20_000_000, 5, u64::MAX, 7] {
+        writer.record(Instant::from_micros(micros), &Input::Wake);
+    }
+    let trace = writer.take();
+    let times = TraceReader::new(&trace).unwrap().1.map(|record| record.unwrap().0.as_micros());
+    assert_eq!(times.collect::<Vec<_>>(), [20_000_000, 20_000_000, u64::MAX, u64::MAX]);
+}
+
+#[test]
+fn a_trace_that_was_cut_off_is_good_up_to_there() {
+    let mut writer = TraceWriter::new(&head());
+    let start = writer.take();
+    writer.record(Instant::FAR, &add(metainfo(&[100_000], &["http://a/"])));
+    let trace = [start.clone(), writer.take()].concat();
+    for len in 0..trace.len() {
+        match TraceReader::new(&trace[..len]) {
+            Err(error) => {
+                let expected = if len < 8 { TraceError::NotATrace } else { TraceError::Truncated };
+                assert_eq!(error, expected, "{len}");
+                assert!(len < start.len());
+            }
+            Ok((_, reader)) => {
+                let records: Vec<_> = reader.map(|record| record.map(|_| ())).collect();
+                let cut = if len == start.len() { vec![] } else { vec![Err(TraceError::Truncated)] };
+                assert_eq!(records, cut, "{len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_named() {
+    let good = TraceWriter::new(&head()).take();
+    let with = |tail: &[u8]| [good.as_slice(), tail].concat();
+    let long = [0xff_u8; 9];
+    for (trace, expected) in [
+        (b"GANNETRX\x01\x00".to_vec(), TraceError::NotATrace),
+        (b"GANNETRC\x02\x00".to_vec(), TraceError::Version(2)),
+        (with(&[0, 25]), TraceError::UnknownTag("Input", 25)),
+        (with(&[0, 1, 13]), TraceError::UnknownTag("Command", 13)),
+        // A number of more than 64 bits, and one of more than the 32 that a slot has.
+        (with(&[&long[..], &[2]].concat()), TraceError::Invalid("a number")),
+        (with(&[0, 22, 0xff, 0xff, 0xff, 0xff, 0x10, 0]), TraceError::Invalid("a number")),
+        // A time beyond the end of time.
+        (with(&[&long[..], &[1, 0]].concat()), TraceError::Invalid("a time")),
+        // A list of 2^40 items in a few bytes.
+        (with(&[0, 6, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20, 1]), TraceError::Truncated),
+        (with(&[0, 14, 0, 0, 3, 0xff]), TraceError::Invalid("a bitfield")),
+    ] {
+        let error = match TraceReader::new(&trace) {
+            Err(error) => error,
+            Ok((_, mut reader)) => {
+                let error = reader.next().expect("a record").expect_err("no good one");
+                assert!(reader.next().is_none(), "nothing follows an error");
+                error
+            }
+        };
+        assert_eq!(error, expected, "{trace:02x?}");
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+#[test]
+fn garbage_ends_in_values_or_in_an_error() {
+    let mut writer = TraceWriter::new(&head());
+    for metainfo in
+        [metainfo(&[5, 0, 7, 900_000], &["http://a/"]), Metainfo::from_info(&info_bytes()).unwrap()]
+    {
+        writer.record(Instant::from_micros(20_000_000), &add(metainfo));
+    }
+    let good = writer.take();
+    for seed in 0..20_000 {
+        let mut rng = Rng::new(Seed(seed));
+        let mut trace = good.clone();
+        for _ in 0..=rng.below(4) {
+            let at = rng.index(trace.len());
+            match rng.below(3) {
+                0 => trace[at] = rng.next_u32() as u8,
+                1 => trace.truncate(at.max(1)),
+                _ => drop(trace.splice(at..at, noise(&mut rng))),
+            }
+        }
+        if let Ok((_, reader)) = TraceReader::new(&trace) {
+            let errors = reader.filter(|record| record.is_err()).count();
+            assert!(errors <= 1, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn equal_runs_have_equal_digests_and_any_difference_shows() {
+    let link = LinkId { slot: 0, generation: 0 };
+    let dial = DialId { torrent: TorrentId { slot: 0, generation: 0 }, sequence: 0 };
+    let remote = "1.2.3.4:5".parse().unwrap();
+    let run = |batches: &[(u64, Vec<Output>)]| {
+        let mut digest = OutputDigest::new();
+        for (micros, outputs) in batches {
+            let mut outbox = Outbox::new();
+            outputs.iter().cloned().for_each(|output| outbox.push(output));
+            digest.add(Instant::from_micros(*micros), &outbox);
+        }
+        digest.value()
+    };
+    let pause = Output::PauseReading { link };
+    let resume = Output::ResumeReading { link };
+    let runs = [
+        vec![],
+        vec![(0, vec![])],
+        vec![(0, vec![]), (0, vec![])],
+        vec![(1, vec![])],
+        vec![(0, vec![pause.clone()])],
+        vec![(0, vec![resume.clone()])],
+        vec![(0, vec![pause.clone(), resume.clone()])],
+        vec![(0, vec![resume.clone(), pause.clone()])],
+        vec![(0, vec![pause.clone()]), (0, vec![resume.clone()])],
+        vec![(0, vec![Output::Dial { dial, remote }])],
+        vec![(0, vec![Output::Dial { dial: DialId { sequence: 1, ..dial }, remote }])],
+    ];
+    let digests: BTreeSet<u128> = runs.iter().map(|batches| run(batches)).collect();
+    assert_eq!(digests.len(), runs.len());
+    assert!(runs.iter().all(|batches| run(batches) == run(&batches.clone())));
+}

@@ -1,0 +1,59 @@
+//! What can be pending in a world: the kinds of events, each owned by one node or by the network as a whole.
+
+use crate::content::Tag;
+use crate::fault::Fault;
+use crate::network::{ConnId, Parcel, PipeId, Side};
+use proto::input::{DialFailure, LinkEnd};
+use proto::{DialId, Input, SendToken};
+
+/// The owner of events that are nobody's in particular; last among those of one moment.
+pub(crate) const NOBODY: u32 = u32::MAX;
+
+/// One pending event.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// A node joins, or comes back.
+    Start,
+    /// A session asked to be woken.
+    Wake { incarnation: u32 },
+    /// An answer that was ready at once.
+    Tell { incarnation: u32, input: Box<Input<'static>> },
+    /// A disk job is done.
+    Disk { incarnation: u32, job: u64 },
+    /// A block was read for sending.
+    ReadDone { pipe: PipeId, token: SendToken, tag: Tag },
+    /// Header and control bytes are reported.
+    Meter { incarnation: u32 },
+
+    /// A dialer's handshake reaches the dialed node.
+    Knock(Knock),
+    /// A dial succeeded, at the dialer.
+    Answered { conn: ConnId, knock: Knock },
+    /// A dial failed, at the dialer.
+    Unanswered { knock: Knock, why: DialFailure },
+    /// Something arrives through a pipe.
+    Arrive { pipe: PipeId, parcel: Parcel },
+    /// Part of a block arrived.
+    Progress { pipe: PipeId, bytes: u32 },
+    /// One end learns that the link is no more.
+    Down { conn: ConnId, side: Side, why: LinkEnd },
+    /// The block in service has left.
+    BlockLeft { pipe: PipeId, stamp: u32 },
+    /// The network shares its capacity anew.
+    Quantum,
+
+    /// A node that said goodbye is gone.
+    Exit { incarnation: u32 },
+    /// Something goes wrong, on purpose.
+    Fault(Box<Fault>),
+    /// The checkers look at the slow things.
+    Inspect,
+}
+
+/// A dial on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Knock {
+    pub(crate) dial: DialId,
+    pub(crate) dialer: u32,
+    pub(crate) incarnation: u32,
+}

@@ -1,0 +1,95 @@
+//! How faults come about in a world, and how they end.
+
+use crate::disk::DiskFaults;
+use crate::fault::{Fault, Healing};
+use crate::happening::{Happening, NOBODY};
+use crate::network::{ConnId, Side};
+use crate::node::Node;
+use crate::world::{World, torrent_id};
+use core::time::Duration;
+use proto::input::LinkEnd;
+use proto::{Command, Input};
+
+/// How long a goodbye may take.
+const GOODBYE_MAX: Duration = Duration::from_secs(10);
+
+impl World {
+    /// Something goes wrong, now.
+    pub(crate) fn befall(&mut self, fault: Fault) {
+        match fault {
+            Fault::Crash { node, how, back_after } => self.crash(node, how, back_after),
+            Fault::Leave { node } => self.leave(node),
+            Fault::CutOff { node, lasts } => {
+                self.node_mut(node).ills.cut_off = true;
+                for (conn, side) in self.network.conns_of(node) {
+                    self.break_both(conn, side);
+                }
+                self.heal_after(lasts, Healing::Network { node });
+            }
+            Fault::BreakLink { node, nth } => {
+                let conns = self.network.conns_of(node);
+                if !conns.is_empty() {
+                    let (conn, side) = conns[nth as usize % conns.len()];
+                    self.break_both(conn, side);
+                }
+            }
+            Fault::DiskFull { node, lasts } => {
+                self.ail(node, lasts, |faults| faults.full = true);
+            }
+            Fault::SyncFails { node, lasts } => self.ail(node, lasts, |faults| faults.sync_fails = true),
+            Fault::ReadFails { node, lasts } => self.ail(node, lasts, |faults| faults.read_fails = true),
+            Fault::DiskVanishes { node, lasts } => self.ail(node, lasts, |faults| faults.vanished = true),
+            Fault::BitRot { node, piece, block } => {
+                let disk = &mut self.node_mut(node).disk;
+                disk.store_mut(torrent_id(0)).rot(piece, block);
+                self.node_mut(node).ills.rotten = true;
+            }
+            Fault::Touch { node } => {
+                self.node_mut(node).disk.store_mut(torrent_id(0)).touch();
+            }
+            Fault::TrackerDies { lasts } => {
+                self.tracker.alive = false;
+                if let Some(lasts) = lasts {
+                    self.heal_after(lasts, Healing::Tracker);
+                }
+            }
+            Fault::Heals(Healing::Network { node }) => self.node_mut(node).ills.cut_off = false,
+            Fault::Heals(Healing::Disk { node }) => {
+                self.node_mut(node).disk.faults = DiskFaults::default();
+            }
+            Fault::Heals(Healing::Tracker) => self.tracker.alive = true,
+        }
+    }
+
+    /// A node says goodbye, and is gone when it has nothing left to save or takes too long.
+    pub(crate) fn leave(&mut self, node: u32) {
+        self.node_mut(node).ills.leaving = true;
+        let incarnation = self.nodes[node as usize].incarnation;
+        self.queue.push(self.now + GOODBYE_MAX, node, Happening::Exit { incarnation });
+        self.feed(node, Input::Command(Command::Shutdown));
+    }
+
+    fn ail(&mut self, node: u32, lasts: Duration, ailment: impl FnOnce(&mut DiskFaults)) {
+        ailment(&mut self.node_mut(node).disk.faults);
+        self.node_mut(node).ills.ailed = true;
+        self.heal_after(lasts, Healing::Disk { node });
+    }
+
+    fn heal_after(&mut self, lasts: Duration, healing: Healing) {
+        self.fault_at(self.now + lasts, Fault::Heals(healing));
+    }
+
+    fn break_both(&mut self, conn: ConnId, side: Side) {
+        for side in [side, side.other()] {
+            if let Some((node, _)) = self.network.end(conn, side) {
+                let why = LinkEnd::Broken;
+                self.queue.push(self.now, node, Happening::Down { conn, side, why });
+            }
+        }
+    }
+
+    fn node_mut(&mut self, node: u32) -> &mut Node {
+        debug_assert_ne!(node, NOBODY);
+        &mut self.nodes[node as usize]
+    }
+}

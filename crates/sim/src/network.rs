@@ -1,0 +1,593 @@
+//! Links between nodes: latency, order, and access links whose capacity the flows share as fluid.
+//!
+//! Every node hangs on the core by its [`Access`]. A flow is one direction of one connection that has a block in service; it
+//! gets the lesser of an equal share of the sender's uplink and of the receiver's downlink, dealt anew every quantum. Control
+//! messages do not queue behind other blocks: they leave at once, unless a block of their own link is in service, whose rest
+//! they wait for; what they cost is taken from the next quantum. All in whole numbers: a rate is bytes per second, which is
+//! also millionths of a byte per microsecond. Knows nodes by number, not what they are.
+
+use crate::content::Tag;
+use crate::happening::{Happening, NOBODY};
+use crate::queue::EventQueue;
+use core::time::Duration;
+use proto::{Instant, LinkId, SendToken};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use wire::{Block, Message, PieceIndex};
+
+/// Length prefix, id, piece number and offset before a block's bytes (BEP 3).
+pub(crate) const BLOCK_HEADER: u32 = 13;
+/// How often the receiver of a slow block hears of the part that is here.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// A node's link to the core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// Bytes per second out.
+    pub up: u64,
+    /// Bytes per second in.
+    pub down: u64,
+    /// One way to the core; between two nodes it is the sum of theirs.
+    pub latency: Duration,
+}
+
+impl Access {
+    /// A link of so many bytes per second up and down, 20 ms from the core.
+    pub const fn new(up: u64, down: u64) -> Access {
+        Access { up, down, latency: Duration::from_millis(20) }
+    }
+
+    /// A symmetric link of so many Mbit/s.
+    pub const fn mbit(rate: u64) -> Access {
+        Access::new(rate * 125_000, rate * 125_000)
+    }
+
+    /// The same link, this far from the core.
+    pub const fn latency(self, latency: Duration) -> Access {
+        Access { latency, ..self }
+    }
+}
+
+/// What travels through a pipe.
+#[derive(Clone, Debug)]
+pub enum Parcel {
+    /// A control message.
+    Message(Message),
+    /// A have message for each of these.
+    Haves(Arc<[PieceIndex]>),
+    /// A block.
+    Block {
+        /// Which.
+        block: Block,
+        /// Its bytes.
+        tag: Tag,
+    },
+}
+
+/// One of the two ends of a connection; the dialer's is 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Side(pub(crate) u8);
+
+impl Side {
+    pub(crate) const DIALER: Side = Side(0);
+    pub(crate) const ACCEPTOR: Side = Side(1);
+
+    pub(crate) fn other(self) -> Side {
+        Side(1 - self.0)
+    }
+}
+
+/// A connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ConnId {
+    slot: u32,
+    generation: u32,
+}
+
+/// One direction of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PipeId {
+    pub(crate) conn: ConnId,
+    /// Where it begins.
+    pub(crate) from: Side,
+}
+
+/// All links of a world.
+pub struct Network {
+    quantum: u64,
+    ports: Vec<Port>,
+    conns: Vec<ConnSlot>,
+    free: Vec<u32>,
+    flows: Vec<PipeId>,
+    ticking: bool,
+    /// What blocks went where, for the accounts.
+    pub totals: Totals,
+}
+
+/// Payload bytes by their fate. `left = arrived + lost +` what is on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Totals {
+    /// Left their senders whole.
+    pub left: u64,
+    /// Reached their receivers.
+    pub arrived: u64,
+    /// Found no receiver: the link was gone.
+    pub lost: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Port {
+    access: Access,
+    /// Until when control messages occupy the uplink.
+    control_until: Instant,
+    up: Lane,
+    down: Lane,
+}
+
+/// One direction of an access link.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    /// Millionths of bytes that control messages took and the flows have not yet paid for.
+    debt: u64,
+    settled: Instant,
+    flows: u32,
+    share: u64,
+}
+
+struct ConnSlot {
+    generation: u32,
+    conn: Option<Conn>,
+}
+
+struct Conn {
+    latency: Duration,
+    ends: [End; 2],
+    /// By the side from which they lead.
+    pipes: [Pipe; 2],
+}
+
+struct End {
+    node: u32,
+    link: Option<LinkId>,
+    open: bool,
+    paused: bool,
+    /// What arrived while the node did not read.
+    held: Vec<Parcel>,
+}
+
+#[derive(Default)]
+struct Pipe {
+    control: VecDeque<(Parcel, u32)>,
+    blocks: VecDeque<Outgoing>,
+    /// Millionths of bytes of the block in service that have yet to leave; 0 if none is in service.
+    remaining: u64,
+    rate: u64,
+    since: Instant,
+    rate_until: Instant,
+    stamp: u32,
+    listed: bool,
+    last_arrival: Instant,
+    told: u32,
+    told_at: Instant,
+}
+
+struct Outgoing {
+    token: SendToken,
+    block: Block,
+    /// What it reads as, once it is read.
+    tag: Option<Tag>,
+}
+
+impl Network {
+    /// No links yet; capacity is dealt anew every `quantum`, which should not be longer than the least latency.
+    pub(crate) fn new(quantum: Duration) -> Network {
+        let quantum = micros(quantum).max(1);
+        Network {
+            quantum,
+            ports: Vec::new(),
+            conns: Vec::new(),
+            free: Vec::new(),
+            flows: Vec::new(),
+            ticking: false,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Gives the next node its access link.
+    pub(crate) fn attach(&mut self, access: Access) {
+        let (up, down) = (Lane::default(), Lane::default());
+        self.ports.push(Port { access, control_until: Instant::ZERO, up, down });
+    }
+
+    /// A node's access link.
+    pub fn access(&self, node: u32) -> Access {
+        self.ports[node as usize].access
+    }
+
+    /// One way between two nodes.
+    pub fn latency(&self, a: u32, b: u32) -> Duration {
+        self.access(a).latency + self.access(b).latency
+    }
+
+    /// Opens a connection. Its ends hear of it from the caller.
+    pub(crate) fn connect(&mut self, dialer: u32, acceptor: u32) -> ConnId {
+        let end = |node| End { node, link: None, open: true, paused: false, held: Vec::new() };
+        let conn = Conn {
+            latency: self.latency(dialer, acceptor),
+            ends: [end(dialer), end(acceptor)],
+            pipes: [Pipe::default(), Pipe::default()],
+        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.conns.push(ConnSlot { generation: 0, conn: None });
+            self.conns.len() as u32 - 1
+        });
+        let place = &mut self.conns[slot as usize];
+        place.conn = Some(conn);
+        ConnId { slot, generation: place.generation }
+    }
+
+    /// Names an end as its node does.
+    pub(crate) fn name(&mut self, id: ConnId, side: Side, link: LinkId) {
+        if let Some(conn) = self.conn_mut(id) {
+            conn.ends[side.0 as usize].link = Some(link);
+        }
+    }
+
+    /// The node and link at one end, if that end is still open.
+    pub(crate) fn end(&self, id: ConnId, side: Side) -> Option<(u32, Option<LinkId>)> {
+        let end = &self.conn(id)?.ends[side.0 as usize];
+        end.open.then_some((end.node, end.link))
+    }
+
+    /// The node at one end, open or not.
+    pub(crate) fn node_at(&self, id: ConnId, side: Side) -> Option<u32> {
+        Some(self.conn(id)?.ends[side.0 as usize].node)
+    }
+
+    /// All connections of which one end is this node's and open.
+    pub(crate) fn conns_of(&self, node: u32) -> Vec<(ConnId, Side)> {
+        let mut found = Vec::new();
+        for (slot, place) in self.conns.iter().enumerate() {
+            let Some(conn) = &place.conn else { continue };
+            for side in [Side::DIALER, Side::ACCEPTOR] {
+                let end = &conn.ends[side.0 as usize];
+                if end.node == node && end.open {
+                    found.push((ConnId { slot: slot as u32, generation: place.generation }, side));
+                }
+            }
+        }
+        found
+    }
+
+    /// Closes one end: what it had yet to send is forgotten. Returns the tokens of its blocks, which will not leave.
+    /// The connection ceases to be when both ends are closed.
+    pub(crate) fn close_end(&mut self, id: ConnId, side: Side) -> Vec<SendToken> {
+        let Some(conn) = self.conn_mut(id) else { return Vec::new() };
+        let pipe = &mut conn.pipes[side.0 as usize];
+        let tokens = pipe.blocks.drain(..).map(|out| out.token).collect();
+        pipe.control.clear();
+        pipe.remaining = 0;
+        pipe.stamp += 1;
+        let end = &mut conn.ends[side.0 as usize];
+        end.open = false;
+        let unread: u64 = end.held.drain(..).map(|parcel| parcel.payload()).sum();
+        let gone = conn.ends.iter().all(|end| !end.open);
+        self.totals.lost += unread;
+        if gone {
+            let place = &mut self.conns[id.slot as usize];
+            place.conn = None;
+            place.generation += 1;
+            self.free.push(id.slot);
+        }
+        tokens
+    }
+
+    /// Payload bytes that arrived at nodes that do not read at the moment.
+    pub(crate) fn held(&self) -> u64 {
+        let ends = self.conns.iter().filter_map(|place| place.conn.as_ref()).flat_map(|conn| &conn.ends);
+        ends.flat_map(|end| &end.held).map(Parcel::payload).sum()
+    }
+
+    /// When whatever one end said last will have arrived at the other, but not before a latency from now.
+    pub(crate) fn last_word(&self, id: ConnId, from: Side, now: Instant) -> Instant {
+        let Some(conn) = self.conn(id) else { return now };
+        conn.pipes[from.0 as usize].last_arrival.max(now + conn.latency)
+    }
+
+    /// Sends a control message of so many bytes: at once, or when the block in service has left.
+    pub(crate) fn send_control(
+        &mut self,
+        now: Instant,
+        id: PipeId,
+        parcel: Parcel,
+        bytes: u32,
+        queue: &mut EventQueue<Happening>,
+    ) {
+        let Some(conn) = conn_mut(&mut self.conns, id.conn) else { return };
+        let pipe = &mut conn.pipes[id.from.0 as usize];
+        if pipe.remaining > 0 || !pipe.control.is_empty() {
+            pipe.control.push_back((parcel, bytes));
+        } else {
+            depart(now, id, conn, &mut self.ports, (parcel, bytes), queue);
+        }
+    }
+
+    /// Puts a block in line; it can leave when it is read.
+    pub(crate) fn enqueue(&mut self, id: PipeId, token: SendToken, block: Block) {
+        if let Some(conn) = self.conn_mut(id.conn) {
+            conn.pipes[id.from.0 as usize].blocks.push_back(Outgoing { token, block, tag: None });
+        }
+    }
+
+    /// A block was read, with this result.
+    pub(crate) fn ready(
+        &mut self,
+        now: Instant,
+        id: PipeId,
+        token: SendToken,
+        tag: Tag,
+        queue: &mut EventQueue<Happening>,
+    ) {
+        let Some(conn) = conn_mut(&mut self.conns, id.conn) else { return };
+        let pipe = &mut conn.pipes[id.from.0 as usize];
+        if let Some(out) = pipe.blocks.iter_mut().find(|out| out.token == token) {
+            out.tag = Some(tag);
+        }
+        self.serve(now, id, queue);
+    }
+
+    /// Takes a block out of line, unless it is in service or gone; says whether it was there to take.
+    pub(crate) fn recall(&mut self, id: PipeId, token: SendToken) -> bool {
+        let Some(conn) = self.conn_mut(id.conn) else { return false };
+        let pipe = &mut conn.pipes[id.from.0 as usize];
+        let in_service = usize::from(pipe.remaining > 0);
+        match pipe.blocks.iter().position(|out| out.token == token) {
+            Some(place) if place >= in_service => pipe.blocks.remove(place).is_some(),
+            Some(_) | None => false,
+        }
+    }
+
+    /// Blocks in line on a pipe, and bytes of them.
+    pub fn backlog(&self, id: PipeId) -> (usize, u64) {
+        let Some(conn) = self.conn(id.conn) else { return (0, 0) };
+        let blocks = &conn.pipes[id.from.0 as usize].blocks;
+        (blocks.len(), blocks.iter().map(|out| u64::from(out.block.len)).sum())
+    }
+
+    /// An end stops or resumes reading. Returns what was held back meanwhile, in order.
+    pub(crate) fn set_paused(&mut self, id: ConnId, side: Side, paused: bool) -> Vec<Parcel> {
+        let Some(conn) = self.conn_mut(id) else { return Vec::new() };
+        let end = &mut conn.ends[side.0 as usize];
+        end.paused = paused;
+        if paused { Vec::new() } else { core::mem::take(&mut end.held) }
+    }
+
+    /// Something arrives: to whom, over which link of theirs, and what; `None` if nobody reads there (now).
+    pub(crate) fn arrive(&mut self, id: PipeId, parcel: Parcel) -> Option<(LinkId, Parcel)> {
+        let payload = parcel.payload();
+        let end = conn_mut(&mut self.conns, id.conn).map(|conn| &mut conn.ends[id.from.other().0 as usize]);
+        match end {
+            Some(end) if end.open && end.paused => {
+                end.held.push(parcel);
+                None
+            }
+            Some(End { open: true, link: Some(link), .. }) => {
+                self.totals.arrived += payload;
+                Some((*link, parcel))
+            }
+            Some(_) | None => {
+                self.totals.lost += payload;
+                None
+            }
+        }
+    }
+
+    /// The block in service has left: its token and bytes. The stamp tells whether this is still true.
+    pub(crate) fn block_left(
+        &mut self,
+        now: Instant,
+        id: PipeId,
+        stamp: u32,
+        queue: &mut EventQueue<Happening>,
+    ) -> Option<(SendToken, u32)> {
+        let conn = conn_mut(&mut self.conns, id.conn)?;
+        let latency = conn.latency;
+        let receiver = conn.ends[id.from.other().0 as usize].node;
+        let pipe = &mut conn.pipes[id.from.0 as usize];
+        if pipe.stamp != stamp {
+            return None;
+        }
+        let out = pipe.blocks.pop_front()?;
+        pipe.remaining = 0;
+        pipe.told = 0;
+        pipe.last_arrival = pipe.last_arrival.max(now + latency);
+        let parcel = Parcel::Block { block: out.block, tag: out.tag? };
+        queue.push(pipe.last_arrival, receiver, Happening::Arrive { pipe: id, parcel });
+        while let Some(control) = conn.pipes[id.from.0 as usize].control.pop_front() {
+            depart(now, id, conn, &mut self.ports, control, queue);
+        }
+        self.totals.left += u64::from(out.block.len);
+        self.serve(now, id, queue);
+        Some((out.token, out.block.len))
+    }
+
+    /// Deals the capacity for the next quantum, and says when blocks will have left within it.
+    pub(crate) fn deal(&mut self, now: Instant, queue: &mut EventQueue<Happening>) {
+        let Network { quantum, ports, conns, flows, .. } = self;
+        for port in ports.iter_mut() {
+            (port.up.flows, port.down.flows) = (0, 0);
+        }
+        flows.retain(|&id| {
+            let Some(conn) = conn_mut(conns, id.conn) else { return false };
+            let (sender, receiver) = conn.nodes(id.from);
+            let paused = conn.ends[id.from.other().0 as usize].paused;
+            let pipe = &mut conn.pipes[id.from.0 as usize];
+            pipe.settle(now);
+            pipe.listed = pipe.remaining > 0;
+            pipe.rate = 0;
+            if pipe.listed && !paused {
+                ports[sender].up.flows += 1;
+                ports[receiver].down.flows += 1;
+            }
+            pipe.listed
+        });
+        for port in ports.iter_mut() {
+            port.up.deal(port.access.up, now, *quantum);
+            port.down.deal(port.access.down, now, *quantum);
+        }
+        let end = now + Duration::from_micros(*quantum);
+        for &id in flows.iter() {
+            let Some(conn) = conn_mut(conns, id.conn) else { continue };
+            let (sender, receiver) = conn.nodes(id.from);
+            let far = &conn.ends[id.from.other().0 as usize];
+            let (open, paused) = (far.open, far.paused);
+            let latency = conn.latency;
+            let pipe = &mut conn.pipes[id.from.0 as usize];
+            pipe.rate = if paused { 0 } else { ports[sender].up.share.min(ports[receiver].down.share) };
+            pipe.rate_until = end;
+            pipe.expect(id, sender as u32, queue);
+            if open && let Some(bytes) = pipe.news(now) {
+                queue.push(now + latency, receiver as u32, Happening::Progress { pipe: id, bytes });
+            }
+        }
+        self.ticking = !self.flows.is_empty();
+        if self.ticking {
+            queue.push(end, NOBODY, Happening::Quantum);
+        }
+    }
+
+    /// Begins the next block of a pipe, if one is ready and none is in service.
+    fn serve(&mut self, now: Instant, id: PipeId, queue: &mut EventQueue<Happening>) {
+        let Some(conn) = conn_mut(&mut self.conns, id.conn) else { return };
+        let sender = conn.ends[id.from.0 as usize].node;
+        let pipe = &mut conn.pipes[id.from.0 as usize];
+        let Some(Outgoing { block, tag: Some(_), .. }) = pipe.blocks.front() else { return };
+        if pipe.remaining > 0 {
+            return;
+        }
+        pipe.remaining = u64::from(block.len + BLOCK_HEADER) * 1_000_000;
+        (pipe.since, pipe.told_at) = (now, now);
+        pipe.stamp += 1;
+        if pipe.listed && now < pipe.rate_until {
+            // The flow had its share of this quantum already: it goes on with it.
+            pipe.expect(id, sender, queue);
+        } else {
+            pipe.rate = 0;
+        }
+        if !pipe.listed {
+            pipe.listed = true;
+            self.flows.push(id);
+        }
+        if !self.ticking {
+            self.ticking = true;
+            let next = (now.as_micros() / self.quantum + 1) * self.quantum;
+            queue.push(Instant::from_micros(next), NOBODY, Happening::Quantum);
+        }
+    }
+
+    fn conn(&self, id: ConnId) -> Option<&Conn> {
+        let place = self.conns.get(id.slot as usize).filter(|place| place.generation == id.generation)?;
+        place.conn.as_ref()
+    }
+
+    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        conn_mut(&mut self.conns, id)
+    }
+}
+
+fn conn_mut(conns: &mut [ConnSlot], id: ConnId) -> Option<&mut Conn> {
+    let place = conns.get_mut(id.slot as usize).filter(|place| place.generation == id.generation)?;
+    place.conn.as_mut()
+}
+
+/// A control message leaves: behind the node's earlier ones, and not before what went through this pipe.
+fn depart(
+    now: Instant,
+    id: PipeId,
+    conn: &mut Conn,
+    ports: &mut [Port],
+    (parcel, bytes): (Parcel, u32),
+    queue: &mut EventQueue<Happening>,
+) {
+    let (sender, receiver) = conn.nodes(id.from);
+    let cost = u64::from(bytes) * 1_000_000;
+    let port = &mut ports[sender];
+    let gone = port.control_until.max(now) + Duration::from_micros(cost / port.access.up.max(1));
+    port.control_until = gone;
+    port.up.debt += cost;
+    ports[receiver].down.debt += cost;
+    let pipe = &mut conn.pipes[id.from.0 as usize];
+    pipe.last_arrival = pipe.last_arrival.max(gone + conn.latency);
+    queue.push(pipe.last_arrival, receiver as u32, Happening::Arrive { pipe: id, parcel });
+}
+
+impl Conn {
+    /// Who sends and who receives through the pipe that begins at this side.
+    fn nodes(&self, from: Side) -> (usize, usize) {
+        (self.ends[from.0 as usize].node as usize, self.ends[from.other().0 as usize].node as usize)
+    }
+}
+
+impl Pipe {
+    /// Counts what has left since the last look.
+    fn settle(&mut self, now: Instant) {
+        // At least a trace is left: the block ends by its own event, not here.
+        let gone = self.rate * micros(now.since(self.since));
+        self.remaining = self.remaining.saturating_sub(gone).max(u64::from(self.remaining > 0));
+        self.since = now;
+    }
+
+    /// Says when the block in service will have left, if that is within this quantum.
+    fn expect(&mut self, id: PipeId, sender: u32, queue: &mut EventQueue<Happening>) {
+        if self.rate == 0 {
+            return;
+        }
+        let left = self.since + Duration::from_micros(self.remaining.div_ceil(self.rate));
+        if left <= self.rate_until {
+            queue.push(left, sender, Happening::BlockLeft { pipe: id, stamp: self.stamp });
+        }
+    }
+
+    /// Bytes of the block in service that its receiver should hear of now.
+    fn news(&mut self, now: Instant) -> Option<u32> {
+        let block = self.blocks.front()?.block;
+        if now.since(self.told_at) < PROGRESS_EVERY {
+            return None;
+        }
+        let gone = block.len.saturating_sub((self.remaining / 1_000_000) as u32);
+        let bytes = gone.saturating_sub(self.told);
+        (self.told, self.told_at) = (gone.max(self.told), now);
+        (bytes > 0).then_some(bytes)
+    }
+}
+
+impl Lane {
+    fn deal(&mut self, capacity: u64, now: Instant, quantum: u64) {
+        let idle = micros(now.since(self.settled)).saturating_sub(quantum);
+        self.settled = now;
+        self.debt = self.debt.saturating_sub(capacity * idle);
+        let (whole, debt) = (capacity * quantum, self.debt);
+        self.debt = debt.saturating_sub(whole);
+        self.share = match self.flows {
+            0 => 0,
+            flows => (whole - debt.min(whole)) / quantum / u64::from(flows),
+        };
+    }
+}
+
+impl Parcel {
+    /// Bytes of content in it.
+    pub fn payload(&self) -> u64 {
+        match self {
+            Parcel::Block { block, .. } => u64::from(block.len),
+            Parcel::Message(_) | Parcel::Haves(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,66 @@
+//! The world's tracker: proto's swarm table behind a wire of fixed length. It may be dead.
+
+use crate::world::World;
+use core::time::Duration;
+use proto::Instant;
+use proto::input::{AnnounceFailure, AnnounceReply};
+use proto::output::Announce;
+use proto::tracker::SwarmTable;
+use proto::tracker::swarm_table::{Rules, Visit};
+use proto::{Input, Rng, Seed};
+
+/// Where torrents of this world announce.
+pub const TRACKER_URL: &str = "udp://tracker.example:6969/announce";
+/// There and back.
+const ROUND_TRIP: Duration = Duration::from_millis(80);
+/// How long it takes to give up on a dead one.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(crate) struct SimTracker {
+    pub(crate) table: SwarmTable,
+    pub(crate) alive: bool,
+    rng: Rng,
+}
+
+impl SimTracker {
+    pub(crate) fn new(seed: u64) -> SimTracker {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        let rules = Rules { interval: minutes(15), min_interval: minutes(1), ..Rules::default() };
+        SimTracker { table: SwarmTable::new(rules), alive: true, rng: Rng::new(Seed(seed ^ 0x7261_636b)) }
+    }
+}
+
+impl World {
+    /// A node's announce goes to the tracker, and its answer comes back.
+    pub(crate) fn announce(&mut self, node: u32, announce: &Announce) {
+        let outcome = self.visit(node, announce);
+        let after = if self.tracker.alive { ROUND_TRIP } else { TIMEOUT };
+        self.tell_at(self.now + after, node, Input::Announced { announce: announce.announce, outcome });
+    }
+
+    fn visit(&mut self, node: u32, announce: &Announce) -> Result<AnnounceReply, AnnounceFailure> {
+        if !self.tracker.alive {
+            return Err(AnnounceFailure::Unreachable("timed out".into()));
+        }
+        let torrent = announce.announce.torrent.slot as usize;
+        let visit = Visit {
+            info_hash: self.contents[torrent].metainfo().info_hash,
+            peer: self.nodes[node as usize].addr(),
+            event: announce.event,
+            left: announce.left,
+            want: announce.want,
+        };
+        let now: Instant = self.now;
+        let answer = self.tracker.table.announce(now, visit, &mut self.tracker.rng);
+        Ok(AnnounceReply {
+            interval: answer.interval,
+            min_interval: Some(answer.min_interval),
+            peers: answer.peers,
+            complete: Some(answer.counts.complete),
+            incomplete: Some(answer.counts.incomplete),
+            tracker_id: None,
+            external_ip: None,
+            warning: None,
+        })
+    }
+}

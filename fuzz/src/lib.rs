@@ -1,0 +1,34 @@
+//! Fuzz targets: what must hold of a decoder whatever bytes it is given, one file per decoder.
+//!
+//! Here are the targets and their list; the loop that invents bytes is libFuzzer's, in builds of `cargo xtask fuzz` only.
+//! Ordinary builds run the committed inputs through the targets as a test, so a fault once found stays found.
+//!
+//! Invariant: a target panics if, and only if, a promise of ours is broken.
+
+pub mod targets;
+
+/// One decoder under test.
+pub struct Target {
+    /// What it is called on the command line, and its folder in `fuzz/corpus`.
+    pub name: &'static str,
+    /// Feeds it one input.
+    pub run: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "bencode", run: targets::bencode::run },
+    Target { name: "extension", run: targets::extension::run },
+    Target { name: "frame", run: targets::frame::run },
+    Target { name: "handshake", run: targets::handshake::run },
+    Target { name: "metainfo", run: targets::metainfo::run },
+    Target { name: "path", run: targets::path::run },
+    Target { name: "tracker_http", run: targets::tracker_http::run },
+    Target { name: "tracker_query", run: targets::tracker_query::run },
+    Target { name: "tracker_udp", run: targets::tracker_udp::run },
+];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}

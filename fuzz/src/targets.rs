@@ -1,0 +1,11 @@
+//! One module per target. Each says in its header what it holds its decoder to.
+
+pub mod bencode;
+pub mod extension;
+pub mod frame;
+pub mod handshake;
+pub mod metainfo;
+pub mod path;
+pub mod tracker_http;
+pub mod tracker_query;
+pub mod tracker_udp;
