@@ -5,6 +5,7 @@ mod disk;
 mod edge;
 mod entropy;
 mod events;
+pub mod hashing;
 mod mailbox;
 mod net;
 mod reply;
