@@ -23,6 +23,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "handshake", run: targets::handshake::run },
     Target { name: "metainfo", run: targets::metainfo::run },
     Target { name: "path", run: targets::path::run },
+    Target { name: "session", run: targets::session::run },
+    Target { name: "trace", run: targets::trace::run },
     Target { name: "tracker_http", run: targets::tracker_http::run },
     Target { name: "tracker_query", run: targets::tracker_query::run },
     Target { name: "tracker_udp", run: targets::tracker_udp::run },

@@ -6,6 +6,8 @@ pub mod frame;
 pub mod handshake;
 pub mod metainfo;
 pub mod path;
+pub mod session;
+pub mod trace;
 pub mod tracker_http;
 pub mod tracker_query;
 pub mod tracker_udp;

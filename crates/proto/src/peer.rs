@@ -1,5 +1,5 @@
-//! What belongs to one linked peer: what we asked it for, what it asked us for, what it may have while choked, where it stands in the
-//! order of addresses. Never names `torrent` or `session`. BEP: 3, 6, 40
+//! What belongs to one linked peer: what we asked it for, what it asked us for, what it may have while choked. Never names
+//! `torrent` or `session`. BEP: 3, 6
 
 pub mod fast;
 pub mod pipeline;
