@@ -1,11 +1,375 @@
-//! What belongs to one linked peer: what we asked it for, what it asked us for, what it may have while choked. Never names
-//! `torrent` or `session`. BEP: 3, 6
+//! One linked peer: what each side said to the other, and what is on its way between them.
+//!
+//! [`Peer::receive`] is a total function on (state, message): it takes note of what the peer said and reports it, or names the
+//! fault. What follows (asking, serving, closing) is the torrent's to decide. Never names `torrent`.
+//! Invariant: numbers in reports were checked against the layout. BEP: 3, 6, 10, 21
 
+pub mod conduct;
 pub mod fast;
 pub mod pipeline;
+pub mod sending;
 pub mod upload_queue;
 
-pub use crate::pieces::RemotePieces;
+use crate::cx::Cx;
+use crate::extension::{self, ExtensionReport, RemoteExtensions};
+use crate::pieces::RemotePieces;
+use crate::rate::Meter;
+use crate::{Config, Instant, LinkId, Output, PeerKey, PeerMisbehaved, TorrentId};
+use conduct::Conduct;
+use core::net::SocketAddr;
 pub use fast::AllowedFast;
 pub use pipeline::Pipeline;
+use sending::Sending;
 pub use upload_queue::UploadQueue;
+use wire::message::BlockRequest;
+use wire::{Bitfield, Block, Layout, Message, PeerId, PieceIndex, Reserved};
+
+/// A peer and our dealings with it.
+#[derive(Debug)]
+pub struct Peer {
+    /// The link to it.
+    pub link: LinkId,
+    /// Where it is, and what it can do.
+    pub terms: Terms,
+    /// Who chokes whom, who wants something.
+    pub state: PeerState,
+    /// What it has.
+    pub pieces: RemotePieces,
+    /// What we asked it for.
+    pub pipeline: Pipeline,
+    /// What it asked us for.
+    pub uploads: UploadQueue,
+    /// Its share of the uplink.
+    pub sending: Sending,
+    /// Pieces that may be asked for in spite of a choke.
+    pub fast: FastSets,
+    /// What it said in the extension protocol.
+    pub extensions: RemoteExtensions,
+    /// How much moved between us.
+    pub traffic: Traffic,
+    /// When what was last heard and said.
+    pub clocks: Clocks,
+    /// How it behaves.
+    pub conduct: Conduct,
+    /// How much of our log of new pieces it knows of.
+    pub haves_told: u64,
+}
+
+/// What does not change while a link is up.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Where it is.
+    pub remote: SocketAddr,
+    /// What it calls itself.
+    pub peer_id: PeerId,
+    /// It came to us.
+    pub incoming: bool,
+    /// Both of us speak BEP 6.
+    pub fast: bool,
+    /// Both of us speak BEP 10.
+    pub extended: bool,
+}
+
+/// The state of BEP 3, and two flags of our own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerState {
+    /// We do not serve its requests.
+    pub am_choking: bool,
+    /// We want something it has.
+    pub am_interested: bool,
+    /// It does not serve our requests.
+    pub peer_choking: bool,
+    /// It wants something we have.
+    pub peer_interested: bool,
+    /// It spoke of its pieces: a bitfield would come too late.
+    pub announced: bool,
+    /// We asked the driver to close the link: nothing more is said or believed.
+    pub closing: bool,
+}
+
+impl Default for PeerState {
+    fn default() -> PeerState {
+        PeerState {
+            am_choking: true,
+            am_interested: false,
+            peer_choking: true,
+            peer_interested: false,
+            announced: false,
+            closing: false,
+        }
+    }
+}
+
+/// Pieces that may be asked for in spite of a choke, and hints (BEP 6).
+#[derive(Clone, Debug, Default)]
+pub struct FastSets {
+    /// What it may have from us.
+    pub ours: AllowedFast,
+    /// What we may have from it: at most [`FAST_THEIRS_MAX`].
+    pub theirs: Vec<PieceIndex>,
+    /// What it would rather send: the last [`SUGGESTED_MAX`].
+    pub suggested: Vec<PieceIndex>,
+}
+
+/// Allowed-fast pieces of a peer that we remember; clients send about ten.
+pub const FAST_THEIRS_MAX: usize = 32;
+/// Suggestions of a peer that we remember.
+pub const SUGGESTED_MAX: usize = 8;
+
+/// How much moved between us.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// Payload from it.
+    pub down: Meter,
+    /// Payload to it.
+    pub up: Meter,
+    /// Payload to it since we last unchoked it.
+    pub sent_since_unchoke: u64,
+    /// Bytes of the block that is coming which were counted already.
+    pub partial: u32,
+}
+
+/// When what was last heard and said.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// When the link came up.
+    pub linked: Instant,
+    /// When anything last came from it.
+    pub heard: Instant,
+    /// When anything was last sent to it.
+    pub said: Instant,
+    /// When we last choked or unchoked it.
+    pub choked: Instant,
+}
+
+/// What a message means for the torrent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PeerReport {
+    /// Nothing that anybody else need know.
+    Nothing,
+    /// It chokes us. The requests that die with it are in the pipeline still.
+    Choked,
+    /// It no longer chokes us.
+    Unchoked,
+    /// It wants something, or no longer does.
+    Interest,
+    /// It told all it has at once; `pieces` says what.
+    Announced,
+    /// It has one piece more.
+    Has(PieceIndex),
+    /// It has one piece fewer (BEP 54).
+    Lost(PieceIndex),
+    /// It asks for a range.
+    Request(Block),
+    /// It no longer asks for it.
+    Cancel(Block),
+    /// It will not send what we asked for.
+    Rejected(Block),
+    /// It allows a piece in spite of a choke; `fast` says which.
+    Allowed,
+    /// It wants nothing more, or does again (BEP 21).
+    UploadOnly,
+}
+
+impl Peer {
+    /// A peer whose link has just come up; `haves_told` is the length of our log of new pieces.
+    pub fn new(
+        config: &Config,
+        layout: &Layout,
+        now: Instant,
+        link: LinkId,
+        terms: Terms,
+        haves_told: u64,
+    ) -> Peer {
+        Peer {
+            link,
+            terms,
+            state: PeerState::default(),
+            pieces: RemotePieces::None,
+            pipeline: Pipeline::new(layout.block_len(), config.requests_out_max, now),
+            uploads: UploadQueue::new(config.requests_in_max),
+            sending: Sending::default(),
+            fast: FastSets::default(),
+            extensions: RemoteExtensions::default(),
+            traffic: Traffic::default(),
+            clocks: Clocks { linked: now, heard: now, said: now, choked: now },
+            conduct: Conduct::new(now),
+            haves_told,
+        }
+    }
+
+    /// Says something.
+    pub fn send(&mut self, cx: &mut Cx<'_>, message: Message) {
+        if !self.state.closing {
+            self.clocks.said = cx.now;
+            cx.push(Output::Send { link: self.link, message });
+        }
+    }
+
+    /// Says that a request will not be served, if there is a way to say it (BEP 6).
+    pub fn reject(&mut self, cx: &mut Cx<'_>, block: Block) {
+        if self.terms.fast {
+            self.send(cx, Message::Reject(block.into()));
+        }
+    }
+
+    /// Takes a place in the uplink's ring, if there is something to send and credit to send it.
+    pub fn enlist(&mut self, cx: &mut Cx<'_>, torrent: TorrentId, key: PeerKey) {
+        let Some(next) = self.uploads.peek() else { return };
+        if !self.sending.enlisted && self.sending.credit.has_room(next.len) {
+            self.sending.enlisted = true;
+            cx.pool.uplink.enlist(torrent, key);
+        }
+    }
+
+    /// What the peer said.
+    ///
+    /// # Errors
+    /// The fault, if an honest peer would not have said it.
+    pub fn receive(
+        &mut self,
+        layout: &Layout,
+        now: Instant,
+        message: Message,
+    ) -> Result<PeerReport, PeerMisbehaved> {
+        self.conduct.heard(now, &message)?;
+        match message {
+            Message::KeepAlive | Message::Port(_) | Message::Unknown(_) => Ok(PeerReport::Nothing),
+            Message::Choke => Ok(self.on_choke(true)),
+            Message::Unchoke => Ok(self.on_choke(false)),
+            Message::Interested => Ok(self.on_interest(true)),
+            Message::NotInterested => Ok(self.on_interest(false)),
+            Message::Have(piece) => self.on_have(layout, piece),
+            Message::Bitfield(bytes) => {
+                let set = Bitfield::from_bytes(&bytes, layout.pieces());
+                let set = set.map_err(|_| PeerMisbehaved::BitfieldMalformed)?;
+                self.on_announced(RemotePieces::from_bitfield(set))
+            }
+            Message::HaveAll => self.offered_fast().and_then(|()| self.on_announced(RemotePieces::All)),
+            Message::HaveNone => self.offered_fast().and_then(|()| self.on_announced(RemotePieces::None)),
+            Message::Request(request) => {
+                self.state.announced = true;
+                Ok(PeerReport::Request(checked(layout, request)?))
+            }
+            Message::Cancel(request) => Ok(PeerReport::Cancel(checked(layout, request)?)),
+            Message::Reject(request) => {
+                self.offered_fast()?;
+                Ok(PeerReport::Rejected(checked(layout, request)?))
+            }
+            Message::Suggest(piece) => {
+                self.offered_fast()?;
+                let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
+                if self.fast.suggested.len() == SUGGESTED_MAX {
+                    self.fast.suggested.remove(0);
+                }
+                self.fast.suggested.push(piece);
+                Ok(PeerReport::Nothing)
+            }
+            Message::AllowedFast(piece) => {
+                self.offered_fast()?;
+                let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
+                if self.fast.theirs.len() < FAST_THEIRS_MAX && !self.fast.theirs.contains(&piece) {
+                    self.fast.theirs.push(piece);
+                }
+                Ok(PeerReport::Allowed)
+            }
+            Message::Extended { id, body } => {
+                if !self.terms.extended {
+                    return Err(PeerMisbehaved::ExtendedWithoutOffer);
+                }
+                let report = extension::receive(id, &body)?;
+                self.on_extension(layout, report)
+            }
+        }
+    }
+
+    fn on_choke(&mut self, choking: bool) -> PeerReport {
+        if core::mem::replace(&mut self.state.peer_choking, choking) == choking {
+            return PeerReport::Nothing;
+        }
+        if choking { PeerReport::Choked } else { PeerReport::Unchoked }
+    }
+
+    fn on_interest(&mut self, interested: bool) -> PeerReport {
+        if core::mem::replace(&mut self.state.peer_interested, interested) == interested {
+            return PeerReport::Nothing;
+        }
+        PeerReport::Interest
+    }
+
+    /// One have. Hot: the driver gathers them, and each comes through here.
+    pub fn on_have(&mut self, layout: &Layout, piece: u32) -> Result<PeerReport, PeerMisbehaved> {
+        let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
+        self.state.announced = true;
+        match self.pieces.insert(piece, layout.pieces()) {
+            true => Ok(PeerReport::Has(piece)),
+            // Clients repeat themselves; a flood of it is counted.
+            false => self.conduct.repeated().map(|()| PeerReport::Nothing),
+        }
+    }
+
+    fn on_announced(&mut self, pieces: RemotePieces) -> Result<PeerReport, PeerMisbehaved> {
+        if core::mem::replace(&mut self.state.announced, true) {
+            return Err(PeerMisbehaved::BitfieldLate);
+        }
+        self.pieces = pieces;
+        Ok(PeerReport::Announced)
+    }
+
+    fn on_extension(
+        &mut self,
+        layout: &Layout,
+        report: ExtensionReport,
+    ) -> Result<PeerReport, PeerMisbehaved> {
+        match report {
+            ExtensionReport::Handshake(introduction) => {
+                let before = self.extensions.upload_only;
+                self.extensions.meet(&introduction);
+                if let Some(reqq) = introduction.reqq {
+                    self.pipeline.set_reqq(reqq);
+                }
+                let changed = self.extensions.upload_only != before;
+                Ok(if changed { PeerReport::UploadOnly } else { PeerReport::Nothing })
+            }
+            ExtensionReport::UploadOnly(flag) => {
+                self.extensions.upload_only = flag;
+                Ok(PeerReport::UploadOnly)
+            }
+            ExtensionReport::DontHave(piece) => {
+                let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
+                Ok(if self.pieces.has(piece) { PeerReport::Lost(piece) } else { PeerReport::Nothing })
+            }
+            ExtensionReport::Unknown => Ok(PeerReport::Nothing),
+        }
+    }
+
+    fn offered_fast(&self) -> Result<(), PeerMisbehaved> {
+        if self.terms.fast { Ok(()) } else { Err(PeerMisbehaved::FastWithoutOffer) }
+    }
+}
+
+impl Traffic {
+    /// Payload came.
+    pub fn received(&mut self, now: Instant, bytes: u32) {
+        self.down.add(now, u64::from(bytes));
+    }
+
+    /// Payload left.
+    pub fn sent(&mut self, now: Instant, bytes: u32) {
+        self.up.add(now, u64::from(bytes));
+        self.sent_since_unchoke += u64::from(bytes);
+    }
+}
+
+impl Terms {
+    /// What two ends with these reserved bytes can do together.
+    pub fn new(remote: SocketAddr, peer_id: PeerId, incoming: bool, theirs: Reserved) -> Terms {
+        let (fast, extended) = (theirs.fast(), theirs.extension_protocol());
+        Terms { remote, peer_id, incoming, fast, extended }
+    }
+}
+
+fn checked(layout: &Layout, request: BlockRequest) -> Result<Block, PeerMisbehaved> {
+    let BlockRequest { piece, offset, len } = request;
+    layout.range(piece, offset, len).ok_or(PeerMisbehaved::RequestOutOfRange)
+}

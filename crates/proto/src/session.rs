@@ -1,51 +1,382 @@
 //! All torrents of one loop. Routes inputs to the torrent they are about; decides nothing that a torrent can decide.
+//!
+//! What is left to decide here spans torrents: whose block leaves next, who is unchoked, when everything has been saved.
+//! What always holds: an input about a torrent or link that is not here changes nothing, but a payload is always answered.
 
+mod choking;
+
+use crate::cx::Cx;
+use crate::event::StageName;
+use crate::input::LinkUp;
+use crate::pool::{LEASE_DEFAULT, Pool};
 use crate::stats::{Demand, PeerStats, TorrentStats, TrackerStats};
-use crate::{Config, Input, Instant, Outbox, Seed, TorrentId};
+use crate::timers::{Timer, Timers};
+use crate::torrent::{Torrent, Turn};
+use crate::{Command, Config, Event, Input, Instant, LinkId, Outbox, Output, PeerKey, Rng, Seed, TorrentId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::Bitfield;
 
 /// The machine that a driver runs.
+#[derive(Debug)]
 pub struct Session {
-    _config: Arc<Config>,
+    config: Arc<Config>,
+    rng: Rng,
+    timers: Timers,
+    pool: Pool,
+    torrents: BTreeMap<TorrentId, Entry>,
+    links: BTreeMap<LinkId, (TorrentId, PeerKey)>,
+    choking: choking::Choking,
+    now: Instant,
+    shutdown: Shutdown,
+}
+
+/// A torrent and its own chance.
+#[derive(Debug)]
+struct Entry {
+    torrent: Box<Torrent>,
+    rng: Rng,
+}
+
+/// How far a shutdown has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shutdown {
+    No,
+    Saving,
+    Done,
 }
 
 impl Session {
     /// A session without torrents.
-    pub fn new(config: Arc<Config>, _seed: Seed, _now: Instant) -> Session {
-        Session { _config: config }
+    pub fn new(config: Arc<Config>, seed: Seed, now: Instant) -> Session {
+        Session {
+            config,
+            rng: Rng::new(seed),
+            timers: Timers::new(),
+            pool: Pool::new(LEASE_DEFAULT, now),
+            torrents: BTreeMap::new(),
+            links: BTreeMap::new(),
+            choking: choking::Choking::new(),
+            now,
+            shutdown: Shutdown::No,
+        }
     }
 
     /// One thing happened at `now`; everything to be done about it is appended to `out`.
-    pub fn handle(&mut self, _now: Instant, _input: Input<'_>, _out: &mut Outbox) {}
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) {
+        self.now = self.now.max(now);
+        self.route(input, out);
+        self.send_blocks(out);
+        self.after(out);
+    }
 
     /// When to call `handle(now, Input::Wake, ..)` next.
     pub fn next_wake(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 
     /// A torrent as it stands.
-    pub fn torrent(&self, _torrent: TorrentId) -> Option<TorrentStats> {
-        None
+    pub fn torrent(&self, torrent: TorrentId) -> Option<TorrentStats> {
+        self.torrents.get(&torrent).map(|entry| entry.torrent.stats(self.now))
     }
 
     /// The pieces of a torrent that are verified.
-    pub fn have(&self, _torrent: TorrentId) -> Option<&Bitfield> {
-        None
+    pub fn have(&self, torrent: TorrentId) -> Option<&Bitfield> {
+        self.torrents.get(&torrent).map(|entry| entry.torrent.have())
     }
 
     /// The linked peers of a torrent.
-    pub fn peers(&self, _torrent: TorrentId) -> Vec<PeerStats> {
-        Vec::new()
+    pub fn peers(&self, torrent: TorrentId) -> Vec<PeerStats> {
+        self.torrents.get(&torrent).map(|entry| entry.torrent.peer_stats(self.now)).unwrap_or_default()
     }
 
     /// The trackers of a torrent.
-    pub fn trackers(&self, _torrent: TorrentId) -> Vec<TrackerStats> {
-        Vec::new()
+    pub fn trackers(&self, torrent: TorrentId) -> Vec<TrackerStats> {
+        self.torrents.get(&torrent).map(|entry| entry.torrent.tracker_stats(self.now)).unwrap_or_default()
+    }
+
+    /// The torrents, in the order of their ids.
+    pub fn torrents(&self) -> impl Iterator<Item = TorrentId> + '_ {
+        self.torrents.keys().copied()
     }
 
     /// What this session could use.
     pub fn demand(&self) -> Demand {
-        Demand::default()
+        let mut demand = Demand {
+            up: if self.pool.uplink.is_idle() { 0 } else { u64::MAX },
+            links: self.pool.links,
+            buffered: self.pool.buffered,
+            ..Demand::default()
+        };
+        for entry in self.torrents.values() {
+            let stats = entry.torrent.stats(self.now);
+            demand.interested += entry.torrent.interested();
+            let active = matches!(stats.stage, StageName::Downloading | StageName::Seeding);
+            demand.links_wanted += if active { self.config.links_per_torrent } else { 0 };
+            demand.up = demand.up.max(demand.up.saturating_add(stats.rate_up));
+            demand.down = match stats.stage {
+                StageName::Downloading => u64::MAX,
+                _ => demand.down,
+            };
+        }
+        demand
+    }
+
+    fn route(&mut self, input: Input<'_>, out: &mut Outbox) {
+        match input {
+            Input::Wake => self.wake(out),
+            Input::Command(command) => self.command(command, out),
+
+            Input::LinkUp(up) => self.link_up(&up, out),
+            Input::DialFailed { dial, why } => {
+                self.with(dial.torrent, out, |torrent, cx| torrent.on_dial_failed(cx, dial, why));
+            }
+            Input::LinkDown { link, why } => {
+                if let Some((torrent, key)) = self.links.remove(&link) {
+                    self.with(torrent, out, |torrent, cx| torrent.on_link_down(cx, key, why));
+                }
+            }
+            Input::Message { link, message } => {
+                self.with_peer(link, out, |torrent, cx, key| torrent.on_message(cx, key, message));
+            }
+            Input::Haves { link, pieces } => {
+                self.with_peer(link, out, |torrent, cx, key| torrent.on_haves(cx, key, pieces));
+            }
+            Input::Block { link, block, payload } => {
+                let known =
+                    self.with_peer(link, out, |torrent, cx, key| torrent.on_block(cx, key, block, payload));
+                if known.is_none() {
+                    out.push(Output::Drop { payload });
+                }
+            }
+            Input::Progress { link, bytes } => {
+                self.with_peer(link, out, |torrent, cx, key| torrent.on_progress(cx, key, bytes));
+            }
+            Input::Overhead { link, received, sent } => {
+                self.with_peer(link, out, |torrent, cx, key| torrent.on_overhead(cx, key, received, sent));
+            }
+            Input::Sent { token } => {
+                self.with_peer(token.link, out, |torrent, cx, key| torrent.on_sent(cx, key, token));
+            }
+            Input::Unsent { token, why } => {
+                self.with_peer(token.link, out, |torrent, cx, key| torrent.on_unsent(cx, key, token, why));
+            }
+
+            Input::Opened { torrent, found } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_opened(cx, found));
+            }
+            Input::CheckProgress { torrent, pieces } => {
+                self.with(torrent, out, |torrent, _| torrent.on_check_progress(pieces));
+            }
+            Input::Checked { torrent, good } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_checked(cx, &good));
+            }
+            Input::Verified { torrent, piece, attempt, good, digests } => {
+                self.with(torrent, out, |torrent, cx| {
+                    torrent.on_verified(cx, piece, attempt, good, digests.as_deref());
+                });
+            }
+            Input::Written { torrent, piece, attempt } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_written(cx, piece, attempt));
+            }
+            Input::Spilled { torrent, piece, attempt } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_spilled(cx, piece, attempt));
+            }
+            Input::Synced { torrent, epoch } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_synced(cx, epoch));
+            }
+            Input::SyncFailed { torrent, epoch, error } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_sync_failed(cx, epoch, error));
+            }
+            Input::Committed { torrent, epoch } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_committed(cx, epoch));
+            }
+            Input::StorageFailed { torrent, operation, error } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_storage_failed(cx, operation, error));
+            }
+            Input::Closed { torrent } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_closed(cx));
+            }
+
+            Input::Announced { announce, outcome } => {
+                self.with(announce.torrent, out, |torrent, cx| torrent.on_announced(cx, announce, outcome));
+            }
+            Input::FoundPeers { torrent, source, peers } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_found_peers(cx, source, peers));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command, out: &mut Outbox) {
+        match command {
+            Command::Add(add) => {
+                // Whoever creates a thing names it: a name that is taken is the driver's mistake, and the older one stays.
+                if !self.torrents.contains_key(&add.torrent) && self.shutdown == Shutdown::No {
+                    let (id, mut rng) = (add.torrent, self.rng.fork());
+                    let torrent = Box::new(Torrent::new(&self.config, &mut rng, *add));
+                    self.torrents.insert(id, Entry { torrent, rng });
+                    self.with(id, out, Torrent::settle);
+                }
+            }
+            Command::Pause(id) => self.on(id, out, Torrent::pause),
+            Command::Resume(id) => self.on(id, out, Torrent::resume),
+            Command::Remove(id) => self.on(id, out, Torrent::remove),
+            Command::Recheck(id) => self.on(id, out, Torrent::recheck),
+            Command::SetPriorities(id, files) => {
+                self.with(id, out, |torrent, cx| torrent.set_priorities(cx, &files));
+            }
+            Command::SetSequential(id, sequential) => {
+                self.with(id, out, |torrent, _| torrent.set_sequential(sequential));
+            }
+            Command::AddPeers(id, peers) => {
+                self.with(id, out, |torrent, cx| {
+                    torrent.on_found_peers(cx, crate::input::PeerSource::User, &peers);
+                });
+            }
+            Command::Reannounce(id) => self.on(id, out, Torrent::reannounce),
+            Command::SetSeedGoal(id, goal) => {
+                self.with(id, out, |torrent, cx| torrent.set_seed_goal(cx, goal));
+            }
+            Command::Lease(lease) => self.pool.set_lease(self.now, lease),
+            Command::Listening(port) => self.pool.listening = Some(port),
+            Command::Shutdown => {
+                if self.shutdown == Shutdown::No {
+                    self.shutdown = Shutdown::Saving;
+                    for id in self.torrents.keys().copied().collect::<Vec<_>>() {
+                        self.with(id, out, Torrent::pause);
+                    }
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, out: &mut Outbox) {
+        // What is armed anew while this runs waits for the next wake, so that no mistake can spin here.
+        let due: Vec<Timer> = core::iter::from_fn(|| self.timers.pop_due(self.now)).collect();
+        for timer in due {
+            match timer {
+                Timer::Choke => self.choke_round(out),
+                // Both allowances are looked at after every input.
+                Timer::Upload => {}
+                Timer::Download => {}
+                Timer::Torrent(id, timer) => self.on(id, out, |torrent, cx| torrent.on_timer(cx, timer)),
+                Timer::Peer(id, key) => self.on(id, out, |torrent, cx| torrent.on_peer_timer(cx, key)),
+            }
+        }
+    }
+
+    fn link_up(&mut self, up: &LinkUp, out: &mut Outbox) {
+        if self.links.contains_key(&up.link) {
+            return;
+        }
+        match self.with(up.torrent, out, |torrent, cx| torrent.on_link_up(cx, up)) {
+            Some(Some(key)) => drop(self.links.insert(up.link, (up.torrent, key))),
+            Some(None) => {}
+            None => {
+                let why = crate::output::CloseReason::TorrentStopped;
+                out.push(Output::Close { link: up.link, why });
+            }
+        }
+    }
+
+    /// Hands blocks to the driver while allowance, credit and requests last: a few bytes for everybody in turn.
+    fn send_blocks(&mut self, out: &mut Outbox) {
+        while !self.pool.uplink.is_idle() {
+            if self.pool.up.available(self.now) == 0 {
+                let at = self.pool.up.ready_at(self.now, 1);
+                return self.timers.set(Timer::Upload, at.max(self.now + MOMENT));
+            }
+            if !self.pool.uplink.has_room(self.now, self.pool.lease.up) {
+                return self.timers.set(Timer::Upload, self.pool.uplink.probe_at().max(self.now + MOMENT));
+            }
+            let Some((id, key)) = self.pool.uplink.next() else { return };
+            match self.with(id, out, |torrent, cx| torrent.send_next(cx, key)) {
+                Some(Turn::Again) => self.pool.uplink.put_back(id, key),
+                Some(Turn::Next) => self.pool.uplink.enlist(id, key),
+                Some(Turn::Done) | None => {}
+            }
+        }
+        self.timers.clear(Timer::Upload);
+    }
+
+    /// What spans torrents, after every input.
+    fn after(&mut self, out: &mut Outbox) {
+        if core::mem::take(&mut self.pool.choke_soon) {
+            let at = self.choking.soonest(self.now);
+            self.timers.set_no_later(Timer::Choke, at);
+        }
+        if !self.pool.unread.is_empty() {
+            if self.pool.down.available(self.now) > 0 {
+                for link in self.pool.unread.drain(..) {
+                    out.push(Output::ResumeReading { link });
+                }
+                self.timers.clear(Timer::Download);
+            } else {
+                let at = self.pool.down.ready_at(self.now, READ_AT_ONCE);
+                self.timers.set(Timer::Download, at.max(self.now + MOMENT));
+            }
+        }
+        if self.shutdown == Shutdown::Saving && self.torrents.values().all(|entry| entry.torrent.is_settled())
+        {
+            self.shutdown = Shutdown::Done;
+            out.push(Output::Event(Event::Stopped));
+        }
+    }
+
+    /// Lets a torrent act, if it is here; a torrent that is gone afterwards is forgotten.
+    fn with<T>(
+        &mut self,
+        id: TorrentId,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut Torrent, &mut Cx<'_>) -> T,
+    ) -> Option<T> {
+        let Entry { torrent, rng } = self.torrents.get_mut(&id)?;
+        let mut cx = Cx {
+            now: self.now,
+            rng,
+            config: &self.config,
+            timers: &mut self.timers,
+            pool: &mut self.pool,
+            out,
+        };
+        let result = act(torrent, &mut cx);
+        if torrent.is_gone() {
+            self.forget(id, out);
+        }
+        Some(result)
+    }
+
+    /// The same, for what reports nothing.
+    fn on(&mut self, id: TorrentId, out: &mut Outbox, act: impl FnOnce(&mut Torrent, &mut Cx<'_>)) {
+        self.with(id, out, act);
+    }
+
+    /// The same for the peer behind a link.
+    fn with_peer<T>(
+        &mut self,
+        link: LinkId,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut Torrent, &mut Cx<'_>, PeerKey) -> T,
+    ) -> Option<T> {
+        let &(torrent, key) = self.links.get(&link)?;
+        self.with(torrent, out, |torrent, cx| act(torrent, cx, key))
+    }
+
+    fn forget(&mut self, id: TorrentId, out: &mut Outbox) {
+        self.torrents.remove(&id);
+        self.timers.forget_torrent(id);
+        let before = self.links.len();
+        self.links.retain(|_, &mut (torrent, _)| torrent != id);
+        let gone = u32::try_from(before - self.links.len()).unwrap_or(u32::MAX);
+        self.pool.links = self.pool.links.saturating_sub(gone);
+        out.push(Output::Event(Event::Removed(id)));
     }
 }
+
+/// No timer of the pool goes off sooner than this after now: a pace, not a precision.
+const MOMENT: crate::Duration = crate::Duration::from_millis(1);
+/// Links are read again when this much may be: a block, so that reading does not start and stop for bytes.
+const READ_AT_ONCE: u64 = 16 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -162,6 +162,11 @@ impl Pipeline {
         self.snubbed
     }
 
+    /// When the peer last sent payload, or had nothing to send.
+    pub fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
     /// Bytes per second that the peer delivers while asked.
     pub fn rate(&self) -> u64 {
         self.rate

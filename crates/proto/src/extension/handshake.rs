@@ -1,0 +1,58 @@
+//! The introduction that opens the extension protocol: our ids, how many requests may queue, who we are.
+//!
+//! Sent once right after the handshake; a peer may send more, each of which changes only what it names. BEP: 10, 21
+
+use super::{ExtensionReport, REGISTRY};
+use crate::{Config, PeerMisbehaved};
+use wire::Message;
+use wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
+
+/// What the message says.
+pub fn receive(body: &[u8]) -> Result<ExtensionReport, PeerMisbehaved> {
+    let read = ExtensionHandshake::decode(body).map_err(|_| PeerMisbehaved::ExtensionMalformed)?;
+    Ok(ExtensionReport::Handshake(Box::new(read)))
+}
+
+/// Ours. What a peer need not know is left out when anonymous.
+pub fn message(config: &Config, listening: Option<u16>, upload_only: bool) -> Message {
+    let handshake = ExtensionHandshake {
+        extensions: REGISTRY.iter().zip(1..).map(|(extension, id)| (extension.name.into(), id)).collect(),
+        client: (!config.anonymous).then(|| config.client.clone()),
+        port: listening.filter(|_| !config.anonymous),
+        reqq: Some(config.requests_in_max),
+        upload_only: upload_only.then_some(true),
+        ..ExtensionHandshake::default()
+    };
+    Message::Extended { id: HANDSHAKE_ID, body: handshake.encode().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::PeerId;
+
+    fn read(config: &Config) -> ExtensionHandshake {
+        let Message::Extended { id: 0, body } = message(config, Some(6881), true) else {
+            panic!("no handshake")
+        };
+        let Ok(ExtensionReport::Handshake(read)) = receive(&body) else { panic!("not understood") };
+        *read
+    }
+
+    #[test]
+    fn our_own_introduction_is_understood() {
+        let config = Config::new(PeerId(*b"-GN0100-abcdefghijkl"));
+        let read = read(&config);
+        assert_eq!((read.id_of("upload_only"), read.id_of("lt_donthave")), (Some(1), Some(2)));
+        assert_eq!((read.reqq, read.port, read.upload_only), (Some(500), Some(6881), Some(true)));
+        assert_eq!(read.client, Some(config.client));
+    }
+
+    #[test]
+    fn an_anonymous_introduction_names_neither_client_nor_port() {
+        let mut config = Config::new(PeerId([0; 20]));
+        config.anonymous = true;
+        let read = read(&config);
+        assert_eq!((read.client, read.port), (None, None));
+    }
+}

@@ -1,0 +1,131 @@
+//! How a peer behaves: what one message may be forgiven, and when forgiveness ends. Counts; closes nothing.
+//!
+//! Every message costs something, and the purse fills with time, so that no honest peer ever empties it and no flood lasts.
+//! Threats: C3, C6.
+
+use crate::{Instant, PeerMisbehaved};
+use wire::Message;
+
+/// What a peer may say at once. A client that introduces itself, allows ten pieces and toggles its mind stays far below.
+pub const PURSE_MAX: u32 = 4_000;
+/// What the purse earns a second: libtorrent sends hundreds of haves a second at most, and requests cost nothing here.
+pub const PURSE_PER_SECOND: u32 = 200;
+/// Haves for pieces that it had told us of before: one round of everything is forgiven, then the purse pays.
+pub const COST_REPEATED_HAVE: u32 = 1;
+/// Blocks we never asked for, or no longer wait for: cancels and time-outs cross them, so a window's worth is forgiven.
+pub const UNREQUESTED_MAX: u32 = 512;
+/// Requests while we choke it and it must know: what was on its way when we choked, twice over (BEP 3 practice).
+pub const CHOKED_REQUESTS_MAX: u32 = 1_000;
+/// Rejects of what we did not ask, or cancelled: each of our cancels may meet one.
+pub const UNREQUESTED_REJECTS_MAX: u32 = 1_000;
+
+/// Requests beyond the `reqq` that we advertise, each rejected: clients that do not read `reqq` send 2,000 at most.
+pub const EXCESS_REQUESTS_MAX: u32 = 4_000;
+
+/// Forgiveness that is left.
+#[derive(Clone, Debug)]
+pub struct Conduct {
+    purse: u32,
+    counted: Instant,
+    unrequested: u32,
+    choked_requests: u32,
+    rejects: u32,
+    excess: u32,
+}
+
+impl Conduct {
+    /// A peer that has not said anything.
+    pub fn new(now: Instant) -> Conduct {
+        Conduct { purse: PURSE_MAX, counted: now, unrequested: 0, choked_requests: 0, rejects: 0, excess: 0 }
+    }
+
+    /// Counts a message.
+    pub fn heard(&mut self, now: Instant, message: &Message) -> Result<(), PeerMisbehaved> {
+        let cost = match message {
+            // What moves content has limits of its own.
+            Message::Have(_) | Message::Request(_) | Message::Cancel(_) | Message::Reject(_) => 0,
+            Message::KeepAlive | Message::Choke | Message::Unchoke | Message::Interested => 1,
+            Message::NotInterested | Message::Port(_) | Message::Suggest(_) | Message::AllowedFast(_) => 1,
+            Message::Unknown(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => 1,
+            Message::Extended { body, .. } => 10 + u32::try_from(body.len() / 1024).unwrap_or(PURSE_MAX),
+        };
+        self.earn(now);
+        self.pay(cost)
+    }
+
+    /// It told us of a piece again.
+    pub fn repeated(&mut self) -> Result<(), PeerMisbehaved> {
+        self.pay(COST_REPEATED_HAVE)
+    }
+
+    /// It sent a block that we do not wait for.
+    pub fn sent_unrequested(&mut self) -> Result<(), PeerMisbehaved> {
+        count(&mut self.unrequested, UNREQUESTED_MAX, PeerMisbehaved::UnrequestedBlock)
+    }
+
+    /// It sent a block that we wait for: one stray block more is forgiven.
+    pub fn sent_requested(&mut self) {
+        self.unrequested = self.unrequested.saturating_sub(1);
+    }
+
+    /// It asked although we choke it.
+    pub fn asked_while_choked(&mut self) -> Result<(), PeerMisbehaved> {
+        count(&mut self.choked_requests, CHOKED_REQUESTS_MAX, PeerMisbehaved::RequestsWhileChoked)
+    }
+
+    /// We unchoked it: what it asked before is forgotten.
+    pub fn unchoked(&mut self) {
+        self.choked_requests = 0;
+    }
+
+    /// It rejected what we do not wait for.
+    pub fn rejected_unrequested(&mut self) -> Result<(), PeerMisbehaved> {
+        count(&mut self.rejects, UNREQUESTED_REJECTS_MAX, PeerMisbehaved::UnrequestedReject)
+    }
+
+    /// It asked although as many of its requests wait as we said we take.
+    pub fn asked_too_much(&mut self) -> Result<(), PeerMisbehaved> {
+        count(&mut self.excess, EXCESS_REQUESTS_MAX, PeerMisbehaved::TooManyRequests)
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let seconds = now.since(self.counted).as_secs();
+        if seconds > 0 {
+            let earned = u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(PURSE_PER_SECOND);
+            self.purse = self.purse.saturating_add(earned).min(PURSE_MAX);
+            self.counted = now;
+        }
+    }
+
+    fn pay(&mut self, cost: u32) -> Result<(), PeerMisbehaved> {
+        self.purse = self.purse.checked_sub(cost).ok_or(PeerMisbehaved::Flood)?;
+        Ok(())
+    }
+}
+
+fn count(counter: &mut u32, max: u32, fault: PeerMisbehaved) -> Result<(), PeerMisbehaved> {
+    *counter += 1;
+    if *counter > max { Err(fault) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Duration;
+
+    #[test]
+    fn a_flood_ends_the_link_and_a_steady_talker_never_does() {
+        let mut conduct = Conduct::new(Instant::ZERO);
+        let mut said = 0;
+        while conduct.heard(Instant::ZERO, &Message::KeepAlive).is_ok() {
+            said += 1;
+        }
+        assert_eq!(said, PURSE_MAX);
+        let mut conduct = Conduct::new(Instant::ZERO);
+        let mut now = Instant::ZERO;
+        for _ in 0..10 * PURSE_MAX {
+            now += Duration::from_secs(1) / (PURSE_PER_SECOND - 10);
+            assert_eq!(conduct.heard(now, &Message::Unchoke), Ok(()));
+        }
+    }
+}

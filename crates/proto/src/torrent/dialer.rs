@@ -1,0 +1,141 @@
+//! Reaching out: which of the known peers to dial, how many at a time, and what came of it.
+//!
+//! What always holds: at most [`DIALS_MAX`] dials are under way, at most [`DIALS_PER_TICK`] begin per [`DIAL_TICK`], and each ends
+//! in one link or one failure. Threats: C10, C12
+
+use super::Torrent;
+use super::peer_list::PeerList;
+use crate::cx::Cx;
+use crate::input::{DialFailure, PeerSource};
+use crate::timers::TorrentTimer;
+use crate::{DialId, Duration, Instant, Output, Rng, TorrentId};
+use core::net::SocketAddr;
+
+/// Dials of one torrent under way at once: more would only fill the kernel's and the home router's tables.
+pub const DIALS_MAX: usize = 30;
+/// Dials that begin together: with the tick, 20 a second, between Transmission's 18 and libtorrent's 30.
+pub const DIALS_PER_TICK: usize = 10;
+/// How often dials begin.
+pub const DIAL_TICK: Duration = Duration::from_millis(500);
+
+/// The known peers of a torrent and the dials under way.
+#[derive(Debug)]
+pub struct Dialer {
+    torrent: TorrentId,
+    /// Who is known.
+    pub list: PeerList,
+    /// Under way, in the order they began.
+    dials: Vec<(DialId, SocketAddr)>,
+    sequence: u32,
+    /// When dials last began.
+    ticked: Option<Instant>,
+    /// Our address as others see it, as far as we know.
+    ours: Option<SocketAddr>,
+}
+
+impl Dialer {
+    /// Nobody is known.
+    pub fn new(torrent: TorrentId) -> Dialer {
+        Dialer { torrent, list: PeerList::new(), dials: Vec::new(), sequence: 0, ticked: None, ours: None }
+    }
+
+    /// Our address as others see it, as far as we know.
+    pub fn our_address(&self) -> Option<SocketAddr> {
+        self.ours
+    }
+
+    /// Others see us at this address.
+    pub fn set_our_address(&mut self, address: SocketAddr) {
+        self.ours = Some(address);
+        self.list.set_our_address(address);
+    }
+
+    /// A peer was named.
+    pub fn found(&mut self, source: PeerSource, address: SocketAddr, rng: &mut Rng) {
+        // Strangers name strange addresses; the list says which it takes, and that is all there is to do about it.
+        let _ = self.list.add(address, source, rng);
+    }
+
+    /// How many dials are under way.
+    pub fn under_way(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// A dial came to nothing.
+    pub fn failed(&mut self, now: Instant, dial: DialId, why: DialFailure) {
+        if let Some(at) = self.dials.iter().position(|&(under_way, _)| under_way == dial) {
+            let (_, address) = self.dials.remove(at);
+            self.list.dial_failed(now, address, why);
+        }
+    }
+
+    /// A link came up, perhaps by a dial of ours.
+    pub fn landed(&mut self, now: Instant, dial: Option<DialId>, remote: SocketAddr) {
+        let Some(at) = self.dials.iter().position(|&(under_way, _)| Some(under_way) == dial) else { return };
+        let (_, address) = self.dials.remove(at);
+        if address == remote {
+            self.list.linked(now, address);
+        } else {
+            self.list.dial_failed(now, address, DialFailure::NotTried);
+        }
+    }
+
+    fn next(&mut self, now: Instant) -> Option<Output> {
+        let remote = self.list.next(now)?;
+        let dial = DialId { torrent: self.torrent, sequence: self.sequence };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.dials.push((dial, remote));
+        Some(Output::Dial { dial, remote })
+    }
+}
+
+impl Torrent {
+    /// Peers were named.
+    pub fn on_found_peers(&mut self, cx: &mut Cx<'_>, source: PeerSource, peers: &[SocketAddr]) {
+        // BEP 27: a private torrent takes peers from its own trackers and its user alone.
+        let may = match source {
+            PeerSource::User | PeerSource::Tracker | PeerSource::Incoming | PeerSource::Resume => true,
+            PeerSource::Lsd | PeerSource::Dht | PeerSource::Pex => !self.metainfo.private,
+        };
+        for &peer in peers.iter().filter(|_| may) {
+            self.dialer.found(source, peer, cx.rng);
+        }
+        self.arm_dialer(cx);
+    }
+
+    /// Links that this torrent would like to have beyond those that are up or being dialled.
+    pub fn links_wanted(&self, cx: &Cx<'_>) -> usize {
+        let most = cx.config.links_per_torrent.min(cx.pool.lease.links);
+        let used = self.peers.len() + self.dialer.under_way() as u32;
+        let free = cx.pool.lease.links.saturating_sub(cx.pool.links + self.dialer.under_way() as u32);
+        most.saturating_sub(used).min(free) as usize
+    }
+
+    /// Begins dials.
+    pub fn dial(&mut self, cx: &mut Cx<'_>) {
+        if !self.stage.is_active() {
+            return;
+        }
+        let room = DIALS_MAX.saturating_sub(self.dialer.under_way()).min(DIALS_PER_TICK);
+        for _ in 0..room.min(self.links_wanted(cx)) {
+            let Some(output) = self.dialer.next(cx.now) else { break };
+            cx.push(output);
+        }
+        self.dialer.ticked = Some(cx.now);
+        self.arm_dialer(cx);
+    }
+
+    /// Sets the dialling timer, if there is anybody to dial and room for another link.
+    pub fn arm_dialer(&mut self, cx: &mut Cx<'_>) {
+        let may = self.stage.is_active() && self.dialer.under_way() < DIALS_MAX && self.links_wanted(cx) > 0;
+        let next = self.dialer.list.next_wake().filter(|_| may);
+        let ticked = self.dialer.ticked.map_or(cx.now, |ticked| ticked + DIAL_TICK);
+        cx.timers.set_or_clear(self.timer(TorrentTimer::Dial), next.map(|at| at.max(ticked).max(cx.now)));
+    }
+
+    /// A dial came to nothing.
+    pub fn on_dial_failed(&mut self, cx: &mut Cx<'_>, dial: DialId, why: DialFailure) {
+        self.dialer.failed(cx.now, dial, why);
+        self.arm_dialer(cx);
+    }
+}

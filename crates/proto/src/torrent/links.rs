@@ -1,0 +1,238 @@
+//! Links as they come and go: who is let in, what is said first, what is returned when a peer has gone, silence.
+//!
+//! What always holds: every link that is refused or given up is closed exactly once; a peer that goes leaves no request, no
+//! timer and no count behind. BEP: 3, 6, 10, 21, 40. Threats: C4, C12
+
+use super::Torrent;
+use super::peer_list::{Parting, priority};
+use crate::cx::Cx;
+use crate::extension::handshake;
+use crate::input::{LinkEnd, LinkUp};
+use crate::output::CloseReason;
+use crate::peer::{AllowedFast, Peer, Terms};
+use crate::timers::Timer;
+use crate::{Duration, Event, Output, PeerKey, PeerMisbehaved};
+use core::net::{IpAddr, SocketAddr};
+use wire::Message;
+
+/// A peer that says nothing for this long is gone: BEP 3's two minutes.
+pub const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Pieces that a choked newcomer may have: what libtorrent gives.
+pub const ALLOWED_FAST_COUNT: usize = 5;
+/// We say something at least this often, so that others do not think so of us.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
+
+impl Torrent {
+    /// A link came up. Returns the peer's key, or closes the link.
+    pub fn on_link_up(&mut self, cx: &mut Cx<'_>, up: &LinkUp) -> Option<PeerKey> {
+        self.dialer.landed(cx.now, up.dial, up.remote);
+        if let Err(why) = self.admit(cx, up) {
+            if why == CloseReason::Ourselves {
+                self.dialer.list.add_ourselves(up.remote);
+            }
+            cx.push(Output::Close { link: up.link, why });
+            self.arm_dialer(cx);
+            return None;
+        }
+        let terms = Terms::new(up.remote, up.peer_id, up.dial.is_none(), up.reserved);
+        let peer = Peer::new(cx.config, &self.metainfo.layout, cx.now, up.link, terms, self.haves.head());
+        let Some(key) = self.peers.insert(peer) else {
+            cx.push(Output::Close { link: up.link, why: CloseReason::Limit });
+            return None;
+        };
+        cx.pool.links += 1;
+        self.dialer.list.linked(cx.now, up.remote);
+        cx.tell(Event::PeerJoined(self.id, up.link, up.remote));
+        self.greet(cx, key);
+        self.arm_peer(cx, key);
+        self.arm_dialer(cx);
+        Some(key)
+    }
+
+    /// Whether a link is welcome.
+    fn admit(&mut self, cx: &mut Cx<'_>, up: &LinkUp) -> Result<(), CloseReason> {
+        if !self.stage.is_active() {
+            return Err(CloseReason::TorrentStopped);
+        }
+        if up.peer_id == cx.config.peer_id {
+            return Err(CloseReason::Ourselves);
+        }
+        if self.dialer.list.is_banned(up.remote.ip()) {
+            return Err(CloseReason::Banned);
+        }
+        if self
+            .peers
+            .iter()
+            .any(|(_, peer)| !peer.state.closing && is_same_host(peer.terms.remote, up.remote))
+        {
+            return Err(CloseReason::Duplicate);
+        }
+        let full = self.peers.len() >= cx.config.links_per_torrent || cx.pool.links >= cx.pool.lease.links;
+        if full && !self.make_room(cx, up.remote) {
+            return Err(CloseReason::Limit);
+        }
+        Ok(())
+    }
+
+    /// When links are scarce, the newcomer takes the place of a peer that serves neither side and whose address has a
+    /// lower claim (BEP 40: both ends compute the same claim, so that the swarm's links become a random graph).
+    fn make_room(&mut self, cx: &mut Cx<'_>, newcomer: SocketAddr) -> bool {
+        let idle = |peer: &Peer| {
+            !peer.state.closing
+                && !(peer.state.am_interested && !peer.state.peer_choking)
+                && !(peer.state.peer_interested && !peer.state.am_choking)
+                && cx.now.since(peer.clocks.linked) >= SILENCE_MAX
+        };
+        let ours = self.dialer.our_address();
+        let claim = |address: SocketAddr| ours.map_or(0, |ours| priority::priority(ours, address));
+        let weakest = self.peers.iter().filter(|(_, peer)| idle(peer));
+        let weakest = weakest.map(|(key, peer)| (claim(peer.terms.remote), key)).max();
+        match weakest {
+            // A higher number is a lower claim.
+            Some((theirs, key)) if ours.is_none() || theirs > claim(newcomer) => {
+                self.close(cx, key, CloseReason::Limit);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// The first words: who we are, what we have, what may be asked for in spite of a choke.
+    fn greet(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let pieces = self.picker.pieces();
+        if peer.terms.extended {
+            let upload_only = pieces.lacking_count() == 0;
+            let introduction = handshake::message(cx.config, cx.pool.listening, upload_only);
+            peer.send(cx, introduction);
+        }
+        let (have, total) = (pieces.have_count(), self.metainfo.layout.pieces());
+        match have {
+            0 if peer.terms.fast => peer.send(cx, Message::HaveNone),
+            0 => {}
+            _ if have == total && peer.terms.fast => peer.send(cx, Message::HaveAll),
+            _ => peer.send(cx, Message::Bitfield(pieces.have().to_bytes().into())),
+        }
+        if peer.terms.fast && have > 0 {
+            let (ip, hash) = (peer.terms.remote.ip(), self.metainfo.info_hash);
+            peer.fast.ours = AllowedFast::new(ip, hash, &self.metainfo.layout, ALLOWED_FAST_COUNT);
+            for piece in peer.fast.ours.pieces().to_vec() {
+                if pieces.have().has(piece) {
+                    peer.send(cx, Message::AllowedFast(piece.0));
+                }
+            }
+        }
+    }
+
+    /// The last word about a link.
+    pub fn on_link_down(&mut self, cx: &mut Cx<'_>, key: PeerKey, end: LinkEnd) {
+        let Some(mut peer) = self.peers.remove(key) else { return };
+        cx.pool.links = cx.pool.links.saturating_sub(1);
+        cx.timers.clear(Timer::Peer(self.id, key));
+        let mut released = Vec::new();
+        peer.pipeline.release_all(&mut released);
+        for block in released {
+            self.picker.release(block, key);
+        }
+        self.picker.peer_left(key, &peer.pieces);
+        self.blame.departed(key, peer.terms.remote.ip());
+        // The driver answers every token before this; what a fault left over must not clog the uplink.
+        let left_over = u32::try_from(peer.uploads.bytes_sending()).unwrap_or(u32::MAX);
+        cx.pool.uplink.done(cx.now, left_over, false);
+        cx.pool.unread.retain(|&link| link != peer.link);
+        if peer.state.peer_interested {
+            self.peers.interested = self.peers.interested.saturating_sub(1);
+        }
+        if !peer.state.am_choking {
+            cx.pool.choke_soon = true;
+        }
+        let (why, parting) = match end {
+            LinkEnd::Closed(why @ CloseReason::Misbehaved(_)) => (why, Parting::Misbehaved),
+            LinkEnd::Closed(why @ CloseReason::Useless) => (why, Parting::Useless),
+            LinkEnd::Closed(why) => (why, Parting::Ended),
+            LinkEnd::Malformed => (CloseReason::Gone, Parting::Misbehaved),
+            LinkEnd::ByPeer | LinkEnd::Broken => (CloseReason::Gone, Parting::Ended),
+        };
+        self.dialer.list.parted(cx.now, peer.terms.remote, parting);
+        cx.tell(Event::PeerLeft(self.id, peer.link, why));
+        self.arm_dialer(cx);
+        self.refill_starved(cx);
+    }
+
+    /// Ends a link. What was on its way counts as lost at once; the driver's last word comes with `LinkDown`.
+    pub fn close(&mut self, cx: &mut Cx<'_>, key: PeerKey, why: CloseReason) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if core::mem::replace(&mut peer.state.closing, true) {
+            return;
+        }
+        cx.push(Output::Close { link: peer.link, why });
+        cx.timers.clear(Timer::Peer(self.id, key));
+        self.release_all(key);
+    }
+
+    /// Ends the link of a peer that broke the protocol.
+    pub fn misbehaved(&mut self, cx: &mut Cx<'_>, key: PeerKey, fault: PeerMisbehaved) {
+        let Some(peer) = self.peers.get(key) else { return };
+        if fault.bans() {
+            let remote = peer.terms.remote;
+            self.ban(cx, remote);
+        }
+        self.close(cx, key, CloseReason::Misbehaved(fault));
+    }
+
+    /// Refuses a host from now on, and leaves it.
+    pub fn ban(&mut self, cx: &mut Cx<'_>, remote: SocketAddr) {
+        self.dialer.list.ban(remote.ip());
+        cx.tell(Event::PeerBanned(self.id, remote));
+    }
+
+    /// Leaves everybody.
+    pub fn close_all(&mut self, cx: &mut Cx<'_>, why: CloseReason) {
+        for key in self.peers.keys() {
+            self.close(cx, key, why);
+        }
+    }
+
+    /// Bytes moved over a link that are no block's payload.
+    pub fn on_overhead(&mut self, cx: &mut Cx<'_>, key: PeerKey, received: u32, sent: u32) {
+        if let Some(peer) = self.peers.get_mut(key).filter(|_| received > 0) {
+            peer.clocks.heard = cx.now;
+        }
+        cx.pool.up.charge(cx.now, u64::from(sent));
+        self.charge_reading(cx, key, received);
+    }
+
+    /// A peer's clocks: a request out of time, silence, a keep-alive.
+    pub fn on_peer_timer(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
+        if peer.clocks.heard + SILENCE_MAX <= cx.now {
+            return self.close(cx, key, CloseReason::Idle);
+        }
+        if peer.clocks.said + KEEP_ALIVE <= cx.now {
+            peer.send(cx, Message::KeepAlive);
+        }
+        self.expire_requests(cx, key);
+        self.arm_peer(cx, key);
+    }
+
+    /// Sets a peer's timer to the first of its clocks.
+    pub fn arm_peer(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get(key).filter(|peer| !peer.state.closing) else { return };
+        let idle = (peer.clocks.heard + SILENCE_MAX).min(peer.clocks.said + KEEP_ALIVE);
+        let next = peer.pipeline.check_at().map_or(idle, |deadline| deadline.min(idle));
+        cx.timers.set(Timer::Peer(self.id, key), next);
+    }
+}
+
+/// One link per host, but on one machine or one local network many clients may share an address.
+fn is_same_host(a: SocketAddr, b: SocketAddr) -> bool {
+    if a == b {
+        return true;
+    }
+    let (a, b) = (a.ip().to_canonical(), b.ip().to_canonical());
+    let shared = match a {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    a == b && !shared
+}

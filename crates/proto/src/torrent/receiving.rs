@@ -1,0 +1,296 @@
+//! A block's way from the peer to the disk: kept or dropped, hashed with its piece, announced, written, or fetched again.
+//!
+//! What always holds: every payload that comes in is answered by exactly one `Keep` or `Drop`; nothing is announced or served
+//! before its hash was right. Threats: C2, C7
+
+use super::Torrent;
+use crate::cx::Cx;
+use crate::input::BlockDigest;
+use crate::output::CloseReason;
+use crate::peer::pipeline::Answer;
+use crate::pieces::Received;
+use crate::timers::TorrentTimer;
+use crate::{Attempt, DiskError, Duration, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved};
+use core::net::SocketAddr;
+use wire::message::BlockRequest;
+use wire::{Block, PieceIndex};
+
+/// New pieces are told to peers this long after the first of them at the latest: short enough that nobody waits for news,
+/// long enough that a fast download tells dozens at once.
+pub const HAVES_DELAY: Duration = Duration::from_millis(50);
+
+impl Torrent {
+    /// A block came and is parked.
+    pub fn on_block(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: BlockRequest, payload: PayloadId) {
+        let BlockRequest { piece, offset, len } = block;
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else {
+            return cx.push(Output::Drop { payload });
+        };
+        peer.clocks.heard = cx.now;
+        let fresh = len.saturating_sub(core::mem::take(&mut peer.traffic.partial));
+        peer.traffic.received(cx.now, fresh);
+        self.totals.downloaded += u64::from(fresh);
+        let Some(block) = self.metainfo.layout.block(piece, offset, len) else {
+            cx.push(Output::Drop { payload });
+            return self.on_stray_block(cx, key, len);
+        };
+        match peer.pipeline.complete(block, cx.now) {
+            Answer::Expected => peer.conduct.sent_requested(),
+            // Given up on, but it may be the first to come all the same.
+            Answer::Late => {}
+            Answer::Unknown => {
+                cx.push(Output::Drop { payload });
+                return self.on_stray_block(cx, key, len);
+            }
+        }
+        if self.stage.is_active() {
+            self.take_in(cx, key, block, payload);
+        } else {
+            cx.push(Output::Drop { payload });
+        }
+        self.update_interest(cx, key);
+        self.fill(cx, key);
+        self.charge_reading(cx, key, fresh);
+    }
+
+    /// Part of a block came.
+    pub fn on_progress(&mut self, cx: &mut Cx<'_>, key: PeerKey, bytes: u32) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.clocks.heard = cx.now;
+        peer.pipeline.heard(cx.now);
+        peer.traffic.partial = peer.traffic.partial.saturating_add(bytes);
+        peer.traffic.received(cx.now, bytes);
+        self.totals.downloaded += u64::from(bytes);
+        self.charge_reading(cx, key, bytes);
+    }
+
+    fn take_in(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block, payload: PayloadId) {
+        let mut others = core::mem::take(&mut cx.pool.others);
+        match self.picker.received(block, key, cx.now, &mut others) {
+            Received::New { whole } => {
+                cx.push(Output::Keep { payload, torrent: self.id, block });
+                self.cancel_copies(cx, &others, block);
+                match whole {
+                    Some(attempt) => self.verify(cx, block.piece, attempt),
+                    None => self.saver.kept(cx, &mut self.picker, block.piece),
+                }
+            }
+            Received::Duplicate | Received::Unwanted => {
+                cx.push(Output::Drop { payload });
+                self.totals.wasted += u64::from(block.len);
+            }
+        }
+        others.clear();
+        cx.pool.others = others;
+        self.account(cx);
+    }
+
+    /// Nobody asked for it. A few are forgiven: cancels and chokes cross blocks on their way.
+    fn on_stray_block(&mut self, cx: &mut Cx<'_>, key: PeerKey, len: u32) {
+        self.totals.wasted += u64::from(len);
+        self.charge_reading(cx, key, len);
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if let Err(fault) = peer.conduct.sent_unrequested() {
+            self.misbehaved(cx, key, fault);
+        }
+    }
+
+    /// All blocks of a piece are here.
+    pub fn verify(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+        let (key, digests) = (self.blame.key(), self.blame.wants_digests(piece));
+        cx.push(Output::Verify { torrent: self.id, piece, attempt, key, digests });
+    }
+
+    /// A piece was hashed.
+    pub fn on_verified(
+        &mut self,
+        cx: &mut Cx<'_>,
+        piece: PieceIndex,
+        attempt: Attempt,
+        good: bool,
+        digests: Option<&[BlockDigest]>,
+    ) {
+        let origins = self.picker.origins(piece);
+        if !self.picker.verified(piece, attempt, good) {
+            return;
+        }
+        let liars = match good {
+            true => self.blame.good(piece, digests),
+            false => self.blame.bad(piece, &origins, digests),
+        };
+        if good {
+            self.on_good_piece(cx, piece, attempt);
+        } else {
+            self.on_bad_piece(cx, piece, attempt);
+        }
+        self.account(cx);
+        for liar in liars {
+            self.convict(cx, liar);
+        }
+    }
+
+    fn on_good_piece(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+        cx.tell(Event::PieceDone(self.id, piece));
+        self.saver.verified(cx, piece, attempt);
+        if self.haves.push(piece) {
+            cx.timers.set(self.timer(TorrentTimer::Haves), cx.now + HAVES_DELAY);
+        }
+        self.check_finished(cx);
+    }
+
+    fn on_bad_piece(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+        cx.tell(Event::PieceFailed(self.id, piece));
+        self.totals.wasted += u64::from(self.metainfo.layout.piece_len(piece));
+        self.saver.discard(cx, piece, attempt);
+        if self.stage.is_active() {
+            self.reconsider_interest(cx);
+        }
+    }
+
+    /// A peer was found to have spoiled a piece. It may be gone already; its address is not forgotten.
+    fn convict(&mut self, cx: &mut Cx<'_>, liar: PeerKey) {
+        if self.peers.get(liar).is_some() {
+            self.misbehaved(cx, liar, PeerMisbehaved::CorruptBlocks);
+        } else if let Some(ip) = self.blame.address_of(liar) {
+            self.ban(cx, SocketAddr::new(ip, 0));
+        }
+    }
+
+    /// Tells everybody of the new pieces, and looks who has nothing more for us.
+    pub fn flush_haves(&mut self, cx: &mut Cx<'_>) {
+        let Some(batch) = self.haves.flush() else { return };
+        let head = self.haves.head();
+        for (_, peer) in self.peers.iter_mut() {
+            let cursor = core::mem::replace(&mut peer.haves_told, head);
+            if peer.state.closing || peer.pieces.is_seed() {
+                continue;
+            }
+            if let Some(pieces) = batch.since(cursor) {
+                peer.clocks.said = cx.now;
+                cx.push(Output::Haves { link: peer.link, pieces });
+            }
+        }
+        for key in self.peers.keys() {
+            self.update_interest(cx, key);
+        }
+    }
+
+    /// A piece was handed to the file system.
+    pub fn on_written(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+        if self.saver.written(cx, &mut self.picker, piece, attempt) {
+            let was_swamped = cx.pool.is_swamped();
+            self.account(cx);
+            self.on_storage_works();
+            if was_swamped && !cx.pool.is_swamped() {
+                self.fill_all(cx);
+            }
+            self.save(cx);
+        }
+    }
+
+    /// Blocks were handed to the file system and are out of memory.
+    pub fn on_spilled(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+        self.picker.spilled(piece, attempt, true, cx.now);
+        self.saver.spilled(cx, true);
+        self.account(cx);
+        self.refill_starved(cx);
+        self.save(cx);
+    }
+
+    /// A sync is done.
+    pub fn on_synced(&mut self, cx: &mut Cx<'_>, epoch: Epoch) {
+        let life = self.totals.life();
+        if self.saver.synced(cx, &mut self.picker, epoch, life) {
+            self.save(cx);
+        }
+    }
+
+    /// A sync failed: what it covers is fetched again, and the torrent stops.
+    pub fn on_sync_failed(&mut self, cx: &mut Cx<'_>, epoch: Epoch, error: DiskError) {
+        let Some(doubtful) = self.saver.sync_failed(cx, &self.picker, epoch) else { return };
+        for piece in doubtful {
+            self.lose(cx, piece);
+        }
+        self.fail(cx, error);
+    }
+
+    /// What is here of a piece is gone or not to be trusted.
+    pub fn lose(&mut self, cx: &mut Cx<'_>, piece: PieceIndex) {
+        if let Some(attempt) = self.picker.pieces().open_piece(piece).map(|open| open.attempt) {
+            self.saver.discard(cx, piece, attempt);
+        }
+        self.haves.retract(piece);
+        self.picker.lost(piece);
+        self.goals.finished = self.goals.finished.filter(|_| self.picker.pieces().lacking_count() == 0);
+        self.goals.durable_told &= self.goals.finished.is_some();
+        self.account(cx);
+    }
+
+    /// A record is on stable storage.
+    pub fn on_committed(&mut self, cx: &mut Cx<'_>, epoch: Epoch) {
+        if self.saver.committed(&mut self.picker, epoch) {
+            self.on_storage_works();
+            self.save(cx);
+        }
+    }
+
+    /// Takes the next step towards stable storage, if one is due, and tells the user when all of it is there.
+    pub fn save(&mut self, cx: &mut Cx<'_>) {
+        self.saver.proceed(cx, &mut self.picker, self.totals.life());
+        if self.goals.finished.is_some() && !self.goals.durable_told && self.saver.is_caught_up() {
+            self.goals.durable_told = true;
+            cx.tell(Event::Durable(self.id));
+        }
+        self.settle(cx);
+    }
+
+    /// Keeps the session's count of payload in memory.
+    pub fn account(&mut self, cx: &mut Cx<'_>) {
+        let pieces = self.picker.pieces();
+        let now = pieces.live_bytes() + pieces.unwritten_bytes();
+        let before = core::mem::replace(&mut self.totals.buffered, now);
+        cx.pool.buffered = (cx.pool.buffered + now).saturating_sub(before);
+    }
+
+    /// Pays for what was received; a link whose allowance is spent is not read until it has grown again.
+    pub fn charge_reading(&mut self, cx: &mut Cx<'_>, key: PeerKey, bytes: u32) {
+        cx.pool.down.charge(cx.now, u64::from(bytes));
+        if cx.pool.down.available(cx.now) > 0 {
+            return;
+        }
+        let Some(peer) = self.peers.get(key).filter(|peer| !peer.state.closing) else { return };
+        if !cx.pool.unread.contains(&peer.link) {
+            cx.pool.unread.push(peer.link);
+            cx.push(Output::PauseReading { link: peer.link });
+        }
+    }
+
+    /// Closes links and announces the end; nothing more is asked for or served.
+    pub fn halt(&mut self, cx: &mut Cx<'_>) {
+        self.close_all(cx, CloseReason::TorrentStopped);
+        self.announcer.stop(cx.now);
+        self.visit_trackers(cx);
+        for timer in [TorrentTimer::Dial, TorrentTimer::SeedGoal] {
+            cx.timers.clear(self.timer(timer));
+        }
+        self.saver.touch();
+        if !self.stage.has_failed() {
+            self.saver.flush(cx, &mut self.picker);
+            self.saver.proceed(cx, &mut self.picker, self.totals.life());
+        }
+    }
+
+    /// Begins, or begins again: the storage is open and can be trusted.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        self.saver.resume(cx);
+        for (piece, attempt) in self.stage.take_whole() {
+            self.verify(cx, piece, attempt);
+        }
+        self.announcer.set_complete(self.is_seed());
+        self.announcer.start();
+        self.check_finished(cx);
+        self.visit_trackers(cx);
+        cx.push(Output::FindPeers { torrent: self.id });
+        self.arm_dialer(cx);
+    }
+}

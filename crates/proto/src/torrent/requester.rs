@@ -1,0 +1,161 @@
+//! Asking: whom for how much, when to stop wanting, what to do with requests that nobody answers.
+//!
+//! What always holds: we ask only peers that we told of our interest, and while choked only for what they allow in spite of
+//! it; every block asked for is in one peer's pipeline (copies in end-game are in several) until it comes, is rejected, dies
+//! with a choke or the link, or runs out of time. BEP: 3, 6
+
+use super::Torrent;
+use crate::PeerKey;
+use crate::cx::Cx;
+use crate::peer::pipeline::Answer;
+use crate::pieces::PickFor;
+use wire::{Block, Message};
+
+impl Torrent {
+    /// Fills a peer's pipeline.
+    pub fn fill(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
+        if !self.stage.is_active() || !peer.state.am_interested || cx.pool.is_swamped() {
+            return;
+        }
+        let only = peer.state.peer_choking.then_some(peer.fast.theirs.as_slice());
+        let want = peer.pipeline.room();
+        if want == 0 || only.is_some_and(<[_]>::is_empty) {
+            return;
+        }
+        let ask = PickFor {
+            peer: key,
+            pieces: &peer.pieces,
+            want,
+            speed: peer.pipeline.speed(self.metainfo.layout.piece_len_max()),
+            only,
+            suggested: &peer.fast.suggested,
+            on_parole: self.blame.is_suspect(key),
+            open_bytes_max: cx.pool.lease.buffer,
+        };
+        let mut blocks = core::mem::take(&mut cx.pool.blocks);
+        self.picker.pick(&ask, cx.rng, &mut blocks);
+        let was_idle = peer.pipeline.is_empty();
+        peer.pipeline.requested(&blocks, cx.now);
+        for block in blocks.drain(..) {
+            peer.send(cx, Message::Request(block.into()));
+        }
+        cx.pool.blocks = blocks;
+        // A busy pipeline has its timer already; that goes off no later than needed.
+        if was_idle {
+            self.arm_peer(cx, key);
+        }
+    }
+
+    /// Blocks have fallen free: peers that had nothing to be asked for may be asked now.
+    pub fn refill_starved(&mut self, cx: &mut Cx<'_>) {
+        if !self.stage.is_active() || self.is_finished() {
+            return;
+        }
+        let starved =
+            self.peers.iter().filter(|(_, peer)| peer.state.am_interested && peer.pipeline.is_empty());
+        let starved: Vec<PeerKey> = starved.map(|(key, _)| key).collect();
+        for key in starved {
+            self.fill(cx, key);
+        }
+    }
+
+    /// Tells a peer whether it has something that we want, if that changed. O(1) nearly always.
+    pub fn update_interest(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
+        let wants = self.stage.is_active() && self.picker.wants_from(key, &peer.pieces);
+        // Not while blocks are on their way: a peer that hears of no interest may choke us at once.
+        if wants == peer.state.am_interested || (!wants && !peer.pipeline.is_empty()) {
+            return;
+        }
+        peer.state.am_interested = wants;
+        peer.send(cx, if wants { Message::Interested } else { Message::NotInterested });
+    }
+
+    /// What we want changed: so may our interest in everybody.
+    pub fn reconsider_interest(&mut self, cx: &mut Cx<'_>) {
+        for key in self.peers.keys() {
+            self.update_interest(cx, key);
+            self.fill(cx, key);
+        }
+    }
+
+    /// A peer chokes us.
+    pub fn on_choked(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        // With the fast extension each request gets a reject of its own, and allowed ones are served (BEP 6).
+        if !peer.terms.fast {
+            self.release_all(key);
+            self.refill_starved(cx);
+        }
+    }
+
+    /// A peer serves us from now on.
+    pub fn on_unchoked(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        self.fill(cx, key);
+    }
+
+    /// A peer will not send a block.
+    pub fn on_rejected(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        match peer.pipeline.reject(block) {
+            Answer::Expected => {
+                self.picker.release(block, key);
+                // A peer that rejects what it allowed has changed its mind; asking again would go in circles.
+                peer.fast.theirs.retain(|&piece| piece != block.piece);
+                self.refill_starved(cx);
+            }
+            Answer::Late => {}
+            Answer::Unknown => {
+                if let Err(fault) = peer.conduct.rejected_unrequested() {
+                    self.misbehaved(cx, key, fault);
+                }
+            }
+        }
+    }
+
+    /// Gives up on requests that are out of time.
+    pub fn expire_requests(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let mut released = Vec::new();
+        peer.pipeline.check(cx.now, &mut released);
+        peer.pipeline.passed_over(cx.now, &mut released);
+        if released.is_empty() {
+            return;
+        }
+        self.picker.end_reservation(key);
+        for block in released {
+            self.picker.release(block, key);
+        }
+        self.fill(cx, key);
+        self.refill_starved(cx);
+    }
+
+    /// Returns all requests of a peer to the picker.
+    pub fn release_all(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let mut released = Vec::new();
+        peer.pipeline.release_all(&mut released);
+        for block in released {
+            self.picker.release(block, key);
+        }
+    }
+
+    /// A block came that others were asked for too: they need not send it.
+    pub fn cancel_copies(&mut self, cx: &mut Cx<'_>, others: &[PeerKey], block: Block) {
+        for &key in others {
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            if peer.pipeline.cancel(block) {
+                peer.send(cx, Message::Cancel(block.into()));
+            }
+            self.fill(cx, key);
+        }
+    }
+
+    /// The memory is there again, or never was the matter: everybody that may be asked is.
+    pub fn fill_all(&mut self, cx: &mut Cx<'_>) {
+        for key in self.peers.keys() {
+            self.fill(cx, key);
+        }
+    }
+}

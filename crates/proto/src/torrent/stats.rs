@@ -1,0 +1,85 @@
+//! The torrent's figures, for whoever looks.
+
+use super::Torrent;
+use crate::stats::{PeerStats, TorrentStats, TrackerStats};
+use crate::{Duration, Instant};
+use wire::Bitfield;
+
+impl Torrent {
+    /// The torrent as it stands.
+    pub fn stats(&self, now: Instant) -> TorrentStats {
+        let pieces = self.picker.pieces();
+        let (mut rate_down, mut rate_up, mut seeds) = (0, 0, 0);
+        for (_, peer) in self.peers.iter() {
+            rate_down += peer.traffic.down.rate(now);
+            rate_up += peer.traffic.up.rate(now);
+            seeds += u32::from(peer.pieces.is_seed());
+        }
+        TorrentStats {
+            stage: self.stage.name(self.is_finished()),
+            pieces_have: pieces.have_count(),
+            pieces: self.metainfo.layout.pieces(),
+            wanted: pieces.wanted_bytes(),
+            wanted_have: pieces.wanted_bytes() - pieces.lacking_bytes(),
+            unverified: self.unverified(),
+            pieces_durable: pieces.durable().count(),
+            checked: self.stage.checked(),
+            downloaded: self.totals.downloaded,
+            uploaded: self.totals.uploaded,
+            wasted: self.totals.wasted,
+            rate_down,
+            rate_up,
+            peers: self.peers.len(),
+            seeds,
+            candidates: u32::try_from(self.dialer.list.candidates()).unwrap_or(u32::MAX),
+            seeding_for: self.goals.finished.map_or(Duration::ZERO, |since| now.since(since)),
+            downloaded_before: self.totals.before.downloaded,
+            uploaded_before: self.totals.before.uploaded,
+        }
+    }
+
+    /// Bytes of blocks that are here, of pieces that are not verified. A short last block counts as a whole one.
+    fn unverified(&self) -> u64 {
+        let layout = &self.metainfo.layout;
+        let open = self.picker.pieces().open().iter();
+        let bytes = open.map(|open| {
+            let here = layout.blocks_in(open.piece).saturating_sub(open.absent());
+            (u64::from(here) * u64::from(layout.block_len())).min(u64::from(layout.piece_len(open.piece)))
+        });
+        bytes.sum()
+    }
+
+    /// The linked peers.
+    pub fn peer_stats(&self, now: Instant) -> Vec<PeerStats> {
+        let total = self.metainfo.layout.pieces();
+        let of = |peer: &crate::peer::Peer| PeerStats {
+            link: peer.link,
+            remote: peer.terms.remote,
+            peer_id: peer.terms.peer_id,
+            client: peer.extensions.client.clone(),
+            incoming: peer.terms.incoming,
+            am_choking: peer.state.am_choking,
+            am_interested: peer.state.am_interested,
+            peer_choking: peer.state.peer_choking,
+            peer_interested: peer.state.peer_interested,
+            pieces: peer.pieces.count(total),
+            downloaded: peer.traffic.down.total(),
+            uploaded: peer.traffic.up.total(),
+            rate_down: peer.traffic.down.rate(now),
+            rate_up: peer.traffic.up.rate(now),
+            requests_out: peer.pipeline.len(),
+            requests_in: peer.uploads.len(),
+        };
+        self.peers.iter().map(|(_, peer)| of(peer)).collect()
+    }
+
+    /// The trackers.
+    pub fn tracker_stats(&self, now: Instant) -> Vec<TrackerStats> {
+        self.announcer.stats(now)
+    }
+
+    /// The verified pieces.
+    pub fn have(&self) -> &Bitfield {
+        self.picker.pieces().have()
+    }
+}

@@ -1,0 +1,83 @@
+//! The torrent's dealings with its trackers: what it tells them, and what it makes of their answers. When and whom is the announcer's
+//! to say. BEP: 3, 7, 12, 21, 24, 31
+
+use super::Torrent;
+use crate::announce::{Answered, Failed, Figures, Step};
+use crate::cx::Cx;
+use crate::extension::upload_only;
+use crate::input::{AnnounceFailure, AnnounceReply, PeerSource};
+use crate::timers::TorrentTimer;
+use crate::{AnnounceId, Event, Output};
+use core::net::SocketAddr;
+use wire::extension::name;
+
+/// Peers that we ask trackers for: what most of them give at most.
+const PEERS_WANTED: u32 = 200;
+
+impl Torrent {
+    /// Visits trackers that are due.
+    pub fn visit_trackers(&mut self, cx: &mut Cx<'_>) {
+        let active = self.stage.is_active();
+        let wanted = if active { self.links_wanted(cx) } else { 0 };
+        self.announcer.set_hungry(wanted > 0 && self.dialer.list.candidates() == 0 && !self.is_finished());
+        let pieces = self.picker.pieces();
+        let have_all = pieces.have_count() == self.metainfo.layout.pieces();
+        let figures = Figures {
+            uploaded: self.totals.uploaded,
+            downloaded: self.totals.downloaded,
+            left: if have_all { 0 } else { pieces.lacking_bytes().max(1) },
+            want: if wanted > 0 { PEERS_WANTED } else { 0 },
+            partial_seed: !have_all && pieces.lacking_count() == 0,
+        };
+        while let Some(step) = self.announcer.poll(cx.now, &figures, cx.rng) {
+            match step {
+                Step::Visit(announce) => cx.push(Output::Announce(announce)),
+                Step::TimedOut(failed) => self.tell_failed(cx, failed),
+            }
+        }
+        cx.timers.set_or_clear(self.timer(TorrentTimer::Announce), self.announcer.next_wake());
+    }
+
+    /// A visit ended.
+    pub fn on_announced(
+        &mut self,
+        cx: &mut Cx<'_>,
+        announce: AnnounceId,
+        outcome: Result<AnnounceReply, AnnounceFailure>,
+    ) {
+        match self.announcer.answered(cx.now, announce, outcome, cx.rng) {
+            Some(Ok(Answered { tracker, reply })) => {
+                let peers = u32::try_from(reply.peers.len()).unwrap_or(u32::MAX);
+                cx.tell(Event::TrackerAnswered { torrent: self.id, tracker, peers });
+                if let (Some(ip), Some(port)) = (reply.external_ip, cx.pool.listening) {
+                    self.dialer.set_our_address(SocketAddr::new(ip, port));
+                }
+                self.on_found_peers(cx, PeerSource::Tracker, &reply.peers);
+            }
+            Some(Err(failed)) => self.tell_failed(cx, failed),
+            None => {}
+        }
+        self.visit_trackers(cx);
+    }
+
+    /// The user wants to ask now.
+    pub fn reannounce(&mut self, cx: &mut Cx<'_>) {
+        self.announcer.reannounce();
+        self.visit_trackers(cx);
+    }
+
+    /// Tells the peers that we want nothing more, or do again (BEP 21).
+    pub fn announce_upload_only(&mut self, cx: &mut Cx<'_>) {
+        let body = upload_only::body(self.is_finished());
+        for (_, peer) in self.peers.iter_mut() {
+            if let Some(message) = peer.extensions.message(name::UPLOAD_ONLY, body.clone()) {
+                peer.send(cx, message);
+            }
+        }
+    }
+
+    fn tell_failed(&mut self, cx: &mut Cx<'_>, failed: Failed) {
+        let Failed { tracker, why } = failed;
+        cx.tell(Event::TrackerFailed { torrent: self.id, tracker, why });
+    }
+}
