@@ -7,7 +7,8 @@
 //! Invariants of a [`SafePath`]: relative, UTF-8, at least one element, `/` between elements and nowhere else; no element is
 //! empty, `.`, `..`, longer than [`ELEMENT_BYTES_MAX`], a Windows device, or holds a character that some system reserves or
 //! that misleads. Invariants of [`SafePaths`]: no two paths are equal nor is one a directory of another, even if case and
-//! Unicode normalisation are ignored. BEP: 3, 47; threats B1, B3 to B6
+//! Unicode normalisation are ignored, and with its top directory none is longer than [`PATH_BYTES_MAX`].
+//! BEP: 3, 47; threats B1, B3 to B6
 
 mod collide;
 mod element;
@@ -146,8 +147,11 @@ impl fmt::Debug for SafePaths {
     }
 }
 
-/// Room for the top directory, which stands in front of every path.
+/// Longest path beneath the top directory, which stands in front of every path.
 const BENEATH_BYTES_MAX: usize = PATH_BYTES_MAX - ELEMENT_BYTES_MAX - 1;
+
+/// Room for a dot and the number of a renamed file; there are at most 10^6 files.
+const NUMBER_BYTES_MAX: usize = 8;
 
 /// One file's elements, each made safe, with `/` between them.
 fn file_path<'a>(file: FileIndex, raw: impl IntoIterator<Item = &'a [u8]>) -> Result<String, PathsError> {
@@ -166,7 +170,7 @@ fn file_path<'a>(file: FileIndex, raw: impl IntoIterator<Item = &'a [u8]>) -> Re
     if path.is_empty() {
         path.push_str(element::UNNAMED);
     }
-    if path.len() > BENEATH_BYTES_MAX {
+    if path.len() > BENEATH_BYTES_MAX - NUMBER_BYTES_MAX {
         // Too long for some systems: one directory, named by a hash of them, stands for all its directories.
         let name = path.split_off(name_at);
         path = format!("_deep_{}/{name}", element::hex8(path.as_bytes()));

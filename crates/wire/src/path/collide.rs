@@ -9,16 +9,10 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::FileIndex;
 
-use super::{PathsError, SAME_NAMES_MAX, SafePaths, element};
+use super::{BENEATH_BYTES_MAX, PathsError, SAME_NAMES_MAX, SafePaths, element};
 
 /// Between elements of a folded path.
 const SEPARATOR: char = '\0';
-
-/// What we append to a file until it is complete: no other file may have that name.
-const UNFINISHED: &str = ".part";
-
-/// How a folded path runs on behind a directory that is called like an unfinished file.
-const UNFINISHED_DIRECTORY: &str = ".part\0";
 
 /// The safe but perhaps clashing paths of all files, and their folded forms, each in one text.
 #[derive(Default)]
@@ -81,7 +75,11 @@ impl Names {
                 Ok(at) => new_names.get(at).map_or("", |(_, path)| path),
                 Err(_) => self.spelled.get(file),
             };
-            let path = take_directories(&before.0, current, shared_directories(before.1, folded));
+            let mut path = take_directories(&before.0, current, shared_directories(before.1, folded));
+            if path.len() > BENEATH_BYTES_MAX {
+                // The other spelling is longer. Two spellings of a directory are a blemish, a path too long is a fault.
+                path = Cow::Borrowed(current);
+            }
             if let Cow::Owned(path) = &path {
                 respelled.push((file, path.clone()));
             }
@@ -122,7 +120,6 @@ impl Taken<'_> {
         let (names, order) = (self.names, self.order);
         let mut renamed = Vec::new();
         let mut behind = order;
-        let unfinished_directories = names.folded.text.contains(UNFINISHED_DIRECTORY);
         for run in order.chunk_by(|&a, &b| names.folded.get(a) == names.folded.get(b)) {
             behind = behind.get(run.len()..).unwrap_or_default();
             let Some(&first) = run.first() else { continue };
@@ -130,10 +127,8 @@ impl Taken<'_> {
                 return Err(PathsError::TooManySameNames(FileIndex(first)));
             }
             let folded = names.folded.get(first);
-            let in_the_way = behind.first().is_some_and(|&next| lies_in(names.folded.get(next), folded))
-                || self.is_anothers_unfinished(folded)
-                || unfinished_directories && self.is_directory(&format!("{folded}{UNFINISHED}{SEPARATOR}"));
-            let kept = if in_the_way { 0 } else { 1 };
+            let directory = behind.first().is_some_and(|&next| lies_in(names.folded.get(next), folded));
+            let kept = if directory { 0 } else { 1 };
             let mut number = 0;
             for &file in run.get(kept..).unwrap_or_default() {
                 renamed.push((file, self.give_another(names.spelled.get(file), &mut number)));
@@ -150,28 +145,11 @@ impl Taken<'_> {
             let name = element::numbered(name, *number);
             let path = if directories.is_empty() { name } else { format!("{directories}/{name}") };
             let folded = fold(&path);
-            if self.is_free(&folded) {
+            if !self.is_used(&folded) {
                 self.given.insert(folded);
                 return path;
             }
         }
-    }
-
-    fn is_free(&self, folded: &str) -> bool {
-        !self.is_used(folded)
-            && !self.is_used(&format!("{folded}{UNFINISHED}"))
-            && !self.is_anothers_unfinished(folded)
-    }
-
-    /// Whether another file has this path until it is complete.
-    fn is_anothers_unfinished(&self, folded: &str) -> bool {
-        folded.strip_suffix(UNFINISHED).is_some_and(|complete| self.is_used(complete))
-    }
-
-    /// Whether a file lies beneath this path, which ends in the separator.
-    fn is_directory(&self, folded: &str) -> bool {
-        let at = self.order.partition_point(|&file| self.names.folded.get(file) < folded);
-        self.order.get(at).is_some_and(|&file| self.names.folded.get(file).starts_with(folded))
     }
 
     /// Whether a file has this path, or lies beneath it.

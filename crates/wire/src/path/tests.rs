@@ -76,9 +76,13 @@ fn directories_that_differ_in_case_become_one() {
 }
 
 #[test]
-fn nobody_is_called_like_an_unfinished_file() {
-    assert_eq!(paths(&[&["a.part"], &["a"], &["b.part"]]), ["a.1.part", "a", "b.part"]);
-    assert_eq!(paths(&[&["a"], &["A.part", "x"]]), ["a.1", "A.part/x"]);
+fn a_spelling_that_would_make_a_path_too_long_is_not_taken_over() {
+    // The Kelvin sign takes three bytes and is a k to every system that ignores case.
+    let (kelvin, k) = ("\u{212a}".repeat(80), "k".repeat(80));
+    let long_name = "b".repeat(240);
+    let made = paths(&[&[&kelvin, &kelvin, "a"], &[&k, &k, &long_name], &[&k, &k, "c"]]);
+    assert_eq!(made[1], format!("{k}/{k}/{long_name}"));
+    assert!(made.iter().all(|path| path.len() <= PATH_BYTES_MAX - ELEMENT_BYTES_MAX - 1));
 }
 
 #[test]
