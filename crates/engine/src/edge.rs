@@ -23,6 +23,7 @@ use proto::input::{AnnounceFailure, AnnounceReply};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use udp::UdpTrackers;
@@ -36,6 +37,9 @@ const WAITING_MAX: usize = 10_000;
 /// Threads that look names up; the system's resolver blocks.
 const LOOKUP_THREADS_MAX: usize = 16;
 
+/// How long the end waits for what blocks.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How an announce ended.
 pub(crate) type Announced = (AnnounceId, Result<AnnounceReply, AnnounceFailure>);
 
@@ -43,6 +47,7 @@ pub(crate) type Announced = (AnnounceId, Result<AnnounceReply, AnnounceFailure>)
 enum Job {
     Announce(Box<Visit>),
     Fetch(String, Answer<Result<Vec<u8>, FetchError>>),
+    OffLoop(Box<dyn FnOnce() + Send>),
 }
 
 /// The edge's thread. It ends when this is dropped; what is under way then is given up.
@@ -73,8 +78,8 @@ impl Edge {
         };
         let thread = std::thread::Builder::new().name("gannet-edge".into()).spawn(move || {
             runtime.block_on(serve(Arc::new(visits), inbox));
-            // A look-up may hang in the system's resolver; nobody waits for it.
-            runtime.shutdown_background();
+            // Work off the loop is finished; a look-up that hangs in the system's resolver is not waited for.
+            runtime.shutdown_timeout(END_TIMEOUT);
         })?;
         Ok(Edge { jobs, waiting, thread: Some(thread) })
     }
@@ -89,6 +94,13 @@ impl Edge {
     pub(crate) fn fetch(&self, url: String, answer: Answer<Result<Vec<u8>, FetchError>>) {
         // The job bears the answer, which speaks for itself when it is dropped.
         let _ = self.give(Job::Fetch(url, answer));
+    }
+
+    /// Does something that may block, where it holds nobody up. It is done even without room: there is little of it.
+    pub(crate) fn off_loop(&self, work: impl FnOnce() + Send + 'static) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Only a thread that has ended takes no jobs, and then the program ends too.
+        let _ = self.jobs.send(Job::OffLoop(Box::new(work)));
     }
 
     fn give(&self, job: Job) -> Result<(), ()> {
@@ -128,6 +140,11 @@ async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
             match job {
                 Job::Announce(visit) => visits.announce(*visit).await,
                 Job::Fetch(url, answer) => answer.give(visits.fetch(&url).await),
+                Job::OffLoop(work) => {
+                    if tokio::task::spawn_blocking(work).await.is_err() {
+                        tracing::error!("work off the loop panicked");
+                    }
+                }
             }
             visits.waiting.fetch_sub(1, Ordering::Relaxed);
         });

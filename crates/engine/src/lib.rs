@@ -1,5 +1,9 @@
 //! The library that users embed: network loop, disk threads, clock and entropy around `proto`.
+//!
+//! Start at [`Client`]. It decides nothing about peers, pieces, retries or rates: that is `proto`'s, which the simulator
+//! drives with the very same code.
 
+mod client;
 mod clock;
 mod disk;
 mod edge;
@@ -11,4 +15,17 @@ mod net;
 mod reply;
 mod state;
 
+pub use client::{AddError, AddOptions, Client, ClientConfig, StartError, TorrentHandle};
 pub use disk::spec::Allocation;
+pub use edge::{FetchError, Forbidden};
+pub use events::{EVENTS_MAX, Events};
+pub use mailbox::RecvError;
+pub use net::listen::Listen;
+pub use reply::Reply;
+
+pub use proto::command::SeedGoal;
+pub use proto::event::StageName;
+pub use proto::share::Limits;
+pub use proto::stats::{PeerStats, TorrentStats, TrackerStats};
+pub use proto::{Event, Priority, TorrentId};
+pub use wire::{Bitfield, InfoHash, Metainfo, PeerId, PieceIndex};

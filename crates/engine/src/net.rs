@@ -1,5 +1,57 @@
 //! The network thread: one loop, its links, and where it performs what the session wants.
+//!
+//! `event_loop` is the loop; `receive` and `send` are its two directions, `perform` what the machines want of it. `inbound`
+//! and `outbound` are the two halves of a link, `pieces` is where payload lies in between, `inbox` who talks to the loop.
 
-pub(crate) mod inbound;
-pub(crate) mod outbound;
-pub(crate) mod pieces;
+pub(crate) mod event_loop;
+mod inbound;
+pub(crate) mod inbox;
+mod lease;
+mod links;
+pub(crate) mod listen;
+mod machine;
+mod outbound;
+mod perform;
+mod pieces;
+mod receive;
+mod send;
+pub(crate) mod torrents;
+
+use crate::client::shared::Shared;
+use crate::disk::Disk;
+use crate::edge::Edge;
+use proto::TorrentId;
+use std::sync::Arc;
+use torrents::Entry;
+use wire::PeerId;
+
+/// What a loop works with but does not own.
+pub(crate) struct Outside {
+    /// What we call ourselves.
+    pub(crate) peer_id: PeerId,
+    /// Files.
+    pub(crate) disk: Disk,
+    /// Trackers.
+    pub(crate) edge: Arc<Edge>,
+    /// What the client's handles see.
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Outside {
+    /// A torrent is gone: it is forgotten, and then another process may run it.
+    fn removed(&self, torrent: TorrentId, entry: Entry) {
+        self.shared.removed(torrent);
+        let state = Arc::clone(&self.shared.state);
+        self.edge.off_loop(move || {
+            if let Err(error) = state.remove(entry.metainfo().info_hash) {
+                tracing::error!(%error, "a removed torrent will be back after a restart");
+            }
+        });
+    }
+
+    /// The loop has ended.
+    fn end(self) {
+        drop(self.disk);
+        self.shared.events.close();
+    }
+}

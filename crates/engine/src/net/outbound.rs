@@ -31,8 +31,10 @@ pub(crate) struct Outbound {
     blocks: VecDeque<Ready>,
     /// Bytes of the first block's frame already written.
     block_at: usize,
+    /// Bytes of all blocks' frames.
+    block_bytes: usize,
     /// Blocks whose bytes are still being read.
-    reading: Vec<SendToken>,
+    reading: Vec<(SendToken, BlockRequest)>,
     /// Bytes sent since the last report that are no block's body.
     overhead: u32,
 }
@@ -88,35 +90,32 @@ impl Outbound {
     }
 
     /// Announces a block whose bytes are being read.
-    pub(crate) fn expect(&mut self, token: SendToken) {
-        self.reading.push(token);
+    pub(crate) fn expect(&mut self, token: SendToken, request: BlockRequest) {
+        self.reading.push((token, request));
     }
 
-    /// Whether this block was announced, and not recalled since. Forgets it: its bytes have come, or will not.
-    pub(crate) fn read_ended(&mut self, token: SendToken) -> bool {
-        match self.reading.iter().position(|&other| other == token) {
-            Some(index) => {
-                self.reading.swap_remove(index);
-                true
-            }
-            None => false,
-        }
+    /// What was announced under this token, unless it was recalled since. Forgets it: its bytes have come, or will not.
+    pub(crate) fn read_ended(&mut self, token: SendToken) -> Option<BlockRequest> {
+        let index = self.reading.iter().position(|&(other, _)| other == token)?;
+        Some(self.reading.swap_remove(index).1)
     }
 
     /// Appends a block.
     pub(crate) fn block(&mut self, token: SendToken, request: BlockRequest, body: Payload) {
-        self.blocks.push_back(Ready { token, head: frame::block_head(request), body });
+        let ready = Ready { token, head: frame::block_head(request), body };
+        self.block_bytes += ready.len();
+        self.blocks.push_back(ready);
     }
 
     /// Takes a block back, if no byte of it has left.
     pub(crate) fn recall(&mut self, token: SendToken) -> Recall {
-        if self.read_ended(token) {
+        if self.read_ended(token).is_some() {
             return Recall::Recalled;
         }
         match self.blocks.iter().position(|ready| ready.token == token) {
             Some(0) if self.block_at > 0 => Recall::TooLate,
             Some(index) => {
-                self.blocks.remove(index);
+                self.block_bytes -= self.blocks.remove(index).map_or(0, |ready| ready.len());
                 Recall::Recalled
             }
             None => Recall::TooLate,
@@ -125,8 +124,9 @@ impl Outbound {
 
     /// The blocks that will not leave because the link is gone.
     pub(crate) fn abandon(&mut self) -> impl Iterator<Item = SendToken> + use<> {
+        self.block_bytes = 0;
         let ready = std::mem::take(&mut self.blocks).into_iter().map(|ready| ready.token);
-        std::mem::take(&mut self.reading).into_iter().chain(ready)
+        std::mem::take(&mut self.reading).into_iter().map(|(token, _)| token).chain(ready)
     }
 
     /// Whether there is nothing to write.
@@ -141,7 +141,7 @@ impl Outbound {
 
     /// Bytes of blocks that wait: what the kernel's share should match.
     pub(crate) fn block_bytes(&self) -> usize {
-        self.blocks.iter().map(Ready::len).sum()
+        self.block_bytes
     }
 
     /// Bytes sent since the last call that are no block's body.
@@ -223,6 +223,7 @@ impl Outbound {
         if self.block_at == first.len() {
             sent.push(first.token);
             self.overhead = self.overhead.saturating_add(BLOCK_HEAD_LEN as u32);
+            self.block_bytes -= first.len();
             self.blocks.pop_front();
             self.block_at = 0;
         }
@@ -335,13 +336,13 @@ mod tests {
     fn a_block_can_be_recalled_until_its_first_byte_leaves() {
         let (mut outbound, mut socket) = (Outbound::default(), Narrow { step: 20, taken: Vec::new() });
         (1..4).for_each(|number| give(&mut outbound, number, 100));
-        outbound.expect(token(9));
+        outbound.expect(token(9), BlockRequest { piece: 9, offset: 0, len: 100 });
         outbound.flush(&mut socket, &mut Vec::new()).unwrap();
         assert_eq!(outbound.recall(token(1)), Recall::TooLate);
         assert_eq!(outbound.recall(token(2)), Recall::Recalled);
         assert_eq!(outbound.recall(token(9)), Recall::Recalled);
         assert_eq!(outbound.recall(token(7)), Recall::TooLate);
-        assert!(!outbound.read_ended(token(9)), "its bytes come too late");
+        assert_eq!(outbound.read_ended(token(9)), None, "its bytes come too late");
         assert_eq!(outbound.abandon().collect::<Vec<_>>(), [token(1), token(3)]);
     }
 }

@@ -6,9 +6,18 @@
 
 use crate::disk::job::{BlockSource, Payload};
 use bytes::{Bytes, BytesMut};
-use proto::{BlockSet, PayloadId, TorrentId};
+use proto::{Attempt, BlockSet, PayloadId, TorrentId};
 use std::collections::{HashMap, VecDeque};
 use wire::{Block, Layout, PieceIndex};
+
+/// All payload of one loop.
+#[derive(Debug, Default)]
+pub(crate) struct Payloads {
+    /// Not yet judged.
+    pub(crate) parked: Parked,
+    /// Kept.
+    pub(crate) pieces: Pieces,
+}
 
 /// Blocks that the session has not yet judged.
 #[derive(Debug, Default)]
@@ -51,7 +60,7 @@ struct Buffer {
     /// By block number; absent is not here (any more).
     blocks: Vec<Option<Bytes>>,
     /// Blocks handed to the disk to be spilled, in the order asked.
-    spilling: VecDeque<BlockSet>,
+    spilling: VecDeque<(Attempt, BlockSet)>,
 }
 
 impl Pieces {
@@ -83,20 +92,21 @@ impl Pieces {
         &mut self,
         torrent: TorrentId,
         piece: PieceIndex,
+        attempt: Attempt,
         blocks: BlockSet,
     ) -> Vec<(u32, Payload)> {
         let Some(buffer) = self.buffers.get_mut(&(torrent, piece)) else { return Vec::new() };
         let bytes_of = |index: u32| buffer.blocks.get(index as usize)?.clone();
         let found = blocks.iter().filter_map(|index| Some((index, Payload::one(bytes_of(index)?)))).collect();
-        buffer.spilling.push_back(blocks);
+        buffer.spilling.push_back((attempt, blocks));
         found
     }
 
-    /// The disk has the blocks of the oldest spill, or (`kept`) will not have them.
-    pub(crate) fn spilled(&mut self, torrent: TorrentId, piece: PieceIndex, kept: bool) {
+    /// The disk has the blocks of this attempt's oldest spill.
+    pub(crate) fn spilled(&mut self, torrent: TorrentId, piece: PieceIndex, attempt: Attempt) {
+        let Some(blocks) = self.end_spill(torrent, piece, attempt) else { return };
         let Some(buffer) = self.buffers.get_mut(&(torrent, piece)) else { return };
-        let Some(blocks) = buffer.spilling.pop_front() else { return };
-        for index in blocks.iter().filter(|_| !kept) {
+        for index in blocks.iter() {
             if let Some(place) = buffer.blocks.get_mut(index as usize) {
                 *place = None;
             }
@@ -104,6 +114,18 @@ impl Pieces {
         if buffer.spilling.is_empty() && buffer.blocks.iter().all(Option::is_none) {
             self.buffers.remove(&(torrent, piece));
         }
+    }
+
+    /// The disk will not have them: they stay here.
+    pub(crate) fn spill_failed(&mut self, torrent: TorrentId, piece: PieceIndex, attempt: Attempt) {
+        self.end_spill(torrent, piece, attempt);
+    }
+
+    /// A late answer about an attempt that was discarded ends nothing.
+    fn end_spill(&mut self, torrent: TorrentId, piece: PieceIndex, attempt: Attempt) -> Option<BlockSet> {
+        let buffer = self.buffers.get_mut(&(torrent, piece))?;
+        let (_, blocks) = buffer.spilling.pop_front_if(|(asked, _)| *asked == attempt)?;
+        Some(blocks)
     }
 
     /// Forgets a piece: it is written, or of no use.
@@ -190,9 +212,9 @@ mod tests {
         let range = Block { piece: PIECE, offset: 10_000, len: 16_384 };
         let served = bytes(pieces.read(TORRENT, &layout, range).unwrap());
         assert_eq!(served, [vec![0; 6_384], vec![1; 10_000]].concat());
-        pieces.spill(TORRENT, PIECE, BlockSet::from_iter([1]));
+        pieces.spill(TORRENT, PIECE, Attempt(0), BlockSet::from_iter([1]));
         assert!(pieces.read(TORRENT, &layout, range).is_some(), "until it is spilled");
-        pieces.spilled(TORRENT, PIECE, false);
+        pieces.spilled(TORRENT, PIECE, Attempt(0));
         assert!(pieces.read(TORRENT, &layout, range).is_none());
         let first = Block { piece: PIECE, offset: 0, len: 16_384 };
         assert!(pieces.read(TORRENT, &layout, first).is_some());
@@ -201,10 +223,11 @@ mod tests {
     #[test]
     fn spilled_blocks_are_named_as_such_and_a_failed_spill_keeps_them() {
         let (mut pieces, layout) = (filled(), layout());
-        assert_eq!(pieces.spill(TORRENT, PIECE, BlockSet::from_iter([0, 2])).len(), 2);
-        assert_eq!(pieces.spill(TORRENT, PIECE, BlockSet::from_iter([3])).len(), 1);
-        pieces.spilled(TORRENT, PIECE, false);
-        pieces.spilled(TORRENT, PIECE, true);
+        assert_eq!(pieces.spill(TORRENT, PIECE, Attempt(0), BlockSet::from_iter([0, 2])).len(), 2);
+        assert_eq!(pieces.spill(TORRENT, PIECE, Attempt(0), BlockSet::from_iter([3])).len(), 1);
+        pieces.spilled(TORRENT, PIECE, Attempt(7));
+        pieces.spilled(TORRENT, PIECE, Attempt(0));
+        pieces.spill_failed(TORRENT, PIECE, Attempt(0));
         let spilled: Vec<bool> = pieces
             .sources(TORRENT, &layout, PIECE)
             .iter()

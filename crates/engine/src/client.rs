@@ -1,0 +1,260 @@
+//! The library's face: a client with its torrents. Starts and stops the threads; decides nothing that they decide.
+
+mod config;
+mod error;
+mod handle;
+pub(crate) mod shared;
+
+pub use config::{AddOptions, ClientConfig};
+pub use error::{AddError, StartError};
+pub use handle::TorrentHandle;
+
+use crate::disk::spec::{Allocation, StorageSpec, WantedFiles};
+use crate::disk::{Disk, DiskConfig};
+use crate::edge::{Edge, FetchError};
+use crate::entropy;
+use crate::events::Events;
+use crate::net::Outside;
+use crate::net::event_loop::{Ingredients, Unconnected};
+use crate::net::inbox::{Answered, Ask, Asker};
+use crate::net::listen::Listeners;
+use crate::net::torrents::Entry;
+use crate::reply::{Answer, Reply};
+use crate::state::{State, StoredTorrent, TorrentOptions};
+use proto::share::Limits;
+use proto::{AddTorrent, TorrentId};
+use shared::{Known, Shared};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+use wire::{Metainfo, PeerId};
+
+/// Files held open at once: a quarter of the 1,024 descriptors that a process usually gets, the rest are for peers.
+const FILES_OPEN_MAX: usize = 256;
+
+/// A BitTorrent client: its torrents, its sockets, its threads.
+///
+/// Dropping it stops everything at once: what was committed is kept, trackers are not told. [`Client::shutdown`] is the
+/// polite end. No async runtime is needed, and any will do: every [`Reply`] can be awaited or waited for.
+///
+/// ```no_run
+/// use gannet::{AddOptions, Client, ClientConfig, Event};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::start(ClientConfig::new("state", "downloads"))?;
+/// let events = client.events();
+/// let torrent = client.add(&std::fs::read("debian.torrent")?, AddOptions::default())?;
+/// while let Ok(event) = events.recv() {
+///     if event == Event::Durable(torrent.id()) {
+///         println!("{} is complete and on disk", torrent.metainfo().name.original);
+///         break;
+///     }
+/// }
+/// client.shutdown().wait()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Client {
+    asker: Asker,
+    edge: Arc<Edge>,
+    shared: Arc<Shared>,
+    output_dir: PathBuf,
+    local_addrs: Vec<SocketAddr>,
+    peer_id: PeerId,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Client {
+    /// Starts a client without torrents. Those of earlier runs are started by [`Client::restore`].
+    ///
+    /// # Errors
+    /// When the state directory, the ports or the system's resources cannot be had.
+    pub fn start(config: ClientConfig) -> Result<Client, StartError> {
+        let (state, notices) =
+            State::open(&config.state_dir).map_err(|error| StartError::State(error.to_string()))?;
+        notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        let state = Arc::new(state);
+        let shared = Arc::new(Shared::new(Arc::clone(&state)));
+        let listeners = Listeners::open(&config.listen).map_err(StartError::Listen)?;
+        let local_addrs = listeners.local_addrs();
+        let peer_id = config.peer_id.map_or_else(entropy::peer_id, Ok)?;
+
+        let (unconnected, asker, answerer) = Unconnected::new()?;
+        let edge = {
+            let answerer = answerer.clone();
+            Arc::new(Edge::start(move |announced| answerer.answer(Answered::Announced(announced)))?)
+        };
+        let disk = DiskConfig { threads: config.disk_threads.get(), files_open_max: FILES_OPEN_MAX, state };
+        let disk = Disk::start(disk, move |done| answerer.answer(Answered::Disk(done)))?;
+        let outside = Outside { peer_id, disk, edge: Arc::clone(&edge), shared: Arc::clone(&shared) };
+        let session = proto::Config { peer_id, ..config.session };
+        let made_from = Ingredients {
+            config: Arc::new(session),
+            seed: entropy::seed()?,
+            limits: config.limits,
+            listeners,
+            record: config.record,
+        };
+        let event_loop = unconnected.connect(made_from, outside)?;
+        let thread = std::thread::Builder::new().name("gannet-net".into()).spawn(move || event_loop.run())?;
+        Ok(Client {
+            asker,
+            edge,
+            shared,
+            output_dir: config.output_dir,
+            local_addrs,
+            peer_id,
+            thread: Some(thread),
+        })
+    }
+
+    /// Takes part in a torrent, given the bytes of its `.torrent` file. What an earlier run fetched of it is found again.
+    ///
+    /// Writes to the state store, and so may take as long as a sync of its disk.
+    ///
+    /// # Errors
+    /// When the bytes are no torrent, the torrent is already here, or the state says no.
+    pub fn add(&self, torrent: &[u8], options: AddOptions) -> Result<TorrentHandle, AddError> {
+        let metainfo = Arc::new(Metainfo::parse(torrent)?);
+        let files = metainfo.layout.files() as usize;
+        if !options.priorities.is_empty() && options.priorities.len() != files {
+            return Err(AddError::Priorities { given: options.priorities.len(), files });
+        }
+        let earlier = self.shared.state.torrent(metainfo.info_hash).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is known of the torrent is not believed: its files are checked");
+            None
+        });
+        let (root, resume) = earlier.map_or((None, None), |earlier| (Some(earlier.root), earlier.resume));
+        let stored = StoredTorrent {
+            info_hash: metainfo.info_hash,
+            metainfo: torrent.into(),
+            root: options.output_dir.or(root).unwrap_or_else(|| self.output_dir.clone()),
+            options: TorrentOptions {
+                priorities: options.priorities.into(),
+                sequential: options.sequential,
+                paused: options.paused,
+                seed_goal: options.seed_goal,
+            },
+            added: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            resume,
+        };
+        self.enter(metainfo, stored, options.allocation, options.peers)
+    }
+
+    /// Takes part again in the torrents of earlier runs; one answer for each.
+    ///
+    /// # Errors
+    /// When the state cannot be read at all. A torrent whose record is damaged is named in the log and left out.
+    pub fn restore(&self) -> Result<Vec<Result<TorrentHandle, AddError>>, AddError> {
+        let stored = self.shared.state.torrents().map_err(|error| AddError::State(error.to_string()))?;
+        stored.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        let handles = stored.torrents.into_iter().map(|stored| {
+            let metainfo = Arc::new(Metainfo::parse(&stored.metainfo)?);
+            self.enter(metainfo, stored, Allocation::default(), Vec::new())
+        });
+        Ok(handles.collect())
+    }
+
+    /// The torrents of this client.
+    pub fn torrents(&self) -> Vec<TorrentHandle> {
+        let torrents = self.shared.torrents().into_iter();
+        torrents.map(|(id, metainfo)| self.handle(id, metainfo)).collect()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> Events {
+        self.shared.events.subscribe()
+    }
+
+    /// Other limits for all torrents together, within a quarter of a second.
+    pub fn set_limits(&self, limits: Limits) {
+        self.asker.ask(Ask::SetLimits(limits));
+    }
+
+    /// Fetches a `.torrent` file of at most 10 MB over HTTP or HTTPS.
+    pub fn fetch_torrent(&self, url: &str) -> Reply<Result<Vec<u8>, FetchError>> {
+        let (answer, reply) = Answer::pair();
+        self.edge.fetch(url.into(), answer);
+        reply
+    }
+
+    /// Where we listen: at most one address of each family.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// What we call ourselves to peers and trackers.
+    pub fn peer_id(&self) -> PeerId {
+        self.peer_id
+    }
+
+    /// Ends in order: everything is made durable, trackers are told (for which nobody waits longer than 2 s), threads end.
+    /// The answer comes when nothing is left to do.
+    pub fn shutdown(&self) -> Reply<()> {
+        let (answer, reply) = Answer::pair();
+        self.asker.ask(Ask::Shutdown(answer));
+        reply
+    }
+
+    fn enter(
+        &self,
+        metainfo: Arc<Metainfo>,
+        stored: StoredTorrent,
+        allocation: Allocation,
+        peers: Vec<SocketAddr>,
+    ) -> Result<TorrentHandle, AddError> {
+        let options = stored.options.clone();
+        let id = self.shared.enter(Known { metainfo: Arc::clone(&metainfo), options: options.clone() })?;
+        let remembered = self.shared.state.claim(metainfo.info_hash).and_then(|claim| {
+            self.shared.state.add(&stored)?;
+            Ok(claim)
+        });
+        let claim = remembered.map_err(|error| {
+            self.shared.removed(id);
+            AddError::State(error.to_string())
+        })?;
+        let add = AddTorrent {
+            torrent: id,
+            metainfo: Arc::clone(&metainfo),
+            resume: stored.resume.as_ref().map(|resume| resume.record.clone()),
+            priorities: options.priorities.clone(),
+            sequential: options.sequential,
+            paused: options.paused,
+            peers,
+            seed_goal: options.seed_goal,
+        };
+        let entry = Entry {
+            spec: Arc::new(StorageSpec { metainfo: Arc::clone(&metainfo), root: stored.root, allocation }),
+            wanted: WantedFiles::from_priorities(&options.priorities),
+            _claim: claim,
+        };
+        self.asker.ask(Ask::Add(Box::new(add), Box::new(entry)));
+        Ok(self.handle(id, metainfo))
+    }
+
+    fn handle(&self, id: TorrentId, metainfo: Arc<Metainfo>) -> TorrentHandle {
+        TorrentHandle::new(id, metainfo, self.asker.clone(), Arc::clone(&self.shared))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.asker.ask(Ask::Quit);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the network thread panicked");
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("peer_id", &self.peer_id)
+            .field("local_addrs", &self.local_addrs)
+            .finish()
+    }
+}

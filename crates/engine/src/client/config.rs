@@ -1,0 +1,93 @@
+//! What a user of the library may set. Plain values with sensible defaults.
+
+use crate::net::listen::Listen;
+use proto::command::SeedGoal;
+use proto::share::Limits;
+use proto::{Config, Priority};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use wire::PeerId;
+
+/// Links at once by default: enough to fill any home's line many times over, few enough for any router.
+const LINKS_DEFAULT: u32 = 500;
+
+/// Peers unchoked at once by default.
+const UNCHOKE_SLOTS_DEFAULT: u32 = 16;
+
+/// Connection attempts begun per second by default, as libtorrent's.
+const DIALS_DEFAULT: u32 = 30;
+
+/// Bytes of unwritten payload at once by default: eight pieces of 16 MiB.
+const BUFFER_DEFAULT: u64 = 128 * 1024 * 1024;
+
+/// Settings of a client.
+///
+/// ```
+/// let mut config = gannet::ClientConfig::new("/var/lib/gannet", "/srv/downloads");
+/// config.limits.up = Some(1_000_000); // bytes per second
+/// config.listen.ports = 51413..=51413;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Where torrents, settings and progress are remembered. Created if it is absent. Several clients may share it, but a
+    /// torrent is run by one of them at a time.
+    pub state_dir: PathBuf,
+    /// Where content goes, unless a torrent says otherwise. Created when the first file is.
+    pub output_dir: PathBuf,
+    /// Where peers reach us.
+    pub listen: Listen,
+    /// What all torrents together may use. Rates are bytes per second.
+    pub limits: Limits,
+    /// How the protocol is played. Its `peer_id` is drawn anew at every start, unless [`ClientConfig::peer_id`] is set.
+    pub session: Config,
+    /// Threads that read, write and hash; one per core by default.
+    pub disk_threads: NonZeroUsize,
+    /// What we call ourselves to peers and trackers (BEP 20), instead of `-GN0100-` and twelve random bytes.
+    pub peer_id: Option<PeerId>,
+    /// A file into which everything that happens to the session is recorded, so that it can be replayed (`proto::trace`).
+    /// It holds no payload, but every address and name; it grows as long as the client runs.
+    pub record: Option<PathBuf>,
+}
+
+impl ClientConfig {
+    /// The defaults, with state and content in these directories.
+    pub fn new(state_dir: impl Into<PathBuf>, output_dir: impl Into<PathBuf>) -> ClientConfig {
+        ClientConfig {
+            state_dir: state_dir.into(),
+            output_dir: output_dir.into(),
+            listen: Listen::default(),
+            limits: Limits {
+                up: None,
+                down: None,
+                unchoke_slots: UNCHOKE_SLOTS_DEFAULT,
+                links: LINKS_DEFAULT,
+                dials: DIALS_DEFAULT,
+                buffer: BUFFER_DEFAULT,
+            },
+            session: Config::new(PeerId([0; 20])),
+            disk_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            peer_id: None,
+            record: None,
+        }
+    }
+}
+
+/// How to take part in one torrent.
+#[derive(Clone, Debug, Default)]
+pub struct AddOptions {
+    /// Where its content goes; by default where an earlier run put it, else [`ClientConfig::output_dir`].
+    pub output_dir: Option<PathBuf>,
+    /// One per file of the torrent; empty means that all are wanted.
+    pub priorities: Vec<Priority>,
+    /// Fetch pieces in order, so that the content can be used while it comes.
+    pub sequential: bool,
+    /// Do not start by itself.
+    pub paused: bool,
+    /// Peers to begin with.
+    pub peers: Vec<SocketAddr>,
+    /// When to stop seeding; by default never.
+    pub seed_goal: SeedGoal,
+    /// How room is made for files.
+    pub allocation: crate::Allocation,
+}

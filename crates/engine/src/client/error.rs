@@ -1,0 +1,44 @@
+//! What can go wrong when a client starts or a torrent is added: what happened, why, and what to do.
+
+use std::io;
+use wire::InfoHash;
+use wire::metainfo::MetainfoError;
+
+/// Why a client did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state cannot be used.
+    #[error("{0}")]
+    State(String),
+    /// No port can be listened at.
+    #[error("cannot listen for peers: {0}; name another port or address, or listen nowhere")]
+    Listen(io::Error),
+    /// The operating system gives no threads, sockets or random numbers.
+    #[error("the system does not give what a client needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Why a torrent was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The bytes are no torrent that can be downloaded.
+    #[error("{0}")]
+    Metainfo(#[from] MetainfoError),
+    /// This client already has it.
+    #[error("torrent {0} was added before")]
+    Known(InfoHash),
+    /// There is not one priority for each file.
+    #[error("{given} priorities for {files} files")]
+    Priorities {
+        /// How many were given.
+        given: usize,
+        /// How many files there are.
+        files: usize,
+    },
+    /// The state cannot be used, or another client runs this torrent.
+    #[error("{0}")]
+    State(String),
+    /// The client has stopped.
+    #[error("the client has stopped")]
+    Stopped,
+}

@@ -1,0 +1,298 @@
+//! The loop itself: wait for the kernel, hear what came, hand it to the machines, do what they say, send.
+//!
+//! Decides nothing about peers, pieces or rates. Invariants: everything that happens to the session goes through
+//! [`EventLoop::feed`]; outputs are performed in order before the next input; no source gets more than its share of a turn.
+
+use super::Outside;
+use super::inbox::{Answered, Answerer, Asker, Inbox};
+use super::lease::Leases;
+use super::links::{FIRST_LINK_TOKEN, Links, Stage};
+use super::listen::Listeners;
+use super::machine::Machine;
+use super::pieces::Payloads;
+use super::torrents::Torrents;
+use crate::clock::Clock;
+use crate::reply::Answer;
+use bytes::BytesMut;
+use mio::{Events, Interest, Poll, Token, Waker};
+use proto::door::{self, Door};
+use proto::share::Limits;
+use proto::{Command, Config, Duration, Input, Instant, Outbox, Seed, SendToken};
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Readiness events taken from the kernel at once.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// How long a listener rests after the kernel would not give a socket: descriptors are spent, and others may close some.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+const WAKER_TOKEN: Token = Token(0);
+const FIRST_LISTENER_TOKEN: usize = 1;
+
+/// One network thread.
+pub(crate) struct EventLoop {
+    pub(super) poll: Poll,
+    clock: Clock,
+    pub(super) now: Instant,
+    pub(super) machine: Machine,
+    pub(super) door: Door,
+    pub(super) mail: Mail,
+    pub(super) links: Links,
+    pub(super) listening: Listening,
+    pub(super) torrents: Torrents,
+    pub(super) payloads: Payloads,
+    pub(super) leases: Leases,
+    inbox: Inbox,
+    pub(super) outside: Outside,
+    pub(super) scratch: BytesMut,
+    pub(super) ending: Ending,
+}
+
+/// What is on its way between the machines and the world; kept, so that a turn allocates nothing.
+#[derive(Default)]
+pub(super) struct Mail {
+    /// From the session.
+    pub(super) out: Outbox,
+    /// To the session, as soon as what it said last is done.
+    pub(super) to_session: VecDeque<Input<'static>>,
+    /// To the door.
+    pub(super) to_door: VecDeque<door::Input>,
+    /// Whether the door is being told something.
+    at_the_door: bool,
+    /// Have messages in a row from one peer.
+    pub(super) haves: Vec<u32>,
+    /// Blocks that have just left.
+    pub(super) sent: Vec<SendToken>,
+}
+
+/// The listeners, and which of them may have somebody waiting.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) listeners: Listeners,
+    pub(super) ready: Vec<bool>,
+    /// Nobody is accepted before.
+    pub(super) rest_until: Instant,
+}
+
+/// How far the end has come.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It has not.
+    No,
+    /// The session was asked to stop. Whoever asked is told last of all.
+    Asked(Vec<Answer<()>>),
+    /// It is here.
+    Done(Vec<Answer<()>>),
+}
+
+/// What a loop is made from.
+pub(crate) struct Ingredients {
+    pub(crate) config: Arc<Config>,
+    pub(crate) seed: Seed,
+    pub(crate) limits: Limits,
+    pub(crate) listeners: Listeners,
+    pub(crate) record: Option<PathBuf>,
+}
+
+/// A loop that is not running yet: its doors to the outside are still to be connected.
+pub(crate) struct Unconnected {
+    poll: Poll,
+    inbox: Inbox,
+}
+
+impl Unconnected {
+    /// The kernel's half of a loop, and who may talk to it.
+    pub(crate) fn new() -> io::Result<(Unconnected, Asker, Answerer)> {
+        let poll = Poll::new()?;
+        let (inbox, asker, answerer) = Inbox::new(Waker::new(poll.registry(), WAKER_TOKEN)?);
+        Ok((Unconnected { poll, inbox }, asker, answerer))
+    }
+
+    /// The loop.
+    pub(crate) fn connect(self, mut made_from: Ingredients, outside: Outside) -> io::Result<EventLoop> {
+        for (index, socket) in made_from.listeners.sockets.iter_mut().enumerate() {
+            let token = Token(FIRST_LISTENER_TOKEN + index);
+            self.poll.registry().register(socket, token, Interest::READABLE)?;
+        }
+        let clock = Clock::start();
+        let now = clock.now();
+        let Ingredients { config, seed, limits, listeners, record } = made_from;
+        let machine = Machine::new(config, seed, now, record.as_deref())?;
+        let ready = vec![true; listeners.sockets.len()];
+        let mut made = EventLoop {
+            poll: self.poll,
+            clock,
+            now,
+            machine,
+            door: Door::new(door::Pace::default()),
+            mail: Mail::default(),
+            links: Links::default(),
+            listening: Listening { listeners, ready, rest_until: now },
+            torrents: Torrents::default(),
+            payloads: Payloads::default(),
+            leases: Leases::new(limits),
+            inbox: self.inbox,
+            outside,
+            scratch: BytesMut::new(),
+            ending: Ending::No,
+        };
+        made.feed(Input::Command(Command::Listening(made.listening.listeners.port)));
+        made.deal();
+        Ok(made)
+    }
+}
+
+impl EventLoop {
+    /// Runs until the end.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        while !matches!(self.ending, Ending::Done(_)) {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    tracing::error!(%error, "the kernel no longer tells what is ready");
+                    break;
+                }
+                Ok(()) | Err(_) => {}
+            }
+            self.now = self.clock.now();
+            self.note_readiness(&events);
+            self.hear();
+            self.accept();
+            self.receive();
+            self.wake();
+            self.send();
+            self.machine.save_record();
+        }
+        self.end();
+    }
+
+    /// Hands one thing that happened to the session, and does everything that follows from it.
+    pub(super) fn feed(&mut self, input: Input<'_>) {
+        self.settle();
+        self.machine.handle(self.now, input, &mut self.mail.out);
+        self.settle();
+    }
+
+    /// Performs what the session said, and hands it what followed from that, until nothing follows.
+    fn settle(&mut self) {
+        loop {
+            let mut out = std::mem::take(&mut self.mail.out);
+            out.drain().for_each(|output| self.perform(output));
+            self.mail.out = out;
+            match self.mail.to_session.pop_front() {
+                Some(input) => self.machine.handle(self.now, input, &mut self.mail.out),
+                None => return,
+            }
+        }
+    }
+
+    /// Hands one thing that happened to the door, and does what it says. What concerns the session waits for the next
+    /// `feed`, which comes in the same turn.
+    pub(super) fn tell_door(&mut self, input: door::Input) {
+        self.mail.to_door.push_back(input);
+        // Doing what the door says may have something to tell it at once: that is not a call inside a call.
+        if std::mem::replace(&mut self.mail.at_the_door, true) {
+            return;
+        }
+        let mut out = Vec::new();
+        while let Some(input) = self.mail.to_door.pop_front() {
+            self.door.handle(self.now, input, &mut out);
+            out.drain(..).for_each(|output| self.perform_at_the_door(output));
+        }
+        self.mail.at_the_door = false;
+    }
+
+    /// How long the kernel may let us sleep.
+    fn patience(&self) -> Option<Duration> {
+        let (to_read, to_write) = self.links.waiting();
+        let accepting = self.listening.ready.contains(&true);
+        if to_read + to_write > 0 || accepting && self.listening.rest_until <= self.now {
+            return Some(Duration::ZERO);
+        }
+        let resting = accepting.then_some(self.listening.rest_until);
+        let wakes =
+            [self.machine.session.next_wake(), self.door.next_wake(), resting, Some(self.leases.next_wake())];
+        let next = wakes.into_iter().flatten().min()?;
+        // Rounded up: a timer that is asked a little early says "not yet", and then we would spin until it is time.
+        Some(next.since(self.clock.now()) + Duration::from_millis(1))
+    }
+
+    fn note_readiness(&mut self, events: &Events) {
+        for event in events {
+            let token = event.token();
+            if token.0 >= FIRST_LINK_TOKEN {
+                let closed = event.is_read_closed() || event.is_error();
+                self.note_link(token, event.is_readable() || closed, event.is_writable() || closed, closed);
+            } else if let Some(ready) =
+                self.listening.ready.get_mut(token.0.wrapping_sub(FIRST_LISTENER_TOKEN))
+            {
+                *ready = true;
+            }
+        }
+    }
+
+    fn note_link(&mut self, token: Token, readable: bool, writable: bool, closed: bool) {
+        let Some(id) = self.links.by_token(token) else { return };
+        let Some(link) = self.links.get_mut(id) else { return };
+        if let Stage::Connecting(dial) = link.stage {
+            if writable {
+                self.finish_connecting(id, dial);
+            }
+            return;
+        }
+        link.readable |= readable;
+        link.writable |= writable;
+        link.ending |= closed;
+        self.links.want_read(id);
+        self.links.want_write(id);
+    }
+
+    /// Wishes of users, answers of the disk and the edge.
+    fn hear(&mut self) {
+        let (asks, answers) = self.inbox.take();
+        for answered in answers {
+            match answered {
+                Answered::Disk(done) => self.disk_done(done),
+                Answered::Announced((announce, outcome)) => self.feed(Input::Announced { announce, outcome }),
+            }
+        }
+        asks.into_iter().for_each(|ask| self.grant(ask));
+    }
+
+    /// What is due by the clock.
+    fn wake(&mut self) {
+        if self.door.next_wake().is_some_and(|due| due <= self.now) {
+            self.tell_door(door::Input::Wake);
+        }
+        self.deal();
+        // Always: it costs little, and carries what the door said to the session.
+        self.feed(Input::Wake);
+    }
+
+    fn deal(&mut self) {
+        let session = &self.machine.session;
+        let Some((lease, dials_per_second)) = self.leases.deal(self.now, || session.demand()) else { return };
+        self.tell_door(door::Input::Pace(door::Pace { dials_per_second, ..door::Pace::default() }));
+        self.feed(Input::Command(Command::Lease(lease)));
+    }
+
+    /// The last thing: everybody who waits for us is told, after the disk has ended.
+    fn end(self) {
+        let EventLoop { outside, ending, .. } = self;
+        outside.end();
+        match ending {
+            Ending::Asked(answers) | Ending::Done(answers) => {
+                answers.into_iter().for_each(|answer| answer.give(()))
+            }
+            Ending::No => {}
+        }
+    }
+
+    /// Accepting rests for a while.
+    pub(super) fn rest_from_accepting(&mut self) {
+        self.listening.rest_until = self.now + ACCEPT_REST;
+    }
+}

@@ -1,0 +1,290 @@
+//! From sockets to inputs: accepting, connecting, shaking hands, cutting messages.
+//!
+//! Who may come in is the door's to say, what a message means the session's. BEP: 3
+
+use super::event_loop::EventLoop;
+use super::inbound::{Fill, Received};
+use super::links::{Stage, pending_id};
+use mio::net::TcpStream;
+use proto::input::{DialFailure, LinkEnd, LinkUp, Unsent};
+use proto::{DialId, Input, LinkId, TorrentId, door};
+use std::io;
+use std::net::SocketAddr;
+use wire::handshake::{self, HANDSHAKE_LEN};
+use wire::{Handshake, InfoHash, Message, Reserved, frame};
+
+/// Sockets accepted in one turn, of each listener.
+const ACCEPTS_PER_TURN_MAX: usize = 64;
+
+/// Bytes read from one link in one turn: so many blocks are fed to the session before the next link has its turn.
+const READ_PER_TURN_MAX: usize = 512 * 1024;
+
+impl EventLoop {
+    /// Lets in who waits at the listeners.
+    pub(super) fn accept(&mut self) {
+        if self.listening.rest_until > self.now {
+            return;
+        }
+        for index in 0..self.listening.ready.len() {
+            for _ in 0..ACCEPTS_PER_TURN_MAX {
+                if !self.listening.ready[index] {
+                    break;
+                }
+                match self.listening.listeners.sockets[index].accept() {
+                    Ok((socket, remote)) => self.accepted(socket, remote),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => self.listening.ready[index] = false,
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                        _ => {
+                            tracing::warn!(%error, "no socket for a peer that came");
+                            return self.rest_from_accepting();
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, socket: TcpStream, remote: SocketAddr) {
+        let stage = Stage::Pending { heard: false, torrent: None };
+        match self.links.add(self.poll.registry(), socket, remote, stage) {
+            Ok(link) => self.tell_door(door::Input::Accepted { pending: pending_id(link), remote }),
+            Err(error) => tracing::warn!(%error, %remote, "no room in the kernel's list"),
+        }
+    }
+
+    /// Begins to connect, as the door says.
+    pub(super) fn connect(&mut self, dial: DialId, remote: SocketAddr) {
+        if self.torrents.get(dial.torrent).is_none() {
+            return self.way_failed(dial, DialFailure::NotTried);
+        }
+        let added = TcpStream::connect(remote)
+            .and_then(|socket| self.links.add(self.poll.registry(), socket, remote, Stage::Connecting(dial)));
+        if let Err(error) = added {
+            self.way_failed(dial, why_not_connected(&error));
+        }
+    }
+
+    /// The kernel says that a connection stands, or that it never will.
+    pub(super) fn finish_connecting(&mut self, id: LinkId, dial: DialId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let state = match link.socket.take_error() {
+            Ok(None) => link.socket.peer_addr().map(drop),
+            Ok(Some(error)) | Err(error) => Err(error),
+        };
+        match state {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
+            Err(error) => {
+                self.links.remove(self.poll.registry(), id);
+                return self.way_failed(dial, why_not_connected(&error));
+            }
+        }
+        link.stage = Stage::Dialled(dial);
+        link.writable = true;
+        // What came with the connection is told only once.
+        link.readable = true;
+        let Some(entry) = self.torrents.get(dial.torrent) else {
+            self.links.remove(self.poll.registry(), id);
+            return self.way_failed(dial, DialFailure::NotTried);
+        };
+        let hello = self.hello(entry.metainfo().info_hash);
+        if let Some(link) = self.links.get_mut(id) {
+            link.outbound.raw(&hello);
+        }
+        self.tell_door(door::Input::Connected(dial));
+        self.links.want_write(id);
+        self.links.want_read(id);
+    }
+
+    fn way_failed(&mut self, dial: DialId, why: DialFailure) {
+        self.tell_door(door::Input::WayFailed { dial, why });
+    }
+
+    /// Reads what is ready, each link its share.
+    pub(super) fn receive(&mut self) {
+        for _ in 0..self.links.waiting().0 {
+            if let Some(id) = self.links.next_to_read() {
+                self.read_link(id);
+            }
+        }
+    }
+
+    fn read_link(&mut self, id: LinkId) {
+        let mut read = 0;
+        while read < READ_PER_TURN_MAX {
+            let Some(link) = self.links.get_mut(id) else { return };
+            if link.paused || !link.readable {
+                break;
+            }
+            let fill = link.inbound.fill(&link.socket, &mut self.scratch);
+            match fill {
+                Ok(Fill::Some(count)) => read += count,
+                Ok(Fill::Last(count)) => {
+                    read += count;
+                    // A short read has emptied the socket, and the kernel will tell of more; but not twice of an end.
+                    link.readable = link.ending;
+                }
+                Ok(Fill::Nothing) => link.readable = false,
+                Ok(Fill::End) => return self.lose(id, LinkEnd::ByPeer),
+                Err(error) => {
+                    tracing::debug!(%error, remote = %link.remote, "link broke");
+                    return self.lose(id, LinkEnd::Broken);
+                }
+            }
+            self.decode(id);
+        }
+        if let Some(link) = self.links.get_mut(id) {
+            link.inbound.settle(&mut self.scratch);
+            self.links.want_read(id);
+        }
+        self.report_overhead(id);
+    }
+
+    fn decode(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        match link.stage {
+            Stage::Up(..) => self.decode_messages(id),
+            Stage::Connecting(_) => {}
+            Stage::Dialled(dial) => self.read_answer(id, dial),
+            Stage::Pending { heard, torrent } => self.read_greeting(id, heard, torrent),
+        }
+    }
+
+    /// Cuts what is there into messages and blocks.
+    fn decode_messages(&mut self, id: LinkId) {
+        loop {
+            let Some(link) = self.links.get_mut(id) else { return self.mail.haves.clear() };
+            let Stage::Up(_, limits) = link.stage else { return };
+            match link.inbound.next(&limits) {
+                Ok(Some(Received::Message(Message::Have(piece)))) => self.mail.haves.push(piece),
+                Ok(Some(Received::Message(message))) => {
+                    self.feed_haves(id);
+                    self.feed(Input::Message { link: id, message });
+                }
+                Ok(Some(Received::Block(block, bytes))) => {
+                    self.feed_haves(id);
+                    let payload = self.payloads.parked.park(bytes);
+                    self.feed(Input::Block { link: id, block, payload });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, remote = %link.remote, "not messages");
+                    self.feed_haves(id);
+                    return self.lose(id, LinkEnd::Malformed);
+                }
+            }
+        }
+        self.feed_haves(id);
+        if let Some(bytes) = self.links.get_mut(id).map(|link| link.inbound.take_progress())
+            && bytes > 0
+        {
+            self.feed(Input::Progress { link: id, bytes });
+        }
+    }
+
+    fn feed_haves(&mut self, link: LinkId) {
+        if !self.mail.haves.is_empty() {
+            let mut pieces = std::mem::take(&mut self.mail.haves);
+            self.feed(Input::Haves { link, pieces: &pieces });
+            pieces.clear();
+            self.mail.haves = pieces;
+        }
+    }
+
+    /// The handshake of a peer that we dialled.
+    fn read_answer(&mut self, id: LinkId, dial: DialId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let expected = self.torrents.get(dial.torrent).map(|entry| entry.metainfo().info_hash);
+        match handshake::decode(link.inbound.unread()) {
+            Ok(None) => {}
+            Ok(Some(theirs)) if Some(theirs.info_hash) == expected => {
+                self.links.dial_ended(dial);
+                self.tell_door(door::Input::Linked(dial));
+                self.link_up(id, dial.torrent, Some(dial), theirs);
+            }
+            Ok(Some(_)) | Err(_) => {
+                self.links.remove(self.poll.registry(), id);
+                self.way_failed(dial, DialFailure::Handshake);
+            }
+        }
+    }
+
+    /// The handshake of a peer that dialled us. We answer as soon as we know which torrent it means.
+    fn read_greeting(&mut self, id: LinkId, heard: bool, answered: Option<TorrentId>) {
+        if !heard {
+            self.tell_door(door::Input::Heard(pending_id(id)));
+        }
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.stage = Stage::Pending { heard: true, torrent: answered };
+        let torrent = match (answered, handshake::decode_head(link.inbound.unread())) {
+            (Some(torrent), _) => torrent,
+            (None, Ok(None)) => return,
+            (None, Err(_)) => return self.lose(id, LinkEnd::Malformed),
+            (None, Ok(Some((_, info_hash)))) => match self.torrents.by_hash(info_hash) {
+                Some(torrent) => {
+                    let hello = self.hello(info_hash);
+                    if let Some(link) = self.links.get_mut(id) {
+                        link.stage = Stage::Pending { heard: true, torrent: Some(torrent) };
+                        link.outbound.raw(&hello);
+                    }
+                    self.links.want_write(id);
+                    torrent
+                }
+                None => return self.lose(id, LinkEnd::Malformed),
+            },
+        };
+        let Some(link) = self.links.get_mut(id) else { return };
+        if let Ok(Some(theirs)) = handshake::decode(link.inbound.unread()) {
+            self.tell_door(door::Input::Settled(pending_id(id)));
+            self.link_up(id, torrent, None, theirs);
+        }
+    }
+
+    fn link_up(&mut self, id: LinkId, torrent: TorrentId, dial: Option<DialId>, theirs: Handshake) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let pieces = self.torrents.layout(torrent).map(|layout| layout.pieces());
+        link.stage = Stage::Up(torrent, frame::Limits::new(pieces));
+        link.inbound.skip(HANDSHAKE_LEN);
+        let Handshake { reserved, peer_id, .. } = theirs;
+        let remote = link.remote;
+        self.feed(Input::LinkUp(LinkUp { link: id, torrent, remote, dial, peer_id, reserved }));
+        self.decode_messages(id);
+    }
+
+    fn hello(&self, info_hash: InfoHash) -> [u8; HANDSHAKE_LEN] {
+        handshake::encode(&Handshake { reserved: Reserved::OURS, info_hash, peer_id: self.outside.peer_id })
+    }
+
+    /// Ends a link, and tells whoever knew of it.
+    pub(super) fn lose(&mut self, id: LinkId, why: LinkEnd) {
+        let Some(mut link) = self.links.remove(self.poll.registry(), id) else { return };
+        match link.stage {
+            Stage::Up(..) => {
+                for token in link.outbound.abandon() {
+                    self.mail.to_session.push_back(Input::Unsent { token, why: Unsent::LinkDown });
+                }
+                self.mail.to_session.push_back(Input::LinkDown { link: id, why });
+            }
+            Stage::Connecting(dial) | Stage::Dialled(dial) => self.way_failed(dial, DialFailure::Handshake),
+            Stage::Pending { .. } => self.tell_door(door::Input::Settled(pending_id(id))),
+        }
+    }
+
+    /// Tells what moved over a link beside blocks' bodies.
+    pub(super) fn report_overhead(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(id).filter(|link| link.torrent().is_some()) else { return };
+        let (received, sent) = (link.inbound.take_overhead(), link.outbound.take_overhead());
+        if received > 0 || sent > 0 {
+            self.feed(Input::Overhead { link: id, received, sent });
+        }
+    }
+}
+
+fn why_not_connected(error: &io::Error) -> DialFailure {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailure::Refused,
+        io::ErrorKind::TimedOut => DialFailure::TimedOut,
+        _ => DialFailure::Unreachable,
+    }
+}

@@ -1,0 +1,75 @@
+//! From what waits on links to sockets, and from users' wishes to commands.
+
+use super::event_loop::{Ending, EventLoop};
+use super::inbox::Ask;
+use super::outbound::Flush;
+use proto::input::LinkEnd;
+use proto::{Command, Input, LinkId};
+
+impl EventLoop {
+    /// Writes what waits, each link once.
+    pub(super) fn send(&mut self) {
+        for _ in 0..self.links.waiting().1 {
+            if let Some(id) = self.links.next_to_write() {
+                self.write_link(id);
+            }
+        }
+    }
+
+    fn write_link(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        let flushed = link.outbound.flush(&mut link.socket, &mut self.mail.sent);
+        if let Ok(Flush::Full) = flushed {
+            link.writable = false;
+        }
+        let mut sent = std::mem::take(&mut self.mail.sent);
+        sent.drain(..).for_each(|token| self.feed(Input::Sent { token }));
+        self.mail.sent = sent;
+        match flushed {
+            Ok(Flush::Empty | Flush::Full | Flush::More) => self.links.want_write(id),
+            Err(error) => {
+                tracing::debug!(%error, "link broke");
+                return self.lose(id, LinkEnd::Broken);
+            }
+        }
+        self.report_overhead(id);
+    }
+
+    /// Grants a user's wish, or answers a question.
+    pub(super) fn grant(&mut self, ask: Ask) {
+        match ask {
+            Ask::Add(add, entry) => {
+                self.torrents.add(add.torrent, *entry);
+                self.feed(Input::Command(Command::Add(add)));
+            }
+            Ask::Command(command) => self.feed(Input::Command(command)),
+            Ask::SetWanted(torrent, wanted, command) => {
+                if let Some(entry) = self.torrents.get_mut(torrent) {
+                    entry.wanted = wanted;
+                }
+                self.feed(Input::Command(command));
+            }
+            Ask::SetLimits(limits) => self.leases.set(limits),
+            Ask::Stats(torrent, answer) => {
+                if let Some(stats) = self.machine.session.torrent(torrent) {
+                    answer.give(stats);
+                }
+            }
+            Ask::Peers(torrent, answer) => answer.give(self.machine.session.peers(torrent)),
+            Ask::Trackers(torrent, answer) => answer.give(self.machine.session.trackers(torrent)),
+            Ask::Have(torrent, answer) => {
+                if let Some(have) = self.machine.session.have(torrent) {
+                    answer.give(have.clone());
+                }
+            }
+            Ask::Shutdown(answer) => match &mut self.ending {
+                Ending::Asked(answers) | Ending::Done(answers) => answers.push(answer),
+                Ending::No => {
+                    self.ending = Ending::Asked(vec![answer]);
+                    self.feed(Input::Command(Command::Shutdown));
+                }
+            },
+            Ask::Quit => self.ending = Ending::Done(Vec::new()),
+        }
+    }
+}

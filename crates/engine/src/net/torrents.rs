@@ -1,0 +1,68 @@
+//! What the driver itself must know of each torrent: what it is and where it goes.
+
+use crate::disk::spec::{StorageSpec, WantedFiles};
+use crate::state::Claim;
+use proto::TorrentId;
+use std::collections::HashMap;
+use std::sync::Arc;
+use wire::{InfoHash, Layout, Metainfo};
+
+/// One torrent of this loop.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Where it goes, and its metainfo.
+    pub(crate) spec: Arc<StorageSpec>,
+    /// Which files may be created.
+    pub(crate) wanted: WantedFiles,
+    /// No other process runs it while we hold this.
+    pub(crate) _claim: Claim,
+}
+
+impl Entry {
+    /// What it is.
+    pub(crate) fn metainfo(&self) -> &Metainfo {
+        &self.spec.metainfo
+    }
+}
+
+/// All torrents of one loop.
+#[derive(Debug, Default)]
+pub(crate) struct Torrents {
+    entries: HashMap<TorrentId, Entry>,
+    by_hash: HashMap<InfoHash, TorrentId>,
+}
+
+impl Torrents {
+    /// Takes a torrent in.
+    pub(crate) fn add(&mut self, torrent: TorrentId, entry: Entry) {
+        self.by_hash.insert(entry.metainfo().info_hash, torrent);
+        self.entries.insert(torrent, entry);
+    }
+
+    /// Takes a torrent out.
+    pub(crate) fn remove(&mut self, torrent: TorrentId) -> Option<Entry> {
+        let entry = self.entries.remove(&torrent)?;
+        self.by_hash.remove(&entry.metainfo().info_hash);
+        Some(entry)
+    }
+
+    /// The torrent of this name.
+    pub(crate) fn get(&self, torrent: TorrentId) -> Option<&Entry> {
+        self.entries.get(&torrent)
+    }
+
+    /// The torrent of this name, to be changed.
+    pub(crate) fn get_mut(&mut self, torrent: TorrentId) -> Option<&mut Entry> {
+        self.entries.get_mut(&torrent)
+    }
+
+    /// The torrent that a peer's handshake names.
+    pub(crate) fn by_hash(&self, info_hash: InfoHash) -> Option<TorrentId> {
+        self.by_hash.get(&info_hash).copied()
+    }
+
+    /// Its pieces and blocks.
+    pub(crate) fn layout(&self, torrent: TorrentId) -> Option<&Layout> {
+        Some(&self.entries.get(&torrent)?.metainfo().layout)
+    }
+}
