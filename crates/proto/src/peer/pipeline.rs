@@ -253,45 +253,35 @@ impl Pipeline {
     /// When to call [`Pipeline::check`]. `None` while nothing is outstanding.
     pub fn check_at(&self) -> Option<Instant> {
         let oldest = self.outstanding.front()?.at;
-        let patience = if self.snubbed { TIMEOUT_MAX } else { self.patience() };
-        Some(self.heard.max(oldest) + patience)
+        let too_old = oldest + TIMEOUT_MAX;
+        let silent = self.heard.max(oldest) + self.patience();
+        Some(if self.snubbed { too_old } else { silent.min(too_old) })
     }
 
-    /// Gives up on requests in time. A peer that was silent longer than its time-out (2 to 20 s) is snubbed: all requests but the oldest
-    /// are appended to `released` for others, and one is asked for at a time until a block comes. After 60 s the oldest goes too.
-    /// Says whether the peer has become snubbed.
+    /// Gives up on requests in time; they are appended to `released`, for others. Says whether the peer has become snubbed.
+    ///
+    /// A request older than 60 s goes, be the peer silent or has it answered later ones. A peer that is silent for longer than its time-out
+    /// (2 to 20 s) is snubbed: all requests but the oldest go, and it is asked for one block at a time until one comes.
     pub fn check(&mut self, now: Instant, released: &mut Vec<Block>) -> bool {
-        let Some(due) = self.check_at() else { return false };
-        if now < due {
-            return false;
+        while let Some(request) =
+            self.outstanding.pop_front_if(|request| now.since(request.at) >= TIMEOUT_MAX)
+        {
+            self.remember_late(request.block);
+            released.push(request.block);
         }
-        if self.snubbed {
-            self.heard = now;
-            self.release_all(released);
+        if self.snubbed || self.check_at().is_none_or(|due| now < due) {
             return false;
         }
         self.snubbed = true;
         self.slow_start = false;
-        self.target = REQUESTS_MIN;
-        while self.outstanding.len() > 1 {
-            if let Some(request) = self.outstanding.pop_back() {
-                self.remember_late(request.block);
-                released.push(request.block);
-            }
-        }
-        true
-    }
-
-    /// Requests that the peer passed over: it has answered later ones, and they are older than the longest time-out.
-    pub fn passed_over(&mut self, now: Instant, released: &mut Vec<Block>) {
-        while let Some(request) = self.outstanding.front().copied()
-            && now.since(request.at) >= TIMEOUT_MAX
-            && self.heard > request.at
+        self.target = REQUESTS_MIN.min(self.requests_max);
+        while self.outstanding.len() > 1
+            && let Some(request) = self.outstanding.pop_back()
         {
-            self.outstanding.pop_front();
             self.remember_late(request.block);
             released.push(request.block);
         }
+        true
     }
 
     /// What is outstanding should last this long: two of the smallest round trips and some slack. The mean would not do: it grows
@@ -392,5 +382,4 @@ impl RoundTrip {
 }
 
 #[cfg(test)]
-#[path = "pipeline_tests.rs"]
 mod tests;

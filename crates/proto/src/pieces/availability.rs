@@ -424,5 +424,4 @@ impl RarityOrder {
 }
 
 #[cfg(test)]
-#[path = "availability_tests.rs"]
 mod tests;

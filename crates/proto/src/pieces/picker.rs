@@ -6,22 +6,18 @@
 //! first few, in order if sequential); in end-game, blocks that others were asked for. Fast peers open pieces of their own and leave
 //! unfinished ones to the rest; slow peers share unfinished ones and open only what is common.
 //!
-//! Cost of a pick: O(blocks picked), plus at most [`PARTIALS_SEEN_MAX`] looks per unfinished piece taken and what
+//! Cost of a pick: O(blocks picked), plus at most [`choice::PARTIALS_SEEN_MAX`] looks per unfinished piece taken and what
 //! [`super::Availability::choose`] states per new piece. Nothing walks all pieces or all peers.
 //! BEP: 3 (rarest first, end-game), 6 (allowed fast, suggest)
 
-use super::availability::{Search, Taste};
+pub mod choice;
+
+use super::availability::Search;
 use super::open_piece::Released;
 use super::{Availability, Durability, OpenIndex, OpenPiece, Origin, PieceState, Pieces, RemotePieces};
 use crate::{Attempt, BlockSet, Instant, PeerKey, Priority, ResumeRecord, Rng};
 use std::sync::Arc;
 use wire::{Block, Layout, PieceIndex};
-
-/// Unfinished pieces compared when a peer looks for one to join. There are about as many as peers; beyond this, chance is as good.
-pub const PARTIALS_SEEN_MAX: usize = 64;
-
-/// End-game copies that one peer is asked for at once: 256 KiB, so that a peer which answers none wastes little.
-pub const COPIES_PER_PEER_MAX: u32 = 16;
 
 /// How quick a peer is, as its pipeline sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -195,22 +191,7 @@ impl PiecePicker {
         if let Some(only) = ask.only {
             return self.pick_allowed(ask, only, out);
         }
-        if let Some(index) = self.current(ask) {
-            want -= self.ask(index, ask.peer, want, out);
-        }
-        let sources: &[Source] = match (ask.on_parole, ask.speed) {
-            (true, _) => &[Source::Own, Source::New, Source::Any],
-            (false, Speed::Fast) => &[Source::Orphans, Source::New, Source::Shared, Source::Any],
-            (false, Speed::Medium | Speed::Slow) => &[Source::Shared, Source::New, Source::Any],
-        };
-        while want > 0 {
-            let Some(index) = sources.iter().find_map(|&source| self.find(source, ask, rng)) else { break };
-            let taken = self.ask(index, ask.peer, want, out);
-            if taken == 0 {
-                break;
-            }
-            want -= taken;
-        }
+        want -= self.pick_free(ask, rng, out);
         if want > 0 && self.is_end_game() && ask.speed != Speed::Slow {
             self.pick_copies(ask, want, rng, out);
         }
@@ -419,151 +400,6 @@ impl PiecePicker {
     fn spillable(&self) -> impl Iterator<Item = &OpenPiece> {
         self.pieces.open.iter().filter(|open| open.absent() > 0 && !open.is_spilling())
     }
-}
-
-/// Where the next blocks may come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Source {
-    /// A piece reserved for this peer.
-    Own,
-    /// An unfinished piece that nobody is at.
-    Orphans,
-    /// An unfinished piece that is not reserved for another.
-    Shared,
-    /// A piece nobody has begun.
-    New,
-    /// Any unfinished piece: better than idling.
-    Any,
-}
-
-impl PiecePicker {
-    /// The piece this peer is at, if it has free blocks and is not another's.
-    fn current(&mut self, ask: &PickFor<'_>) -> Option<OpenIndex> {
-        let current = self.row(ask.peer).current?;
-        let PieceState::Open(index) = self.pieces.state(current) else { return None };
-        let open = self.pieces.open.get(index.get())?;
-        let others = ask.on_parole || open.reserved.is_some();
-        (open.partial_at.is_some() && (!others || open.reserved == Some(ask.peer))).then_some(index)
-    }
-
-    fn find(&mut self, source: Source, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
-        match source {
-            Source::New => self.begin_for(ask, rng),
-            Source::Own | Source::Orphans | Source::Shared | Source::Any => {
-                let index = self.join(source, ask, rng)?;
-                self.row(ask.peer).current = Some(self.pieces.open[index.get()].piece);
-                Some(index)
-            }
-        }
-    }
-
-    /// An unfinished piece with free blocks that the peer has: most eagerly wanted, then nearest to whole.
-    fn join(&self, source: Source, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
-        let partials = &self.pieces.partials;
-        let from = if partials.len() > PARTIALS_SEEN_MAX { rng.index(partials.len()) } else { 0 };
-        let seen = partials[from..].iter().chain(&partials[..from]).take(PARTIALS_SEEN_MAX);
-        let fits = |open: &OpenPiece| match source {
-            Source::Own => open.reserved == Some(ask.peer),
-            Source::Orphans => open.reserved.is_none() && open.asked() == 0,
-            Source::Shared => open.reserved.is_none_or(|peer| peer == ask.peer),
-            Source::Any | Source::New => true,
-        };
-        seen.copied()
-            .filter_map(|index| {
-                let open = &self.pieces.open[index.get()];
-                let nearest = if self.sequential { open.piece.0 } else { open.absent() };
-                let rank = (core::cmp::Reverse(self.pieces.priority(open.piece)), nearest, open.piece.0);
-                (fits(open) && ask.pieces.has(open.piece)).then_some((rank, index))
-            })
-            .min_by_key(|&(rank, _)| rank)
-            .map(|(_, index)| index)
-    }
-
-    /// Opens a piece for a peer, if the budget allows.
-    fn begin_for(&mut self, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
-        let live = self.pieces.live_bytes;
-        let next = live + u64::from(self.pieces.layout.piece_len_max());
-        if (live > 0 && next > ask.open_bytes_max) || self.availability.is_empty() {
-            return None;
-        }
-        let taste = match ask.speed {
-            _ if self.sequential => Taste::First,
-            Speed::Slow => Taste::Commonest,
-            Speed::Fast | Speed::Medium if self.pieces.have_count < self.random_first_pieces => Taste::Random,
-            Speed::Fast | Speed::Medium => Taste::Rarest,
-        };
-        let suggested = ask
-            .suggested
-            .iter()
-            .copied()
-            .find(|&piece| ask.pieces.has(piece) && self.pieces.can_begin(piece));
-        let piece = suggested.or_else(|| {
-            let mut search = self.row(ask.peer).search;
-            let piece = self.availability.choose(ask.pieces, taste, &mut search, rng);
-            self.row(ask.peer).search = search;
-            piece
-        })?;
-        let index = self.begin(piece)?;
-        self.row(ask.peer).current = Some(piece);
-        if ask.on_parole {
-            self.pieces.open[index.get()].reserved = Some(ask.peer);
-        }
-        Some(index)
-    }
-
-    /// While the peer chokes us: from the pieces it allows all the same. A short list.
-    fn pick_allowed(&mut self, ask: &PickFor<'_>, only: &[PieceIndex], out: &mut Vec<Block>) {
-        let mut want = ask.want;
-        for &piece in only.iter().filter(|&&piece| ask.pieces.has(piece)) {
-            let index = match self.pieces.state(piece) {
-                PieceState::Open(index) => {
-                    let open = &self.pieces.open[index.get()];
-                    (open.partial_at.is_some() && open.reserved.is_none_or(|peer| peer == ask.peer))
-                        .then_some(index)
-                }
-                PieceState::Missing => {
-                    let next = self.pieces.live_bytes + u64::from(self.pieces.layout.piece_len(piece));
-                    let room = self.pieces.live_bytes == 0 || next <= ask.open_bytes_max;
-                    if room { self.begin(piece) } else { None }
-                }
-                PieceState::Verifying(_) | PieceState::Have(_) => None,
-            };
-            if let Some(index) = index {
-                want -= self.ask(index, ask.peer, want, out);
-            }
-            if want == 0 {
-                return;
-            }
-        }
-    }
-
-    /// End-game: blocks that others were asked for, from unfinished pieces beginning anywhere.
-    fn pick_copies(&mut self, ask: &PickFor<'_>, want: u32, rng: &mut Rng, out: &mut Vec<Block>) {
-        let mut want = want.min(COPIES_PER_PEER_MAX.saturating_sub(self.row(ask.peer).copies));
-        let count = self.pieces.open.len();
-        let start = rng.index(count);
-        for step in 0..count.min(PARTIALS_SEEN_MAX) {
-            if want == 0 {
-                return;
-            }
-            let at = (start + step) % count;
-            let open = &self.pieces.open[at];
-            let wanted = self.pieces.priority(open.piece) != Priority::Skip;
-            if !wanted || open.asked() == 0 || !ask.pieces.has(open.piece) {
-                continue;
-            }
-            let from = rng.below(self.pieces.layout.blocks_in(open.piece));
-            let copy =
-                |open: &mut OpenPiece, layout: &Layout| open.ask_copies(ask.peer, want, from, layout, out);
-            let taken = self.pieces.change(OpenIndex(at as u16), copy).unwrap_or(0);
-            self.row(ask.peer).copies += taken;
-            want -= taken;
-        }
-    }
-
-    fn ask(&mut self, index: OpenIndex, peer: PeerKey, want: u32, out: &mut Vec<Block>) -> u32 {
-        self.pieces.change(index, |open, layout| open.ask(peer, want, layout, out)).unwrap_or(0)
-    }
 
     fn begin(&mut self, piece: PieceIndex) -> Option<OpenIndex> {
         if !self.pieces.can_begin(piece) {
@@ -624,5 +460,4 @@ fn first_common(ours: &[u64], theirs: &[u64], from: u32) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[path = "picker_tests.rs"]
 mod tests;

@@ -119,7 +119,6 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let mut released = Vec::new();
         peer.pipeline.check(cx.now, &mut released);
-        peer.pipeline.passed_over(cx.now, &mut released);
         if released.is_empty() {
             return;
         }

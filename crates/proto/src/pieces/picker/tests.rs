@@ -1,7 +1,7 @@
 //! The picker's rules one by one, and a whole download with peers that come, go, choke and repeat themselves.
 
-use super::super::open_piece::{BlockState, COPIES_PER_BLOCK_MAX};
 use super::*;
+use crate::pieces::open_piece::{BlockState, COPIES_PER_BLOCK_MAX};
 use crate::{BlockSet, Seed};
 use wire::Bitfield;
 
