@@ -196,7 +196,6 @@ impl Pipeline {
             self.heard = now;
             self.round = Round { began: now, rate_before: self.round.rate_before, ..Round::default() };
         }
-        self.late.retain(|late| !blocks.contains(late));
         self.outstanding.extend(blocks.iter().map(|&block| Request { block, at: now }));
         self.round.starved |= self.room() > 0;
     }

@@ -427,8 +427,9 @@ impl PiecePicker {
     }
 
     fn copy_ended(&mut self, peer: PeerKey) {
-        let row = self.row(peer);
-        row.copies = row.copies.saturating_sub(1);
+        if let Some(row) = row_of(&mut self.rows, peer) {
+            row.copies = row.copies.saturating_sub(1);
+        }
     }
 
     fn row(&mut self, peer: PeerKey) -> &mut PeerRow {

@@ -171,7 +171,8 @@ fn what_we_gave_up_is_late_and_not_unasked_for() {
     assert_eq!(pipeline.complete(block(2), at(9)), Answer::Unknown);
     pipeline.requested(&[block(0)], at(10));
     assert_eq!(pipeline.complete(block(0), at(11)), Answer::Expected);
-    assert_eq!(pipeline.complete(block(0), at(12)), Answer::Unknown, "asked for again, answered once");
+    assert_eq!(pipeline.complete(block(0), at(12)), Answer::Late, "asked for twice, it may come twice");
+    assert_eq!(pipeline.complete(block(0), at(13)), Answer::Unknown, "but not thrice");
 }
 
 #[test]
