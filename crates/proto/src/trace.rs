@@ -5,7 +5,7 @@
 //! trace  = "GANNETRC" version:u16le config seed start:micros record*
 //! record = elapsed:micros input          elapsed since the record before
 //! ```
-//! Numbers are LEB128 varints; texts and lists bear their length. Invariants: whatever bytes come in, reading ends in
+//! Numbers wider than a byte are LEB128 varints; texts and lists bear their length. Invariants: whatever bytes come in, reading ends in
 //! values or in a named error; what is written reads back the same. Payload is not in a trace, as it is not in the seam.
 
 mod code;

@@ -1,4 +1,4 @@
-//! How values become bytes and come back: numbers as LEB128 varints, texts and lists with their length before them, a tag
+//! How values become bytes and come back: bytes as they are, larger numbers as LEB128 varints, texts and lists with their length before them, a tag
 //! before each variant. The macros write both directions from one list, and match in full: a new field or variant of ours
 //! does not compile until it is listed.
 //!
@@ -100,7 +100,19 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(u8, u16, u32);
+numbers!(u16, u32);
+
+impl Put for u8 {
+    fn put(&self, to: &mut Vec<u8>) {
+        to.push(*self);
+    }
+}
+
+impl Take for u8 {
+    fn take(from: &mut Source<'_>) -> Result<u8, TraceError> {
+        from.tag()
+    }
+}
 
 impl Put for bool {
     fn put(&self, to: &mut Vec<u8>) {

@@ -91,7 +91,7 @@ fn add(metainfo: Metainfo) -> Input<'static> {
 /// A one-file torrent of three pieces as a file has it.
 fn info_bytes() -> Vec<u8> {
     let mut info = b"d6:lengthi40000e4:name3:abc12:piece lengthi16384e6:pieces60:".to_vec();
-    info.extend([9; 60]);
+    info.extend([0xf9; 60]);
     info.push(b'e');
     info
 }
