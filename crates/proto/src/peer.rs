@@ -167,6 +167,8 @@ pub enum PeerReport {
     Rejected(Block),
     /// It allows a piece in spite of a choke; `fast` says which.
     Allowed,
+    /// It introduced itself (BEP 10).
+    Met,
     /// It wants nothing more, or does again (BEP 21).
     UploadOnly,
 }
@@ -329,7 +331,7 @@ impl Peer {
                     self.pipeline.set_reqq(reqq);
                 }
                 let changed = self.extensions.upload_only != before;
-                Ok(if changed { PeerReport::UploadOnly } else { PeerReport::Nothing })
+                Ok(if changed { PeerReport::UploadOnly } else { PeerReport::Met })
             }
             ExtensionReport::UploadOnly(flag) => {
                 self.extensions.upload_only = flag;
@@ -358,6 +360,16 @@ impl Traffic {
     pub fn sent(&mut self, now: Instant, bytes: u32) {
         self.up.add(now, u64::from(bytes));
         self.sent_since_unchoke += u64::from(bytes);
+    }
+}
+
+impl Peer {
+    /// Where others can reach it, as far as we know: where we did, or where it says it listens.
+    pub fn listens(&self) -> Option<SocketAddr> {
+        match self.terms.incoming {
+            false => Some(self.terms.remote),
+            true => self.extensions.port.map(|port| SocketAddr::new(self.terms.remote.ip(), port)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! overdraft is paid off before anything is spent again); blocks that left for the sockets and are not known to be gone are
 //! worth at most [`UPLINK_QUEUE`] of the uplink's measured rate, but one block.
 
-use crate::rate::Bucket;
+use crate::rate::{Bucket, Meter};
 use crate::{Duration, Instant, Lease, LinkId, PeerKey, TorrentId};
 use std::collections::VecDeque;
 use wire::Block;
@@ -35,8 +35,12 @@ pub struct Pool {
     pub down: Bucket,
     /// Blocks on their way out.
     pub uplink: Uplink,
-    /// Bytes of payload in memory: open pieces, and pieces being written.
+    /// Bytes that payload takes in memory or may come to take: open pieces whole, and pieces being written.
     pub buffered: u64,
+    /// Payload that came and left, all torrents together.
+    pub down_meter: Meter,
+    /// The same, out.
+    pub up_meter: Meter,
     /// Links of all torrents.
     pub links: u32,
     /// Links that are not read because `down` is spent.
@@ -60,6 +64,8 @@ impl Pool {
             down: Bucket::new(lease.down, burst(lease.down), now),
             uplink: Uplink::default(),
             buffered: 0,
+            down_meter: Meter::default(),
+            up_meter: Meter::default(),
             links: 0,
             unread: Vec::new(),
             listening: None,
@@ -76,9 +82,16 @@ impl Pool {
         self.down.set(lease.down, burst(lease.down), now);
     }
 
-    /// Whether more payload is in memory than leased.
-    pub fn over_budget(&self) -> bool {
+    /// Whether more payload is in memory than leased. A torrent reserves whole pieces in `buffered`, so only when that
+    /// is over is what it really takes counted.
+    pub fn over_budget(&self, reserved: u64, really: impl Fn() -> u64) -> bool {
         self.buffered > self.lease.buffer
+            && (self.buffered.saturating_sub(reserved)).saturating_add(really()) > self.lease.buffer
+    }
+
+    /// What one torrent may reserve, of which it has reserved this much already.
+    pub fn budget_of(&self, reserved: u64) -> u64 {
+        self.lease.buffer.saturating_sub(self.buffered.saturating_sub(reserved))
     }
 
     /// Whether asking for more would only fill memory: the disk does not keep up.

@@ -102,23 +102,30 @@ impl Session {
 
     /// What this session could use.
     pub fn demand(&self) -> Demand {
+        let (up, down) = (self.pool.up_meter.rate(self.now), self.pool.down_meter.rate(self.now));
         let mut demand = Demand {
-            up: if self.pool.uplink.is_idle() { 0 } else { u64::MAX },
+            up: up + DEMAND_MIN,
+            down: down + DEMAND_MIN,
             links: self.pool.links,
             buffered: self.pool.buffered,
             ..Demand::default()
         };
-        for entry in self.torrents.values() {
-            let stats = entry.torrent.stats(self.now);
-            demand.interested += entry.torrent.interested();
-            let active = matches!(stats.stage, StageName::Downloading | StageName::Seeding);
-            demand.links_wanted += if active { self.config.links_per_torrent } else { 0 };
-            demand.up = demand.up.max(demand.up.saturating_add(stats.rate_up));
-            demand.down = match stats.stage {
-                StageName::Downloading => u64::MAX,
-                _ => demand.down,
-            };
+        // Twice what moves, while more waits to: so a share grows as quickly as it is used.
+        if !self.pool.uplink.is_idle() || self.pool.uplink.in_flight() > 0 {
+            demand.up += up;
         }
+        for entry in self.torrents.values() {
+            demand.interested += entry.torrent.interested();
+            match entry.torrent.stage() {
+                StageName::Downloading => {
+                    demand.links_wanted += self.config.links_per_torrent;
+                    demand.down += down.max(DEMAND_MIN);
+                }
+                StageName::Seeding => demand.links_wanted += self.config.links_per_torrent,
+                StageName::Opening | StageName::Checking | StageName::Paused | StageName::Failed => {}
+            }
+        }
+        demand.links_wanted = demand.links_wanted.saturating_sub(demand.links);
         demand
     }
 
@@ -365,16 +372,15 @@ impl Session {
     fn forget(&mut self, id: TorrentId, out: &mut Outbox) {
         self.torrents.remove(&id);
         self.timers.forget_torrent(id);
-        let before = self.links.len();
         self.links.retain(|_, &mut (torrent, _)| torrent != id);
-        let gone = u32::try_from(before - self.links.len()).unwrap_or(u32::MAX);
-        self.pool.links = self.pool.links.saturating_sub(gone);
         out.push(Output::Event(Event::Removed(id)));
     }
 }
 
 /// No timer of the pool goes off sooner than this after now: a pace, not a precision.
 const MOMENT: crate::Duration = crate::Duration::from_millis(1);
+/// What a session asks for although nothing moves, bytes per second: so that something can begin.
+const DEMAND_MIN: u64 = 64 * 1024;
 /// Links are read again when this much may be: a block, so that reading does not start and stop for bytes.
 const READ_AT_ONCE: u64 = 16 * 1024;
 

@@ -71,6 +71,12 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Payload came.
+    pub fn received(&mut self, cx: &mut Cx<'_>, bytes: u32) {
+        self.downloaded += u64::from(bytes);
+        cx.pool.down_meter.add(cx.now, u64::from(bytes));
+    }
+
     /// All runs together.
     pub fn life(&self) -> Lifetime {
         Lifetime {

@@ -109,6 +109,11 @@ impl OpenPiece {
         self.free.count
     }
 
+    /// Blocks that take memory: here, and not spilled.
+    pub fn in_memory(&self) -> u32 {
+        self.in_memory
+    }
+
     /// Blocks that somebody was asked for and that are not here.
     pub fn asked(&self) -> u32 {
         self.asked.count

@@ -31,7 +31,7 @@ impl Session {
     /// Holds a round in every torrent that somebody wants something of. Torrents share the slots evenly; what does not divide
     /// goes to each in turn, so that with more torrents than slots nobody is left out for ever.
     pub(super) fn choke_round(&mut self, out: &mut Outbox) {
-        let wanted = self.torrents.iter().filter(|(_, entry)| entry.torrent.interested() > 0);
+        let wanted = self.torrents.iter().filter(|(_, entry)| entry.torrent.wants_round());
         let wanted: Vec<TorrentId> = wanted.map(|(&id, _)| id).collect();
         let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX).max(1);
         let slots = self.pool.lease.unchoke_slots;

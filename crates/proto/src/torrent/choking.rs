@@ -35,6 +35,11 @@ impl Torrent {
         }
     }
 
+    /// Whether a round has anything to decide here.
+    pub fn wants_round(&self) -> bool {
+        self.peers.interested > 0 || self.peers.unchoked > 0
+    }
+
     /// How many peers want something from us.
     pub fn interested(&self) -> u32 {
         self.peers.interested

@@ -106,7 +106,7 @@ impl Saver {
         if first {
             cx.timers.set_no_later(self.timer(), cx.now + cx.config.spill_after);
         }
-        if cx.pool.over_budget()
+        if cx.pool.over_budget(reserved(picker), || in_memory(picker))
             && let Some(oldest) = picker.oldest_kept()
         {
             self.spill_older(cx, picker, oldest);
@@ -338,6 +338,18 @@ impl Saver {
     fn timer(&self) -> Timer {
         Timer::Torrent(self.torrent, TorrentTimer::Durability)
     }
+}
+
+/// What pieces may come to take in memory: unfinished ones whole, for all their blocks may come, and those not yet written.
+pub fn reserved(picker: &PiecePicker) -> u64 {
+    picker.pieces().live_bytes() + picker.pieces().unwritten_bytes()
+}
+
+/// What they take now. O(unfinished pieces).
+fn in_memory(picker: &PiecePicker) -> u64 {
+    let block_len = u64::from(picker.pieces().layout().block_len());
+    let open = picker.pieces().open().iter().map(|open| u64::from(open.in_memory()) * block_len);
+    open.sum::<u64>() + picker.pieces().unwritten_bytes()
 }
 
 /// The blocks of unfinished pieces that are out of memory now.

@@ -134,6 +134,8 @@ impl Torrent {
         let enough = ratio_permille.is_some_and(|ratio| given >= wanted * u128::from(ratio));
         let long = time.is_some_and(|time| since + time <= cx.now);
         if enough || long {
+            // Reached once: if the user goes on after that, it is on his own account.
+            self.goals.seed_goal = SeedGoal::default();
             cx.tell(Event::SeedGoalReached(self.id));
             self.pause(cx);
         } else if ratio_permille.is_some() || time.is_some() {

@@ -60,17 +60,28 @@ impl Torrent {
         if self.dialer.list.is_banned(up.remote.ip()) {
             return Err(CloseReason::Banned);
         }
-        if self
-            .peers
-            .iter()
-            .any(|(_, peer)| !peer.state.closing && is_same_host(peer.terms.remote, up.remote))
-        {
-            return Err(CloseReason::Duplicate);
-        }
+        self.part_duplicates(cx, up)?;
         let full = self.peers.len() >= cx.config.links_per_torrent || cx.pool.links >= cx.pool.lease.links;
         if full && !self.make_room(cx, up.remote) {
             return Err(CloseReason::Limit);
         }
+        Ok(())
+    }
+
+    /// One link per host, but that many clients may share an address of a local network, where the peer id tells them apart. Of two
+    /// links that two peers dialled to each other at once both ends must keep the same: the one that the greater id began.
+    fn part_duplicates(&mut self, cx: &mut Cx<'_>, up: &LinkUp) -> Result<(), CloseReason> {
+        let (ours, theirs) = (cx.config.peer_id, up.peer_id);
+        let same = |peer: &Peer| {
+            let same_peer = peer.terms.peer_id == theirs && peer.terms.remote.ip() == up.remote.ip();
+            !peer.state.closing && (same_peer || is_same_host(peer.terms.remote, up.remote))
+        };
+        let Some((key, before)) = self.peers.iter().find(|(_, peer)| same(peer)) else { return Ok(()) };
+        let crossed = before.terms.peer_id == theirs && before.terms.incoming == up.dial.is_some();
+        if !crossed || up.dial.is_some() != (ours > theirs) {
+            return Err(CloseReason::Duplicate);
+        }
+        self.close(cx, key, CloseReason::Duplicate);
         Ok(())
     }
 
@@ -144,6 +155,7 @@ impl Torrent {
             self.peers.interested = self.peers.interested.saturating_sub(1);
         }
         if !peer.state.am_choking {
+            self.peers.unchoked = self.peers.unchoked.saturating_sub(1);
             cx.pool.choke_soon = true;
         }
         let (why, parting) = match end {
@@ -153,7 +165,9 @@ impl Torrent {
             LinkEnd::Malformed => (CloseReason::Gone, Parting::Misbehaved),
             LinkEnd::ByPeer | LinkEnd::Broken => (CloseReason::Gone, Parting::Ended),
         };
-        self.dialer.list.parted(cx.now, peer.terms.remote, parting);
+        if let Some(address) = peer.listens() {
+            self.dialer.list.parted(cx.now, address, parting);
+        }
         cx.tell(Event::PeerLeft(self.id, peer.link, why));
         self.arm_dialer(cx);
         self.refill_starved(cx);

@@ -4,6 +4,7 @@
 use super::Torrent;
 use crate::PeerKey;
 use crate::cx::Cx;
+use crate::input::PeerSource;
 use crate::output::CloseReason;
 use crate::peer::PeerReport;
 use crate::pieces::RemotePieces;
@@ -54,7 +55,11 @@ impl Torrent {
             PeerReport::Cancel(block) => self.on_cancel(cx, key, block),
             PeerReport::Rejected(block) => self.on_rejected(cx, key, block),
             PeerReport::Allowed => self.fill(cx, key),
-            PeerReport::UploadOnly => self.part_if_useless(cx, key),
+            PeerReport::Met => self.on_met(cx, key),
+            PeerReport::UploadOnly => {
+                self.on_met(cx, key);
+                self.part_if_useless(cx, key);
+            }
         }
     }
 
@@ -84,6 +89,15 @@ impl Torrent {
             self.peers.interested = self.peers.interested.saturating_sub(1);
             // Its slot is free for others.
             cx.pool.choke_soon |= was_served;
+        }
+    }
+
+    /// A peer introduced itself: if it came to us we may now know where it listens, and need not dial it there.
+    fn on_met(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get(key).filter(|peer| peer.terms.incoming) else { return };
+        if let Some(address) = peer.listens() {
+            self.dialer.found(PeerSource::Incoming, address, cx.rng);
+            self.dialer.list.linked(cx.now, address);
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Peers {
     count: u32,
     /// Peers that want something from us.
     pub interested: u32,
+    /// Peers that we serve.
+    pub unchoked: u32,
 }
 
 #[derive(Debug)]

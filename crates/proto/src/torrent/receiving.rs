@@ -4,6 +4,7 @@
 //! before its hash was right. Threats: C2, C7
 
 use super::Torrent;
+use super::durability::reserved;
 use crate::cx::Cx;
 use crate::input::BlockDigest;
 use crate::output::CloseReason;
@@ -29,7 +30,7 @@ impl Torrent {
         peer.clocks.heard = cx.now;
         let fresh = len.saturating_sub(core::mem::take(&mut peer.traffic.partial));
         peer.traffic.received(cx.now, fresh);
-        self.totals.downloaded += u64::from(fresh);
+        self.totals.received(cx, fresh);
         let Some(block) = self.metainfo.layout.block(piece, offset, len) else {
             cx.push(Output::Drop { payload });
             return self.on_stray_block(cx, key, len);
@@ -60,7 +61,7 @@ impl Torrent {
         peer.pipeline.heard(cx.now);
         peer.traffic.partial = peer.traffic.partial.saturating_add(bytes);
         peer.traffic.received(cx.now, bytes);
-        self.totals.downloaded += u64::from(bytes);
+        self.totals.received(cx, bytes);
         self.charge_reading(cx, key, bytes);
     }
 
@@ -127,6 +128,9 @@ impl Torrent {
         for liar in liars {
             self.convict(cx, liar);
         }
+        // A piece less takes memory, or is missing again: there may be something to ask for.
+        self.refill_starved(cx);
+        self.settle(cx);
     }
 
     fn on_good_piece(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
@@ -178,12 +182,9 @@ impl Torrent {
     /// A piece was handed to the file system.
     pub fn on_written(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
         if self.saver.written(cx, &mut self.picker, piece, attempt) {
-            let was_swamped = cx.pool.is_swamped();
             self.account(cx);
             self.on_storage_works();
-            if was_swamped && !cx.pool.is_swamped() {
-                self.fill_all(cx);
-            }
+            self.refill_starved(cx);
             self.save(cx);
         }
     }
@@ -246,8 +247,7 @@ impl Torrent {
 
     /// Keeps the session's count of payload in memory.
     pub fn account(&mut self, cx: &mut Cx<'_>) {
-        let pieces = self.picker.pieces();
-        let now = pieces.live_bytes() + pieces.unwritten_bytes();
+        let now = reserved(&self.picker);
         let before = core::mem::replace(&mut self.totals.buffered, now);
         cx.pool.buffered = (cx.pool.buffered + now).saturating_sub(before);
     }

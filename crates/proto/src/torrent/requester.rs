@@ -7,6 +7,7 @@
 use super::Torrent;
 use crate::PeerKey;
 use crate::cx::Cx;
+use crate::peer::Peer;
 use crate::peer::pipeline::Answer;
 use crate::pieces::PickFor;
 use wire::{Block, Message};
@@ -31,7 +32,7 @@ impl Torrent {
             only,
             suggested: &peer.fast.suggested,
             on_parole: self.blame.is_suspect(key),
-            open_bytes_max: cx.pool.lease.buffer,
+            open_bytes_max: cx.pool.budget_of(self.totals.buffered),
         };
         let mut blocks = core::mem::take(&mut cx.pool.blocks);
         self.picker.pick(&ask, cx.rng, &mut blocks);
@@ -53,7 +54,8 @@ impl Torrent {
             return;
         }
         let starved =
-            self.peers.iter().filter(|(_, peer)| peer.state.am_interested && peer.pipeline.is_empty());
+            |peer: &Peer| peer.state.am_interested && !peer.state.closing && peer.pipeline.is_empty();
+        let starved = self.peers.iter().filter(|(_, peer)| starved(peer));
         let starved: Vec<PeerKey> = starved.map(|(key, _)| key).collect();
         for key in starved {
             self.fill(cx, key);
@@ -147,13 +149,6 @@ impl Torrent {
             if peer.pipeline.cancel(block) {
                 peer.send(cx, Message::Cancel(block.into()));
             }
-            self.fill(cx, key);
-        }
-    }
-
-    /// The memory is there again, or never was the matter: everybody that may be asked is.
-    pub fn fill_all(&mut self, cx: &mut Cx<'_>) {
-        for key in self.peers.keys() {
             self.fill(cx, key);
         }
     }

@@ -8,8 +8,9 @@ use super::Torrent;
 use super::durability::Lifetime;
 use crate::cx::Cx;
 use crate::event::StageName;
-use crate::input::{DiskOperation, Found};
-use crate::pieces::{Durability, PieceState};
+use crate::input::{DiskOperation, Found, LinkEnd};
+use crate::output::CloseReason;
+use crate::pieces::{Durability, OpenPiece, PieceState};
 use crate::timers::{Timer, TorrentTimer};
 use crate::{Attempt, DiskError, DiskErrorKind, Duration, Event, Output, ResumeRecord};
 use wire::{Bitfield, PieceIndex};
@@ -26,6 +27,8 @@ pub struct Stage {
     stop: Option<Stop>,
     /// Pieces on disk that must be hashed before anyone trusts them.
     doubtful: Option<Bitfield>,
+    /// Those of them that are being hashed.
+    asked: Option<Bitfield>,
     /// What an earlier run left, until the storage was opened.
     resume: Option<ResumeRecord>,
     /// Peers and trackers are at work.
@@ -41,8 +44,10 @@ pub struct Stage {
 /// What is known of the storage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Storage {
-    /// Not looked at yet, or not since it failed.
+    /// Not looked at yet.
     Shut,
+    /// It did not do what was asked, and was not looked at since.
+    Broken,
     Opening,
     Open,
     /// Pieces hashed so far.
@@ -68,6 +73,7 @@ impl Stage {
             storage: Storage::Shut,
             stop,
             doubtful: None,
+            asked: None,
             resume,
             active: false,
             told: None,
@@ -95,7 +101,12 @@ impl Stage {
     pub fn checked(&self) -> u32 {
         match self.storage {
             Storage::Checking(pieces) => pieces,
-            Storage::Shut | Storage::Opening | Storage::Open | Storage::Closing | Storage::Gone => 0,
+            Storage::Shut
+            | Storage::Broken
+            | Storage::Opening
+            | Storage::Open
+            | Storage::Closing
+            | Storage::Gone => 0,
         }
     }
 
@@ -108,13 +119,14 @@ impl Stage {
             (None, Storage::Open) if self.doubtful.is_some() => StageName::Checking,
             (None, Storage::Open) if complete => StageName::Seeding,
             (None, Storage::Open) => StageName::Downloading,
+            (None, Storage::Broken) => StageName::Failed,
             (None, Storage::Shut | Storage::Opening | Storage::Closing | Storage::Gone) => StageName::Opening,
         }
     }
 
     /// Whether the storage has failed and was not opened since.
     pub fn has_failed(&self) -> bool {
-        self.storage == Storage::Shut
+        self.storage == Storage::Broken
     }
 
     /// Unfinished pieces of an earlier run whose blocks are all there, to be verified when the torrent runs.
@@ -132,6 +144,9 @@ impl Torrent {
     pub fn resume(&mut self, cx: &mut Cx<'_>) {
         if !self.stage.is_leaving() {
             self.stage.stop = None;
+            if self.stage.storage == Storage::Broken {
+                self.stage.storage = Storage::Shut;
+            }
             self.settle(cx);
         }
     }
@@ -158,7 +173,14 @@ impl Torrent {
 
     /// Whether a stop has left nothing to save.
     pub fn is_settled(&self) -> bool {
-        !self.stage.active && (self.stage.storage != Storage::Open || self.saver.is_quiet())
+        !self.stage.active && (self.stage.storage != Storage::Open || self.is_saved())
+    }
+
+    /// Whether everything here is durable, as far as it can be.
+    fn is_saved(&self) -> bool {
+        let pieces = self.picker.pieces();
+        let verifying = |open: &OpenPiece| matches!(pieces.state(open.piece), PieceState::Verifying(_));
+        self.saver.is_quiet() && !pieces.open().iter().any(verifying)
     }
 
     /// The storage was looked at.
@@ -167,6 +189,9 @@ impl Torrent {
             return;
         }
         self.stage.storage = Storage::Open;
+        if let Some(Stop::Failed(_)) = self.stage.stop {
+            self.stage.stop = None;
+        }
         let pieces = self.metainfo.layout.pieces();
         let (sound, doubtful) = match found {
             Found::Nothing => (false, None),
@@ -199,7 +224,7 @@ impl Torrent {
     pub fn on_checked(&mut self, cx: &mut Cx<'_>, good: &Bitfield) {
         let Storage::Checking(_) = self.stage.storage else { return };
         self.stage.storage = Storage::Open;
-        for piece in self.stage.doubtful.take().iter().flat_map(|asked| asked.iter()) {
+        for piece in self.stage.asked.take().iter().flat_map(|asked| asked.iter()) {
             match self.picker.pieces().state(piece) {
                 // Its bytes came to memory meanwhile: the disk alone cannot judge them.
                 PieceState::Open(_) | PieceState::Verifying(_) | PieceState::Have(Durability::Buffered) => {}
@@ -244,20 +269,29 @@ impl Torrent {
     pub fn on_closed(&mut self, cx: &mut Cx<'_>) {
         if self.stage.storage == Storage::Closing {
             self.stage.storage = Storage::Gone;
+            // What the driver did not tell of any more goes with the torrent.
+            for key in self.peers.keys() {
+                self.on_link_down(cx, key, LinkEnd::Closed(CloseReason::TorrentStopped));
+            }
             cx.pool.buffered = cx.pool.buffered.saturating_sub(self.totals.buffered);
         }
     }
 
     /// A fault of the disk: the torrent stops with this reason, and tries again by itself where that can help.
     pub fn fail(&mut self, cx: &mut Cx<'_>, error: DiskError) {
-        let again = retry_after(error.kind, self.stage.failures);
-        self.stage.failures = self.stage.failures.saturating_add(1);
-        if self.stage.storage != Storage::Closing {
-            self.stage.storage = Storage::Shut;
+        match self.stage.storage {
+            // One fault often fails several operations: the first says it all.
+            Storage::Broken | Storage::Closing | Storage::Gone => return self.settle(cx),
+            Storage::Shut | Storage::Opening | Storage::Open | Storage::Checking(_) => {}
         }
-        let kind = error.kind;
-        let new = self.stage.stop != Some(Stop::Failed(kind));
-        if new {
+        self.stage.storage = Storage::Broken;
+        if let Some(asked) = self.stage.asked.take() {
+            self.doubt(asked);
+        }
+        let (kind, again) = (error.kind, retry_after(error.kind, self.stage.failures));
+        self.stage.failures = self.stage.failures.saturating_add(1);
+        // A fault that a retry meets again is no news.
+        if self.stage.stop != Some(Stop::Failed(kind)) {
             cx.tell(Event::StorageFailed(self.id, error));
         }
         if matches!(self.stage.stop, None | Some(Stop::Failed(_))) {
@@ -274,9 +308,9 @@ impl Torrent {
 
     /// Time to try a failed storage again. What the user was told stays true until it opens.
     pub fn on_retry(&mut self, cx: &mut Cx<'_>) {
-        if let (Some(Stop::Failed(_)), Storage::Shut) = (self.stage.stop, self.stage.storage) {
-            self.stage.stop = None;
-            self.settle(cx);
+        if let (Some(Stop::Failed(_)), Storage::Broken) = (self.stage.stop, self.stage.storage) {
+            self.stage.storage = Storage::Opening;
+            cx.push(Output::Open { torrent: self.id, wanted: self.goals.wanted(&self.metainfo.layout) });
         }
     }
 
@@ -302,21 +336,23 @@ impl Torrent {
                 cx.push(Output::Open { torrent, wanted: self.goals.wanted(&self.metainfo.layout) });
             }
             (Storage::Open, None) => {
-                if let Some(pieces) = self.stage.doubtful.clone() {
+                if let Some(pieces) = self.stage.doubtful.take() {
                     self.stage.storage = Storage::Checking(0);
+                    self.stage.asked = Some(pieces.clone());
                     cx.push(Output::Check { torrent, pieces });
                 }
             }
-            (Storage::Open, Some(Stop::Leaving)) if !self.saver.is_quiet() => {}
+            (Storage::Open, Some(Stop::Leaving)) if !self.is_saved() => {}
             // A storage that failed saves nothing more; the driver closes it when what was asked for is done.
             (
-                Storage::Shut | Storage::Open | Storage::Opening | Storage::Checking(_),
+                Storage::Shut | Storage::Broken | Storage::Open | Storage::Opening | Storage::Checking(_),
                 Some(Stop::Leaving),
             ) => {
                 self.stage.storage = Storage::Closing;
                 cx.push(Output::CloseStorage { torrent });
             }
             (Storage::Shut, Some(Stop::Failed(_)))
+            | (Storage::Broken, None | Some(Stop::Paused | Stop::Failed(_)))
             | (Storage::Open, Some(Stop::Paused | Stop::Failed(_)))
             | (Storage::Opening | Storage::Checking(_), None | Some(Stop::Paused | Stop::Failed(_)))
             | (Storage::Closing | Storage::Gone, _) => {}

@@ -38,6 +38,11 @@ impl Torrent {
         }
     }
 
+    /// Its stage.
+    pub fn stage(&self) -> crate::event::StageName {
+        self.stage.name(self.is_finished())
+    }
+
     /// Bytes of blocks that are here, of pieces that are not verified. A short last block counts as a whole one.
     fn unverified(&self) -> u64 {
         let layout = &self.metainfo.layout;

@@ -98,6 +98,7 @@ impl Torrent {
         cx.pool.uplink.done(cx.now, block.len, true);
         peer.traffic.sent(cx.now, block.len);
         self.totals.uploaded += u64::from(block.len);
+        cx.pool.up_meter.add(cx.now, u64::from(block.len));
         peer.enlist(cx, self.id, key);
         cx.pool.choke_soon |= self.has_had_its_turn(key, block.len);
     }
@@ -124,6 +125,9 @@ impl Torrent {
             return;
         }
         peer.clocks.choked = cx.now;
+        self.peers.unchoked =
+            if choking { self.peers.unchoked.saturating_sub(1) } else { self.peers.unchoked + 1 };
+        let Some(peer) = self.peers.get_mut(key) else { return };
         if !choking {
             peer.conduct.unchoked();
             peer.traffic.sent_since_unchoke = 0;
