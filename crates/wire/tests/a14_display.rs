@@ -1,7 +1,7 @@
 //! Threat row A14: hostile text in every field that strangers fill, shown in every sink that exists: terminal, log, HTML,
 //! JSON. What is hostile is written down here once more, not taken from the code.
 //!
-//! The table counts 14 fields and 6 sinks; 12 fields and 4 sinks exist by now, so there are more payloads in their place.
+//! The table counts 14 fields, 6 sinks and 30 payloads; 4 sinks exist by now, so there are 60 payloads.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -10,6 +10,10 @@ mod common;
 
 use common::Cases;
 use wire::bencode::{bytes, dict, int, list};
+use wire::compact::Family;
+use wire::extension::ExtensionHandshake;
+use wire::tracker_http::Reply as HttpReply;
+use wire::tracker_udp::Reply as UdpReply;
 use wire::{DisplaySafe, FileIndex, Metainfo};
 
 const CASES_MIN: usize = 2_520;
@@ -125,10 +129,42 @@ fn fields(payload: &[u8]) -> Vec<(&'static str, DisplaySafe)> {
         ("tracker", first(metainfo.trackers.first().and_then(|tier| tier.first()))),
         ("web seed", first(metainfo.web_seeds.first())),
         ("node", first(metainfo.nodes.first().map(|(host, _)| host))),
-        // Trackers' errors and peers' client names reach the user as this type and no other.
-        ("tracker's error", DisplaySafe::new([b"tracker: ", payload].concat())),
-        ("client", DisplaySafe::new(payload)),
+        // These decoders give plain text, which proto's events carry as the safe type.
+        ("tracker's refusal", refusal(payload)),
+        ("tracker's warning", warning(payload)),
+        ("UDP tracker's error", udp_error(payload)),
+        ("client", client(payload)),
     ]
+}
+
+fn refusal(payload: &[u8]) -> DisplaySafe {
+    match HttpReply::decode(dict([("failure reason", bytes(payload))]).as_bytes()) {
+        Ok(HttpReply::Refused { reason, .. }) => DisplaySafe::from(&*reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn warning(payload: &[u8]) -> DisplaySafe {
+    let reply = dict([("interval", int(60)), ("peers", bytes("")), ("warning message", bytes(payload))]);
+    match HttpReply::decode(reply.as_bytes()) {
+        Ok(HttpReply::Peers(announced)) => {
+            DisplaySafe::from(announced.warning.as_deref().unwrap_or_default())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn udp_error(payload: &[u8]) -> DisplaySafe {
+    match UdpReply::decode(&[&[0, 0, 0, 3, 0, 0, 0, 0], payload].concat(), Family::V4) {
+        Ok(UdpReply::Error { reason, .. }) => DisplaySafe::from(&*reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn client(payload: &[u8]) -> DisplaySafe {
+    let handshake = dict([("m", dict::<&str>([])), ("v", bytes(payload))]);
+    let handshake = ExtensionHandshake::decode(handshake.as_bytes()).unwrap();
+    DisplaySafe::from(handshake.client.as_deref().unwrap_or_default())
 }
 
 /// A JSON string's value, by the letter of RFC 8259; `None` if it is none.
