@@ -1,0 +1,88 @@
+//! One client in a directory of its own, and how tests wait for what it says.
+
+use super::content::Content;
+use gannet::{AddOptions, Client, ClientConfig, Event, Events, TorrentHandle};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a test waits for anything. Generous: machines that run all tests at once are slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client and its directory.
+pub(crate) struct Peer {
+    pub(crate) client: Client,
+    pub(crate) events: Events,
+    downloads: PathBuf,
+    home: TempDir,
+}
+
+impl Peer {
+    /// A fresh client on a port of its own on IPv4 loopback.
+    pub(crate) fn start() -> Peer {
+        Peer::start_with(|_| {})
+    }
+
+    /// A fresh client with other settings.
+    pub(crate) fn start_with(set: impl FnOnce(&mut ClientConfig)) -> Peer {
+        Peer::start_in(tempfile::tempdir().unwrap(), set)
+    }
+
+    /// A client where one was before.
+    pub(crate) fn start_in(home: TempDir, set: impl FnOnce(&mut ClientConfig)) -> Peer {
+        let downloads = home.path().join("downloads");
+        let mut config = ClientConfig::new(home.path().join("state"), &downloads);
+        config.listen.ports = 0..=0;
+        config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
+        config.listen.ipv6 = None;
+        set(&mut config);
+        let client = Client::start(config).unwrap();
+        Peer { events: client.events(), client, downloads, home }
+    }
+
+    /// Takes part in a torrent.
+    pub(crate) fn add(&self, content: &Content, options: AddOptions) -> TorrentHandle {
+        self.client.add(&content.torrent, options).unwrap()
+    }
+
+    /// Where its content goes.
+    pub(crate) fn downloads(&self) -> &Path {
+        &self.downloads
+    }
+
+    /// Where others reach it.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.client.local_addrs().to_vec()
+    }
+
+    /// Ends in order; the directory stays as long as what is returned.
+    pub(crate) fn stop(self) -> TempDir {
+        assert_eq!(self.client.shutdown().wait_for(PATIENCE), Ok(()), "shutdown");
+        self.home
+    }
+
+    /// Ends at once.
+    pub(crate) fn crash(self) -> TempDir {
+        drop(self.client);
+        self.home
+    }
+}
+
+/// Waits for an event; says what happened instead if it does not come. Returns everything up to it.
+pub(crate) fn wait_for(peer: &Peer, what: &str, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    loop {
+        match peer.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(event) => {
+                let found = wanted(&event);
+                seen.push(event);
+                if found {
+                    return seen;
+                }
+            }
+            Err(error) => panic!("waiting for {what}: {error}; before that: {seen:#?}"),
+        }
+    }
+}
