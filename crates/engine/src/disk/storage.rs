@@ -27,7 +27,6 @@ use super::spec::{Allocation, StorageSpec, WantedFiles};
 use super::step::{Step, step};
 use super::trouble::{fault, trouble};
 use crate::state::{State, VolumeMark};
-use names::Names;
 use os::fs::{Access, Dir, File};
 use proto::{DiskError, DiskErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +47,6 @@ const DIRTY_FILES_MAX: usize = 128;
 /// One torrent's files.
 pub(crate) struct Storage {
     spec: Arc<StorageSpec>,
-    names: Names,
     root: Dir,
     volume: VolumeMark,
     handles: Arc<Handles>,
@@ -86,6 +84,8 @@ struct Dirty {
     /// Directories that gained an entry, by path below the root.
     dirs: BTreeSet<PathBuf>,
     pieces: Vec<PieceIndex>,
+    /// Files that lack nothing but this sync and their names.
+    whole: Vec<FileIndex>,
     /// A sync that had to be made in between failed.
     failed: Option<DiskError>,
 }
@@ -163,6 +163,9 @@ impl Storage {
             if empty || !held.is_empty() || self.spec.allocation == Allocation::Full {
                 self.create(&mut book, file)?;
                 self.move_from_store(&mut book, file, &held)?;
+                if book.files[file.as_usize()].missing == 0 && !empty {
+                    book.dirty.whole.push(file);
+                }
             }
         }
         Ok(())
@@ -304,8 +307,8 @@ impl Storage {
     fn path_of(&self, file: FileIndex, home: Home) -> PathBuf {
         let path = match home {
             _ if file == PART_STORE => Some(names::part_store(self.spec.metainfo.info_hash)),
-            Home::Finished => self.names.finished(&self.spec, file),
-            Home::Unfinished | Home::Absent => self.names.unfinished(&self.spec, file),
+            Home::Finished => names::finished(&self.spec.metainfo, file),
+            Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
         };
         // Files without a name are sorted out before anyone asks for their path.
         path.unwrap_or_default()

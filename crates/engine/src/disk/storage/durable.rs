@@ -19,7 +19,7 @@ impl Storage {
     /// Makes durable what was written and spilled so far, and gives finished files their names. What the user should know of
     /// those names is returned.
     pub(crate) fn sync(&self) -> Result<Vec<Arc<str>>, DiskError> {
-        let Dirty { files, dirs, pieces, mut failed } = std::mem::take(&mut self.book().dirty);
+        let Dirty { files, dirs, pieces, whole, mut failed } = std::mem::take(&mut self.book().dirty);
         let mut seen = Vec::new();
         for (file, handle) in files {
             match self.sync_file(file, &handle) {
@@ -44,7 +44,9 @@ impl Storage {
             }
             None => {
                 book.seen.extend(seen);
-                Ok(self.settle_pieces(&mut book, &pieces))
+                let mut warnings = self.settle_pieces(&mut book, &pieces);
+                warnings.extend(self.finish(&mut book, &whole));
+                Ok(warnings)
             }
         }
     }

@@ -4,7 +4,7 @@
 //! or another volume in its place, is `Vanished`, never "nothing here".
 
 use super::durable::clamp;
-use super::names::{self, Names};
+use super::names;
 use super::{Book, Dirty, FileEntry, Home, PART_STORE, SpillPlace, Storage, next_number};
 use crate::disk::handles::Handles;
 use crate::disk::spec::{StorageSpec, WantedFiles};
@@ -45,8 +45,7 @@ impl Storage {
         handles: Arc<Handles>,
         state: Arc<State>,
     ) -> Result<Opened, DiskError> {
-        let names = Names::new(&spec);
-        let look = Look { names: &names, root: open_root(&spec, resume)?, spec: &spec };
+        let look = Look { root: open_root(&spec, resume)?, spec: &spec };
         let volume = volume_of(&look.root).map_err(|error| trouble(&error, "looking at", &spec.root))?;
         let present = look.at_files(resume)?;
         let store = look.at(&names::part_store(spec.metainfo.info_hash))?;
@@ -75,16 +74,8 @@ impl Storage {
             written,
         };
         let root = look.root;
-        let storage = Storage {
-            names,
-            root,
-            volume,
-            handles,
-            state,
-            number: next_number(),
-            book: Mutex::new(book),
-            spec,
-        };
+        let storage =
+            Storage { root, volume, handles, state, number: next_number(), book: Mutex::new(book), spec };
         let warnings = storage.settle_what_was_durable();
         storage.want(wanted)?;
         Ok(Opened { storage, found, warnings })
@@ -158,7 +149,6 @@ fn verdict(doubtful: &Bitfield, resume: Option<&StoredResume>) -> Found {
 /// One look at a root.
 struct Look<'s> {
     spec: &'s StorageSpec,
-    names: &'s Names,
     root: Dir,
 }
 
@@ -170,7 +160,7 @@ impl Look<'_> {
         let mut open: Option<(PathBuf, Option<Dir>)> = None;
         let mut present = Vec::with_capacity(layout.files() as usize);
         for file in layout.file_indices() {
-            let Some(path) = self.names.finished(self.spec, file) else {
+            let Some(path) = names::finished(&self.spec.metainfo, file) else {
                 present.push(None);
                 continue;
             };
@@ -183,7 +173,7 @@ impl Look<'_> {
                 continue;
             };
             let finished = self.stat_in(dir, &path)?;
-            let unfinished = self.names.unfinished(self.spec, file).unwrap_or_default();
+            let unfinished = names::unfinished(&self.spec.metainfo, file).unwrap_or_default();
             let unfinished = self.stat_in(dir, &unfinished)?;
             let extent = layout.extent(file);
             present.push(choose(finished, unfinished, marks.get(&file.0).copied(), extent.len));
@@ -259,8 +249,8 @@ impl Look<'_> {
     /// Nothing in it but room: what a crash right after we made it leaves, and nothing that anybody could miss.
     fn is_blank(&self, file: FileIndex, home: Home, size: u64) -> bool {
         let path = match home {
-            Home::Finished => self.names.finished(self.spec, file),
-            Home::Unfinished | Home::Absent => self.names.unfinished(self.spec, file),
+            Home::Finished => names::finished(&self.spec.metainfo, file),
+            Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
         };
         let open = || self.root.file(&path.unwrap_or_default(), Access::Read)?.data_from(0);
         size == 0 || matches!(open(), Ok(Data::None))
@@ -268,8 +258,8 @@ impl Look<'_> {
 
     fn too_long(&self, file: FileIndex, home: Home, size: u64, len: u64) -> DiskError {
         let path = match home {
-            Home::Finished => self.names.finished(self.spec, file),
-            Home::Unfinished | Home::Absent => self.names.unfinished(self.spec, file),
+            Home::Finished => names::finished(&self.spec.metainfo, file),
+            Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
         };
         let path = self.spec.root.join(path.unwrap_or_default());
         let detail = format!(
