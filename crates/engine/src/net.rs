@@ -20,7 +20,7 @@ pub(crate) mod torrents;
 use crate::client::shared::Shared;
 use crate::disk::Disk;
 use crate::edge::Edge;
-use proto::TorrentId;
+use proto::{Event, TorrentId};
 use std::sync::Arc;
 use torrents::Entry;
 use wire::PeerId;
@@ -38,14 +38,16 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// A torrent is gone: it is forgotten, and then another process may run it.
+    /// A torrent is gone: it is forgotten, then it can be added again, here or by another process, and the user is told.
     fn removed(&self, torrent: TorrentId, entry: Entry) {
-        self.shared.removed(torrent);
-        let state = Arc::clone(&self.shared.state);
+        let shared = Arc::clone(&self.shared);
         self.edge.off_loop(move || {
-            if let Err(error) = state.remove(entry.metainfo().info_hash) {
+            if let Err(error) = shared.state.remove(entry.metainfo().info_hash) {
                 tracing::error!(%error, "a removed torrent will be back after a restart");
             }
+            drop(entry);
+            shared.removed(torrent);
+            shared.events.announce(&Event::Removed(torrent));
         });
     }
 

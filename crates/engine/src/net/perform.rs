@@ -225,13 +225,14 @@ impl EventLoop {
     }
 
     fn tell_user(&mut self, event: Event) {
-        self.outside.shared.events.announce(&event);
         match event {
+            // Told when it is true for the user too: its name is free once the state store has forgotten it.
             Event::Removed(torrent) => {
                 if let Some(entry) = self.torrents.remove(torrent) {
                     self.payloads.pieces.forget_torrent(torrent);
                     self.outside.removed(torrent, entry);
                 }
+                return;
             }
             Event::Stopped => {
                 if let Ending::Asked(answers) = &mut self.ending {
@@ -251,5 +252,6 @@ impl EventLoop {
             | Event::TrackerFailed { .. }
             | Event::StorageFailed(..) => {}
         }
+        self.outside.shared.events.announce(&event);
     }
 }

@@ -3,6 +3,7 @@
 use proto::{Rng, Seed};
 use sha1::{Digest, Sha1};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use wire::metainfo::{MetainfoBuilder, NewFile};
 
@@ -62,6 +63,14 @@ impl Content {
         let found = fs::read(downloads.join(&self.name).join(path));
         let found = found.unwrap_or_else(|error| panic!("{path} of {}: {error}", self.name));
         assert!(found == *expected, "{path} of {} differs", self.name);
+    }
+
+    /// Changes one byte in every 100,000 of a file behind its client's back.
+    pub(crate) fn spoil(&self, downloads: &Path, path: &str) {
+        let path = downloads.join(&self.name).join(path);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.iter_mut().step_by(100_000).for_each(|byte| *byte ^= 0xff);
+        fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&bytes).unwrap();
     }
 
     /// Whether a file is there at all.

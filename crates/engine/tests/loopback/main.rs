@@ -1,12 +1,20 @@
 //! Clients of ours against each other over loopback: what was seeded is what arrives, whatever happens on the way.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, also in its helpers")]
+
 mod content;
 mod swarm;
+mod tracker;
 
 use content::Content;
-use gannet::{AddOptions, Event, Priority, StageName};
-use std::net::SocketAddr;
+use gannet::{AddError, AddOptions, Event, Priority, RecvError, StageName};
+use proto::output::AnnounceEvent;
+use proto::trace::TraceReader;
+use proto::{Outbox, Output, Session};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use swarm::{Peer, wait_for};
+use tracker::Tracker;
 
 /// Piece lengths and files of one content each.
 const CONTENTS: &[(u32, &[(&str, u64)])] = &[
@@ -36,4 +44,218 @@ fn what_is_seeded_arrives() {
         leech.stop();
         seed.stop();
     }
+}
+
+#[test]
+fn a_client_that_ended_at_once_goes_on_where_it_was() {
+    let content = Content::new("resumed", &[("a", 30_000_000), ("b", 2_000_000)], 256 * 1024, 7);
+    let seed = Peer::start();
+    content.write_to(seed.downloads());
+    seed.add(&content, AddOptions::default());
+    let options = || AddOptions { peers: seed.addresses(), ..AddOptions::default() };
+    let leech = Peer::start_with(|config| config.limits.down = Some(8_000_000));
+    let leeching = leech.add(&content, options());
+    // Something was committed once the second second has begun.
+    let committed = |stats: &gannet::TorrentStats| stats.pieces_durable > 20;
+    let mut before = leeching.stats().wait().unwrap();
+    while !committed(&before) {
+        wait_for(&leech, "a piece", |event| matches!(event, Event::PieceDone(..)));
+        before = leeching.stats().wait().unwrap();
+    }
+    let leech = Peer::start_in(leech.crash(), |_| {});
+    let leeching = leech.add(&content, options());
+    wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
+    content.check(leech.downloads());
+    let after = leeching.stats().wait().unwrap();
+    let again = after.downloaded + u64::from(before.pieces_durable) * 256 * 1024;
+    assert!(after.downloaded < content.total(), "committed pieces are not fetched again");
+    println!(
+        "{} of {} bytes were durable; {} fetched after",
+        content.total().saturating_sub(again),
+        content.total(),
+        after.downloaded
+    );
+    leech.stop();
+    seed.stop();
+}
+
+#[test]
+fn a_seed_that_lies_is_found_out_and_the_content_is_right() {
+    let content = Content::new("spoiled", &[("a", 12_000_000)], 256 * 1024, 8);
+    let (honest, liar) =
+        (Peer::start(), Peer::start_with(|config| config.listen.ipv4 = Some([127, 0, 0, 2].into())));
+    for seed in [&honest, &liar] {
+        content.write_to(seed.downloads());
+        let seeding = seed.add(&content, AddOptions::default());
+        wait_for(seed, "seeding", |event| *event == Event::Stage(seeding.id(), StageName::Seeding));
+    }
+    content.spoil(liar.downloads(), "a");
+    let leech = Peer::start();
+    let leeching = leech.add(&content, AddOptions { peers: liar.addresses(), ..AddOptions::default() });
+    let banned = liar.addresses()[0];
+    wait_for(&leech, "a bad piece", |event| matches!(event, Event::PieceFailed(..)));
+    leeching.add_peers(honest.addresses());
+    let events = wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
+    content.check(leech.downloads());
+    for event in events {
+        if let Event::PeerBanned(_, address) = event {
+            assert_eq!(address.ip(), banned.ip(), "nobody honest is banned");
+        }
+    }
+    leech.stop();
+    honest.stop();
+}
+
+#[test]
+fn a_port_that_another_client_has_is_passed_over() {
+    let first = Peer::start();
+    let port = first.addresses()[0].port();
+    let second = Peer::start_with(|config| config.listen.ports = port..=port);
+    assert_ne!(second.addresses()[0].port(), port);
+    second.stop();
+    first.stop();
+}
+
+#[test]
+fn content_arrives_over_ipv6() {
+    let over_ipv6 = |config: &mut gannet::ClientConfig| {
+        config.listen.ipv4 = None;
+        config.listen.ipv6 = Some(Ipv6Addr::LOCALHOST);
+    };
+    let content = Content::new("six", &[("a", 500_000)], 32 * 1024, 9);
+    let (seed, leech) = (Peer::start_with(over_ipv6), Peer::start_with(over_ipv6));
+    content.write_to(seed.downloads());
+    seed.add(&content, AddOptions::default());
+    assert!(seed.addresses().iter().all(SocketAddr::is_ipv6));
+    let leeching = leech.add(&content, AddOptions { peers: seed.addresses(), ..AddOptions::default() });
+    wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
+    content.check(leech.downloads());
+    leech.stop();
+    seed.stop();
+}
+
+#[test]
+fn a_tracker_brings_a_swarm_together_and_hears_goodbye() {
+    let content = Content::new("announced", &[("a", 3_000_000)], 64 * 1024, 10);
+    for over in ["http", "udp"] {
+        let tracker = Tracker::new();
+        let url = if over == "http" { tracker.http() } else { tracker.udp() };
+        let torrent = content.torrent_with(vec![vec![url]]);
+        let seed = Peer::start();
+        content.write_to(seed.downloads());
+        let seeding = seed.client.add(&torrent, AddOptions::default()).unwrap();
+        wait_for(&seed, "the tracker's answer", |event| matches!(event, Event::TrackerAnswered { .. }));
+        let leeches: Vec<Peer> = (0..3).map(|_| Peer::start()).collect();
+        for leech in &leeches {
+            leech.client.add(&torrent, AddOptions::default()).unwrap();
+        }
+        for leech in leeches {
+            wait_for(&leech, "durable", |event| matches!(event, Event::Durable(_)));
+            content.check(leech.downloads());
+            leech.stop();
+        }
+        let trackers = seeding.trackers().wait().unwrap();
+        assert_eq!((trackers.len(), trackers[0].failure.clone()), (1, None), "{over}");
+        seed.stop();
+        let events = tracker.events();
+        let count = |wanted| events.iter().filter(|&&event| event == wanted).count();
+        assert_eq!(count(AnnounceEvent::Started), 4, "{over}: {events:?}");
+        assert_eq!(count(AnnounceEvent::Stopped), 4, "{over}: {events:?}");
+    }
+}
+
+#[test]
+fn files_that_are_not_wanted_are_not_created() {
+    let files = [("a", 100_000), ("b", 300_000), ("c", 100_000)];
+    let content = Content::new("selected", &files, 64 * 1024, 11);
+    let (seed, leech) = (Peer::start(), Peer::start());
+    content.write_to(seed.downloads());
+    seed.add(&content, AddOptions::default());
+    let priorities = vec![Priority::Skip, Priority::Normal, Priority::Skip];
+    let leeching =
+        leech.add(&content, AddOptions { peers: seed.addresses(), priorities, ..AddOptions::default() });
+    wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
+    content.check_file(leech.downloads(), "b");
+    assert!(!content.exists(leech.downloads(), "a") && !content.exists(leech.downloads(), "c"));
+    leeching.set_priorities(&[Priority::Normal, Priority::Normal, Priority::Skip]);
+    // The leech has left the seed for want of anything to do, and would wait a while before it asks again: let it hear of
+    // another.
+    let other = Peer::start();
+    content.write_to(other.downloads());
+    other.add(&content, AddOptions::default());
+    leeching.add_peers(other.addresses());
+    wait_for(&leech, "the second file", |event| *event == Event::Durable(leeching.id()));
+    content.check_file(leech.downloads(), "a");
+    assert!(!content.exists(leech.downloads(), "c"));
+    leech.stop();
+    other.stop();
+    seed.stop();
+}
+
+#[test]
+fn a_removed_torrent_is_forgotten_and_can_be_added_again() {
+    let content = Content::new("removed", &[("a", 100_000)], 32 * 1024, 12);
+    let peer = Peer::start();
+    content.write_to(peer.downloads());
+    let torrent = peer.add(&content, AddOptions::default());
+    assert!(matches!(peer.client.add(&content.torrent, AddOptions::default()), Err(AddError::Known(_))));
+    wait_for(&peer, "seeding", |event| matches!(event, Event::Stage(_, StageName::Seeding)));
+    torrent.remove();
+    wait_for(&peer, "removal", |event| *event == Event::Removed(torrent.id()));
+    assert!(peer.client.torrents().is_empty());
+    assert_eq!(torrent.stats().wait(), Err(RecvError::Stopped));
+    let again = peer.add(&content, AddOptions::default());
+    assert_ne!(again.id(), torrent.id());
+    wait_for(&peer, "seeding", |event| *event == Event::Stage(again.id(), StageName::Seeding));
+    let peer = Peer::start_in(peer.stop(), |_| {});
+    let restored = peer.client.restore().unwrap();
+    assert_eq!(restored.len(), 1);
+    let restored = restored[0].as_ref().unwrap();
+    let events =
+        wait_for(&peer, "seeding", |event| *event == Event::Stage(restored.id(), StageName::Seeding));
+    let checking = Event::Stage(restored.id(), StageName::Checking);
+    assert!(!events.contains(&checking), "what was committed is not checked again: {events:?}");
+    content.check(peer.downloads());
+    peer.stop();
+}
+
+#[test]
+fn a_paused_torrent_fetches_nothing_until_it_is_resumed() {
+    let content = Content::new("paused", &[("a", 400_000)], 32 * 1024, 13);
+    let (seed, leech) = (Peer::start(), Peer::start());
+    content.write_to(seed.downloads());
+    seed.add(&content, AddOptions::default());
+    let options = AddOptions { peers: seed.addresses(), paused: true, ..AddOptions::default() };
+    let leeching = leech.add(&content, options);
+    wait_for(&leech, "pause", |event| matches!(event, Event::Stage(_, StageName::Paused)));
+    assert_eq!(leeching.stats().wait().unwrap().downloaded, 0);
+    leeching.resume();
+    wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
+    content.check(leech.downloads());
+    leech.stop();
+    seed.stop();
+}
+
+#[test]
+fn what_happens_to_a_session_can_be_recorded_and_replayed() {
+    let content = Content::new("recorded", &[("a", 300_000)], 32 * 1024, 14);
+    let (seed, home) = (Peer::start(), tempfile::tempdir().unwrap());
+    let record = home.path().join("trace");
+    let leech = Peer::start_with(|config| config.record = Some(record.clone()));
+    content.write_to(seed.downloads());
+    seed.add(&content, AddOptions::default());
+    let leeching = leech.add(&content, AddOptions { peers: seed.addresses(), ..AddOptions::default() });
+    wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
+    leech.stop();
+    seed.stop();
+    let bytes = std::fs::read(record).unwrap();
+    let (head, inputs) = TraceReader::new(&bytes).unwrap();
+    let mut session = Session::new(Arc::new(head.config), head.seed, head.start);
+    let (mut out, mut finished) = (Outbox::new(), false);
+    for input in inputs {
+        let (now, input) = input.unwrap();
+        session.handle(now, input.as_input(), &mut out);
+        finished |= out.drain().any(|output| matches!(output, Output::Event(Event::Durable(_))));
+    }
+    assert!(finished, "the replayed session finishes as the recorded one did");
 }

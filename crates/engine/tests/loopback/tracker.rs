@@ -1,0 +1,127 @@
+//! A tracker of a few lines around `proto`'s swarm table, over HTTP and UDP on loopback, that lives as long as the test.
+
+use proto::output::AnnounceEvent;
+use proto::tracker::swarm_table::{Answer, Rules, SwarmTable, Visit};
+use proto::{Instant, Rng, Seed};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wire::announce::AnnounceRequest;
+use wire::tracker_http::query::AnnounceQuery;
+use wire::tracker_http::{Announced, PeerFormat, Reply};
+use wire::tracker_udp;
+
+/// A tracker.
+#[derive(Clone)]
+pub(crate) struct Tracker {
+    swarms: Arc<Mutex<(SwarmTable, Rng)>>,
+    events: Arc<Mutex<Vec<AnnounceEvent>>>,
+    began: std::time::Instant,
+}
+
+impl Tracker {
+    /// One without swarms.
+    pub(crate) fn new() -> Tracker {
+        let rules = Rules {
+            interval: Duration::from_secs(2),
+            min_interval: Duration::from_secs(1),
+            ..Rules::default()
+        };
+        Tracker {
+            swarms: Arc::new(Mutex::new((SwarmTable::new(rules), Rng::new(Seed(1))))),
+            events: Arc::default(),
+            began: std::time::Instant::now(),
+        }
+    }
+
+    /// What peers have said, in order.
+    pub(crate) fn events(&self) -> Vec<AnnounceEvent> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// Its URL over HTTP.
+    pub(crate) fn http(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/announce", listener.local_addr().unwrap());
+        let tracker = self.clone();
+        std::thread::spawn(move || {
+            for socket in listener.incoming().flatten() {
+                let from = socket.peer_addr().unwrap();
+                let mut socket = BufReader::new(socket);
+                let mut request = String::new();
+                while socket.read_line(&mut request).is_ok_and(|len| len > 2) {}
+                let query = request.split(['?', ' ']).nth(2).unwrap_or_default();
+                let body = match AnnounceQuery::decode(query) {
+                    Ok(query) => tracker.http_reply(from, &query.announce).encode(PeerFormat::Compact),
+                    Err(error) => {
+                        format!("d14:failure reason{}:{error}e", error.to_string().len()).into_bytes()
+                    }
+                };
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                // A peer that has left does not hear it.
+                let _ = socket.get_mut().write_all(&[head.as_bytes(), &body].concat());
+            }
+        });
+        url
+    }
+
+    /// Its URL over UDP.
+    pub(crate) fn udp(&self) -> String {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let url = format!("udp://{}", socket.local_addr().unwrap());
+        let tracker = self.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+                let reply = match tracker_udp::Request::decode(&buffer[..len]) {
+                    Ok(tracker_udp::Request::Connect { transaction }) => {
+                        tracker_udp::Reply::Connect { transaction, connection: 77 }
+                    }
+                    Ok(tracker_udp::Request::Announce { connection: 77, transaction, announce, .. }) => {
+                        let answer = tracker.announce(from, &announce);
+                        tracker_udp::Reply::Announce {
+                            transaction,
+                            interval: answer.interval.as_secs() as u32,
+                            leechers: answer.counts.incomplete,
+                            seeders: answer.counts.complete,
+                            peers: answer.peers,
+                        }
+                    }
+                    other => panic!("not what a client asks: {other:?}"),
+                };
+                let mut bytes = Vec::new();
+                reply.encode(&mut bytes);
+                socket.send_to(&bytes, from).unwrap();
+            }
+        });
+        url
+    }
+
+    fn http_reply(&self, from: SocketAddr, announce: &AnnounceRequest) -> Reply {
+        let answer = self.announce(from, announce);
+        Reply::Peers(Box::new(Announced {
+            interval: answer.interval.as_secs() as u32,
+            min_interval: Some(answer.min_interval.as_secs() as u32),
+            peers: answer.peers,
+            complete: Some(answer.counts.complete),
+            incomplete: Some(answer.counts.incomplete),
+            ..Announced::default()
+        }))
+    }
+
+    fn announce(&self, from: SocketAddr, announce: &AnnounceRequest) -> Answer {
+        self.events.lock().unwrap().push(announce.event);
+        let now = Instant::from_micros(self.began.elapsed().as_micros() as u64);
+        let visit = Visit {
+            info_hash: announce.info_hash,
+            peer: SocketAddr::new(from.ip(), announce.port),
+            event: announce.event,
+            left: announce.left,
+            want: announce.want.unwrap_or(50),
+        };
+        let (table, rng) = &mut *self.swarms.lock().unwrap();
+        table.announce(now, visit, rng)
+    }
+}
