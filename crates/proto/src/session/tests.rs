@@ -1,6 +1,8 @@
 //! The session through its seam: inputs in, outputs out. Several sessions wired together by a toy driver, and single ones with
 //! scripted peers.
 
+mod peers;
+mod rig;
 mod toy;
 
 use crate::event::StageName;

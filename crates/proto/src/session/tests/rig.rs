@@ -1,0 +1,307 @@
+//! One session with scripted peers and a scripted disk: tests say what happens and look at what is wished for.
+
+use super::toy::metainfo;
+use crate::command::SeedGoal;
+use crate::event::Event;
+use crate::input::{DiskErrorKind, Found, LinkUp};
+use crate::output::CloseReason;
+use crate::stats::{PeerStats, TorrentStats};
+use crate::{AddTorrent, Attempt, Command, Config, DiskError, Duration, Epoch, Input, Instant, LinkId};
+use crate::{Outbox, Output, PayloadId, PeerMisbehaved, ResumeRecord, Seed, SendToken, Session, TorrentId};
+use core::net::SocketAddr;
+use std::sync::Arc;
+use wire::message::BlockRequest;
+use wire::{Bitfield, Block, Message, Metainfo, PeerId, PieceIndex, Reserved};
+
+pub(super) const ID: TorrentId = TorrentId { slot: 1, generation: 1 };
+/// A peer that speaks neither BEP 6 nor BEP 10.
+pub(super) const PLAIN: Reserved = Reserved([0; 8]);
+
+pub(super) struct Rig {
+    pub(super) session: Session,
+    pub(super) now: Instant,
+    pub(super) metainfo: Arc<Metainfo>,
+    outbox: Outbox,
+    /// What was wished for and not looked at yet.
+    pub(super) wishes: Vec<Output>,
+    links: u32,
+    payloads: u32,
+}
+
+/// What became of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Kept,
+    Dropped,
+}
+
+impl Rig {
+    /// A session with one torrent of so many pieces that has nothing yet and is active.
+    pub(super) fn leech(pieces: u32, piece_len: u32) -> Rig {
+        let mut rig = Rig::opening(pieces, piece_len, None);
+        rig.feed(Input::Opened { torrent: ID, found: Found::Nothing });
+        rig
+    }
+
+    /// The same with everything there.
+    pub(super) fn seed(pieces: u32, piece_len: u32) -> Rig {
+        let record =
+            ResumeRecord { have: Bitfield::full(pieces), open: Vec::new(), uploaded: 0, downloaded: 0 };
+        let mut rig = Rig::opening(pieces, piece_len, Some(record));
+        rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+        rig
+    }
+
+    /// A session whose torrent waits for its storage.
+    pub(super) fn opening(pieces: u32, piece_len: u32, resume: Option<ResumeRecord>) -> Rig {
+        let mut config = Config::new(PeerId(*b"-GN0100-ourselves---"));
+        config.random_first_pieces = 0;
+        let now = Instant::from_micros(5_000_000);
+        let mut rig = Rig {
+            session: Session::new(Arc::new(config), Seed(42), now),
+            now,
+            metainfo: metainfo(pieces, piece_len),
+            outbox: Outbox::new(),
+            wishes: Vec::new(),
+            links: 0,
+            payloads: 0,
+        };
+        let add = AddTorrent {
+            torrent: ID,
+            metainfo: Arc::clone(&rig.metainfo),
+            resume,
+            priorities: Box::default(),
+            sequential: true,
+            paused: false,
+            peers: Vec::new(),
+            seed_goal: SeedGoal::default(),
+        };
+        rig.feed(Input::Command(Command::Add(Box::new(add))));
+        rig
+    }
+
+    pub(super) fn feed(&mut self, input: Input<'_>) {
+        self.session.handle(self.now, input, &mut self.outbox);
+        self.wishes.extend(self.outbox.drain());
+    }
+
+    /// Lets time pass, waking the session whenever it asks.
+    pub(super) fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        let mut spins = 0;
+        while let Some(at) = self.session.next_wake().filter(|&at| at <= end) {
+            spins = if at <= self.now { spins + 1 } else { 0 };
+            assert!(spins < 1_000, "woken for nothing at {:?}", self.now);
+            self.now = self.now.max(at);
+            self.feed(Input::Wake);
+        }
+        self.now = end;
+    }
+
+    /// A link to a new peer at an address of its own.
+    pub(super) fn link(&mut self, reserved: Reserved) -> LinkId {
+        let at = self.links + 1;
+        self.link_from(SocketAddr::from(([80, 1, (at / 250) as u8, (at % 250) as u8 + 1], 6881)), reserved)
+    }
+
+    pub(super) fn link_from(&mut self, remote: SocketAddr, reserved: Reserved) -> LinkId {
+        self.links += 1;
+        let mut peer_id = *b"-XX0000-000000000000";
+        peer_id[16..].copy_from_slice(&self.links.to_be_bytes());
+        self.link_as(remote, PeerId(peer_id), reserved)
+    }
+
+    pub(super) fn link_as(&mut self, remote: SocketAddr, peer_id: PeerId, reserved: Reserved) -> LinkId {
+        self.links += 1;
+        let link = LinkId { slot: self.links, generation: 7 };
+        self.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial: None, peer_id, reserved }));
+        link
+    }
+
+    /// A peer that has everything and serves us.
+    pub(super) fn source(&mut self, reserved: Reserved) -> LinkId {
+        let link = self.link(reserved);
+        self.say(link, Message::Bitfield(Bitfield::full(self.metainfo.layout.pieces()).to_bytes().into()));
+        self.say(link, Message::Unchoke);
+        link
+    }
+
+    /// A peer that has nothing, wants something and is served.
+    pub(super) fn taker(&mut self, reserved: Reserved) -> LinkId {
+        let link = self.link(reserved);
+        self.say(link, Message::Interested);
+        self.pass(Duration::from_secs(2));
+        assert!(self.sent(link).contains(&Message::Unchoke), "{:?}", self.wishes);
+        link
+    }
+
+    pub(super) fn say(&mut self, link: LinkId, message: Message) {
+        self.feed(Input::Message { link, message });
+    }
+
+    /// A block comes; says what became of it.
+    pub(super) fn block(&mut self, link: LinkId, block: BlockRequest) -> Fate {
+        self.payloads += 1;
+        let payload = PayloadId { slot: self.payloads, generation: 0 };
+        let before = self.wishes.len();
+        self.feed(Input::Block { link, block, payload });
+        let fates: Vec<Fate> = self.wishes[before..]
+            .iter()
+            .filter_map(|wish| match wish {
+                Output::Keep { payload: kept, .. } if *kept == payload => Some(Fate::Kept),
+                Output::Drop { payload: dropped } if *dropped == payload => Some(Fate::Dropped),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(fates.len(), 1, "a payload has exactly one fate: {fates:?}");
+        fates[0]
+    }
+
+    /// Delivers everything that was asked of a peer until it is asked for nothing more; says how many blocks were kept.
+    pub(super) fn deliver(&mut self, link: LinkId) -> u32 {
+        let mut kept = 0;
+        loop {
+            let requests = self.take_requests(link);
+            if requests.is_empty() {
+                return kept;
+            }
+            for request in requests {
+                kept += u32::from(self.block(link, request) == Fate::Kept);
+            }
+        }
+    }
+
+    /// What a peer was sent and nobody looked at yet.
+    pub(super) fn sent(&self, link: LinkId) -> Vec<Message> {
+        let to = |wish: &Output| match wish {
+            Output::Send { link: to, message } if *to == link => Some(message.clone()),
+            _ => None,
+        };
+        self.wishes.iter().filter_map(to).collect()
+    }
+
+    /// The requests among it; they are not shown again.
+    pub(super) fn take_requests(&mut self, link: LinkId) -> Vec<BlockRequest> {
+        let mut requests = Vec::new();
+        self.wishes.retain(|wish| match wish {
+            Output::Send { link: to, message: Message::Request(request) } if *to == link => {
+                requests.push(*request);
+                false
+            }
+            _ => true,
+        });
+        requests
+    }
+
+    /// Why a link was closed, if it was.
+    pub(super) fn closed(&self, link: LinkId) -> Option<CloseReason> {
+        self.wishes.iter().find_map(|wish| match wish {
+            Output::Close { link: closed, why } if *closed == link => Some(*why),
+            _ => None,
+        })
+    }
+
+    pub(super) fn fault(&self, link: LinkId) -> Option<PeerMisbehaved> {
+        match self.closed(link)? {
+            CloseReason::Misbehaved(fault) => Some(fault),
+            other => panic!("closed for {other:?}"),
+        }
+    }
+
+    /// The blocks on their way out.
+    pub(super) fn take_sends(&mut self) -> Vec<(SendToken, Block)> {
+        let mut sends = Vec::new();
+        self.wishes.retain(|wish| match wish {
+            Output::SendBlock { token, block, .. } => {
+                sends.push((*token, *block));
+                false
+            }
+            _ => true,
+        });
+        sends
+    }
+
+    pub(super) fn take_verify(&mut self) -> Option<(PieceIndex, Attempt)> {
+        self.take(|wish| match wish {
+            Output::Verify { piece, attempt, .. } => Some((*piece, *attempt)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn take_write(&mut self) -> Option<(PieceIndex, Attempt)> {
+        self.take(|wish| match wish {
+            Output::Write { piece, attempt, .. } => Some((*piece, *attempt)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn take_spill(&mut self) -> Option<(PieceIndex, Attempt, u32)> {
+        self.take(|wish| match wish {
+            Output::Spill { piece, attempt, blocks, .. } => Some((*piece, *attempt, blocks.count())),
+            _ => None,
+        })
+    }
+
+    pub(super) fn take_sync(&mut self) -> Option<Epoch> {
+        self.take(|wish| match wish {
+            Output::Sync { epoch, .. } => Some(*epoch),
+            _ => None,
+        })
+    }
+
+    pub(super) fn take_commit(&mut self) -> Option<(Epoch, ResumeRecord)> {
+        self.take(|wish| match wish {
+            Output::Commit { epoch, record, .. } => Some((*epoch, (**record).clone())),
+            _ => None,
+        })
+    }
+
+    /// The first wish of a kind; it is not shown again.
+    pub(super) fn take<T>(&mut self, pick: impl Fn(&Output) -> Option<T>) -> Option<T> {
+        let at = self.wishes.iter().position(|wish| pick(wish).is_some())?;
+        pick(&self.wishes.remove(at))
+    }
+
+    pub(super) fn told(&self, event: &Event) -> bool {
+        self.wishes.iter().any(|wish| matches!(wish, Output::Event(told) if told == event))
+    }
+
+    pub(super) fn verified(&mut self, (piece, attempt): (PieceIndex, Attempt), good: bool) {
+        self.feed(Input::Verified { torrent: ID, piece, attempt, good, digests: None });
+    }
+
+    pub(super) fn written(&mut self, (piece, attempt): (PieceIndex, Attempt)) {
+        self.feed(Input::Written { torrent: ID, piece, attempt });
+    }
+
+    /// The disk does at once whatever it was and is asked, until it is asked nothing more.
+    pub(super) fn run_disk(&mut self) {
+        loop {
+            if let Some(verify) = self.take_verify() {
+                self.verified(verify, true);
+            } else if let Some(write) = self.take_write() {
+                self.written(write);
+            } else if let Some((piece, attempt, _)) = self.take_spill() {
+                self.feed(Input::Spilled { torrent: ID, piece, attempt });
+            } else if let Some(epoch) = self.take_sync() {
+                self.feed(Input::Synced { torrent: ID, epoch });
+            } else if let Some((epoch, _)) = self.take_commit() {
+                self.feed(Input::Committed { torrent: ID, epoch });
+            } else {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn stats(&self) -> TorrentStats {
+        self.session.torrent(ID).expect("the torrent is here")
+    }
+
+    pub(super) fn peer(&self, link: LinkId) -> PeerStats {
+        self.session.peers(ID).into_iter().find(|peer| peer.link == link).expect("the peer is here")
+    }
+}
+
+pub(super) fn error(kind: DiskErrorKind) -> DiskError {
+    DiskError { kind, detail: "by the test".into() }
+}
