@@ -153,11 +153,12 @@ impl Uplink {
         self.capacity
     }
 
-    /// Whether another block may be handed over.
-    pub fn has_room(&self, now: Instant, leased: Option<u64>) -> bool {
+    /// Whether a block of this length may be handed over: always, if it is alone.
+    pub fn has_room(&self, now: Instant, leased: Option<u64>, bytes: u32) -> bool {
         let rate = self.capacity.min(leased.unwrap_or(u64::MAX));
         let most = rate / 1000 * UPLINK_QUEUE.as_millis() as u64;
-        self.in_flight == 0 || self.in_flight < most || self.moved + PROBE_AFTER <= now
+        let after = self.in_flight + u64::from(bytes);
+        self.in_flight == 0 || after <= most || self.moved + PROBE_AFTER <= now
     }
 
     /// When a stalled uplink may be probed with one more block.
@@ -203,9 +204,9 @@ mod tests {
         let mut slow = Uplink::default();
         let mut now = 0;
         for _ in 0..20 {
-            assert!(slow.has_room(at(now), None));
+            assert!(slow.has_room(at(now), None, 16_384));
             slow.sending(at(now), 16_384);
-            assert!(!slow.has_room(at(now), None) || slow.capacity() / 5 > 16_384);
+            assert!(!slow.has_room(at(now), None, 16_384));
             now += 131_072; // 1 Mbit/s
             slow.done(at(now), 16_384, true);
         }
@@ -217,7 +218,7 @@ mod tests {
             fast.done(at(now), 16_384, true);
         }
         let mut blocks = 0;
-        while fast.has_room(at(now), None) {
+        while fast.has_room(at(now), None, 16_384) {
             fast.sending(at(now), 16_384);
             blocks += 1;
         }

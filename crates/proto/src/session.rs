@@ -293,13 +293,16 @@ impl Session {
                 let at = self.pool.up.ready_at(self.now, 1);
                 return self.timers.set(Timer::Upload, at.max(self.now + MOMENT));
             }
-            if !self.pool.uplink.has_room(self.now, self.pool.lease.up) {
-                return self.timers.set(Timer::Upload, self.pool.uplink.probe_at().max(self.now + MOMENT));
-            }
             let Some((id, key)) = self.pool.uplink.next() else { return };
             match self.with(id, out, |torrent, cx| torrent.send_next(cx, key)) {
                 Some(Turn::Again) => self.pool.uplink.put_back(id, key),
                 Some(Turn::Next) => self.pool.uplink.enlist(id, key),
+                Some(Turn::Full) => {
+                    self.pool.uplink.put_back(id, key);
+                    return self
+                        .timers
+                        .set(Timer::Upload, self.pool.uplink.probe_at().max(self.now + MOMENT));
+                }
                 Some(Turn::Done) | None => {}
             }
         }

@@ -3,6 +3,8 @@
 
 mod peers;
 mod rig;
+mod serving;
+mod storage;
 mod toy;
 
 use crate::event::StageName;

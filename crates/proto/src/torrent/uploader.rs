@@ -19,6 +19,8 @@ pub enum Turn {
     Again,
     /// The others come first.
     Next,
+    /// The uplink takes nothing more now.
+    Full,
     /// Nothing more now: it comes back when there is.
     Done,
 }
@@ -79,6 +81,9 @@ impl Torrent {
         if peer.sending.deficit < next.len {
             peer.sending.deficit += self.metainfo.layout.block_len();
             return Turn::Next;
+        }
+        if !cx.pool.uplink.has_room(cx.now, cx.pool.lease.up, next.len) {
+            return Turn::Full;
         }
         let Some((sequence, block)) = peer.uploads.start() else { return Turn::Done };
         peer.sending.start(cx.now, sequence, block.len);

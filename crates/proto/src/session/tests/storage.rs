@@ -1,0 +1,351 @@
+//! The way to the disk and back: verification, durability, faults, stages.
+
+use super::rig::{Fate, ID, PLAIN, Rig, error};
+use crate::event::{Event, StageName};
+use crate::input::{DiskErrorKind, DiskOperation, Found};
+use crate::output::CloseReason;
+use crate::resume::OpenRecord;
+use crate::{BlockSet, Command, Duration, Input, Output, PeerMisbehaved, ResumeRecord};
+use wire::message::BlockRequest;
+use wire::{Bitfield, PieceIndex, Reserved};
+
+#[test]
+fn a_bad_piece_is_fetched_again_and_the_liar_banned() {
+    let mut rig = Rig::leech(1, 32 * 1024);
+    let liar = rig.source(PLAIN);
+    rig.deliver(liar);
+    let (piece, attempt) = rig.take_verify().expect("all blocks are here");
+    rig.verified((piece, attempt), false);
+    assert!(rig.told(&Event::PieceFailed(ID, piece)));
+    assert_eq!(rig.fault(liar), Some(PeerMisbehaved::CorruptBlocks), "the only sender");
+    assert!(
+        rig.wishes
+            .iter()
+            .any(|wish| matches!(wish, Output::Discard { attempt: gone, .. } if *gone == attempt))
+    );
+    let again = rig.link_from(std::net::SocketAddr::from(([80, 1, 0, 2], 9)), PLAIN);
+    assert_eq!(rig.closed(again), Some(CloseReason::Banned));
+    let honest = rig.source(PLAIN);
+    assert_eq!(rig.deliver(honest), 2);
+    let (_, second) = rig.take_verify().expect("fetched again");
+    assert!(second > attempt);
+    rig.verified((piece, attempt), true);
+    assert_eq!(rig.stats().pieces_have, 0, "a late answer to the first attempt");
+    rig.verified((piece, second), true);
+    assert_eq!(rig.stats().pieces_have, 1);
+}
+
+#[test]
+fn pieces_become_durable_within_the_interval_and_the_record_never_runs_ahead() {
+    let mut rig = Rig::leech(4, 32 * 1024);
+    let source = rig.source(PLAIN);
+    let two: Vec<BlockRequest> = rig.take_requests(source);
+    two.iter()
+        .filter(|request| request.piece < 2)
+        .for_each(|&request| assert_eq!(rig.block(source, request), Fate::Kept));
+    let first = rig.take_verify().expect("piece 0");
+    rig.verified(first, true);
+    let write = rig.take_write().expect("it is right");
+    rig.pass(Duration::from_secs(2));
+    assert_eq!(rig.take_sync(), None, "nothing was written");
+    rig.written(write);
+    rig.pass(Duration::from_millis(1_001));
+    let epoch = rig.take_sync().expect("a second later");
+    let second = rig.take_verify().expect("piece 1");
+    rig.verified(second, true);
+    let write = rig.take_write().expect("it is right too");
+    rig.written(write);
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (epoch, record) = rig.take_commit().expect("what the sync covered");
+    assert_eq!(
+        record.have.iter().collect::<Vec<_>>(),
+        [first.0],
+        "the second was written after the sync was asked for"
+    );
+    rig.feed(Input::Committed { torrent: ID, epoch });
+    rig.pass(Duration::from_secs(2));
+    let epoch = rig.take_sync().expect("the second one's");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    assert_eq!(rig.take_commit().expect("both").1.have.count(), 2);
+}
+
+#[test]
+fn old_blocks_are_spilled_synced_recorded_and_restored() {
+    let mut rig = Rig::leech(2, 64 * 1024);
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    rig.block(source, asked[0]);
+    rig.block(source, asked[1]);
+    rig.pass(Duration::from_millis(2_900));
+    assert_eq!(rig.take_spill(), None);
+    rig.pass(Duration::from_millis(200));
+    let (piece, attempt, blocks) = rig.take_spill().expect("they are 3 s old");
+    assert_eq!(blocks, 2);
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.pass(Duration::from_millis(1_100));
+    let epoch = rig.take_sync().expect("spilled bytes are synced too");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (_, record) = rig.take_commit().expect("and recorded");
+    let open = OpenRecord { piece, blocks: BlockSet::full(2) };
+    assert_eq!(record.open, [open]);
+
+    let mut later = Rig::opening(2, 64 * 1024, Some(record));
+    later.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    let source = later.source(PLAIN);
+    let asked = later.take_requests(source);
+    assert!(!asked.iter().any(|request| request.piece == piece.0 && request.offset < 32 * 1024), "{asked:?}");
+}
+
+#[test]
+fn a_piece_whose_blocks_an_earlier_run_left_complete_is_verified_at_once() {
+    let open = vec![OpenRecord { piece: PieceIndex(1), blocks: BlockSet::full(2) }];
+    let record = ResumeRecord { have: Bitfield::new(2), open, uploaded: 5, downloaded: 6 };
+    let mut rig = Rig::opening(2, 32 * 1024, Some(record));
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    let verify = rig.take_verify().expect("nothing is missing");
+    assert_eq!(verify.0, PieceIndex(1));
+    rig.verified(verify, true);
+    assert_eq!((rig.stats().pieces_have, rig.stats().uploaded_before), (1, 5));
+}
+
+#[test]
+fn only_doubtful_pieces_are_checked_and_the_rest_of_the_record_is_trusted() {
+    let mut have = Bitfield::full(6);
+    have.remove(PieceIndex(5));
+    let record = ResumeRecord { have, open: Vec::new(), uploaded: 0, downloaded: 0 };
+    let mut rig = Rig::opening(6, 32 * 1024, Some(record));
+    let mut doubtful = Bitfield::new(6);
+    doubtful.insert(PieceIndex(2));
+    doubtful.insert(PieceIndex(3));
+    rig.feed(Input::Opened { torrent: ID, found: Found::Doubtful(doubtful.clone()) });
+    assert_eq!(rig.stats().stage, StageName::Checking);
+    let asked = rig.take(|wish| match wish {
+        Output::Check { pieces, .. } => Some(pieces.clone()),
+        _ => None,
+    });
+    assert_eq!(asked, Some(doubtful));
+    let mut good = Bitfield::new(6);
+    good.insert(PieceIndex(3));
+    rig.feed(Input::Checked { torrent: ID, good });
+    assert_eq!(rig.stats().stage, StageName::Downloading);
+    let have: Vec<u32> = rig.session.have(ID).unwrap().iter().map(|piece| piece.0).collect();
+    assert_eq!(have, [0, 1, 3, 4]);
+}
+
+#[test]
+fn a_record_of_another_shape_is_not_trusted() {
+    let record = ResumeRecord { have: Bitfield::full(7), open: Vec::new(), uploaded: 0, downloaded: 0 };
+    let mut rig = Rig::opening(6, 32 * 1024, Some(record));
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    assert_eq!((rig.stats().stage, rig.stats().pieces_have), (StageName::Checking, 0));
+}
+
+#[test]
+fn a_failed_sync_makes_its_pieces_missing_and_stops_the_torrent() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let (other, source) = (rig.link(PLAIN), rig.source(PLAIN));
+    rig.deliver(source);
+    for _ in 0..2 {
+        let verify = rig.take_verify().unwrap();
+        rig.verified(verify, true);
+        let write = rig.take_write().unwrap();
+        rig.written(write);
+    }
+    assert!(rig.told(&Event::Finished(ID)));
+    let epoch = rig.take_sync().expect("complete: at once");
+    rig.feed(Input::SyncFailed { torrent: ID, epoch, error: error(DiskErrorKind::Io) });
+    assert_eq!((rig.stats().stage, rig.stats().pieces_have), (StageName::Failed, 0));
+    assert_eq!(rig.closed(other), Some(CloseReason::TorrentStopped));
+    assert!(!rig.told(&Event::Durable(ID)));
+    rig.pass(Duration::from_secs(300));
+    assert_eq!(rig.stats().stage, StageName::Failed, "only the user can help");
+    rig.feed(Input::Command(Command::Resume(ID)));
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    assert_eq!(rig.stats().stage, StageName::Downloading);
+    let source = rig.source(PLAIN);
+    assert_eq!(rig.deliver(source), 4, "fetched again");
+}
+
+#[test]
+fn a_full_disk_stops_the_torrent_and_it_goes_on_by_itself() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let source = rig.source(PLAIN);
+    rig.deliver(source);
+    let verify = rig.take_verify().unwrap();
+    rig.verified(verify, true);
+    let (piece, attempt) = rig.take_write().unwrap();
+    let full = || error(DiskErrorKind::Full);
+    rig.feed(Input::StorageFailed {
+        torrent: ID,
+        operation: DiskOperation::Write(piece, attempt),
+        error: full(),
+    });
+    assert!(rig.told(&Event::StorageFailed(ID, full())) && rig.told(&Event::Stage(ID, StageName::Failed)));
+    let opens = |rig: &Rig| rig.wishes.iter().filter(|wish| matches!(wish, Output::Open { .. })).count();
+    let before = opens(&rig);
+    for round in 1..=5 {
+        rig.wishes.retain(|wish| !matches!(wish, Output::Event(_)));
+        rig.pass(Duration::from_secs(31));
+        assert_eq!(opens(&rig) - before, round, "one try per wait");
+        rig.feed(Input::StorageFailed { torrent: ID, operation: DiskOperation::Open, error: full() });
+        assert_eq!(rig.stats().stage, StageName::Failed);
+        assert!(!rig.wishes.iter().any(|wish| matches!(wish, Output::Event(_))), "no news");
+    }
+    rig.pass(Duration::from_secs(31));
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    assert_eq!(rig.stats().stage, StageName::Downloading);
+    assert_eq!(rig.take_write(), Some((piece, attempt)), "asked for again");
+    rig.written((piece, attempt));
+    assert_eq!(rig.stats().pieces_have, 1, "nothing was lost");
+}
+
+#[test]
+fn a_failed_storage_is_not_tried_in_a_circle_whatever_the_user_does() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let fail = |rig: &mut Rig| {
+        let error = error(DiskErrorKind::Vanished);
+        rig.feed(Input::StorageFailed { torrent: ID, operation: DiskOperation::Open, error });
+    };
+    rig.feed(Input::Unsent { token: token(), why: crate::input::Unsent::Recalled });
+    rig.feed(Input::Command(Command::Recheck(ID)));
+    rig.feed(Input::StorageFailed {
+        torrent: ID,
+        operation: DiskOperation::Check,
+        error: error(DiskErrorKind::Vanished),
+    });
+    rig.feed(Input::Command(Command::Pause(ID)));
+    rig.wishes.clear();
+    rig.pass(Duration::from_secs(3600));
+    assert!(!rig.wishes.iter().any(|wish| matches!(wish, Output::Open { .. })), "paused: {:?}", rig.wishes);
+    rig.feed(Input::Command(Command::Resume(ID)));
+    for _ in 0..10 {
+        fail(&mut rig);
+    }
+    let opens = rig.wishes.iter().filter(|wish| matches!(wish, Output::Open { .. })).count();
+    assert_eq!(opens, 1);
+}
+
+fn token() -> crate::SendToken {
+    crate::SendToken { link: crate::LinkId { slot: 77, generation: 0 }, sequence: 3 }
+}
+
+#[test]
+fn a_pause_during_a_verify_loses_nothing() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    asked[..3].iter().for_each(|&request| assert_eq!(rig.block(source, request), Fate::Kept));
+    let verify = rig.take_verify().expect("piece 0 is whole");
+    rig.feed(Input::Command(Command::Pause(ID)));
+    assert_eq!(rig.closed(source), Some(CloseReason::TorrentStopped));
+    assert_eq!(rig.block(source, asked[3]), Fate::Dropped, "after the close");
+    rig.verified(verify, true);
+    let write = rig.take_write().expect("the answer counts in spite of the pause");
+    let (piece, attempt, _) = rig.take_spill().expect("the block of the other piece");
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.written(write);
+    rig.run_disk();
+    rig.pass(Duration::from_secs(2));
+    rig.run_disk();
+    assert_eq!(rig.stats().pieces_durable, 1);
+    assert_eq!(rig.stats().stage, StageName::Paused);
+    rig.feed(Input::Command(Command::Resume(ID)));
+    let source = rig.source(PLAIN);
+    assert_eq!(rig.take_requests(source), asked[3..], "only what is missing");
+}
+
+#[test]
+fn a_removal_with_everything_in_flight_saves_closes_and_is_told() {
+    let mut rig = Rig::leech(3, 32 * 1024);
+    let source = rig.source(Reserved::OURS);
+    let mut asked = rig.take_requests(source);
+    for at in 0..5 {
+        assert_eq!(rig.block(source, asked[at]), Fate::Kept);
+        asked.extend(rig.take_requests(source));
+    }
+    let (one, two) = (rig.take_verify().unwrap(), rig.take_verify().unwrap());
+    rig.verified(one, true);
+    rig.feed(Input::Command(Command::Remove(ID)));
+    let closing = |rig: &Rig| rig.wishes.iter().any(|wish| matches!(wish, Output::CloseStorage { .. }));
+    assert!(!closing(&rig));
+    rig.verified(two, true);
+    rig.run_disk();
+    rig.pass(Duration::from_secs(2));
+    rig.run_disk();
+    assert!(closing(&rig), "{:?}", rig.wishes);
+    assert!(!rig.told(&Event::Removed(ID)));
+    rig.feed(Input::Closed { torrent: ID });
+    assert!(rig.told(&Event::Removed(ID)));
+    assert_eq!(rig.session.torrent(ID), None);
+    assert_eq!(rig.block(source, asked[5]), Fate::Dropped, "even now");
+    assert_eq!(rig.session.next_wake(), None, "no timer is left");
+    assert_eq!((rig.session.demand().links, rig.session.demand().buffered), (0, 0));
+}
+
+#[test]
+fn a_removal_whose_last_sync_fails_ends_all_the_same() {
+    let mut rig = Rig::leech(1, 32 * 1024);
+    let source = rig.source(PLAIN);
+    rig.deliver(source);
+    let verify = rig.take_verify().unwrap();
+    rig.verified(verify, true);
+    let write = rig.take_write().unwrap();
+    rig.feed(Input::Command(Command::Remove(ID)));
+    rig.written(write);
+    let epoch = rig.take_sync().expect("the last one");
+    rig.feed(Input::SyncFailed { torrent: ID, epoch, error: error(DiskErrorKind::Io) });
+    rig.feed(Input::Closed { torrent: ID });
+    assert!(rig.told(&Event::Removed(ID)));
+}
+
+#[test]
+fn a_shutdown_ends_when_everything_is_saved() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    rig.block(source, asked[0]);
+    rig.feed(Input::Command(Command::Shutdown));
+    assert!(!rig.told(&Event::Stopped));
+    let (piece, attempt, _) = rig.take_spill().expect("the block");
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    let epoch = rig.take_sync().expect("at once");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (epoch, record) = rig.take_commit().expect("the record");
+    assert_eq!((record.open.len(), record.downloaded), (1, 16 * 1024));
+    assert!(!rig.told(&Event::Stopped));
+    rig.feed(Input::Committed { torrent: ID, epoch });
+    assert!(rig.told(&Event::Stopped));
+}
+
+#[test]
+fn a_recheck_finds_what_the_disk_lost_and_fetches_it_again() {
+    let mut rig = Rig::seed(4, 32 * 1024);
+    rig.feed(Input::Command(Command::Recheck(ID)));
+    rig.run_disk();
+    assert_eq!(rig.stats().stage, StageName::Checking);
+    let mut good = Bitfield::full(4);
+    good.remove(PieceIndex(1));
+    rig.feed(Input::Checked { torrent: ID, good });
+    assert_eq!((rig.stats().stage, rig.stats().pieces_have), (StageName::Downloading, 3));
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    assert!(asked.len() == 2 && asked.iter().all(|request| request.piece == 1), "{asked:?}");
+    rig.deliver(source);
+    rig.pass(Duration::from_millis(1_100));
+    let epoch = rig.take_sync().expect("the record must not claim the lost piece");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    assert!(!rig.take_commit().expect("a record").1.have.has(PieceIndex(1)));
+}
+
+#[test]
+fn skipped_files_are_not_fetched_and_priorities_may_change_at_any_time() {
+    let mut rig = Rig::leech(3, 32 * 1024);
+    rig.feed(Input::Command(Command::SetPriorities(ID, [crate::Priority::Skip].into())));
+    assert!(rig.told(&Event::Finished(ID)), "nothing is wanted");
+    let source = rig.source(PLAIN);
+    assert_eq!(rig.closed(source), Some(CloseReason::Useless));
+    rig.feed(Input::Command(Command::SetPriorities(ID, [crate::Priority::High].into())));
+    assert_eq!(rig.stats().stage, StageName::Downloading);
+    let source = rig.source(PLAIN);
+    assert_eq!(rig.deliver(source), 6);
+}
