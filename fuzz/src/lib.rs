@@ -5,6 +5,7 @@
 //!
 //! Invariant: a target panics if, and only if, a promise of ours is broken.
 
+pub mod script;
 pub mod targets;
 
 /// One decoder under test.
@@ -24,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "metainfo", run: targets::metainfo::run },
     Target { name: "path", run: targets::path::run },
     Target { name: "session", run: targets::session::run },
+    Target { name: "session_inputs", run: targets::session_inputs::run },
     Target { name: "trace", run: targets::trace::run },
     Target { name: "tracker_http", run: targets::tracker_http::run },
     Target { name: "tracker_query", run: targets::tracker_query::run },

@@ -1,5 +1,6 @@
 //! The program around the targets. Built by `cargo xtask fuzz` it is libFuzzer, and `GANNET_FUZZ_TARGET` names the target;
-//! built as usual it replays inputs: `cargo run -p gannet-fuzz -- TARGET FILE...`.
+//! built as usual it replays inputs: `cargo run -p gannet-fuzz -- TARGET FILE...`. With `GANNET_FUZZ_TELL` set, the session's
+//! replays tell what happens.
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]

@@ -7,6 +7,7 @@ pub mod handshake;
 pub mod metainfo;
 pub mod path;
 pub mod session;
+pub mod session_inputs;
 pub mod trace;
 pub mod tracker_http;
 pub mod tracker_query;

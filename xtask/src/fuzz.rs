@@ -30,7 +30,7 @@ const INPUT_SECONDS_MAX: u32 = 10;
 /// Most inputs of a target that are committed.
 const COMMITTED_MAX: usize = 200;
 
-/// How many of the last lines of libFuzzer's report are shown of a fault.
+/// How many lines of libFuzzer's report are shown of a fault: from the panic on, or the last ones.
 const REPORT_LINES: usize = 40;
 
 /// What `cargo xtask fuzz` was asked for.
@@ -124,6 +124,7 @@ fn len_max(target: &str) -> u32 {
     match target {
         "handshake" => 80,
         "tracker_udp" => 320,
+        "session" | "session_inputs" | "trace" => 2048,
         _ => 640,
     }
 }
@@ -146,7 +147,8 @@ impl Workshop {
         let mut command = Command::new(program);
         command
             .env("GANNET_FUZZ_TARGET", &self.target)
-            .env("RUST_BACKTRACE", "1")
+            // libFuzzer prints a stack of its own; ours would push the message out of sight.
+            .env("RUST_BACKTRACE", "0")
             .arg(format!("-artifact_prefix={}/", self.faults.display()))
             .arg(format!("-rss_limit_mb={RSS_MIB_MAX}"))
             .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
@@ -175,7 +177,11 @@ impl Workshop {
 
     fn fault(&self, report: &str) -> anyhow::Error {
         let lines: Vec<_> = report.lines().collect();
-        let tail = lines.get(lines.len().saturating_sub(REPORT_LINES)..).unwrap_or_default().join("\n");
+        let panic = lines.iter().position(|line| line.contains("panicked at"));
+        let start = panic.unwrap_or_else(|| lines.len().saturating_sub(REPORT_LINES));
+        let tail: Vec<_> =
+            lines.iter().skip(start).take(REPORT_LINES).copied().filter(|line| line.len() < 400).collect();
+        let tail = tail.join("\n");
         let written = lines.iter().find_map(|line| line.split("Test unit written to ").nth(1));
         let Some(input) = written else {
             return anyhow::anyhow!("{}: libFuzzer failed\n{tail}", self.target);
