@@ -52,7 +52,8 @@ impl State {
         make_private_dir(dir)
             .map_err(|error| StateError::Directory { dir: dir.into(), error: error.into() })?;
         // Two processes that start at once must not both create, upgrade or move the file.
-        let _opening = lock(dir, "opening.lock")?;
+        let opening = lock_file(dir, "opening.lock")?;
+        opening.lock().map_err(|error| StateError::Directory { dir: dir.into(), error: error.into() })?;
         let path = dir.join(FILE_NAME);
         let (db, notices) = match schema::open(&path) {
             Ok(db) if schema::is_sound(&db, &path)? => (db, Vec::new()),
@@ -113,10 +114,10 @@ impl State {
         let locks = self.dir.join("locks");
         make_private_dir(&locks)
             .map_err(|error| StateError::Directory { dir: locks.clone(), error: error.into() })?;
-        match try_lock(&locks, &info_hash.to_string())? {
-            Some(lock) => Ok(Claim { _lock: lock }),
-            None => Err(StateError::InUse(info_hash)),
-        }
+        let lock = lock_file(&locks, &info_hash.to_string())?;
+        let free =
+            lock.try_lock().map_err(|error| StateError::Directory { dir: locks, error: error.into() })?;
+        free.then_some(Claim { _lock: lock }).ok_or(StateError::InUse(info_hash))
     }
 
     /// Makes resume records durable, all in one transaction. One answer per update: those of torrents that are not in the
@@ -181,11 +182,7 @@ fn make_private_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-fn lock(dir: &Path, name: &str) -> Result<File, StateError> {
-    try_lock(dir, name)?.ok_or_else(|| StateError::Opening { dir: dir.into() })
-}
-
-fn try_lock(dir: &Path, name: &str) -> Result<Option<File>, StateError> {
+fn lock_file(dir: &Path, name: &str) -> Result<File, StateError> {
     let fault = |error: std::io::Error| StateError::Directory { dir: dir.into(), error: error.into() };
     let handle = Dir::open(dir).map_err(fault)?;
     let name = Path::new(name);
@@ -193,8 +190,7 @@ fn try_lock(dir: &Path, name: &str) -> Result<Option<File>, StateError> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => handle.file(name, Access::Write),
         opened => opened,
     };
-    let file = file.map_err(fault)?;
-    Ok(file.try_lock().map_err(fault)?.then_some(file))
+    file.map_err(fault)
 }
 
 #[cfg(test)]

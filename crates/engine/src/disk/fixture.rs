@@ -3,7 +3,7 @@
 use super::handles::Handles;
 use super::job::{BlockSource, Payload};
 use super::spec::{Allocation, StorageSpec, WantedFiles};
-use super::storage::{Opened, Storage};
+use super::storage::Storage;
 use crate::state::{State, StoredTorrent, TorrentOptions};
 use bytes::Bytes;
 use proto::input::Found;
@@ -135,9 +135,8 @@ impl Place {
         let info_hash = self.content.metainfo.info_hash;
         let resume = state.torrent(info_hash).unwrap().unwrap().resume;
         let handles = Arc::new(Handles::new(4));
-        let Opened { storage, found, .. } =
-            Storage::open(self.spec(), resume.as_deref(), wanted, handles, Arc::clone(&state))?;
-        Ok(Run { storage, found, state, content: self.content.clone() })
+        let opened = Storage::open(self.spec(), resume.as_deref(), wanted, handles, Arc::clone(&state))?;
+        Ok(Run { storage: opened.storage, found: opened.found, state, content: self.content.clone() })
     }
 
     /// Every path below the test's directory but the state's, with what is there.

@@ -1,11 +1,9 @@
 //! Where tests stop the disk: every call that changes something on disk takes a step first. Outside tests a step is nothing.
 
-use std::io;
-
 /// Takes a step. An error only if a test planned one here.
 #[cfg(not(test))]
 #[inline]
-pub(crate) fn step(_what: Step) -> io::Result<()> {
+pub(crate) fn step(_what: Step) -> std::io::Result<()> {
     Ok(())
 }
 

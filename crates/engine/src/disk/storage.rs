@@ -19,7 +19,6 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use open::Opened;
 pub(crate) use transfer::CHUNK_LEN;
 
 use super::handles::{HandleKey, Handles};

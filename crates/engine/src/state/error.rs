@@ -15,12 +15,6 @@ pub(crate) enum StateError {
         /// Why.
         error: Arc<std::io::Error>,
     },
-    /// Another process is opening it right now.
-    #[error("another Gannet is opening the state in {dir} right now: try again in a moment", dir = .dir.display())]
-    Opening {
-        /// Which.
-        dir: PathBuf,
-    },
     /// Another process runs this torrent.
     #[error("torrent {0} is run by another Gannet with the same state directory: stop that one first")]
     InUse(InfoHash),
@@ -106,7 +100,6 @@ impl StateError {
                 _ => true,
             },
             StateError::Directory { .. }
-            | StateError::Opening { .. }
             | StateError::InUse(_)
             | StateError::Newer { .. }
             | StateError::Unknown(_) => false,

@@ -131,6 +131,16 @@ impl File {
         Ok(rustix::fs::fadvise(&self.fd, 0, None, Advice::Sequential)?)
     }
 
+    /// Takes the file's lock, and waits for whoever has it.
+    pub fn lock(&self) -> io::Result<()> {
+        loop {
+            match rustix::fs::flock(&self.fd, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
     /// Takes the file's lock, if nobody has it; it is given back when the last handle goes, by a crash too.
     pub fn try_lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
