@@ -241,7 +241,7 @@ impl Peer {
             Message::Unchoke => Ok(self.on_choke(false)),
             Message::Interested => Ok(self.on_interest(true)),
             Message::NotInterested => Ok(self.on_interest(false)),
-            Message::Have(piece) => self.on_have(layout, piece),
+            Message::Have(piece) => self.on_have(layout, now, piece),
             Message::Bitfield(bytes) => {
                 let set = Bitfield::from_bytes(&bytes, layout.pieces());
                 let set = set.map_err(|_| PeerMisbehaved::BitfieldMalformed)?;
@@ -300,13 +300,18 @@ impl Peer {
     }
 
     /// One have. Hot: the driver gathers them, and each comes through here.
-    pub fn on_have(&mut self, layout: &Layout, piece: u32) -> Result<PeerReport, PeerMisbehaved> {
+    pub fn on_have(
+        &mut self,
+        layout: &Layout,
+        now: Instant,
+        piece: u32,
+    ) -> Result<PeerReport, PeerMisbehaved> {
         let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
         self.state.announced = true;
         match self.pieces.insert(piece, layout.pieces()) {
             true => Ok(PeerReport::Has(piece)),
             // Clients repeat themselves; a flood of it is counted.
-            false => self.conduct.repeated().map(|()| PeerReport::Nothing),
+            false => self.conduct.repeated(now).map(|()| PeerReport::Nothing),
         }
     }
 

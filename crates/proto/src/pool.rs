@@ -129,7 +129,7 @@ impl Uplink {
     }
 
     /// Whose turn it is; it leaves the ring.
-    pub fn next(&mut self) -> Option<(TorrentId, PeerKey)> {
+    pub fn take_turn(&mut self) -> Option<(TorrentId, PeerKey)> {
         self.ring.pop_front()
     }
 

@@ -293,7 +293,7 @@ impl Session {
                 let at = self.pool.up.ready_at(self.now, 1);
                 return self.timers.set(Timer::Upload, at.max(self.now + MOMENT));
             }
-            let Some((id, key)) = self.pool.uplink.next() else { return };
+            let Some((id, key)) = self.pool.uplink.take_turn() else { return };
             match self.with(id, out, |torrent, cx| torrent.send_next(cx, key)) {
                 Some(Turn::Again) => self.pool.uplink.put_back(id, key),
                 Some(Turn::Next) => self.pool.uplink.enlist(id, key),

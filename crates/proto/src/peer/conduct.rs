@@ -54,7 +54,8 @@ impl Conduct {
     }
 
     /// It told us of a piece again.
-    pub fn repeated(&mut self) -> Result<(), PeerMisbehaved> {
+    pub fn repeated(&mut self, now: Instant) -> Result<(), PeerMisbehaved> {
+        self.earn(now);
         self.pay(COST_REPEATED_HAVE)
     }
 

@@ -106,7 +106,7 @@ impl Torrent {
     /// Links that this torrent would like to have beyond those that are up or being dialled.
     pub fn links_wanted(&self, cx: &Cx<'_>) -> usize {
         let most = cx.config.links_per_torrent.min(cx.pool.lease.links);
-        let used = self.peers.len() + self.dialer.under_way() as u32;
+        let used = self.peers.count() + self.dialer.under_way() as u32;
         let free = cx.pool.lease.links.saturating_sub(cx.pool.links + self.dialer.under_way() as u32);
         most.saturating_sub(used).min(free) as usize
     }

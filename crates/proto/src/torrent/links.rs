@@ -31,6 +31,10 @@ impl Torrent {
                 self.dialer.list.add_ourselves(up.remote);
             }
             cx.push(Output::Close { link: up.link, why });
+            // No peer, so no word about its end either: the candidate goes back into the list now.
+            if !self.peers.iter().any(|(_, peer)| peer.listens() == Some(up.remote)) {
+                self.dialer.list.parted(cx.now, up.remote, Parting::Useless);
+            }
             self.arm_dialer(cx);
             return None;
         }
@@ -61,7 +65,7 @@ impl Torrent {
             return Err(CloseReason::Banned);
         }
         self.part_duplicates(cx, up)?;
-        let full = self.peers.len() >= cx.config.links_per_torrent || cx.pool.links >= cx.pool.lease.links;
+        let full = self.peers.count() >= cx.config.links_per_torrent || cx.pool.links >= cx.pool.lease.links;
         if full && !self.make_room(cx, up.remote) {
             return Err(CloseReason::Limit);
         }
@@ -89,10 +93,10 @@ impl Torrent {
     /// lower claim (BEP 40: both ends compute the same claim, so that the swarm's links become a random graph).
     fn make_room(&mut self, cx: &mut Cx<'_>, newcomer: SocketAddr) -> bool {
         let idle = |peer: &Peer| {
-            !peer.state.closing
-                && !(peer.state.am_interested && !peer.state.peer_choking)
-                && !(peer.state.peer_interested && !peer.state.am_choking)
-                && cx.now.since(peer.clocks.linked) >= SILENCE_MAX
+            let serves_us = peer.state.am_interested && !peer.state.peer_choking;
+            let is_served = peer.state.peer_interested && !peer.state.am_choking;
+            let moves = serves_us || is_served || peer.state.closing;
+            !moves && cx.now.since(peer.clocks.linked) >= SILENCE_MAX
         };
         let ours = self.dialer.our_address();
         let claim = |address: SocketAddr| ours.map_or(0, |ours| priority::priority(ours, address));

@@ -26,7 +26,7 @@ impl Torrent {
         for &piece in pieces {
             let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
             peer.clocks.heard = cx.now;
-            match peer.on_have(&self.metainfo.layout, piece) {
+            match peer.on_have(&self.metainfo.layout, cx.now, piece) {
                 Ok(PeerReport::Has(piece)) => self.picker.peer_has(key, piece),
                 Ok(_) => {}
                 Err(fault) => return self.misbehaved(cx, key, fault),

@@ -34,7 +34,7 @@ impl Peers {
     }
 
     /// How many.
-    pub fn len(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.count
     }
 

@@ -269,6 +269,7 @@ impl Torrent {
     pub fn halt(&mut self, cx: &mut Cx<'_>) {
         self.close_all(cx, CloseReason::TorrentStopped);
         self.announcer.stop(cx.now);
+        self.dialer.list.set_paused(true);
         self.visit_trackers(cx);
         for timer in [TorrentTimer::Dial, TorrentTimer::SeedGoal] {
             cx.timers.clear(self.timer(timer));
@@ -288,6 +289,7 @@ impl Torrent {
         }
         self.announcer.set_complete(self.is_seed());
         self.announcer.start();
+        self.dialer.list.set_paused(false);
         self.check_finished(cx);
         self.visit_trackers(cx);
         cx.push(Output::FindPeers { torrent: self.id });

@@ -203,7 +203,11 @@ impl Torrent {
             // A record for another number of pieces is no record of this torrent: whatever lies there is hashed first.
             Some(record) if record.have.len() != pieces => self.doubt(Bitfield::full(pieces)),
             Some(record) if sound => self.restore(record, doubtful.as_ref()),
-            Some(_) => {}
+            Some(record) => {
+                self.totals.before = Lifetime { uploaded: record.uploaded, downloaded: record.downloaded };
+                // What the record claims is gone: the next one must not.
+                self.saver.lost(cx);
+            }
             None if !sound => self.lose_what_was_written(cx),
             None => {}
         }

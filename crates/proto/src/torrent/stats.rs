@@ -29,7 +29,7 @@ impl Torrent {
             wasted: self.totals.wasted,
             rate_down,
             rate_up,
-            peers: self.peers.len(),
+            peers: self.peers.count(),
             seeds,
             candidates: u32::try_from(self.dialer.list.candidates()).unwrap_or(u32::MAX),
             seeding_for: self.goals.finished.map_or(Duration::ZERO, |since| now.since(since)),
