@@ -115,14 +115,12 @@ pub(crate) enum DiskJob {
         /// Block numbers inside the piece, and their bytes.
         blocks: Vec<(u32, Payload)>,
     },
-    /// Forget the spilled blocks of this attempt. No answer.
+    /// Forget the spilled blocks of a piece: all that were asked to be spilled before. No answer.
     Discard {
         /// Whose.
         torrent: TorrentId,
         /// Which.
         piece: PieceIndex,
-        /// Which attempt.
-        attempt: Attempt,
     },
     /// Make durable what was `Written` or `Spilled` so far. Ends in `Synced` or `SyncFailed`.
     Sync {

@@ -35,6 +35,7 @@ pub(crate) struct WantedFiles(Box<[bool]>);
 
 impl WantedFiles {
     /// All files.
+    #[cfg(test)]
     pub(crate) fn all() -> WantedFiles {
         WantedFiles::default()
     }

@@ -46,9 +46,9 @@ impl EventLoop {
                 let blocks = self.payloads.pieces.spill(torrent, piece, attempt, blocks);
                 self.outside.disk.submit(DiskJob::Spill { torrent, piece, attempt, blocks });
             }
-            Output::Discard { torrent, piece, attempt } => {
+            Output::Discard { torrent, piece, attempt: _ } => {
                 self.payloads.pieces.forget(torrent, piece);
-                self.outside.disk.submit(DiskJob::Discard { torrent, piece, attempt });
+                self.outside.disk.submit(DiskJob::Discard { torrent, piece });
             }
             Output::Sync { torrent, epoch } => self.outside.disk.submit(DiskJob::Sync { torrent, epoch }),
             Output::Commit { torrent, epoch, record } => {

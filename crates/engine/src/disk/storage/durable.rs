@@ -11,7 +11,7 @@ use os::fs::{Access, File};
 use proto::{DiskError, DiskErrorKind, ResumeRecord};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use wire::{FileIndex, PieceIndex};
 
@@ -180,7 +180,7 @@ impl Storage {
         })
     }
 
-    fn sync_dir(&self, path: &PathBuf) -> Result<(), DiskError> {
+    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         let synced = step(Step::Sync).and_then(|()| self.root.dir(path)).and_then(|dir| dir.sync());
         synced.map_err(|error| self.trouble_at(&error, "syncing", path))
     }
