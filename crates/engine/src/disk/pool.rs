@@ -18,7 +18,7 @@ use crate::state::{ResumeUpdate, State};
 use check::{Check, Stepped};
 use lanes::{Lane, Lanes, lane_of, torrent_of};
 use proto::input::DiskOperation;
-use proto::{Epoch, TorrentId};
+use proto::{DiskErrorKind, Epoch, TorrentId};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -202,7 +202,12 @@ impl Pool {
                 if sent.is_ok() {
                     return Stage::Elsewhere;
                 }
-                tell(perform::commit_failed(torrent, epoch, "the thread that commits has ended"));
+                tell(perform::commit_failed(
+                    torrent,
+                    epoch,
+                    DiskErrorKind::Io,
+                    "the thread that commits has ended".into(),
+                ));
             }
             (DiskJob::Close { .. }, Some(storage)) => {
                 self.work().storages.remove(&torrent);
@@ -309,7 +314,12 @@ impl Pool {
                     }
                     Err(error) => {
                         storage.not_committed(update);
-                        (self.notify)(perform::commit_failed(torrent, epoch, &error.to_string()));
+                        (self.notify)(perform::commit_failed(
+                            torrent,
+                            epoch,
+                            error.disk_kind(),
+                            error.to_string(),
+                        ));
                     }
                 }
                 self.done(torrent, Lane::Whole);

@@ -1,5 +1,6 @@
 //! What can go wrong with the state store, and what the user is told about it.
 
+use proto::DiskErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use wire::InfoHash;
@@ -84,6 +85,17 @@ pub(crate) enum StateNotice {
 }
 
 impl StateError {
+    /// The kind of fault as the session knows it: a full disk under the state file helps itself like any other.
+    pub(crate) fn disk_kind(&self) -> DiskErrorKind {
+        let StateError::Sqlite(error) = self else { return DiskErrorKind::Io };
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => DiskErrorKind::Full,
+            Some(rusqlite::ErrorCode::ReadOnly) => DiskErrorKind::ReadOnly,
+            Some(rusqlite::ErrorCode::PermissionDenied) => DiskErrorKind::Denied,
+            _ => DiskErrorKind::Io,
+        }
+    }
+
     /// Whether the file's content is to blame, and not its surroundings.
     pub(super) fn is_damage(&self) -> bool {
         match self {

@@ -108,8 +108,13 @@ fn verify(
     Ok((good, digests))
 }
 
-/// The failure of a job that the pool does itself.
-pub(super) fn commit_failed(torrent: TorrentId, epoch: proto::Epoch, why: &str) -> DiskDone {
-    let error = fault(DiskErrorKind::Io, why.to_owned());
+/// The failure of a commit, which the pool does itself.
+pub(super) fn commit_failed(
+    torrent: TorrentId,
+    epoch: proto::Epoch,
+    kind: DiskErrorKind,
+    why: String,
+) -> DiskDone {
+    let error = fault(kind, why);
     DiskDone::Failed { torrent, operation: DiskOperation::Commit(epoch), error }
 }
