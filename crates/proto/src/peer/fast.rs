@@ -28,6 +28,11 @@ impl AllowedFast {
         AllowedFast { pieces, bytes_left }
     }
 
+    /// Takes out what we lack: a peer may have what it was told of, and it is told of what we have.
+    pub fn retain(&mut self, has: impl Fn(PieceIndex) -> bool) {
+        self.pieces.retain(|&piece| has(piece));
+    }
+
     /// The pieces to tell the peer of.
     pub fn pieces(&self) -> &[PieceIndex] {
         &self.pieces
@@ -98,6 +103,17 @@ mod tests {
         let of = |address: &str| AllowedFast::new(address.parse().unwrap(), InfoHash([7; 20]), &layout, 5);
         assert_eq!(of("2001:db8::1"), AllowedFast::default());
         assert_eq!(of("::ffff:80.4.4.200"), of("80.4.4.200"));
+    }
+
+    #[test]
+    fn what_a_peer_was_not_told_of_it_may_not_have() {
+        let layout = Layout::new(1 << 24, 1 << 15).unwrap();
+        let mut allowed = AllowedFast::new(IpAddr::from([1, 2, 3, 4]), InfoHash([7; 20]), &layout, 3);
+        let told = allowed.pieces().to_vec();
+        let [lacking, ref rest @ ..] = told[..] else { panic!("an empty set") };
+        allowed.retain(|piece| piece != lacking);
+        assert!(!allowed.allows(layout.nth_block(lacking, 0)));
+        assert!(rest.iter().all(|&piece| allowed.allows(layout.nth_block(piece, 0))));
     }
 
     #[test]

@@ -131,10 +131,9 @@ impl Torrent {
         if peer.terms.fast && have > 0 {
             let (ip, hash) = (peer.terms.remote.ip(), self.metainfo.info_hash);
             peer.fast.ours = AllowedFast::new(ip, hash, &self.metainfo.layout, ALLOWED_FAST_COUNT);
+            peer.fast.ours.retain(|piece| pieces.have().has(piece));
             for piece in peer.fast.ours.pieces().to_vec() {
-                if pieces.have().has(piece) {
-                    peer.send(cx, Message::AllowedFast(piece.0));
-                }
+                peer.send(cx, Message::AllowedFast(piece.0));
             }
         }
     }
