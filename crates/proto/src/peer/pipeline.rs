@@ -223,11 +223,14 @@ impl Pipeline {
         Answer::Expected
     }
 
-    /// The peer will not send it (BEP 6 reject).
+    /// The peer will not send it (BEP 6 reject). Answers come in the order of the questions: what we called back and then
+    /// asked for again is first rejected, and then sent.
     pub fn reject(&mut self, block: Block) -> Answer {
-        match self.take(block) {
-            Some(_) => Answer::Expected,
-            None => self.take_late(block),
+        match self.take_late(block) {
+            Answer::Late => Answer::Late,
+            Answer::Expected | Answer::Unknown => {
+                self.take(block).map_or(Answer::Unknown, |_| Answer::Expected)
+            }
         }
     }
 

@@ -225,6 +225,18 @@ fn a_request_that_is_passed_over_is_given_up_alone() {
 }
 
 #[test]
+fn a_reject_of_what_was_called_back_is_not_laid_to_the_request_made_since() {
+    let mut pipeline = Pipeline::new(BLOCK, 500, Instant::ZERO);
+    pipeline.requested(&[block(0)], at(0));
+    pipeline.cancel(block(0));
+    pipeline.requested(&[block(0)], at(10));
+    assert_eq!(pipeline.reject(block(0)), Answer::Late);
+    assert_eq!(pipeline.len(), 1);
+    assert_eq!(pipeline.reject(block(0)), Answer::Expected);
+    assert_eq!(pipeline.reject(block(0)), Answer::Unknown);
+}
+
+#[test]
 fn what_is_remembered_as_late_is_bounded() {
     let mut pipeline = Pipeline::new(BLOCK, 500, Instant::ZERO);
     for number in 0..2_000 {
