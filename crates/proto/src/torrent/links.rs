@@ -7,7 +7,7 @@ use super::Torrent;
 use super::peer_list::{Parting, priority};
 use crate::cx::Cx;
 use crate::extension::handshake;
-use crate::input::{LinkEnd, LinkUp};
+use crate::input::{DialFailure, LinkEnd, LinkUp};
 use crate::output::CloseReason;
 use crate::peer::{AllowedFast, Peer, Terms};
 use crate::timers::Timer;
@@ -25,8 +25,13 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
 impl Torrent {
     /// A link came up. Returns the peer's key, or closes the link.
     pub fn on_link_up(&mut self, cx: &mut Cx<'_>, up: &LinkUp) -> Option<PeerKey> {
-        self.dialer.landed(cx.now, up.dial, up.remote);
-        if let Err(why) = self.admit(cx, up) {
+        let verdict = self.admit(cx, up);
+        match up.dial.filter(|_| verdict.is_err() && !self.is_linked_to(up.remote)) {
+            // No fault of the candidate: it is dialled again when there is use for it.
+            Some(dial) => self.dialer.failed(cx.now, dial, DialFailure::NotTried),
+            None => self.dialer.landed(cx.now, up.dial, up.remote),
+        }
+        if let Err(why) = verdict {
             if why == CloseReason::Ourselves {
                 self.dialer.list.add_ourselves(up.remote);
             }
@@ -51,6 +56,11 @@ impl Torrent {
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
         Some(key)
+    }
+
+    /// Whether a link is up to who listens at this address.
+    fn is_linked_to(&self, address: SocketAddr) -> bool {
+        self.peers.iter().any(|(_, peer)| !peer.state.closing && peer.listens() == Some(address))
     }
 
     /// Whether a link is welcome.
