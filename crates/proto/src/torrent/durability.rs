@@ -22,8 +22,10 @@ pub struct Saver {
     written: Vec<PieceIndex>,
     /// Spills under way.
     spilling: u32,
-    /// Spilled blocks that a sync covers.
+    /// Spilled blocks that a sync covers: what the record says of pieces that it cannot have whole yet.
     synced: Vec<Spilled>,
+    /// Pieces that are whole since, and that no sync covers.
+    whole: Vec<(PieceIndex, Attempt)>,
     batch: Batch,
     epoch: Epoch,
     /// Since when the record is behind what could be on stable storage.
@@ -76,6 +78,7 @@ impl Saver {
             written: Vec::new(),
             spilling: 0,
             synced: Vec::new(),
+            whole: Vec::new(),
             batch: Batch::Idle,
             epoch: Epoch(0),
             behind_since: None,
@@ -115,7 +118,7 @@ impl Saver {
 
     /// The hash was right: the piece is to be written.
     pub fn verified(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
-        self.synced.retain(|spilled| spilled.piece != piece);
+        self.whole.push((piece, attempt));
         self.writing.push(Writing { piece, attempt, asked: true });
         cx.push(Output::Write { torrent: self.torrent, piece, attempt });
     }
@@ -123,9 +126,7 @@ impl Saver {
     /// An unfinished piece is to be fetched from scratch: its hash was wrong, or its spilled blocks are lost.
     pub fn discard(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
         cx.push(Output::Discard { torrent: self.torrent, piece, attempt });
-        let before = self.synced.len();
-        self.synced.retain(|spilled| spilled.piece != piece);
-        if self.synced.len() != before {
+        if self.forget_spilled(piece) {
             self.fall_behind(cx);
         }
     }
@@ -186,8 +187,21 @@ impl Saver {
         for &piece in &pieces {
             picker.hardened(piece, Durability::Synced);
         }
-        self.synced = spilled;
-        self.synced.retain(|spilled| picker.is_current(spilled.piece, spilled.attempt));
+        // A piece that became whole stays in the record by its spilled blocks until the record can have it whole: the last
+        // record promised them, or the sync before this one.
+        let durable = picker.pieces().durable();
+        self.whole.retain(|&(piece, _)| !durable.has(piece));
+        let (before, whole) = (core::mem::replace(&mut self.synced, spilled), &self.whole);
+        let is_new = |synced: &[Spilled], piece| synced.iter().all(|spilled| spilled.piece != piece);
+        for old in before {
+            if whole.contains(&(old.piece, old.attempt)) && is_new(&self.synced, old.piece) {
+                self.synced.push(old);
+            }
+        }
+        self.synced.retain(|spilled| {
+            picker.is_current(spilled.piece, spilled.attempt)
+                || whole.contains(&(spilled.piece, spilled.attempt))
+        });
         self.commit(cx, picker, pieces, life);
         true
     }
@@ -206,6 +220,9 @@ impl Saver {
         let now = spilled(picker);
         doubtful
             .extend(now.iter().filter(|spilled| !self.synced.contains(spilled)).map(|spilled| spilled.piece));
+        for &piece in &doubtful {
+            self.forget_spilled(piece);
+        }
         self.fall_behind(cx);
         Some(doubtful)
     }
@@ -276,6 +293,14 @@ impl Saver {
         };
         let spill = picker.oldest_kept().map(|oldest| oldest + cx.config.spill_after);
         cx.timers.set_or_clear(self.timer(), sync.into_iter().chain(spill).min());
+    }
+
+    /// A piece begins anew: what was spilled of it is no part of it any more. Says whether the record may have spoken of it.
+    pub fn forget_spilled(&mut self, piece: PieceIndex) -> bool {
+        self.whole.retain(|&(whole, _)| whole != piece);
+        let before = self.synced.len();
+        self.synced.retain(|spilled| spilled.piece != piece);
+        self.synced.len() != before
     }
 
     fn spill_older(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker, before: Instant) {

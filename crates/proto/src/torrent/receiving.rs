@@ -217,8 +217,9 @@ impl Torrent {
 
     /// What is here of a piece is gone or not to be trusted.
     pub fn lose(&mut self, cx: &mut Cx<'_>, piece: PieceIndex) {
-        if let Some(attempt) = self.picker.pieces().open_piece(piece).map(|open| open.attempt) {
-            self.saver.discard(cx, piece, attempt);
+        match self.picker.pieces().open_piece(piece).map(|open| open.attempt) {
+            Some(attempt) => self.saver.discard(cx, piece, attempt),
+            None => drop(self.saver.forget_spilled(piece)),
         }
         self.haves.retract(piece);
         self.picker.lost(piece);

@@ -97,6 +97,37 @@ fn old_blocks_are_spilled_synced_recorded_and_restored() {
 }
 
 #[test]
+fn a_piece_stays_in_the_record_by_its_spilled_blocks_until_the_record_can_have_it_whole() {
+    let mut rig = Rig::leech(1, 64 * 1024);
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    rig.block(source, asked[0]);
+    rig.block(source, asked[1]);
+    rig.pass(Duration::from_millis(3_100));
+    let (piece, attempt, _) = rig.take_spill().expect("they are 3 s old");
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.pass(Duration::from_millis(1_100));
+    let epoch = rig.take_sync().expect("of the spilled blocks");
+    // The rest comes while they are being synced.
+    rig.deliver(source);
+    asked[2..].iter().for_each(|&request| _ = rig.block(source, request));
+    let whole = rig.take_verify().expect("all blocks are here");
+    rig.verified(whole, true);
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (epoch, record) = rig.take_commit().expect("what the sync covered");
+    assert_eq!(record.open, [OpenRecord { piece, blocks: BlockSet::full(2) }]);
+    assert_eq!(record.have.count(), 0);
+    rig.feed(Input::Committed { torrent: ID, epoch });
+    let write = rig.take_write().expect("it is right");
+    rig.written(write);
+    rig.pass(Duration::from_millis(1_100));
+    let epoch = rig.take_sync().expect("of the piece");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (_, record) = rig.take_commit().expect("the whole piece");
+    assert_eq!((record.have.count(), record.open), (1, Vec::new()));
+}
+
+#[test]
 fn a_piece_whose_blocks_an_earlier_run_left_complete_is_verified_at_once() {
     let open = vec![OpenRecord { piece: PieceIndex(1), blocks: BlockSet::full(2) }];
     let record = ResumeRecord { have: Bitfield::new(2), open, uploaded: 5, downloaded: 6 };
