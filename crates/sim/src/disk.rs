@@ -277,7 +277,7 @@ impl Disk {
         let sync = matches!(work, Work::Sync { .. });
         if sync && (sync_fails || vanished) {
             self.stores.iter_mut().for_each(Store::doom);
-            return Some(DiskErrorKind::Io);
+            return Some(if vanished { DiskErrorKind::Vanished } else { DiskErrorKind::Io });
         }
         match () {
             () if vanished && !matches!(work, Work::Close) => Some(DiskErrorKind::Vanished),
@@ -322,3 +322,6 @@ pub(crate) fn found_by(record: Option<&ResumeRecord>, data: Bitfield, changed: b
         Some(_) | None => Found::Doubtful(data),
     }
 }
+
+#[cfg(test)]
+mod tests;

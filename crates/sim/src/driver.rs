@@ -5,7 +5,7 @@ use crate::disk::Work;
 use crate::fault::{Fault, Phase};
 use crate::happening::{Happening, Knock};
 use crate::network::{Parcel, PipeId};
-use crate::node::{Nature, node_at};
+use crate::node::{Leaves, Nature, node_at};
 use crate::world::World;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -76,9 +76,7 @@ impl World {
         let knock = Knock { dial, dialer: node, incarnation };
         let known = node_at(remote).filter(|&far| (far as usize) < self.nodes.len());
         match known {
-            Some(far)
-                if !self.nodes[node as usize].ills.cut_off && !self.nodes[far as usize].ills.cut_off =>
-            {
+            Some(far) if self.nodes[node as usize].ills.island == self.nodes[far as usize].ills.island => {
                 // SYN, SYN-ACK, handshake.
                 let at = self.now + 3 * self.network.latency(node, far);
                 self.queue.push(at, far, Happening::Knock(knock));
@@ -223,7 +221,7 @@ impl World {
         let incarnation = node.incarnation;
         match &event {
             Event::Finished(_) => {
-                if let Some(span) = node.spec.leaves_after {
+                if let Leaves::AfterFinish(span) = node.spec.leaves {
                     self.fault_at(self.now + span, Fault::Leave { node: index });
                 }
             }
@@ -283,7 +281,9 @@ impl World {
     /// A puppet sends a block with this content, right now and whole.
     pub fn puppet_sends(&mut self, puppet: u32, link: LinkId, block: Block, tag: Tag) {
         let bytes = block.len + crate::network::BLOCK_HEADER;
-        self.network.totals.left += u64::from(block.len);
+        if self.nodes[puppet as usize].pipe(link).is_some() {
+            self.network.totals.left += u64::from(block.len);
+        }
         self.send_parcel(puppet, link, Parcel::Block { block, tag }, bytes);
     }
 

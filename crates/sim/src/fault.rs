@@ -28,6 +28,13 @@ pub enum Fault {
         /// For how long.
         lasts: Duration,
     },
+    /// Some nodes see each other only, and the rest do not see them, for a while.
+    Split {
+        /// Who is apart.
+        nodes: Vec<u32>,
+        /// For how long.
+        lasts: Duration,
+    },
     /// One link of a node breaks: the `nth` of those it has.
     BreakLink {
         /// Which.

@@ -7,6 +7,7 @@
 //! Reading order: `world`, `driver`, `network`, `disk`, `checker`.
 #![forbid(unsafe_code)]
 
+pub mod catalogue;
 mod checker;
 pub mod content;
 pub mod disk;
@@ -28,7 +29,7 @@ pub use content::Content;
 pub use disk::{Crash, DiskModel};
 pub use fault::{CrashPoint, Fault, Phase};
 pub use network::Access;
-pub use node::{Holds, Nature, Node, NodeSpec};
+pub use node::{Heard, Holds, Leaves, Nature, Node, NodeSpec};
 pub use scenario::{Outcome, Scenario};
 pub use store::Store;
 pub use world::{Settings, World};

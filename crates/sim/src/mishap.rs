@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::world::{World, torrent_id};
 use core::time::Duration;
 use proto::input::LinkEnd;
-use proto::{Command, Input};
+use proto::{Command, DiskErrorKind, Event, Input};
 
 /// How long a goodbye may take.
 const GOODBYE_MAX: Duration = Duration::from_secs(10);
@@ -20,11 +20,14 @@ impl World {
             Fault::Crash { node, how, back_after } => self.crash(node, how, back_after),
             Fault::Leave { node } => self.leave(node),
             Fault::CutOff { node, lasts } => {
-                self.node_mut(node).ills.cut_off = true;
-                for (conn, side) in self.network.conns_of(node) {
-                    self.break_both(conn, side);
-                }
+                self.move_to(node, node + 1);
                 self.heal_after(lasts, Healing::Network { node });
+            }
+            Fault::Split { nodes, lasts } => {
+                for node in nodes {
+                    self.move_to(node, u32::MAX);
+                    self.heal_after(lasts, Healing::Network { node });
+                }
             }
             Fault::BreakLink { node, nth } => {
                 let conns = self.network.conns_of(node);
@@ -53,11 +56,36 @@ impl World {
                     self.heal_after(lasts, Healing::Tracker);
                 }
             }
-            Fault::Heals(Healing::Network { node }) => self.node_mut(node).ills.cut_off = false,
+            Fault::Heals(Healing::Network { node }) => self.move_to(node, 0),
             Fault::Heals(Healing::Disk { node }) => {
                 self.node_mut(node).disk.faults = DiskFaults::default();
+                self.ask_to_resume(node);
             }
             Fault::Heals(Healing::Tracker) => self.tracker.alive = true,
+        }
+    }
+
+    /// The user of a node whose disk works again resumes what only a user can resume.
+    fn ask_to_resume(&mut self, node: u32) {
+        let failure =
+            self.nodes[node as usize].story.events.iter().rev().find_map(|(_, event)| match event {
+                Event::StorageFailed(torrent, error) => Some((*torrent, error.kind)),
+                _ => None,
+            });
+        let Some((torrent, kind)) = failure else { return };
+        if matches!(kind, DiskErrorKind::Io | DiskErrorKind::Denied | DiskErrorKind::Unsupported) {
+            self.feed(node, Input::Command(Command::Resume(torrent)));
+        }
+    }
+
+    /// A node is on another island now: its links to those who are not there break.
+    fn move_to(&mut self, node: u32, island: u32) {
+        self.node_mut(node).ills.island = island;
+        for (conn, side) in self.network.conns_of(node) {
+            let far = self.network.node_at(conn, side.other());
+            if far.is_some_and(|far| self.nodes[far as usize].ills.island != island) {
+                self.break_both(conn, side);
+            }
         }
     }
 

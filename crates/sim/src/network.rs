@@ -11,7 +11,7 @@ use crate::happening::{Happening, NOBODY};
 use crate::queue::EventQueue;
 use core::time::Duration;
 use proto::{Instant, LinkId, SendToken};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use wire::{Block, Message, PieceIndex};
 
@@ -100,8 +100,10 @@ pub struct Network {
     free: Vec<u32>,
     flows: Vec<PipeId>,
     ticking: bool,
-    /// What blocks went where, for the accounts.
+    /// What became of the blocks, for the accounts.
     pub totals: Totals,
+    /// Payload bytes that arrived, by sender and receiver.
+    pub sent: BTreeMap<(u32, u32), u64>,
 }
 
 /// Payload bytes by their fate. `left = arrived + lost +` what is on its way.
@@ -120,6 +122,8 @@ struct Port {
     access: Access,
     /// Until when control messages occupy the uplink.
     control_until: Instant,
+    /// The longest that a control message had to wait until it had left.
+    control_wait: Duration,
     up: Lane,
     down: Lane,
 }
@@ -157,7 +161,7 @@ struct End {
 
 #[derive(Default)]
 struct Pipe {
-    control: VecDeque<(Parcel, u32)>,
+    control: VecDeque<Control>,
     blocks: VecDeque<Outgoing>,
     /// Millionths of bytes of the block in service that have yet to leave; 0 if none is in service.
     remaining: u64,
@@ -169,6 +173,12 @@ struct Pipe {
     last_arrival: Instant,
     told: u32,
     told_at: Instant,
+}
+
+struct Control {
+    parcel: Parcel,
+    bytes: u32,
+    since: Instant,
 }
 
 struct Outgoing {
@@ -190,18 +200,30 @@ impl Network {
             flows: Vec::new(),
             ticking: false,
             totals: Totals::default(),
+            sent: BTreeMap::new(),
         }
     }
 
     /// Gives the next node its access link.
     pub(crate) fn attach(&mut self, access: Access) {
         let (up, down) = (Lane::default(), Lane::default());
-        self.ports.push(Port { access, control_until: Instant::ZERO, up, down });
+        self.ports.push(Port {
+            access,
+            control_until: Instant::ZERO,
+            control_wait: Duration::ZERO,
+            up,
+            down,
+        });
     }
 
     /// A node's access link.
     pub fn access(&self, node: u32) -> Access {
         self.ports[node as usize].access
+    }
+
+    /// The longest that a control message of a node had to wait until it had left; and begins to count anew.
+    pub fn take_control_wait(&mut self, node: u32) -> Duration {
+        core::mem::take(&mut self.ports[node as usize].control_wait)
     }
 
     /// One way between two nodes.
@@ -259,15 +281,20 @@ impl Network {
         found
     }
 
-    /// Closes one end: what it had yet to send is forgotten. Returns the tokens of its blocks, which will not leave.
-    /// The connection ceases to be when both ends are closed.
-    pub(crate) fn close_end(&mut self, id: ConnId, side: Side) -> Vec<SendToken> {
+    /// Forgets what one end had yet to send. Returns the tokens of its blocks, which will not leave.
+    pub(crate) fn forget_unsent(&mut self, id: ConnId, side: Side) -> Vec<SendToken> {
         let Some(conn) = self.conn_mut(id) else { return Vec::new() };
         let pipe = &mut conn.pipes[side.0 as usize];
-        let tokens = pipe.blocks.drain(..).map(|out| out.token).collect();
         pipe.control.clear();
         pipe.remaining = 0;
         pipe.stamp += 1;
+        pipe.blocks.drain(..).map(|out| out.token).collect()
+    }
+
+    /// Closes one end, and forgets what it had yet to send. The connection ceases to be when both ends are closed.
+    pub(crate) fn close_end(&mut self, id: ConnId, side: Side) {
+        self.forget_unsent(id, side);
+        let Some(conn) = self.conn_mut(id) else { return };
         let end = &mut conn.ends[side.0 as usize];
         end.open = false;
         let unread: u64 = end.held.drain(..).map(|parcel| parcel.payload()).sum();
@@ -279,7 +306,6 @@ impl Network {
             place.generation += 1;
             self.free.push(id.slot);
         }
-        tokens
     }
 
     /// Payload bytes that arrived at nodes that do not read at the moment.
@@ -305,10 +331,11 @@ impl Network {
     ) {
         let Some(conn) = conn_mut(&mut self.conns, id.conn) else { return };
         let pipe = &mut conn.pipes[id.from.0 as usize];
+        let control = Control { parcel, bytes, since: now };
         if pipe.remaining > 0 || !pipe.control.is_empty() {
-            pipe.control.push_back((parcel, bytes));
+            pipe.control.push_back(control);
         } else {
-            depart(now, id, conn, &mut self.ports, (parcel, bytes), queue);
+            depart(now, id, conn, &mut self.ports, control, queue);
         }
     }
 
@@ -365,14 +392,18 @@ impl Network {
     /// Something arrives: to whom, over which link of theirs, and what; `None` if nobody reads there (now).
     pub(crate) fn arrive(&mut self, id: PipeId, parcel: Parcel) -> Option<(LinkId, Parcel)> {
         let payload = parcel.payload();
-        let end = conn_mut(&mut self.conns, id.conn).map(|conn| &mut conn.ends[id.from.other().0 as usize]);
-        match end {
+        let conn = conn_mut(&mut self.conns, id.conn);
+        let (from, to) = conn.as_ref().map_or((0, 0), |conn| conn.nodes(id.from));
+        match conn.map(|conn| &mut conn.ends[id.from.other().0 as usize]) {
             Some(end) if end.open && end.paused => {
                 end.held.push(parcel);
                 None
             }
             Some(End { open: true, link: Some(link), .. }) => {
                 self.totals.arrived += payload;
+                if payload > 0 {
+                    *self.sent.entry((from as u32, to as u32)).or_default() += payload;
+                }
                 Some((*link, parcel))
             }
             Some(_) | None => {
@@ -506,14 +537,16 @@ fn depart(
     id: PipeId,
     conn: &mut Conn,
     ports: &mut [Port],
-    (parcel, bytes): (Parcel, u32),
+    control: Control,
     queue: &mut EventQueue<Happening>,
 ) {
     let (sender, receiver) = conn.nodes(id.from);
+    let Control { parcel, bytes, since } = control;
     let cost = u64::from(bytes) * 1_000_000;
     let port = &mut ports[sender];
     let gone = port.control_until.max(now) + Duration::from_micros(cost / port.access.up.max(1));
     port.control_until = gone;
+    port.control_wait = port.control_wait.max(gone.since(since));
     port.up.debt += cost;
     ports[receiver].down.debt += cost;
     let pipe = &mut conn.pipes[id.from.0 as usize];

@@ -32,6 +32,18 @@ pub enum Holds {
     AllUnrecorded,
 }
 
+/// When a node leaves by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Leaves {
+    /// It stays.
+    #[default]
+    Never,
+    /// So long after it has everything.
+    AfterFinish(Duration),
+    /// As soon as the others together have every piece.
+    WhenSpread,
+}
+
 /// How a node behaves below its session, where the session cannot see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Nature {
@@ -62,8 +74,8 @@ pub struct NodeSpec {
     pub lease: Lease,
     /// When it joins.
     pub joins: Instant,
-    /// When it leaves: so long after it has everything.
-    pub leaves_after: Option<Duration>,
+    /// When it leaves in order.
+    pub leaves: Leaves,
     /// Nodes whose addresses it knows from the start.
     pub knows: Vec<u32>,
     /// Others can dial it.
@@ -90,7 +102,7 @@ impl NodeSpec {
             nature: Nature::Honest,
             lease: NodeSpec::lease(),
             joins: Instant::ZERO,
-            leaves_after: None,
+            leaves: Leaves::Never,
             knows: Vec::new(),
             reachable: true,
             fast: true,
@@ -144,8 +156,8 @@ pub struct Node {
 /// What befell a node, for those who judge it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ills {
-    /// Nobody can reach it at the moment.
-    pub(crate) cut_off: bool,
+    /// Nodes on different islands do not reach each other; 0 is the mainland.
+    pub(crate) island: u32,
     /// Its disk lies, and no session can help it.
     pub(crate) rotten: bool,
     /// Its disk had a fault.
@@ -413,15 +425,19 @@ impl Payloads {
 /// When nothing is said: seed for ever.
 pub(crate) const NO_GOAL: SeedGoal = SeedGoal { ratio_permille: None, time: None };
 
-/// The address of a node: 11.0.0.1 and on, one each, since bans go by address.
+/// The address of a node: one each, since bans go by address, and each in a /24 of its own, since allowed-fast sets and
+/// peer priorities go by network (BEP 6, 40). 11.0.0.1, 11.0.1.1 and on; a million end in 26.66.63.1.
 pub fn addr_of(node: u32) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(0x0b00_0001 + node)), 6881)
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(0x0b00_0001 + (node << 8))), 6881)
 }
 
 /// The node at an address, if there can be one.
 pub fn node_at(addr: SocketAddr) -> Option<u32> {
     match addr.ip() {
-        IpAddr::V4(ip) => ip.to_bits().checked_sub(0x0b00_0001).filter(|_| addr.port() == 6881),
+        IpAddr::V4(ip) => {
+            let place = ip.to_bits().checked_sub(0x0b00_0001)?;
+            (place & 0xff == 0 && addr.port() == 6881).then_some(place >> 8)
+        }
         IpAddr::V6(_) => None,
     }
 }

@@ -7,7 +7,7 @@ use crate::content::{Cells, Content, Tag};
 use crate::disk::found_by;
 use proto::input::Found;
 use proto::{Attempt, BlockSet, ResumeRecord, Rng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wire::{Bitfield, Block, PieceIndex};
 
@@ -29,10 +29,10 @@ pub struct Store {
     files: [Area; 2],
     /// The part store, likewise.
     parts: [Area; 2],
+    /// Pieces that were written: what the part store still has of them is there for the next start alone.
+    outlived: BTreeSet<PieceIndex>,
     /// Writes that no sync has covered, oldest first.
     unsynced: Vec<Dirty>,
-    /// Writes whose sync failed: the kernel will not try again.
-    doomed: Vec<Dirty>,
     writes: u64,
     record: Option<ResumeRecord>,
     /// The record with which this run began.
@@ -67,8 +67,8 @@ impl Store {
             discarded: BTreeMap::new(),
             files: [area(), area()],
             parts: [area(), area()],
+            outlived: BTreeSet::new(),
             unsynced: Vec::new(),
-            doomed: Vec::new(),
             writes: 0,
             record: None,
             opened_with: None,
@@ -152,7 +152,26 @@ impl Store {
             data.insert(piece);
         }
         self.opened_with = self.record.clone();
+        self.sweep_parts();
         found_by(self.record.as_ref(), data, core::mem::take(&mut self.changed))
+    }
+
+    /// Throws away what lies in the part store and no record speaks of.
+    fn sweep_parts(&mut self) {
+        let open = self.record.as_ref().map_or(&[][..], |record| &record.open);
+        for parts in &mut self.parts {
+            let pieces = parts.whole.iter().chain(parts.partial.keys().copied());
+            for piece in pieces.collect::<Vec<PieceIndex>>() {
+                let recorded = open.iter().find(|open| open.piece == piece);
+                let mut cells = parts.cells(&self.content, piece);
+                for index in cells.blocks().clone().iter() {
+                    if !recorded.is_some_and(|open| open.blocks.has(index)) {
+                        cells.take(index);
+                    }
+                }
+                parts.set(&self.content, piece, cells);
+            }
+        }
     }
 
     /// Those of these pieces that are whole and right in the files.
@@ -197,6 +216,7 @@ impl Store {
         }
         self.mark_dirty(false, piece, cells.blocks().clone());
         self.files[CACHE].set(&self.content, piece, cells);
+        self.outlived.insert(piece);
         Ok(())
     }
 
@@ -211,6 +231,9 @@ impl Store {
             return Ok(());
         }
         let cells = self.buffers.entry(piece).or_default();
+        if self.outlived.remove(&piece) {
+            self.parts[CACHE].clear(piece);
+        }
         let mut parts = self.parts[CACHE].cells(&self.content, piece);
         for index in blocks.iter() {
             let tag = cells.get(&self.content, piece, index).ok_or(index)?;
@@ -247,9 +270,13 @@ impl Store {
         }
     }
 
-    /// A sync failed: what was written stays readable for now, and never gets to the medium.
+    /// A sync failed: what no sync covers never gets to the medium. A driver then forgets what is cached of it, so that a
+    /// check sees the medium and not what the kernel wishes it had written.
     pub(crate) fn doom(&mut self) {
-        self.doomed.append(&mut self.unsynced);
+        for dirty in core::mem::take(&mut self.unsynced) {
+            let [cache, medium] = if dirty.part_store { &mut self.parts } else { &mut self.files };
+            cache.set(&self.content, dirty.piece, medium.cells(&self.content, dirty.piece));
+        }
     }
 
     /// Reads a block of a piece that we have.
@@ -290,12 +317,12 @@ impl Store {
     pub(crate) fn forget_memory(&mut self) {
         self.buffers.clear();
         self.discarded.clear();
+        self.outlived.clear();
     }
 
     /// The power is gone: what was not synced is there, not there, or there in part.
     pub(crate) fn lose_power(&mut self, rng: &mut Rng) {
-        let doubtful: Vec<Dirty> = self.doomed.drain(..).chain(self.unsynced.drain(..)).collect();
-        for dirty in doubtful {
+        for dirty in core::mem::take(&mut self.unsynced) {
             let fate = rng.below(3);
             let [cache, medium] = if dirty.part_store { &mut self.parts } else { &mut self.files };
             let from = cache.cells(&self.content, dirty.piece);
@@ -347,7 +374,8 @@ impl Store {
 
     fn unverified(&self, piece: PieceIndex, index: u32) -> Option<Tag> {
         let buffered = self.buffers.get(&piece).and_then(|cells| cells.get(&self.content, piece, index));
-        buffered.or_else(|| self.parts[CACHE].get(&self.content, piece, index))
+        let spilled = || self.parts[CACHE].get(&self.content, piece, index);
+        buffered.or_else(|| if self.outlived.contains(&piece) { None } else { spilled() })
     }
 
     fn mark_dirty(&mut self, part_store: bool, piece: PieceIndex, blocks: BlockSet) {

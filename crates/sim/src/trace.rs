@@ -8,7 +8,7 @@ use proto::{Input, Instant, Output};
 use std::collections::VecDeque;
 
 /// Lines that a journal holds.
-const JOURNAL_LINES_MAX: usize = 200_000;
+const JOURNAL_LINES_MAX: usize = 2_000_000;
 
 /// The digest of a run, and its journal if one is kept.
 #[derive(Debug, Default)]

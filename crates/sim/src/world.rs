@@ -10,7 +10,7 @@ use crate::disk::Crash;
 use crate::fault::{CrashPoint, Fault};
 use crate::happening::{Happening, Knock, NOBODY};
 use crate::network::{BLOCK_HEADER, ConnId, Network, Parcel, PipeId, Side};
-use crate::node::{Brain, Heard, Holds, NO_GOAL, Node, NodeSpec, Parked, addr_of};
+use crate::node::{Brain, Heard, Holds, Leaves, NO_GOAL, Node, NodeSpec, Parked, addr_of};
 use crate::queue::EventQueue;
 use crate::trace::Trace;
 use crate::tracker::SimTracker;
@@ -169,6 +169,11 @@ impl World {
     /// All nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The longest that a control message of a node had to wait until it had left its uplink, since this was asked last.
+    pub fn take_control_wait(&mut self, node: u32) -> Duration {
+        self.network.take_control_wait(node)
     }
 
     /// The links.
@@ -447,11 +452,18 @@ impl World {
     /// One end hears that its link is no more, after the answers to what it had asked of it.
     fn link_down(&mut self, conn: ConnId, side: Side, why: LinkEnd) {
         let Some((index, link)) = self.network.end(conn, side) else { return };
-        let tokens = self.network.close_end(conn, side);
-        let Some(link) = link else { return };
-        for token in tokens {
-            self.feed(index, Input::Unsent { token, why: Unsent::LinkDown });
+        let Some(link) = link else { return self.network.close_end(conn, side) };
+        // Told that a block will not leave, a session may hand over the next one: it does not know yet.
+        loop {
+            let tokens = self.network.forget_unsent(conn, side);
+            if tokens.is_empty() {
+                break;
+            }
+            for token in tokens {
+                self.feed(index, Input::Unsent { token, why: Unsent::LinkDown });
+            }
         }
+        self.network.close_end(conn, side);
         self.nodes[index as usize].links.close(link);
         self.hear(index, Heard::Down(link, why));
         self.feed(index, Input::LinkDown { link, why });
@@ -543,9 +555,28 @@ impl World {
         }
     }
 
+    /// Whether all other nodes together have every piece.
+    fn is_spread_without(&self, index: u32) -> bool {
+        let pieces = self.contents[0].metainfo().layout.pieces();
+        let mut union = Bitfield::new(pieces);
+        for node in self.nodes.iter().filter(|node| node.index != index) {
+            let have = node.session().and_then(|session| session.have(torrent_id(0)));
+            have.into_iter().flat_map(Bitfield::iter).for_each(|piece| {
+                union.insert(piece);
+            });
+        }
+        union.is_full()
+    }
+
     fn inspect(&mut self) {
         for index in 0..self.nodes.len() as u32 {
             self.checkers.inspect(self.now, &self.nodes, index);
+        }
+        for index in 0..self.nodes.len() as u32 {
+            let node = &self.nodes[index as usize];
+            if node.spec.leaves == Leaves::WhenSpread && !node.ills.leaving && self.is_spread_without(index) {
+                self.leave(index);
+            }
         }
         self.queue.push(self.now + INSPECT_EVERY, NOBODY, Happening::Inspect);
     }

@@ -5,6 +5,7 @@ use super::{Checker, Scene, row};
 use crate::world::torrent_id;
 use core::time::Duration;
 use proto::input::Found;
+use proto::resume::OpenRecord;
 use proto::{BlockSet, Input, Instant, Output};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::{Bitfield, Block, Message, PieceIndex};
@@ -36,6 +37,8 @@ struct Row {
     /// Blocks kept and not yet committed, oldest first, and where each stands there.
     pending: BTreeSet<(Instant, PieceIndex, u32)>,
     since: BTreeMap<(PieceIndex, u32), Instant>,
+    /// Blocks of open pieces that the last record promised.
+    promised: BTreeSet<(PieceIndex, u32)>,
     /// What this run began with.
     have: Option<Bitfield>,
     open: BTreeMap<PieceIndex, BlockSet>,
@@ -59,17 +62,23 @@ impl Checker for Durability {
         let open = record.iter().flat_map(|record| &record.open);
         *row(&mut self.rows, scene.index) = Row {
             have: record.map(|record| record.have.clone()),
+            promised: open.clone().flat_map(blocks_of).collect(),
             open: open.map(|open| (open.piece, open.blocks.clone())).collect(),
             ..Row::default()
         };
     }
 
-    fn input(&mut self, scene: Scene<'_>, input: &Input<'_>, _report: &mut dyn FnMut(String)) {
+    fn input(&mut self, scene: Scene<'_>, input: &Input<'_>, report: &mut dyn FnMut(String)) {
         let row = row(&mut self.rows, scene.index);
         match input {
             Input::Opened { found, .. } => row.as_recorded = *found == Found::AsRecorded,
-            Input::Committed { .. } => row.settle(scene),
+            Input::Committed { .. } => {
+                row.settle(scene);
+                row.check_promises(scene, report);
+            }
             Input::Verified { piece, good: false, .. } => row.forget(*piece),
+            // What a failed sync covered is in doubt, and begins anew.
+            Input::SyncFailed { .. } => row.promised.clear(),
             _ => {}
         }
     }
@@ -147,6 +156,17 @@ impl Row {
         self.pending.insert((now, place.0, place.1));
     }
 
+    /// A record may promise more than the one before, not less, unless a piece began anew.
+    fn check_promises(&mut self, scene: Scene<'_>, report: &mut dyn FnMut(String)) {
+        let Some(record) = scene.node().disk.store(torrent_id(0)).record() else { return };
+        let promised: BTreeSet<(PieceIndex, u32)> = record.open.iter().flat_map(blocks_of).collect();
+        let broken = self.promised.iter().find(|&row| !promised.contains(row) && !record.have.has(row.0));
+        if let Some((piece, block)) = broken {
+            report(format!("the new record takes back block {block} of {piece:?}"));
+        }
+        self.promised = promised;
+    }
+
     /// Strikes out what the durable record covers.
     fn settle(&mut self, scene: Scene<'_>) {
         let Some(record) = scene.node().disk.store(torrent_id(0)).record() else { return };
@@ -162,6 +182,7 @@ impl Row {
     fn forget(&mut self, piece: PieceIndex) {
         self.pending.retain(|&(_, other, _)| other != piece);
         self.since.retain(|&(other, _), _| other != piece);
+        self.promised.retain(|&(other, _)| other != piece);
         self.open.remove(&piece);
         if let Some(have) = &mut self.have {
             have.remove(piece);
@@ -171,4 +192,8 @@ impl Row {
     fn age(&self, now: Instant) -> Duration {
         self.pending.first().map_or(Duration::ZERO, |&(kept, ..)| now.since(kept))
     }
+}
+
+fn blocks_of(open: &OpenRecord) -> impl Iterator<Item = (PieceIndex, u32)> + '_ {
+    open.blocks.iter().map(|block| (open.piece, block))
 }

@@ -13,12 +13,21 @@ use wire::message::BlockRequest;
 
 /// One optimistic unchoke beside the regular slots.
 const OPTIMISTIC_SLOTS: usize = 1;
+/// A request without an answer may be made again after this long.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 /// A request that was recalled is rejected this soon (BEP 6: it must be answered).
 const REJECT_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(super) struct Etiquette {
-    rows: Vec<BTreeMap<LinkId, Manners>>,
+    rows: Vec<Row>,
+}
+
+#[derive(Default)]
+struct Row {
+    links: BTreeMap<LinkId, Manners>,
+    /// Somebody was unchoked: when the session has had its say, slots are counted.
+    count_slots: bool,
 }
 
 /// What was said on one link, as one end knows it.
@@ -33,18 +42,21 @@ struct Manners {
     peer_interested: bool,
     allowed_to_us: BTreeSet<u32>,
     allowed_to_them: BTreeSet<u32>,
-    ours: BTreeSet<BlockRequest>,
+    /// Our requests that wait for an answer, and since when.
+    ours: BTreeMap<BlockRequest, Instant>,
     theirs: BTreeMap<BlockRequest, Owed>,
+    /// Answers owed for all of them together.
+    owed: u32,
     sending: BTreeMap<SendToken, BlockRequest>,
 }
 
-/// What became of a request so far.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Owed {
-    Waiting,
-    Sending,
-    /// The block was recalled or could not be read, and a reject is due.
-    Unsent(Instant),
+/// What became of the requests for one block so far; a stranger may ask for it more than once.
+#[derive(Default, Debug)]
+struct Owed {
+    waiting: u32,
+    sending: u32,
+    /// Recalled, or not to be read, since then: rejects are due.
+    unsent: Vec<Instant>,
 }
 
 type Report<'a> = &'a mut dyn FnMut(String);
@@ -55,11 +67,15 @@ impl Checker for Etiquette {
     }
 
     fn started(&mut self, scene: Scene<'_>) {
-        row(&mut self.rows, scene.index).clear();
+        *row(&mut self.rows, scene.index) = Row::default();
     }
 
     fn input(&mut self, scene: Scene<'_>, input: &Input<'_>, report: Report<'_>) {
-        let links = row(&mut self.rows, scene.index);
+        let row = row(&mut self.rows, scene.index);
+        if core::mem::take(&mut row.count_slots) {
+            row.check_slots(scene, report);
+        }
+        let links = &mut row.links;
         match input {
             Input::LinkUp(up) => {
                 links.insert(up.link, Manners::new(node_at(up.remote), up.reserved.fast()));
@@ -81,7 +97,7 @@ impl Checker for Etiquette {
                 if let Some(manners) = links.get_mut(&token.link)
                     && let Some(request) = manners.sending.remove(token)
                 {
-                    manners.theirs.remove(&request);
+                    manners.answered(request, |owed| owed.sending -= 1);
                 }
             }
             Input::Unsent { token, .. } => {
@@ -94,7 +110,7 @@ impl Checker for Etiquette {
     }
 
     fn output(&mut self, scene: Scene<'_>, output: &Output, report: Report<'_>) {
-        let links = row(&mut self.rows, scene.index);
+        let Row { links, count_slots } = row(&mut self.rows, scene.index);
         match output {
             Output::Send { link, message } => {
                 let Some(manners) = links.get_mut(link) else {
@@ -103,17 +119,11 @@ impl Checker for Etiquette {
                 if manners.closing {
                     return report(format!("says {message:?} after goodbye"));
                 }
-                manners.say(message, report);
-                if *message == Message::Unchoke {
-                    let unchoked = links.values().filter(|link| !link.am_choking && link.peer_interested);
-                    let (count, slots) = (unchoked.count(), scene.node().spec.lease.unchoke_slots);
-                    if count > slots as usize + OPTIMISTIC_SLOTS {
-                        report(format!("{count} interested peers unchoked, {slots} slots"));
-                    }
-                }
+                manners.say(scene.now, message, report);
+                *count_slots |= *message == Message::Unchoke;
             }
             Output::Haves { link, .. } => match links.get(link) {
-                Some(manners) if manners.opened => {}
+                Some(manners) if manners.opened || !manners.fast => {}
                 Some(_) => report("have before the bitfield".into()),
                 None => report(format!("haves on {link:?}, which is not up")),
             },
@@ -146,15 +156,24 @@ impl Checker for Etiquette {
     }
 
     fn inspect(&mut self, scene: Scene<'_>, report: Report<'_>) {
-        for (link, manners) in row(&mut self.rows, scene.index) {
-            let late = |owed: &Owed| match owed {
-                Owed::Unsent(since) => scene.now.since(*since) > REJECT_WITHIN,
-                Owed::Waiting | Owed::Sending => false,
+        for (link, manners) in &row(&mut self.rows, scene.index).links {
+            let late = |owed: &Owed| {
+                owed.unsent.first().is_some_and(|&since| scene.now.since(since) > REJECT_WITHIN)
             };
             let fast = manners.fast && !manners.closing;
             if let Some((request, _)) = manners.theirs.iter().find(|(_, owed)| fast && late(owed)) {
                 report(format!("neither sends nor rejects {request:?} of {link:?}"));
             }
+        }
+    }
+}
+
+impl Row {
+    fn check_slots(&self, scene: Scene<'_>, report: Report<'_>) {
+        let unchoked = self.links.values().filter(|link| !link.am_choking && link.peer_interested);
+        let (count, slots) = (unchoked.count(), scene.node().spec.lease.unchoke_slots);
+        if count > slots as usize + OPTIMISTIC_SLOTS {
+            report(format!("{count} interested peers unchoked, {slots} slots"));
         }
     }
 }
@@ -172,8 +191,9 @@ impl Manners {
             peer_interested: false,
             allowed_to_us: BTreeSet::new(),
             allowed_to_them: BTreeSet::new(),
-            ours: BTreeSet::new(),
+            ours: BTreeMap::new(),
             theirs: BTreeMap::new(),
+            owed: 0,
             sending: BTreeMap::new(),
         }
     }
@@ -190,21 +210,18 @@ impl Manners {
             Message::Interested => self.peer_interested = true,
             Message::NotInterested => self.peer_interested = false,
             Message::Request(request) => {
-                self.theirs.entry(*request).or_insert(Owed::Waiting);
-                let most = scene.node().config.requests_in_max as usize;
+                self.theirs.entry(*request).or_default().waiting += 1;
+                self.owed += 1;
+                let most = scene.node().config.requests_in_max;
                 let far = self.remote.map(|far| &scene.nodes[far as usize]);
-                if self.theirs.len() > most && far.is_some_and(|far| far.is_honest()) {
-                    report(format!(
-                        "has {} requests of {:?}, reqq is {most}",
-                        self.theirs.len(),
-                        self.remote
-                    ));
+                if self.owed > most && far.is_some_and(|far| far.is_honest()) {
+                    report(format!("has {} requests of {:?}, reqq is {most}", self.owed, self.remote));
                 }
             }
             Message::Cancel(request) => {
                 // Without the fast extension nobody is owed an answer to what they cancelled.
-                if !self.fast && self.theirs.get(request) == Some(&Owed::Waiting) {
-                    self.theirs.remove(request);
+                if !self.fast && self.theirs.get(request).is_some_and(|owed| owed.waiting > 0) {
+                    self.answered(*request, |owed| owed.waiting -= 1);
                 }
             }
             Message::Reject(request) => {
@@ -225,15 +242,15 @@ impl Manners {
         }
     }
 
-    fn say(&mut self, message: &Message, report: Report<'_>) {
+    fn say(&mut self, now: Instant, message: &Message, report: Report<'_>) {
         match message {
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if self.opened => {
                 report(format!("{message:?} is not the first message"));
             }
             Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => self.opened = true,
+            Message::KeepAlive | Message::Extended { .. } => {}
             // Without the fast extension a peer with nothing may say nothing (BEP 3).
             _ if !self.fast => self.opened = true,
-            Message::KeepAlive | Message::Extended { .. } => {}
             _ if !self.opened => report(format!("{message:?} before the bitfield")),
             _ => {}
         }
@@ -241,13 +258,19 @@ impl Manners {
             Message::HaveAll | Message::HaveNone | Message::Suggest(_) if !self.fast => {
                 report(format!("{message:?} without the fast extension"));
             }
-            Message::Request(request) => self.request(*request, report),
+            Message::Request(request) => self.request(now, *request, report),
+            // What was called back may be asked for again, although an answer is still due.
+            Message::Cancel(request) => {
+                self.ours.remove(request);
+            }
             Message::Choke => {
                 if core::mem::replace(&mut self.am_choking, true) {
                     report("chokes twice".into());
                 }
                 if !self.fast {
-                    self.theirs.retain(|_, owed| *owed == Owed::Sending);
+                    self.theirs.values_mut().for_each(|owed| owed.waiting = 0);
+                    self.theirs.retain(|_, owed| owed.sending > 0);
+                    self.owed = self.theirs.values().map(|owed| owed.sending).sum();
                 }
             }
             Message::Unchoke => {
@@ -265,11 +288,16 @@ impl Manners {
                 if !self.fast {
                     report("rejects without the fast extension".into());
                 }
-                // A request over `reqq` or twice made was never entered, so that its reject finds nothing here.
-                if self.theirs.get(request) == Some(&Owed::Sending) {
-                    report(format!("rejects {request:?} while it is on its way"));
+                match self.theirs.get_mut(request) {
+                    Some(owed) if !owed.unsent.is_empty() => {
+                        self.answered(*request, |owed| {
+                            owed.unsent.remove(0);
+                        });
+                    }
+                    Some(owed) if owed.waiting > 0 => self.answered(*request, |owed| owed.waiting -= 1),
+                    Some(_) => report(format!("rejects {request:?} while it is on its way")),
+                    None => report(format!("rejects {request:?}, which nobody asked for")),
                 }
-                self.theirs.remove(request);
             }
             Message::AllowedFast(piece) => {
                 if !self.fast {
@@ -280,7 +308,6 @@ impl Manners {
             Message::KeepAlive
             | Message::Have(_)
             | Message::Bitfield(_)
-            | Message::Cancel(_)
             | Message::Port(_)
             | Message::Suggest(_)
             | Message::HaveAll
@@ -290,14 +317,15 @@ impl Manners {
         }
     }
 
-    fn request(&mut self, request: BlockRequest, report: Report<'_>) {
+    fn request(&mut self, now: Instant, request: BlockRequest, report: Report<'_>) {
         if self.peer_choking && !self.allowed_to_us.contains(&request.piece) {
             report(format!("{request:?} while choked"));
         }
         if !self.am_interested {
             report(format!("{request:?} without interest"));
         }
-        if !self.ours.insert(request) {
+        let before = self.ours.insert(request, now);
+        if before.is_some_and(|before| now.since(before) < GIVE_UP_AFTER) {
             report(format!("{request:?} twice"));
         }
     }
@@ -309,10 +337,15 @@ impl Manners {
         if self.am_choking && !self.allowed_to_them.contains(&request.piece) {
             report(format!("sends {request:?} to a choked peer"));
         }
-        match self.theirs.insert(request, Owed::Sending) {
-            Some(Owed::Waiting) => {}
-            Some(Owed::Unsent(_)) => {}
-            Some(Owed::Sending) => report(format!("answers {request:?} twice")),
+        match self.theirs.get_mut(&request) {
+            Some(owed) if owed.waiting > 0 => {
+                (owed.waiting, owed.sending) = (owed.waiting - 1, owed.sending + 1)
+            }
+            Some(owed) if !owed.unsent.is_empty() => {
+                owed.unsent.remove(0);
+                owed.sending += 1;
+            }
+            Some(_) => report(format!("answers {request:?} twice")),
             None => report(format!("sends {request:?}, which nobody asked for")),
         }
         self.sending.insert(token, request);
@@ -320,9 +353,22 @@ impl Manners {
 
     fn unsent(&mut self, token: SendToken, now: Instant) {
         let Some(request) = self.sending.remove(&token) else { return };
-        if self.fast {
-            self.theirs.insert(request, Owed::Unsent(now));
-        } else {
+        match self.theirs.get_mut(&request) {
+            Some(owed) if self.fast && owed.sending > 0 => {
+                owed.sending -= 1;
+                owed.unsent.push(now);
+            }
+            Some(_) => self.answered(request, |owed| owed.sending = owed.sending.saturating_sub(1)),
+            None => {}
+        }
+    }
+
+    /// One answer less is owed.
+    fn answered(&mut self, request: BlockRequest, strike: impl FnOnce(&mut Owed)) {
+        let Some(owed) = self.theirs.get_mut(&request) else { return };
+        strike(owed);
+        self.owed -= 1;
+        if owed.waiting + owed.sending == 0 && owed.unsent.is_empty() {
             self.theirs.remove(&request);
         }
     }
