@@ -2,6 +2,7 @@
 //! scripted peers.
 
 mod peers;
+mod reaching;
 mod rig;
 mod serving;
 mod storage;

@@ -293,7 +293,9 @@ impl Torrent {
         self.dialer.list.set_paused(false);
         self.check_finished(cx);
         self.visit_trackers(cx);
-        cx.push(Output::FindPeers { torrent: self.id });
+        if !self.metainfo.private {
+            cx.push(Output::FindPeers { torrent: self.id });
+        }
         self.arm_dialer(cx);
     }
 }

@@ -43,6 +43,13 @@ impl Rig {
         rig
     }
 
+    /// The same for a content of the caller's making.
+    pub(super) fn leech_of(metainfo: Arc<Metainfo>) -> Rig {
+        let mut rig = Rig::adding(metainfo, None);
+        rig.feed(Input::Opened { torrent: ID, found: Found::Nothing });
+        rig
+    }
+
     /// The same with everything there.
     pub(super) fn seed(pieces: u32, piece_len: u32) -> Rig {
         let record =
@@ -54,13 +61,17 @@ impl Rig {
 
     /// A session whose torrent waits for its storage.
     pub(super) fn opening(pieces: u32, piece_len: u32, resume: Option<ResumeRecord>) -> Rig {
+        Rig::adding(metainfo(pieces, piece_len), resume)
+    }
+
+    fn adding(metainfo: Arc<Metainfo>, resume: Option<ResumeRecord>) -> Rig {
         let mut config = Config::new(PeerId(*b"-GN0100-ourselves---"));
         config.random_first_pieces = 0;
         let now = Instant::from_micros(5_000_000);
         let mut rig = Rig {
             session: Session::new(Arc::new(config), Seed(42), now),
             now,
-            metainfo: metainfo(pieces, piece_len),
+            metainfo,
             outbox: Outbox::new(),
             wishes: Vec::new(),
             links: 0,

@@ -1,0 +1,149 @@
+//! Reaching out: trackers, candidates, dials.
+
+use super::rig::{ID, PLAIN, Rig};
+use crate::input::{AnnounceReply, DialFailure, LinkEnd, LinkUp, PeerSource};
+use crate::output::AnnounceEvent;
+use crate::torrent::dialer::{DIALS_MAX, DIALS_PER_TICK};
+use crate::{AnnounceId, Command, DialId, Duration, Input, LinkId, Output};
+use core::net::SocketAddr;
+use std::sync::Arc;
+use wire::{Message, Metainfo, PeerId, Reserved};
+
+fn peers(count: u16) -> Vec<SocketAddr> {
+    (0..count).map(|at| SocketAddr::from(([80, 2, (at >> 6) as u8, (at & 63) as u8 + 1], 6881))).collect()
+}
+
+fn take_dials(rig: &mut Rig) -> Vec<(DialId, SocketAddr)> {
+    let mut dials = Vec::new();
+    rig.wishes.retain(|wish| match wish {
+        Output::Dial { dial, remote } => {
+            dials.push((*dial, *remote));
+            false
+        }
+        _ => true,
+    });
+    dials
+}
+
+fn take_announce(rig: &mut Rig) -> Option<(AnnounceId, AnnounceEvent, u64)> {
+    rig.take(|wish| match wish {
+        Output::Announce(visit) => Some((visit.announce, visit.event, visit.left)),
+        _ => None,
+    })
+}
+
+fn with_tracker(metainfo: &Metainfo) -> Arc<Metainfo> {
+    let mut with = metainfo.clone();
+    with.trackers = vec![vec!["http://tracker.example/announce".into()]];
+    Arc::new(with)
+}
+
+fn reply(peers: Vec<SocketAddr>) -> AnnounceReply {
+    AnnounceReply {
+        interval: Duration::from_secs(1800),
+        min_interval: None,
+        peers,
+        complete: None,
+        incomplete: None,
+        tracker_id: None,
+        external_ip: None,
+        warning: None,
+    }
+}
+
+#[test]
+fn trackers_are_told_of_start_completion_and_end_and_their_peers_are_dialled() {
+    let mut rig = Rig::leech_of(with_tracker(&super::toy::metainfo(2, 32 * 1024)));
+    let (announce, event, left) = take_announce(&mut rig).expect("at once");
+    assert_eq!((event, left), (AnnounceEvent::Started, 2 * 32 * 1024 - 100));
+    rig.feed(Input::Announced { announce, outcome: Ok(reply(peers(3))) });
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(take_dials(&mut rig).len(), 3);
+    let source = rig.source(PLAIN);
+    rig.deliver(source);
+    rig.run_disk();
+    rig.pass(Duration::from_secs(60));
+    let (announce, event, left) = take_announce(&mut rig).expect("complete");
+    assert_eq!((event, left), (AnnounceEvent::Completed, 0));
+    rig.feed(Input::Announced { announce, outcome: Ok(reply(Vec::new())) });
+    rig.feed(Input::Command(Command::Pause(ID)));
+    assert_eq!(take_announce(&mut rig).map(|(_, event, _)| event), Some(AnnounceEvent::Stopped));
+}
+
+#[test]
+fn candidates_are_dialled_at_a_pace_and_never_more_at_once_than_the_bound() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(200) });
+    rig.pass(Duration::ZERO);
+    let mut under_way = take_dials(&mut rig);
+    assert_eq!(under_way.len(), DIALS_PER_TICK);
+    rig.pass(Duration::from_secs(30));
+    under_way.extend(take_dials(&mut rig));
+    assert_eq!(under_way.len(), DIALS_MAX);
+    let (dial, _) = under_way[0];
+    rig.feed(Input::DialFailed { dial, why: DialFailure::TimedOut });
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(take_dials(&mut rig).len(), 1, "one ended, one begins");
+    rig.feed(Input::DialFailed { dial, why: DialFailure::TimedOut });
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(take_dials(&mut rig).len(), 0, "the same end told twice");
+}
+
+#[test]
+fn links_come_and_go_without_leaving_a_dial_or_a_place_behind() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(200) });
+    let mut linked = 0;
+    for round in 0..200_u32 {
+        rig.pass(Duration::from_secs(1));
+        for (dial, remote) in take_dials(&mut rig) {
+            linked += 1;
+            let link = LinkId { slot: 5_000 + linked, generation: 0 };
+            let peer_id = PeerId([round as u8; 20]);
+            rig.feed(Input::LinkUp(LinkUp {
+                link,
+                torrent: ID,
+                remote,
+                dial: Some(dial),
+                peer_id,
+                reserved: PLAIN,
+            }));
+            if rig.closed(link).is_none() {
+                rig.feed(Input::LinkDown { link, why: LinkEnd::ByPeer });
+            }
+        }
+        rig.wishes.clear();
+    }
+    assert!(linked >= 200, "{linked}");
+    assert_eq!((rig.stats().peers, rig.session.demand().links), (0, 0));
+    assert_eq!(rig.stats().candidates, 200, "all wait for their next time");
+}
+
+#[test]
+fn a_private_torrent_takes_no_peers_from_gossip() {
+    let mut metainfo = (*super::toy::metainfo(2, 32 * 1024)).clone();
+    metainfo.private = true;
+    let mut rig = Rig::leech_of(Arc::new(metainfo));
+    for source in [PeerSource::Dht, PeerSource::Pex, PeerSource::Lsd] {
+        rig.feed(Input::FoundPeers { torrent: ID, source, peers: &peers(5) });
+    }
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(take_dials(&mut rig), []);
+    assert!(!rig.wishes.iter().any(|wish| matches!(wish, Output::FindPeers { .. })), "nor asks for them");
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(5) });
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(take_dials(&mut rig).len(), 5);
+}
+
+#[test]
+fn a_peer_that_came_to_us_is_not_dialled_where_it_listens() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let link = rig.link_from(SocketAddr::from(([80, 2, 0, 1], 51_413)), Reserved::OURS);
+    rig.say(link, Message::Extended { id: 0, body: b"d1:pi6881ee"[..].into() });
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(1) });
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(take_dials(&mut rig), []);
+    rig.feed(Input::LinkDown { link, why: LinkEnd::ByPeer });
+    rig.pass(Duration::from_secs(120));
+    assert_eq!(take_dials(&mut rig).len(), 1, "now it may be");
+}
