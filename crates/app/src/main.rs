@@ -1,3 +1,31 @@
-//! The `gannet` program.
+//! The `gannet` program: reads the command line, runs one command, ends with its exit code. No protocol here.
 
-fn main() {}
+mod cli;
+mod create;
+mod failure;
+mod get;
+mod inspect;
+mod quantity;
+mod selection;
+mod show;
+mod source;
+mod verify;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Get(args) => get::get(&args),
+        Command::Seed(args) => get::seed(&args),
+        Command::Create(args) => create::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    };
+    let exit = outcome.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}

@@ -1,0 +1,293 @@
+//! What can be typed: commands, options, help with examples. Nothing is done here.
+
+use crate::quantity::{Rate, Size, Span};
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    it could not be done; the message says what, why and what to do
+  2    the command line makes no sense
+  3    the torrent is damaged, or is none
+  4    the disk refused
+  5    the data is not what the torrent says (verify), or not complete (seed)
+  130  stopped by Ctrl-C or a signal; everything is saved, the same command goes on";
+
+/// Share files peer to peer: every downloader is an uploader too.
+#[derive(Parser, Debug)]
+#[command(
+    name = "gannet",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  gannet get debian.torrent                    fetch into this folder
+  gannet create holiday/ --tracker http://tracker.example/announce
+  gannet seed holiday.torrent --data .         serve what you have
+  gannet inspect debian.torrent                see what is in a torrent
+
+Every command explains itself: gannet get --help",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Get(Get),
+    Seed(Seed),
+    Create(Create),
+    Inspect(Inspect),
+    Verify(Verify),
+}
+
+/// Fetch torrents, giving back meanwhile.
+///
+/// What is already there is kept: a stopped download goes on where it was, files that lie in place are checked and adopted.
+/// Unfinished files end in `.part`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  gannet get debian.torrent
+  gannet get https://example.org/debian.torrent -o ~/Downloads
+  gannet get album.torrent --select '*.flac'      only these files
+  gannet get film.torrent --sequential            from the beginning, to watch meanwhile
+  gannet get debian.torrent --seed-ratio 1.5      serve on until 1.5 times its size is given back
+  gannet get debian.torrent --json | jq .         for programs; see docs/json.md",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct Get {
+    /// Torrent files, or http(s) URLs of torrent files
+    #[arg(required = true, value_name = "TORRENT")]
+    pub(crate) torrents: Vec<String>,
+    /// Folder to download into
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Only these files: numbers and ranges as `inspect` shows them (1,3-5), or patterns (*.flac)
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) select: Vec<String>,
+    /// Fetch pieces in order
+    #[arg(long)]
+    pub(crate) sequential: bool,
+    /// Reserve the full size of files at once, instead of letting them grow
+    #[arg(long)]
+    pub(crate) allocate: bool,
+    #[command(flatten)]
+    pub(crate) net: Net,
+    #[command(flatten)]
+    pub(crate) goal: Goal,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+/// Serve torrents whose content you have.
+///
+/// The content is checked first, unless an earlier run has done so and nothing changed since.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  gannet seed holiday.torrent                     the content lies in this folder
+  gannet seed holiday.torrent --data ~/Pictures
+  gannet seed *.torrent --max-up 2MB/s --seed-ratio 3",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct Seed {
+    /// Torrent files, or http(s) URLs of torrent files
+    #[arg(required = true, value_name = "TORRENT")]
+    pub(crate) torrents: Vec<String>,
+    /// Folder that holds the content: the file or folder that the torrent names
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) net: Net,
+    #[command(flatten)]
+    pub(crate) goal: Goal,
+    #[command(flatten)]
+    pub(crate) show: Show,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Net {
+    /// A peer to start with; may be given several times
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) peer: Vec<SocketAddr>,
+    /// Port to listen on; if it is taken, the next free one
+    #[arg(long, default_value_t = 6881, value_name = "PORT")]
+    pub(crate) port: u16,
+    /// Send no faster, e.g. 500kB/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) max_up: Option<Rate>,
+    /// Receive no faster, e.g. 4MB/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) max_down: Option<Rate>,
+    /// Where progress is remembered [default: $XDG_STATE_HOME/gannet]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Goal {
+    /// Serve until this many times the size is given back
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    pub(crate) seed_ratio: Option<u32>,
+    /// Serve this long after completion, e.g. 90s, 30m, 2h
+    #[arg(long, value_name = "TIME")]
+    pub(crate) seed_time: Option<Span>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// One JSON object a line on standard output, for programs (docs/json.md)
+    #[arg(long, conflicts_with = "plain")]
+    pub(crate) json: bool,
+    /// Plain lines instead of a live display, for logs and screen readers
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Only errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Make a torrent from a file or a folder.
+///
+/// The same content and options give the same bytes, whoever makes it: add --date to have the time of making in it.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  gannet create holiday/                                     makes holiday.torrent
+  gannet create disk.img --tracker http://tracker.example/announce
+  gannet create holiday/ --tracker http://a.example/announce,udp://b.example:6969/announce
+  gannet create holiday/ --private --source MYSITE -o for-mysite.torrent",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct Create {
+    /// File or folder to share
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Torrent file to write [default: NAME.torrent in this folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Announce URL; several times for tiers, with commas inside a tier
+    #[arg(short, long, value_name = "URL[,URL]")]
+    pub(crate) tracker: Vec<String>,
+    /// URL of a web server that holds the content (BEP 19)
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) web_seed: Vec<String>,
+    /// Bytes per piece, e.g. 1MiB [default: by size, some 1,500 pieces]
+    #[arg(short = 'l', long, value_name = "SIZE")]
+    pub(crate) piece_length: Option<Size>,
+    /// Peers only through its own trackers (BEP 27)
+    #[arg(short, long)]
+    pub(crate) private: bool,
+    /// A few words for people
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// The site it is for; makes a torrent of its own (another info-hash)
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) source: Option<String>,
+    /// Put the time of making into it
+    #[arg(long)]
+    pub(crate) date: bool,
+    /// Replace the torrent file if it exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Print what was made as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Show what is in a torrent file.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  gannet inspect debian.torrent
+  gannet inspect --json debian.torrent | jq -r .info_hash",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct Inspect {
+    /// Torrent file, or - for standard input
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: String,
+    /// As JSON, for programs (docs/json.md)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// At most this many files are listed
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) files: usize,
+}
+
+/// Check content against its torrent, changing nothing.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "\
+Examples:
+  gannet verify debian.torrent                    the content lies in this folder
+  gannet verify holiday.torrent --data ~/Pictures --json",
+    after_long_help = EXIT_CODES
+)]
+pub(crate) struct Verify {
+    /// Torrent file
+    #[arg(value_name = "TORRENT")]
+    pub(crate) torrent: String,
+    /// Folder that holds the content: the file or folder that the torrent names
+    #[arg(short, long, default_value = ".", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// As JSON, for programs (docs/json.md)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only the exit code
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// How a run ends, as the shell sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    BadTorrent = 3,
+    Disk = 4,
+    NotComplete = 5,
+    Interrupted = 130,
+}
+
+/// A ratio in thousandths.
+fn ratio(text: &str) -> Result<u32, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is no number; try 1.5"))?;
+    match value.is_finite() && (0.0..=1_000_000.0).contains(&value) {
+        true => Ok((value * 1000.0).round() as u32),
+        false => Err(format!("`{text}` is no ratio; try 1.5")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_of_options_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_ratio_is_a_number_of_times() {
+        assert_eq!(ratio("1.5"), Ok(1500));
+        assert_eq!(ratio("0"), Ok(0));
+        for bad in ["-1", "x", "nan", "1e99", ""] {
+            assert!(ratio(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Torrents at work: their events told, their progress shown, until each has reached its end.
+
+use super::stop::Stop;
+use crate::cli::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::quantity::Size;
+use crate::show::Screen;
+use crate::show::json::{Happened, Progress, Resumed, VERSION};
+use crate::show::panel::{self, Row};
+use gannet::{
+    AddError, AddOptions, Client, Event, Events, Priority, RecvError, SeedGoal, StageName, TorrentHandle,
+    TorrentId,
+};
+use std::time::{Duration, Instant};
+use wire::DisplaySafe;
+
+/// How often progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the loop may take for an answer before it is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the torrents are there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// To have them.
+    Get,
+    /// To serve them: they must be complete.
+    Seed,
+}
+
+/// What one torrent has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Status {
+    /// Not known yet what is there.
+    Looking,
+    Working,
+    /// Everything wanted is on stable storage.
+    Durable,
+    /// Nothing more is to be done for it.
+    Ended,
+    /// It will not come by itself.
+    Broken(String),
+}
+
+/// One torrent at work.
+struct Job {
+    handle: TorrentHandle,
+    info_hash: String,
+    name: String,
+    status: Status,
+}
+
+/// All torrents of this process.
+pub(super) struct Run<'a> {
+    client: &'a Client,
+    events: Events,
+    purpose: Purpose,
+    goal: Option<SeedGoal>,
+    stop: &'a Stop,
+    jobs: Vec<Job>,
+    incomplete: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    /// A run without torrents.
+    pub(super) fn new(
+        client: &'a Client,
+        purpose: Purpose,
+        goal: Option<SeedGoal>,
+        stop: &'a Stop,
+    ) -> Run<'a> {
+        let events = client.events();
+        Run { client, events, purpose, goal, stop, jobs: Vec::new(), incomplete: None }
+    }
+
+    /// Takes in a torrent.
+    pub(super) fn add(
+        &mut self,
+        screen: &Screen,
+        torrent: &[u8],
+        options: AddOptions,
+    ) -> Result<(), AddError> {
+        let handle = self.client.add(torrent, options)?;
+        let job = Job {
+            info_hash: handle.info_hash().to_string(),
+            name: handle.metainfo().name.original.to_string(),
+            status: Status::Looking,
+            handle,
+        };
+        screen.json(&Happened { name: Some(job.name.clone()), ..happened("added", &job) });
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// Works until every torrent has ended or someone asks to stop; then saves.
+    pub(super) fn until_done(&mut self, screen: &mut Screen) -> Outcome {
+        let ports: Vec<String> = self.client.local_addrs().iter().map(ToString::to_string).collect();
+        screen.say(&match ports.is_empty() {
+            true => "not listening for peers".into(),
+            false => format!("listening on {}", ports.join(" and ")),
+        });
+        let mut next_progress = Instant::now();
+        while !self.stop.asked() && !self.jobs.iter().all(Job::is_over) {
+            // Short, for a signal only sets a flag.
+            match self.events.recv_timeout(Duration::from_millis(100)) {
+                Ok(event) => self.on_event(screen, &event),
+                Err(RecvError::TimedOut) => {}
+                Err(RecvError::Stopped) => {
+                    return Err(Failure::plain("the client stopped by itself; see the log"));
+                }
+            }
+            if Instant::now() >= next_progress {
+                next_progress = Instant::now() + PROGRESS_EVERY;
+                self.show_progress(screen);
+            }
+        }
+        self.show_progress(screen);
+        screen.end();
+        self.save(screen);
+        self.conclude(screen)
+    }
+
+    fn save(&self, screen: &Screen) {
+        if self.stop.asked() {
+            screen.say("stopping: saving, and telling trackers (at most 2 s); again to quit at once");
+        }
+        let saved = self.client.shutdown().wait();
+        if saved.is_err() {
+            screen.warn("the client ended before it said that everything is saved; what is missing will be fetched again");
+        }
+    }
+
+    /// The last words, and the exit code.
+    fn conclude(&self, screen: &Screen) -> Outcome {
+        if let Some(what) = &self.incomplete {
+            return Err(Failure::new(Exit::NotComplete, what));
+        }
+        let broken: Vec<String> = self
+            .jobs
+            .iter()
+            .filter_map(|job| match &job.status {
+                Status::Broken(why) => Some(format!("{}: {why}", job.name)),
+                Status::Looking | Status::Working | Status::Durable | Status::Ended => None,
+            })
+            .collect();
+        if !broken.is_empty() {
+            return Err(Failure::new(Exit::Disk, broken.join("\n")));
+        }
+        if self.stop.asked()
+            && self.jobs.iter().any(|job| matches!(job.status, Status::Looking | Status::Working))
+        {
+            screen.say("stopped; the same command goes on where it was");
+            return Ok(Exit::Interrupted);
+        }
+        Ok(Exit::Done)
+    }
+
+    fn job_mut(&mut self, torrent: TorrentId) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.handle.id() == torrent)
+    }
+
+    fn on_event(&mut self, screen: &mut Screen, event: &Event) {
+        match event {
+            Event::Stage(torrent, stage) => self.on_stage(screen, *torrent, *stage),
+            Event::Durable(torrent) => self.on_durable(screen, *torrent),
+            Event::SeedGoalReached(torrent) => {
+                if let Some(job) = self.job_mut(*torrent) {
+                    job.status = Status::Ended;
+                    screen.say(&format!("{}: the seeding goal is reached", job.name));
+                    screen.json(&happened("seed_goal_reached", job));
+                }
+            }
+            Event::Finished(torrent) => self.tell(screen, *torrent, |job| (None, happened("finished", job))),
+            Event::PieceDone(torrent, piece) => {
+                self.tell(screen, *torrent, |job| {
+                    (None, Happened { piece: Some(piece.0), ..happened("piece_done", job) })
+                });
+            }
+            Event::PieceFailed(torrent, piece) => self.tell(screen, *torrent, |job| {
+                let text = format!("{}: {piece:?} was bad and is fetched again", job.name);
+                (Some(text), Happened { piece: Some(piece.0), ..happened("piece_failed", job) })
+            }),
+            Event::PeerBanned(torrent, address) => self.tell(screen, *torrent, |job| {
+                let text = format!("{}: {address} sent bad data and is banned", job.name);
+                (Some(text), Happened { address: Some(address.to_string()), ..happened("peer_banned", job) })
+            }),
+            Event::TrackerFailed { torrent, tracker, why } => {
+                self.on_tracker(screen, *torrent, *tracker, Err(why))
+            }
+            Event::TrackerAnswered { torrent, tracker, peers } => {
+                self.on_tracker(screen, *torrent, *tracker, Ok(*peers));
+            }
+            Event::StorageFailed(torrent, error) => self.on_storage_failed(screen, *torrent, error),
+            Event::PeerJoined(..) | Event::PeerLeft(..) | Event::Removed(_) | Event::Stopped => {}
+        }
+    }
+
+    fn on_stage(&mut self, screen: &mut Screen, torrent: TorrentId, stage: StageName) {
+        let purpose = self.purpose;
+        let Some(job) = self.job_mut(torrent) else { return };
+        if !matches!(stage, StageName::Downloading | StageName::Seeding) || job.status != Status::Looking {
+            return;
+        }
+        job.status = Status::Working;
+        let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { return };
+        screen.json(&Resumed {
+            v: VERSION,
+            r#type: "resumed",
+            info_hash: &job.info_hash,
+            have: stats.wanted_have,
+            unverified: stats.unverified,
+            checked: stats.checked,
+        });
+        if purpose == Purpose::Get {
+            let held = stats.wanted_have + stats.unverified;
+            if held > 0 {
+                screen.say(&format!(
+                    "{}: {} of {} are here already",
+                    job.name,
+                    Size(held),
+                    Size(stats.wanted)
+                ));
+            }
+            return;
+        }
+        let missing = stats.pieces - stats.pieces_have;
+        if missing == 0 {
+            let files = job.handle.metainfo().layout.files() as usize;
+            job.handle.set_priorities(&vec![Priority::Normal; files]);
+            job.status = Status::Durable;
+            screen.say(&format!(
+                "{}: complete, {}; Ctrl-C stops",
+                job.name,
+                Size(job.handle.metainfo().layout.total())
+            ));
+            screen.json(&happened("seeding", job));
+        } else {
+            job.status = Status::Ended;
+            let what = format!(
+                "{}: {missing} of {} pieces are missing or differ; to fetch them: gannet get",
+                job.name, stats.pieces
+            );
+            self.incomplete.get_or_insert(what);
+        }
+    }
+
+    fn on_durable(&mut self, screen: &mut Screen, torrent: TorrentId) {
+        let (purpose, goal) = (self.purpose, self.goal);
+        let Some(job) = self.job_mut(torrent) else { return };
+        if purpose == Purpose::Seed {
+            return;
+        }
+        job.status = if goal.is_some() { Status::Durable } else { Status::Ended };
+        let done = Size(job.handle.metainfo().layout.total());
+        screen.say(&format!("{}: complete and safe on disk ({done})", job.name));
+        screen.json(&happened("durable", job));
+        self.show_progress(screen);
+    }
+
+    fn on_tracker(&mut self, screen: &Screen, torrent: TorrentId, tracker: u16, said: Result<u32, &str>) {
+        self.tell(screen, torrent, |job| {
+            let url = job.handle.metainfo().trackers.iter().flatten().nth(tracker.into());
+            let url = DisplaySafe::new(url.map(String::as_str).unwrap_or_default()).to_string();
+            match said {
+                Ok(peers) => {
+                    let told =
+                        Happened { tracker: Some(url), peers: Some(peers), ..happened("tracker", job) };
+                    (None, told)
+                }
+                Err(why) => {
+                    let why = DisplaySafe::new(why).to_string();
+                    let text = format!("{}: tracker {url}: {why}", job.name);
+                    (
+                        Some(text),
+                        Happened { tracker: Some(url), why: Some(why), ..happened("tracker_failed", job) },
+                    )
+                }
+            }
+        });
+    }
+
+    fn on_storage_failed(&mut self, screen: &Screen, torrent: TorrentId, error: &gannet::DiskError) {
+        let helps_itself = helps_itself(error.kind);
+        self.tell(screen, torrent, |job| {
+            let rest = if helps_itself { "; it goes on by itself when that is mended" } else { "" };
+            let text = format!("{}: paused: {}{rest}", job.name, error.detail);
+            (Some(text), Happened { why: Some(error.detail.to_string()), ..happened("storage_failed", job) })
+        });
+        if let (false, Some(job)) = (helps_itself, self.job_mut(torrent)) {
+            job.status = Status::Broken(error.detail.to_string());
+        }
+    }
+
+    /// Tells of a torrent's event in the way of the screen.
+    fn tell<'j>(
+        &'j self,
+        screen: &Screen,
+        torrent: TorrentId,
+        words: impl FnOnce(&'j Job) -> (Option<String>, Happened<'j>),
+    ) {
+        if let Some(job) = self.jobs.iter().find(|job| job.handle.id() == torrent) {
+            let (text, line) = words(job);
+            if let Some(text) = text {
+                screen.say(&text);
+            }
+            screen.json(&line);
+        }
+    }
+
+    fn show_progress(&mut self, screen: &mut Screen) {
+        let mut rows = Vec::new();
+        for job in &self.jobs {
+            let (Ok(stats), Ok(have)) =
+                (job.handle.stats().wait_for(PATIENCE), job.handle.have().wait_for(PATIENCE))
+            else {
+                continue;
+            };
+            let durable = match self.purpose {
+                Purpose::Get => matches!(job.status, Status::Durable | Status::Ended),
+                Purpose::Seed => stats.pieces_have == stats.pieces,
+            };
+            screen.json(&Progress {
+                v: VERSION,
+                r#type: "progress",
+                info_hash: &job.info_hash,
+                stage: panel::stage_word(stats.stage),
+                size: stats.wanted,
+                have: stats.wanted_have,
+                held: stats.wanted_have + stats.unverified,
+                unverified: stats.unverified,
+                durable,
+                checked: stats.checked,
+                downloaded: stats.downloaded,
+                uploaded: stats.uploaded,
+                wasted: stats.wasted,
+                rate_down: stats.rate_down,
+                rate_up: stats.rate_up,
+                peers: stats.peers,
+                seeds: stats.seeds,
+                eta: panel::eta(&stats).map(|eta| eta.as_secs()),
+            });
+            rows.push(Row { name: job.name.clone(), stats, have });
+        }
+        screen.progress(&rows);
+    }
+}
+
+impl Job {
+    fn is_over(&self) -> bool {
+        matches!(self.status, Status::Ended | Status::Broken(_))
+    }
+}
+
+fn happened<'a>(what: &'static str, job: &'a Job) -> Happened<'a> {
+    Happened { v: VERSION, r#type: what, info_hash: Some(&job.info_hash), ..Happened::default() }
+}
+
+/// Faults that pass when someone makes room or plugs something in; the session tries again by itself.
+fn helps_itself(kind: gannet::DiskErrorKind) -> bool {
+    use gannet::DiskErrorKind::{Changed, Denied, Full, Io, ReadOnly, TooManyOpen, Unsupported, Vanished};
+    match kind {
+        Full | Vanished | TooManyOpen | ReadOnly => true,
+        Denied | Changed | Io | Unsupported => false,
+    }
+}

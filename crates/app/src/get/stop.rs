@@ -1,0 +1,31 @@
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks for an orderly end, the second ends at once.
+
+use crate::cli::Exit;
+use crate::failure::Failure;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether someone asked for the end.
+#[derive(Clone)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Listens to signals from now on. Once per process.
+    pub(super) fn on_signals() -> Result<Stop, Failure> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&asked);
+        ctrlc::set_handler(move || {
+            // What was committed is safe whenever we end: the second time nobody wants to wait.
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(Exit::Interrupted as i32);
+            }
+        })
+        .map_err(|error| Failure::plain(format!("cannot listen to signals: {error}")))?;
+        Ok(Stop(asked))
+    }
+
+    /// Whether the end was asked for.
+    pub(super) fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,173 @@
+//! `gannet inspect`: what is in a torrent file, for people and for programs.
+
+use crate::cli::{Exit, Inspect};
+use crate::failure::{Failure, Outcome};
+use crate::quantity::Size;
+use crate::source;
+use gannet::Metainfo;
+use serde::Serialize;
+use std::fmt::Write as _;
+use wire::bencode::Oddity;
+
+/// Runs the command.
+pub(crate) fn run(args: &Inspect) -> Outcome {
+    let torrent = source::read(&args.torrent)?;
+    let text = match args.json {
+        true => json(&Description::of(&torrent.metainfo))?,
+        false => describe(&torrent.metainfo, args.files),
+    };
+    print!("{text}");
+    Ok(Exit::Done)
+}
+
+/// A torrent as JSON says it (docs/json.md).
+#[derive(Serialize)]
+pub(crate) struct Description {
+    v: u32,
+    r#type: &'static str,
+    info_hash: String,
+    name: String,
+    version: &'static str,
+    size: u64,
+    piece_length: u32,
+    pieces: u32,
+    private: bool,
+    trackers: Vec<Vec<String>>,
+    web_seeds: Vec<String>,
+    comment: Option<String>,
+    created_by: Option<String>,
+    creation_date: Option<i64>,
+    source: Option<String>,
+    files: Vec<FileRow>,
+}
+
+#[derive(Serialize)]
+struct FileRow {
+    index: u32,
+    path: String,
+    length: u64,
+    pad: bool,
+}
+
+impl Description {
+    /// What a torrent says.
+    pub(crate) fn of(metainfo: &Metainfo) -> Description {
+        let text = |text: &Option<wire::DisplaySafe>| text.as_ref().map(ToString::to_string);
+        let files = metainfo.layout.file_indices().map(|file| {
+            let extent = metainfo.layout.extent(file);
+            FileRow {
+                index: file.0 + 1,
+                path: metainfo.original_path(file).to_string(),
+                length: extent.len,
+                pad: extent.pad,
+            }
+        });
+        Description {
+            v: 1,
+            r#type: "torrent",
+            info_hash: metainfo.info_hash.to_string(),
+            name: metainfo.name.original.to_string(),
+            version: version(metainfo),
+            size: metainfo.layout.total(),
+            piece_length: metainfo.layout.piece_len_max(),
+            pieces: metainfo.layout.pieces(),
+            private: metainfo.private,
+            trackers: metainfo.trackers.clone(),
+            web_seeds: metainfo.web_seeds.clone(),
+            comment: text(&metainfo.about.comment),
+            created_by: text(&metainfo.about.created_by),
+            creation_date: metainfo.about.creation_date,
+            source: text(&metainfo.about.source),
+            files: files.collect(),
+        }
+    }
+}
+
+/// One line of JSON.
+pub(crate) fn json(description: &Description) -> Result<String, Failure> {
+    serde_json::to_string(description).map(|line| line + "\n").map_err(Failure::plain)
+}
+
+/// What was not canonical, in words.
+fn oddity_words(oddity: Oddity) -> &'static str {
+    match oddity {
+        Oddity::LeadingZero => "a number with needless zeros",
+        Oddity::NegativeZero => "a negative zero",
+        Oddity::HugeInteger => "a number beyond 64 bits",
+        Oddity::LengthLeadingZero => "a length with needless zeros",
+        Oddity::KeyOrder => "keys out of order",
+        Oddity::DuplicateKey => "a key that stands twice",
+        Oddity::TrailingBytes => "bytes after the end",
+    }
+}
+
+fn version(metainfo: &Metainfo) -> &'static str {
+    match metainfo.version {
+        wire::metainfo::MetaVersion::V1 => "v1",
+        wire::metainfo::MetaVersion::Hybrid => "hybrid",
+    }
+}
+
+/// A torrent for people: a table of what it says, then its files.
+fn describe(metainfo: &Metainfo, files_max: usize) -> String {
+    let layout = &metainfo.layout;
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<11} {value}");
+    };
+    row("name", metainfo.name.original.to_string());
+    row("info-hash", metainfo.info_hash.to_string());
+    row("size", format!("{} ({} bytes)", Size(layout.total()), layout.total()));
+    row("pieces", format!("{} of {}", layout.pieces(), Size(layout.piece_len_max().into())));
+    row("version", version(metainfo).into());
+    if metainfo.private {
+        row("private", "yes: peers only through its own trackers".into());
+    }
+    let about = &metainfo.about;
+    for (name, value) in
+        [("comment", &about.comment), ("created by", &about.created_by), ("source", &about.source)]
+    {
+        if let Some(value) = value {
+            row(name, value.to_string());
+        }
+    }
+    if let Some(moment) = about.creation_date.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
+        row("created", moment.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    }
+    for (tier, trackers) in metainfo.trackers.iter().enumerate() {
+        for tracker in trackers {
+            row(
+                "tracker",
+                format!(
+                    "{tracker}{}",
+                    if tier > 0 { format!("  (tier {})", tier + 1) } else { String::new() }
+                ),
+            );
+        }
+    }
+    for url in &metainfo.web_seeds {
+        row("web seed", url.clone());
+    }
+    for (oddity, offset) in metainfo.oddities.iter() {
+        row("oddity", format!("{} at byte {offset}; forgiven", oddity_words(oddity)));
+    }
+    row("files", layout.files().to_string());
+    for file in layout.file_indices().filter(|&file| !layout.extent(file).pad).take(files_max) {
+        let _ = writeln!(
+            text,
+            "{:>7}  {:>10}  {}",
+            file.0 + 1,
+            Size(layout.extent(file).len),
+            metainfo.original_path(file)
+        );
+    }
+    if layout.files() as usize > files_max {
+        let _ = writeln!(
+            text,
+            "         ... and {} more (--files {})",
+            layout.files() as usize - files_max,
+            layout.files()
+        );
+    }
+    text
+}

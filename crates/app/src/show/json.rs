@@ -1,0 +1,61 @@
+//! The lines that programs read (docs/json.md). A field is never renamed or taken away under the same `v`; new ones may come.
+
+use serde::Serialize;
+
+/// The version of these lines.
+pub(crate) const VERSION: u32 = 1;
+
+/// How far a torrent is.
+#[derive(Serialize)]
+pub(crate) struct Progress<'a> {
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    pub(crate) info_hash: &'a str,
+    pub(crate) stage: &'static str,
+    pub(crate) size: u64,
+    pub(crate) have: u64,
+    pub(crate) held: u64,
+    pub(crate) unverified: u64,
+    pub(crate) durable: bool,
+    pub(crate) checked: u32,
+    pub(crate) downloaded: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) wasted: u64,
+    pub(crate) rate_down: u64,
+    pub(crate) rate_up: u64,
+    pub(crate) peers: u32,
+    pub(crate) seeds: u32,
+    pub(crate) eta: Option<u64>,
+}
+
+/// What a torrent starts from: what an earlier run left, or what lay there.
+#[derive(Serialize)]
+pub(crate) struct Resumed<'a> {
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    pub(crate) info_hash: &'a str,
+    pub(crate) have: u64,
+    pub(crate) unverified: u64,
+    pub(crate) checked: u32,
+}
+
+/// Something happened to a torrent; the fields that do not apply are absent.
+#[derive(Serialize, Default)]
+pub(crate) struct Happened<'a> {
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) info_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) piece: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tracker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peers: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}

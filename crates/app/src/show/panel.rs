@@ -1,0 +1,203 @@
+//! How far a torrent is, as text: one or two lines that fit the terminal, or a plain sentence. Pure.
+
+use crate::quantity::{Rate, Size, Span};
+use gannet::{Bitfield, PieceIndex, StageName, TorrentStats};
+use std::time::Duration;
+
+/// A torrent as it is shown.
+pub(crate) struct Row {
+    /// Safe to show.
+    pub(crate) name: String,
+    pub(crate) stats: TorrentStats,
+    pub(crate) have: Bitfield,
+}
+
+/// Marks of the map of pieces: none, some, many, all of the pieces under a mark are here. Told by shape, not by colour.
+const MARKS: [char; 4] = ['·', '-', '=', '#'];
+
+/// The lines of a torrent in a terminal so many columns wide.
+pub(crate) fn lines(row: &Row, width: usize) -> Vec<String> {
+    let width = width.saturating_sub(1).max(20);
+    let stats = &row.stats;
+    let percent = percent(stats);
+    let mut figures = vec![percent];
+    match stats.stage {
+        StageName::Downloading => {
+            figures.push(format!("{} down", Rate(stats.rate_down)));
+            figures.push(format!("{} up", Rate(stats.rate_up)));
+            figures.push(peers(stats));
+            figures.extend(eta(stats).map(|eta| format!("{} left", Span(eta))));
+        }
+        StageName::Seeding => {
+            figures.push(format!("{} up", Rate(stats.rate_up)));
+            figures.push(peers(stats));
+            figures.push(format!("{} given", Size(stats.uploaded + stats.uploaded_before)));
+        }
+        StageName::Opening | StageName::Checking | StageName::Paused | StageName::Failed => {
+            figures.push(stage_word(stats.stage).into());
+        }
+    }
+    figures.push(Size(stats.wanted).to_string());
+    let mut text = String::new();
+    // Figures come in order of importance: a narrow terminal shows the first.
+    for figure in figures {
+        if text.chars().count() + 2 + figure.chars().count() > width {
+            break;
+        }
+        if !text.is_empty() {
+            text += "  ";
+        }
+        text += &figure;
+    }
+    vec![cut(&row.name, width), map(&row.have, width.min(100)), text]
+}
+
+/// One plain sentence.
+pub(crate) fn plain(row: &Row) -> String {
+    let stats = &row.stats;
+    let mut text =
+        format!("{}: {}, {} of {}", row.name, stage_word(stats.stage), percent(stats), Size(stats.wanted));
+    if matches!(stats.stage, StageName::Downloading | StageName::Seeding) {
+        text += &format!(", {} down, {} up, {}", Rate(stats.rate_down), Rate(stats.rate_up), peers(stats));
+    }
+    if let (StageName::Downloading, Some(eta)) = (stats.stage, eta(stats)) {
+        text += &format!(", {} left", Span(eta));
+    }
+    text
+}
+
+/// The stage in a word.
+pub(crate) fn stage_word(stage: StageName) -> &'static str {
+    match stage {
+        StageName::Opening => "opening",
+        StageName::Checking => "checking",
+        StageName::Downloading => "downloading",
+        StageName::Seeding => "seeding",
+        StageName::Paused => "paused",
+        StageName::Failed => "failed",
+    }
+}
+
+/// Time until everything wanted is here, at the rate of the last seconds.
+pub(crate) fn eta(stats: &TorrentStats) -> Option<Duration> {
+    let left = stats.wanted.saturating_sub(stats.wanted_have + stats.unverified);
+    (stats.rate_down > 0 && left > 0).then(|| Duration::from_secs(left.div_ceil(stats.rate_down)))
+}
+
+fn percent(stats: &TorrentStats) -> String {
+    if stats.stage == StageName::Checking {
+        return format!("{:.1} % checked", per_cent(u64::from(stats.checked), u64::from(stats.pieces)));
+    }
+    format!("{:.1} %", per_cent(stats.wanted_have, stats.wanted))
+}
+
+/// Rounded down: 100.0 % means all of it.
+fn per_cent(part: u64, whole: u64) -> f64 {
+    let permille = u128::from(part) * 1000 / u128::from(whole.max(1));
+    permille as f64 / 10.0
+}
+
+fn peers(stats: &TorrentStats) -> String {
+    match stats.peers {
+        1 => "1 peer".into(),
+        peers => format!("{peers} peers"),
+    }
+}
+
+/// Which pieces are here: each mark stands for as many pieces as it must.
+fn map(have: &Bitfield, width: usize) -> String {
+    let pieces = have.len() as usize;
+    let marks = width.min(pieces).max(1);
+    let mark = |index: usize| {
+        let (from, to) =
+            (index * pieces / marks, ((index + 1) * pieces / marks).max(index * pieces / marks + 1));
+        let here = (from..to).filter(|&piece| have.has(PieceIndex(piece as u32))).count();
+        match here {
+            0 => MARKS[0],
+            here if here == to - from => MARKS[3],
+            here if here * 2 < to - from => MARKS[1],
+            _ => MARKS[2],
+        }
+    };
+    (0..marks).map(mark).collect()
+}
+
+fn cut(text: &str, width: usize) -> String {
+    match text.chars().count() > width {
+        true => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        false => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pieces: u32, have: u32) -> Row {
+        let mut set = Bitfield::new(pieces);
+        (0..have).for_each(|piece| {
+            set.insert(PieceIndex(piece));
+        });
+        let stats = TorrentStats {
+            stage: StageName::Downloading,
+            pieces_have: have,
+            pieces,
+            wanted: u64::from(pieces) << 20,
+            wanted_have: u64::from(have) << 20,
+            unverified: 0,
+            pieces_durable: 0,
+            checked: 0,
+            downloaded: 0,
+            uploaded: 0,
+            wasted: 0,
+            rate_down: 1 << 20,
+            rate_up: 1 << 19,
+            peers: 3,
+            seeds: 1,
+            candidates: 0,
+            seeding_for: Duration::ZERO,
+            downloaded_before: 0,
+            uploaded_before: 0,
+        };
+        Row { name: "a name that is rather long for a narrow terminal".into(), stats, have: set }
+    }
+
+    #[test]
+    fn every_line_fits_the_terminal() {
+        for width in [1, 20, 40, 80, 200] {
+            for line in lines(&row(1000, 400), width) {
+                assert!(line.chars().count() <= width.max(21), "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_figures_say_what_matters_first() {
+        assert_eq!(
+            lines(&row(100, 40), 80)[2],
+            "40.0 %  1.0 MiB/s down  512.0 KiB/s up  3 peers  1 min 00 s left  100.0 MiB"
+        );
+        assert_eq!(lines(&row(100, 40), 40)[2], "40.0 %  1.0 MiB/s down  512.0 KiB/s up");
+    }
+
+    #[test]
+    fn the_map_shows_where_the_pieces_are() {
+        assert_eq!(map(&row(8, 3).have, 100), "###·····");
+        assert_eq!(map(&row(100, 45).have, 10), "####=·····");
+        assert_eq!(map(&row(100, 42).have, 10), "####-·····");
+    }
+
+    #[test]
+    fn a_hundred_percent_means_all_of_it() {
+        assert_eq!(percent(&row(10_000, 9_999).stats), "99.9 %");
+        assert_eq!(percent(&row(10_000, 10_000).stats), "100.0 %");
+    }
+
+    #[test]
+    fn the_plain_sentence_says_everything() {
+        let sentence = plain(&row(100, 40));
+        assert!(sentence.ends_with(
+            "downloading, 40.0 % of 100.0 MiB, 1.0 MiB/s down, 512.0 KiB/s up, 3 peers, 1 min 00 s left"
+        ));
+    }
+}

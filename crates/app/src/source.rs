@@ -1,0 +1,72 @@
+//! Where torrents come from: a file, standard input, or (through the library) a URL.
+
+use crate::cli::Exit;
+use crate::failure::Failure;
+use gannet::{Client, Metainfo};
+use std::fs::File;
+use std::io::{Read, stdin};
+
+/// A `.torrent` file is refused above this, unread: as much as a peer or a tracker may send too.
+const TORRENT_BYTES_MAX: u64 = 10_000_000;
+
+/// A torrent as it was given: its name on the command line, its bytes, what they say.
+pub(crate) struct Torrent {
+    pub(crate) given: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) metainfo: Metainfo,
+}
+
+/// Reads a torrent file, or standard input for `-`.
+pub(crate) fn read(given: &str) -> Result<Torrent, Failure> {
+    let bytes = match given {
+        "-" => take(stdin().lock(), "standard input")?,
+        path => {
+            let file = File::open(path)
+                .map_err(|error| Failure::plain(format!("cannot read {path}: {error}{}", hint(path))))?;
+            if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                let what =
+                    format!("{path} is a folder; name a torrent file, or make one: gannet create {path}");
+                return Err(Failure::plain(what));
+            }
+            take(file, path)?
+        }
+    };
+    parse(given, bytes)
+}
+
+/// Reads a torrent file, or fetches it over HTTP(S).
+pub(crate) fn read_or_fetch(given: &str, client: &Client) -> Result<Torrent, Failure> {
+    if !given.starts_with("http://") && !given.starts_with("https://") {
+        return read(given);
+    }
+    let fetched = client.fetch_torrent(given).wait();
+    let bytes = fetched
+        .map_err(|error| Failure::plain(format!("cannot fetch {given}: {error}")))?
+        .map_err(|error| Failure::plain(format!("cannot fetch {given}: {error}")))?;
+    parse(given, bytes)
+}
+
+fn parse(given: &str, bytes: Vec<u8>) -> Result<Torrent, Failure> {
+    match Metainfo::parse(&bytes) {
+        Ok(metainfo) => Ok(Torrent { given: given.into(), bytes, metainfo }),
+        Err(error) => Err(Failure::new(Exit::BadTorrent, format!("{given}: {error}"))),
+    }
+}
+
+fn take(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = from.take(TORRENT_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::plain(format!("cannot read {name}: {error}")))?;
+    if bytes.len() as u64 > TORRENT_BYTES_MAX {
+        let what = format!("{name} is larger than {TORRENT_BYTES_MAX} bytes: that is no torrent file");
+        return Err(Failure::new(Exit::BadTorrent, what));
+    }
+    Ok(bytes)
+}
+
+fn hint(path: &str) -> &'static str {
+    match path.starts_with("magnet:") {
+        true => " (magnet links are not supported yet)",
+        false => "",
+    }
+}
