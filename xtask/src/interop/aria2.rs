@@ -33,6 +33,10 @@ pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Res
         .args(["--bt-max-peers=0", "--no-conf"])
         .arg(format!("--interface={}", host.address()))
         .arg(format!("--listen-port={}", role.port))
+        // Its UDP tracker client runs on the DHT's socket; in the private network there is no DHT to meet.
+        .arg(format!("--dht-listen-port={}", role.port))
+        .arg("--dht-file-path")
+        .arg(work.join(format!("{name}-dht.dat")))
         .arg("--dir")
         .arg(role.dir)
         .arg(role.torrent);
