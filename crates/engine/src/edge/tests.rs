@@ -1,5 +1,7 @@
 //! The edge against servers of ours on loopback: honest ones, and ones that misbehave.
 
+mod tls;
+
 use super::*;
 use crate::reply::Answer;
 use flate2::Compression;

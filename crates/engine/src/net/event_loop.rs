@@ -12,6 +12,7 @@ use super::machine::Machine;
 use super::pieces::Payloads;
 use super::torrents::Torrents;
 use crate::clock::Clock;
+use crate::disk::job::DiskJob;
 use crate::reply::Answer;
 use bytes::BytesMut;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -281,7 +282,9 @@ impl EventLoop {
 
     /// The last thing: everybody who waits for us is told, after the disk has ended.
     fn end(self) {
-        let EventLoop { outside, ending, .. } = self;
+        let EventLoop { outside, ending, torrents, .. } = self;
+        // Of what is under way only checks take long, and a check of a closed torrent ends at once.
+        torrents.ids().for_each(|torrent| outside.disk.submit(DiskJob::Close { torrent }));
         outside.end();
         match ending {
             Ending::Asked(answers) | Ending::Done(answers) => {

@@ -163,6 +163,11 @@ impl Links {
         Some(link)
     }
 
+    /// Whether there is no link.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
     /// The link of this name.
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         let place = self.slots.get_mut(id.slot as usize)?;

@@ -61,6 +61,11 @@ impl Torrents {
         self.by_hash.get(&info_hash).copied()
     }
 
+    /// The names of all.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = TorrentId> + '_ {
+        self.entries.keys().copied()
+    }
+
     /// Its pieces and blocks.
     pub(crate) fn layout(&self, torrent: TorrentId) -> Option<&Layout> {
         Some(&self.entries.get(&torrent)?.metainfo().layout)
