@@ -25,24 +25,11 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
 impl Torrent {
     /// A link came up. Returns the peer's key, or closes the link.
     pub fn on_link_up(&mut self, cx: &mut Cx<'_>, up: &LinkUp) -> Option<PeerKey> {
-        let verdict = self.admit(cx, up);
-        match up.dial.filter(|_| verdict.is_err() && !self.is_linked_to(up.remote)) {
-            // No fault of the candidate: it is dialled again when there is use for it.
-            Some(dial) => self.dialer.failed(cx.now, dial, DialFailure::NotTried),
-            None => self.dialer.landed(cx.now, up.dial, up.remote),
-        }
-        if let Err(why) = verdict {
-            if why == CloseReason::Ourselves {
-                self.dialer.list.add_ourselves(up.remote);
-            }
-            cx.push(Output::Close { link: up.link, why });
-            // No peer, so no word about its end either: the candidate goes back into the list now.
-            if !self.peers.iter().any(|(_, peer)| peer.listens() == Some(up.remote)) {
-                self.dialer.list.parted(cx.now, up.remote, Parting::Useless);
-            }
-            self.arm_dialer(cx);
+        if let Err(why) = self.admit(cx, up) {
+            self.refuse(cx, up, why);
             return None;
         }
+        self.dialer.landed(cx.now, up.dial, up.remote);
         let terms = Terms::new(up.remote, up.peer_id, up.dial.is_none(), up.reserved);
         let peer = Peer::new(cx.config, &self.metainfo.layout, cx.now, up.link, terms, self.haves.head());
         let Some(key) = self.peers.insert(peer) else {
@@ -56,6 +43,29 @@ impl Torrent {
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
         Some(key)
+    }
+
+    /// Closes a link that is not welcome. It never was a peer, so no word about its end comes either: its candidate goes back now.
+    fn refuse(&mut self, cx: &mut Cx<'_>, up: &LinkUp, why: CloseReason) {
+        cx.push(Output::Close { link: up.link, why });
+        let linked = self.is_linked_to(up.remote);
+        match (why, up.dial) {
+            // No fault of the candidate: it is dialled again when there is use for it.
+            (CloseReason::TorrentStopped | CloseReason::Limit, Some(dial)) if !linked => {
+                self.dialer.failed(cx.now, dial, DialFailure::NotTried);
+            }
+            // A second port of a host that we are linked to, say: another try would end the same way.
+            _ => {
+                self.dialer.landed(cx.now, up.dial, up.remote);
+                if !linked {
+                    self.dialer.list.parted(cx.now, up.remote, Parting::Useless);
+                }
+            }
+        }
+        if why == CloseReason::Ourselves {
+            self.dialer.list.add_ourselves(up.remote);
+        }
+        self.arm_dialer(cx);
     }
 
     /// Whether a link is up to who listens at this address.

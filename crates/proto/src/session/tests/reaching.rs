@@ -147,3 +147,21 @@ fn a_peer_that_came_to_us_is_not_dialled_where_it_listens() {
     rig.pass(Duration::from_secs(120));
     assert_eq!(take_dials(&mut rig).len(), 1, "now it may be");
 }
+
+#[test]
+fn a_second_port_of_a_linked_host_is_tried_once_and_not_again_for_long() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let taken = rig.link_from(SocketAddr::from(([80, 2, 0, 1], 51_413)), Reserved::OURS);
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(1) });
+    rig.pass(Duration::from_secs(1));
+    let (dial, remote) = take_dials(&mut rig)[0];
+    let link = LinkId { slot: 900, generation: 0 };
+    let peer_id = PeerId(*b"-XX0000-someone-else");
+    rig.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial: Some(dial), peer_id, reserved: PLAIN }));
+    assert!(rig.closed(link).is_some() && rig.closed(taken).is_none());
+    for _ in 0..10 {
+        rig.pass(Duration::from_secs(60));
+        rig.say(taken, Message::KeepAlive);
+    }
+    assert_eq!(take_dials(&mut rig), []);
+}
