@@ -317,7 +317,7 @@ impl Toy {
             }
             Output::Verify { torrent, piece, attempt, .. } => {
                 let blocks = (0..layout.blocks_in(piece)).map(|block| layout.nth_block(piece, block));
-                let good = blocks.map(|block| self.nodes[node].held[&block]).all(|right| right);
+                let good = { blocks }.all(|block| self.nodes[node].held[&block]);
                 self.answer(node, Input::Verified { torrent, piece, attempt, good, digests: None });
             }
             Output::Write { torrent, piece, attempt } => {
