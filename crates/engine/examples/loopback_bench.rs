@@ -1,6 +1,6 @@
 //! How fast one client seeds to another over loopback, and what it costs: two processes, one file in `/dev/shm`.
 //!
-//! `cargo run --release -p gannet --example loopback_bench -- [MiB] [piece KiB]` prints megabytes per second, CPU seconds per
+//! `cargo run --release -p gannet --example loopback_bench -- [MiB] [piece KiB] [buffer MiB]` prints megabytes per second, CPU seconds per
 //! GiB of each side and their peak memory. Compare with floors measured on the same machine in the same hour, not with
 //! other machines' figures.
 
@@ -24,17 +24,18 @@ fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("seed") => seed(Path::new(&args[1])),
-        Some("leech") => leech(Path::new(&args[1]), args[2].parse()?),
+        Some("leech") => leech(Path::new(&args[1]), args[2].parse()?, args[3].parse()?),
         mib => {
             let mib = mib.map_or(Ok(1024), str::parse)?;
             let piece_kib = args.get(1).map_or(Ok(1024), |arg| arg.parse())?;
-            bench(mib, piece_kib)
+            let buffer_mib = args.get(2).map_or("128", |arg| arg);
+            bench(mib, piece_kib, buffer_mib)
         }
     }
 }
 
 /// Makes the content, runs both sides as processes of their own, prints what they cost.
-fn bench(mib: u64, piece_kib: u32) -> Outcome<()> {
+fn bench(mib: u64, piece_kib: u32, buffer_mib: &str) -> Outcome<()> {
     let home = tempfile::Builder::new().prefix("gannet-bench").tempdir_in("/dev/shm")?;
     make_content(home.path(), mib * MIB, piece_kib * 1024)?;
     let program = std::env::current_exe()?;
@@ -46,7 +47,7 @@ fn bench(mib: u64, piece_kib: u32) -> Outcome<()> {
         .spawn()?;
     let mut seed_says = BufReader::new(seed.stdout.take().ok_or("no stdout")?).lines();
     let address = seed_says.next().ok_or("the seed ended")??;
-    let leech = Command::new(&program).arg("leech").arg(home.path()).arg(address).output()?;
+    let leech = Command::new(&program).arg("leech").arg(home.path()).arg(address).arg(buffer_mib).output()?;
     drop(seed.stdin.take());
     let seed_cost = seed_says.next().ok_or("the seed ended")??;
     seed.wait()?;
@@ -76,17 +77,18 @@ fn make_content(home: &Path, len: u64, piece_len: u32) -> Outcome<()> {
     Ok(std::fs::write(home.join("torrent"), torrent)?)
 }
 
-fn client(home: &Path, name: &str) -> Outcome<Client> {
+fn client(home: &Path, name: &str, buffer_mib: u64) -> Outcome<Client> {
     let mut config = ClientConfig::new(home.join(format!("{name}-state")), home.join(name));
     config.listen.ports = 0..=0;
     config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
     config.listen.ipv6 = None;
+    config.limits.buffer = buffer_mib * MIB;
     Ok(Client::start(config)?)
 }
 
 /// Checks the content, says where it listens, and seeds until its standard input ends; then says what that cost.
 fn seed(home: &Path) -> Outcome<()> {
-    let client = client(home, "seed")?;
+    let client = client(home, "seed", 128)?;
     let events = client.events();
     client.add(&std::fs::read(home.join("torrent"))?, AddOptions::default())?;
     while !matches!(events.recv()?, Event::Stage(_, StageName::Seeding)) {}
@@ -98,8 +100,8 @@ fn seed(home: &Path) -> Outcome<()> {
     Ok(())
 }
 
-fn leech(home: &Path, address: SocketAddr) -> Outcome<()> {
-    let client = client(home, "leech")?;
+fn leech(home: &Path, address: SocketAddr, buffer_mib: u64) -> Outcome<()> {
+    let client = client(home, "leech", buffer_mib)?;
     let events = client.events();
     let (began, before) = (Instant::now(), cpu_time()?);
     let options = AddOptions { peers: vec![address], ..AddOptions::default() };

@@ -13,6 +13,7 @@ use proto::trace::TraceReader;
 use proto::{Outbox, Output, Session};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use swarm::{Peer, wait_for};
 use tracker::Tracker;
 
@@ -162,6 +163,24 @@ fn a_tracker_brings_a_swarm_together_and_hears_goodbye() {
         assert_eq!(count(AnnounceEvent::Started), 4, "{over}: {events:?}");
         assert_eq!(count(AnnounceEvent::Stopped), 4, "{over}: {events:?}");
     }
+}
+
+#[test]
+fn a_tracker_that_does_not_answer_holds_nobody_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/announce", silent.local_addr().unwrap());
+    let content = Content::new("silent", &[("a", 200_000)], 32 * 1024, 15);
+    let (seed, leech) = (Peer::start(), Peer::start());
+    content.write_to(seed.downloads());
+    seed.add(&content, AddOptions::default());
+    let options = AddOptions { peers: seed.addresses(), ..AddOptions::default() };
+    leech.client.add(&content.torrent_with(vec![vec![url]]), options).unwrap();
+    wait_for(&leech, "durable", |event| matches!(event, Event::Durable(_)));
+    let began = Instant::now();
+    leech.stop();
+    // 2 s for the goodbye, and some for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    seed.stop();
 }
 
 #[test]
