@@ -24,8 +24,8 @@ pub struct Saver {
     spilling: u32,
     /// Spilled blocks that a sync covers: what the record says of pieces that it cannot have whole yet.
     synced: Vec<Spilled>,
-    /// Pieces that are whole since, and that no sync covers.
-    whole: Vec<(PieceIndex, Attempt)>,
+    /// Spilled blocks of pieces that are whole since, until a sync covers the pieces.
+    whole: Vec<Spilled>,
     batch: Batch,
     epoch: Epoch,
     /// Since when the record is behind what could be on stable storage.
@@ -117,8 +117,10 @@ impl Saver {
     }
 
     /// The hash was right: the piece is to be written.
-    pub fn verified(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
-        self.whole.push((piece, attempt));
+    pub fn verified(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt, spilled: BlockSet) {
+        if !spilled.is_empty() {
+            self.whole.push(Spilled { piece, attempt, blocks: spilled });
+        }
         self.writing.push(Writing { piece, attempt, asked: true });
         cx.push(Output::Write { torrent: self.torrent, piece, attempt });
     }
@@ -190,18 +192,12 @@ impl Saver {
         // A piece that became whole stays in the record by its spilled blocks until the record can have it whole: the last
         // record promised them, or the sync before this one.
         let durable = picker.pieces().durable();
-        self.whole.retain(|&(piece, _)| !durable.has(piece));
-        let (before, whole) = (core::mem::replace(&mut self.synced, spilled), &self.whole);
-        let is_new = |synced: &[Spilled], piece| synced.iter().all(|spilled| spilled.piece != piece);
-        for old in before {
-            if whole.contains(&(old.piece, old.attempt)) && is_new(&self.synced, old.piece) {
-                self.synced.push(old);
-            }
-        }
-        self.synced.retain(|spilled| {
-            picker.is_current(spilled.piece, spilled.attempt)
-                || whole.contains(&(spilled.piece, spilled.attempt))
-        });
+        self.whole.retain(|whole| !durable.has(whole.piece));
+        let is_whole = |spilled: &Spilled| {
+            self.whole.iter().any(|whole| (whole.piece, whole.attempt) == (spilled.piece, spilled.attempt))
+        };
+        self.synced = spilled;
+        self.synced.retain(|spilled| picker.is_current(spilled.piece, spilled.attempt) || is_whole(spilled));
         self.commit(cx, picker, pieces, life);
         true
     }
@@ -223,6 +219,7 @@ impl Saver {
         for &piece in &doubtful {
             self.forget_spilled(piece);
         }
+        self.whole.clear();
         self.fall_behind(cx);
         Some(doubtful)
     }
@@ -297,7 +294,7 @@ impl Saver {
 
     /// A piece begins anew: what was spilled of it is no part of it any more. Says whether the record may have spoken of it.
     pub fn forget_spilled(&mut self, piece: PieceIndex) -> bool {
-        self.whole.retain(|&(whole, _)| whole != piece);
+        self.whole.retain(|whole| whole.piece != piece);
         let before = self.synced.len();
         self.synced.retain(|spilled| spilled.piece != piece);
         self.synced.len() != before
@@ -323,7 +320,8 @@ impl Saver {
     fn sync(&mut self, cx: &mut Cx<'_>, picker: &PiecePicker) {
         self.behind_since = None;
         self.epoch.0 = self.epoch.0.wrapping_add(1);
-        self.batch = Batch::Syncing { pieces: core::mem::take(&mut self.written), spilled: spilled(picker) };
+        let spilled = spilled(picker).into_iter().chain(self.whole.iter().cloned()).collect();
+        self.batch = Batch::Syncing { pieces: core::mem::take(&mut self.written), spilled };
         cx.push(Output::Sync { torrent: self.torrent, epoch: self.epoch });
     }
 

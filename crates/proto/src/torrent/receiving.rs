@@ -9,9 +9,11 @@ use crate::cx::Cx;
 use crate::input::BlockDigest;
 use crate::output::CloseReason;
 use crate::peer::pipeline::Answer;
-use crate::pieces::Received;
+use crate::pieces::{OpenPiece, Received};
 use crate::timers::TorrentTimer;
-use crate::{Attempt, DiskError, Duration, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved};
+use crate::{
+    Attempt, BlockSet, DiskError, Duration, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved,
+};
 use core::net::SocketAddr;
 use wire::message::BlockRequest;
 use wire::{Block, PieceIndex};
@@ -112,6 +114,7 @@ impl Torrent {
         digests: Option<&[BlockDigest]>,
     ) {
         let origins = self.picker.origins(piece);
+        let spilled = self.picker.pieces().open_piece(piece).map(OpenPiece::spilled).unwrap_or_default();
         if !self.picker.verified(piece, attempt, good) {
             return;
         }
@@ -120,7 +123,7 @@ impl Torrent {
             false => self.blame.bad(piece, &origins, digests),
         };
         if good {
-            self.on_good_piece(cx, piece, attempt);
+            self.on_good_piece(cx, piece, attempt, spilled);
         } else {
             self.on_bad_piece(cx, piece, attempt);
         }
@@ -133,9 +136,9 @@ impl Torrent {
         self.settle(cx);
     }
 
-    fn on_good_piece(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+    fn on_good_piece(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt, spilled: BlockSet) {
         cx.tell(Event::PieceDone(self.id, piece));
-        self.saver.verified(cx, piece, attempt);
+        self.saver.verified(cx, piece, attempt, spilled);
         if self.haves.push(piece) {
             cx.timers.set(self.timer(TorrentTimer::Haves), cx.now + HAVES_DELAY);
         }

@@ -128,6 +128,29 @@ fn a_piece_stays_in_the_record_by_its_spilled_blocks_until_the_record_can_have_i
 }
 
 #[test]
+fn blocks_spilled_before_their_piece_was_whole_are_recorded_if_the_sync_was_too_early_for_the_piece() {
+    let mut rig = Rig::leech(2, 64 * 1024);
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    rig.block(source, asked[0]);
+    rig.pass(Duration::from_millis(3_100));
+    let (piece, attempt, _) = rig.take_spill().expect("it is 3 s old");
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    for request in rig.take_requests(source).into_iter().chain(asked[1..].iter().copied()) {
+        if request.piece == asked[0].piece {
+            rig.block(source, request);
+        }
+    }
+    let whole = rig.take_verify().expect("all blocks are here");
+    rig.verified(whole, true);
+    rig.pass(Duration::from_millis(1_100));
+    let epoch = rig.take_sync().expect("of the spilled block: the piece is not written yet");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (_, record) = rig.take_commit().expect("what the sync covered");
+    assert_eq!(record.open, [OpenRecord { piece, blocks: BlockSet::full(1) }]);
+}
+
+#[test]
 fn a_piece_whose_blocks_an_earlier_run_left_complete_is_verified_at_once() {
     let open = vec![OpenRecord { piece: PieceIndex(1), blocks: BlockSet::full(2) }];
     let record = ResumeRecord { have: Bitfield::new(2), open, uploaded: 5, downloaded: 6 };
