@@ -1,9 +1,9 @@
 //! Shows a scenario again: `cargo run -p gannet-sim --example replay -- NAME [--seed N] [--node N] [--journal]`.
 //!
-//! Prints what came of it, events per second, and the memory that a peer takes.
+//! Prints what came of it, events per second, and the memory that a peer takes. With `--until M`, runs all seeds from N to
+//! below M and prints only the verdicts that are not clean.
 
 use sim::catalogue::{CATALOGUE, by_name};
-use std::time::Instant;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -16,12 +16,17 @@ fn main() {
         eprintln!("which scenario? one of: {}", names.join(" "));
         std::process::exit(2);
     };
+    if let Some(end) = number("--until") {
+        return search(make, number("--seed").unwrap_or(0)..end);
+    }
     let mut scenario = make(number("--seed").unwrap_or(1));
     let node = number("--node").map(|node| node as u32);
     if words.iter().any(|word| word == "--journal") {
         scenario = scenario.journal(node);
     }
-    let (began, before) = (Instant::now(), resident_bytes());
+    #[expect(clippy::disallowed_types, reason = "how fast the simulation itself runs is nobody's decision")]
+    let began = std::time::Instant::now();
+    let before = resident_bytes();
     let outcome = scenario.run();
     let (took, after) = (began.elapsed(), resident_bytes());
     let world = &outcome.world;
@@ -49,6 +54,20 @@ fn main() {
         after.saturating_sub(before) / peers
     );
     println!("{}", outcome.verdict());
+}
+
+/// Runs many seeds.
+fn search(make: fn(u64) -> sim::Scenario, seeds: std::ops::Range<u64>) {
+    let (mut runs, mut bad) = (0, 0);
+    for seed in seeds {
+        let outcome = make(seed).run();
+        runs += 1;
+        if !outcome.world.findings().is_empty() {
+            bad += 1;
+            println!("{}", outcome.verdict());
+        }
+    }
+    println!("{runs} runs, {bad} with findings");
 }
 
 /// What this process has in memory, as Linux tells; 0 elsewhere.

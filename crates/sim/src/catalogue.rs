@@ -286,7 +286,7 @@ pub fn as_bytes(seed: u64) -> Scenario {
 /// A small world of chance: sizes, links, leases, natures, faults.
 pub fn matrix(seed: u64) -> Scenario {
     let mut rng = Rng::new(Seed(seed ^ 0x6d61_7472));
-    let piece_len = 16 * KIB << rng.below(5);
+    let piece_len = (16 * KIB) << rng.below(5);
     let total = u64::from(1 + rng.below(2 << 20)) + MIB / 4;
     let access = |rng: &mut Rng| {
         let up = 50_000 << rng.below(6);

@@ -229,6 +229,7 @@ impl Disk {
                 Crash::Kill => {}
                 Crash::PowerLoss => store.lose_power(&mut self.rng),
             }
+            store.sweep_parts();
         }
     }
 

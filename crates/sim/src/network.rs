@@ -6,19 +6,20 @@
 //! they wait for; what they cost is taken from the next quantum. All in whole numbers: a rate is bytes per second, which is
 //! also millionths of a byte per microsecond. Knows nodes by number, not what they are.
 
+mod pipe;
+
 use crate::content::Tag;
 use crate::happening::{Happening, NOBODY};
 use crate::queue::EventQueue;
 use core::time::Duration;
+use pipe::{Control, Lane, Outgoing, Pipe};
 use proto::{Instant, LinkId, SendToken};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::{Block, Message, PieceIndex};
 
 /// Length prefix, id, piece number and offset before a block's bytes (BEP 3).
-pub(crate) const BLOCK_HEADER: u32 = 13;
-/// How often the receiver of a slow block hears of the part that is here.
-const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const BLOCK_HEADER: u32 = wire::frame::BLOCK_HEAD_LEN as u32;
 
 /// A node's link to the core.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,16 +129,6 @@ struct Port {
     down: Lane,
 }
 
-/// One direction of an access link.
-#[derive(Clone, Copy, Default)]
-struct Lane {
-    /// Millionths of bytes that control messages took and the flows have not yet paid for.
-    debt: u64,
-    settled: Instant,
-    flows: u32,
-    share: u64,
-}
-
 struct ConnSlot {
     generation: u32,
     conn: Option<Conn>,
@@ -157,35 +148,6 @@ struct End {
     paused: bool,
     /// What arrived while the node did not read.
     held: Vec<Parcel>,
-}
-
-#[derive(Default)]
-struct Pipe {
-    control: VecDeque<Control>,
-    blocks: VecDeque<Outgoing>,
-    /// Millionths of bytes of the block in service that have yet to leave; 0 if none is in service.
-    remaining: u64,
-    rate: u64,
-    since: Instant,
-    rate_until: Instant,
-    stamp: u32,
-    listed: bool,
-    last_arrival: Instant,
-    told: u32,
-    told_at: Instant,
-}
-
-struct Control {
-    parcel: Parcel,
-    bytes: u32,
-    since: Instant,
-}
-
-struct Outgoing {
-    token: SendToken,
-    block: Block,
-    /// What it reads as, once it is read.
-    tag: Option<Tag>,
 }
 
 impl Network {
@@ -561,53 +523,6 @@ impl Conn {
     }
 }
 
-impl Pipe {
-    /// Counts what has left since the last look.
-    fn settle(&mut self, now: Instant) {
-        // At least a trace is left: the block ends by its own event, not here.
-        let gone = self.rate * micros(now.since(self.since));
-        self.remaining = self.remaining.saturating_sub(gone).max(u64::from(self.remaining > 0));
-        self.since = now;
-    }
-
-    /// Says when the block in service will have left, if that is within this quantum.
-    fn expect(&mut self, id: PipeId, sender: u32, queue: &mut EventQueue<Happening>) {
-        if self.rate == 0 {
-            return;
-        }
-        let left = self.since + Duration::from_micros(self.remaining.div_ceil(self.rate));
-        if left <= self.rate_until {
-            queue.push(left, sender, Happening::BlockLeft { pipe: id, stamp: self.stamp });
-        }
-    }
-
-    /// Bytes of the block in service that its receiver should hear of now.
-    fn news(&mut self, now: Instant) -> Option<u32> {
-        let block = self.blocks.front()?.block;
-        if now.since(self.told_at) < PROGRESS_EVERY {
-            return None;
-        }
-        let gone = block.len.saturating_sub((self.remaining / 1_000_000) as u32);
-        let bytes = gone.saturating_sub(self.told);
-        (self.told, self.told_at) = (gone.max(self.told), now);
-        (bytes > 0).then_some(bytes)
-    }
-}
-
-impl Lane {
-    fn deal(&mut self, capacity: u64, now: Instant, quantum: u64) {
-        let idle = micros(now.since(self.settled)).saturating_sub(quantum);
-        self.settled = now;
-        self.debt = self.debt.saturating_sub(capacity * idle);
-        let (whole, debt) = (capacity * quantum, self.debt);
-        self.debt = debt.saturating_sub(whole);
-        self.share = match self.flows {
-            0 => 0,
-            flows => (whole - debt.min(whole)) / quantum / u64::from(flows),
-        };
-    }
-}
-
 impl Parcel {
     /// Bytes of content in it.
     pub fn payload(&self) -> u64 {
@@ -618,9 +533,9 @@ impl Parcel {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

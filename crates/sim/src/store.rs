@@ -152,12 +152,11 @@ impl Store {
             data.insert(piece);
         }
         self.opened_with = self.record.clone();
-        self.sweep_parts();
         found_by(self.record.as_ref(), data, core::mem::take(&mut self.changed))
     }
 
     /// Throws away what lies in the part store and no record speaks of.
-    fn sweep_parts(&mut self) {
+    pub(crate) fn sweep_parts(&mut self) {
         let open = self.record.as_ref().map_or(&[][..], |record| &record.open);
         for parts in &mut self.parts {
             let pieces = parts.whole.iter().chain(parts.partial.keys().copied());

@@ -62,7 +62,7 @@ fn send(
 ) {
     let content = world.content(0).clone();
     let layout = &content.metainfo().layout;
-    let block = layout.block(request.piece, request.offset, request.len).unwrap();
+    let block = layout.block(request.piece, request.offset, request.len).expect("it was asked for");
     let tag = if spoil { content.tag(block).spoilt(1) } else { content.tag(block) };
     world.puppet_sends(puppet, links[&puppet], block, tag);
 }

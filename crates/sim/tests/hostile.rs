@@ -119,7 +119,7 @@ fn more_requests_than_allowed_are_refused_and_not_queued() {
     world.puppet_says(1, link, Message::Interested);
     world.run_until(Instant::from_micros(20_000_000));
     for number in 0..1024u32 {
-        let request = BlockRequest { piece: number / 64, offset: number % 64 << 14, len: 16 << 10 };
+        let request = BlockRequest { piece: number / 64, offset: (number % 64) << 14, len: 16 << 10 };
         world.puppet_says(1, link, Message::Request(request));
     }
     world.run_until(Instant::from_micros(40_000_000));

@@ -39,6 +39,8 @@ struct Row {
     since: BTreeMap<(PieceIndex, u32), Instant>,
     /// Blocks of open pieces that the last record promised.
     promised: BTreeSet<(PieceIndex, u32)>,
+    /// Those that the record under way will promise.
+    promising: BTreeSet<(PieceIndex, u32)>,
     /// What this run began with.
     have: Option<Bitfield>,
     open: BTreeMap<PieceIndex, BlockSet>,
@@ -78,7 +80,10 @@ impl Checker for Durability {
             }
             Input::Verified { piece, good: false, .. } => row.forget(*piece),
             // What a failed sync covered is in doubt, and begins anew.
-            Input::SyncFailed { .. } => row.promised.clear(),
+            Input::SyncFailed { .. } => {
+                row.promised.clear();
+                row.promising.clear();
+            }
             _ => {}
         }
     }
@@ -94,6 +99,7 @@ impl Checker for Durability {
                 if let Some(piece) = missing.filter(|_| !scene.node().ills.rotten) {
                     report(format!("commits {piece:?}, which is not on the medium"));
                 }
+                row.promising = record.open.iter().flat_map(blocks_of).collect();
                 for open in &record.open {
                     let durable = store.durable_parts(open.piece);
                     if let Some(block) = open.blocks.iter().find(|&block| !durable.has(block)) {
@@ -159,7 +165,7 @@ impl Row {
     /// A record may promise more than the one before, not less, unless a piece began anew.
     fn check_promises(&mut self, scene: Scene<'_>, report: &mut dyn FnMut(String)) {
         let Some(record) = scene.node().disk.store(torrent_id(0)).record() else { return };
-        let promised: BTreeSet<(PieceIndex, u32)> = record.open.iter().flat_map(blocks_of).collect();
+        let promised = core::mem::take(&mut self.promising);
         let broken = self.promised.iter().find(|&row| !promised.contains(row) && !record.have.has(row.0));
         if let Some((piece, block)) = broken {
             report(format!("the new record takes back block {block} of {piece:?}"));
@@ -183,6 +189,7 @@ impl Row {
         self.pending.retain(|&(_, other, _)| other != piece);
         self.since.retain(|&(other, _), _| other != piece);
         self.promised.retain(|&(other, _)| other != piece);
+        self.promising.retain(|&(other, _)| other != piece);
         self.open.remove(&piece);
         if let Some(have) = &mut self.have {
             have.remove(piece);

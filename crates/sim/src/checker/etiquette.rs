@@ -243,17 +243,7 @@ impl Manners {
     }
 
     fn say(&mut self, now: Instant, message: &Message, report: Report<'_>) {
-        match message {
-            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if self.opened => {
-                report(format!("{message:?} is not the first message"));
-            }
-            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => self.opened = true,
-            Message::KeepAlive | Message::Extended { .. } => {}
-            // Without the fast extension a peer with nothing may say nothing (BEP 3).
-            _ if !self.fast => self.opened = true,
-            _ if !self.opened => report(format!("{message:?} before the bitfield")),
-            _ => {}
-        }
+        self.open(message, report);
         match message {
             Message::HaveAll | Message::HaveNone | Message::Suggest(_) if !self.fast => {
                 report(format!("{message:?} without the fast extension"));
@@ -314,6 +304,21 @@ impl Manners {
             | Message::HaveNone
             | Message::Extended { .. }
             | Message::Unknown(_) => {}
+        }
+    }
+
+    /// What has to come first does, and nothing else.
+    fn open(&mut self, message: &Message, report: Report<'_>) {
+        match message {
+            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if self.opened => {
+                report(format!("{message:?} is not the first message"));
+            }
+            Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => self.opened = true,
+            Message::KeepAlive | Message::Extended { .. } => {}
+            // Without the fast extension a peer with nothing may say nothing (BEP 3).
+            _ if !self.fast => self.opened = true,
+            _ if !self.opened => report(format!("{message:?} before the bitfield")),
+            _ => {}
         }
     }
 
