@@ -28,7 +28,7 @@ fn main() -> Outcome<()> {
         mib => {
             let mib = mib.map_or(Ok(1024), str::parse)?;
             let piece_kib = args.get(1).map_or(Ok(1024), |arg| arg.parse())?;
-            let buffer_mib = args.get(2).map_or("128", |arg| arg);
+            let buffer_mib = args.get(2).map_or("64", |arg| arg);
             bench(mib, piece_kib, buffer_mib)
         }
     }
@@ -88,7 +88,7 @@ fn client(home: &Path, name: &str, buffer_mib: u64) -> Outcome<Client> {
 
 /// Checks the content, says where it listens, and seeds until its standard input ends; then says what that cost.
 fn seed(home: &Path) -> Outcome<()> {
-    let client = client(home, "seed", 128)?;
+    let client = client(home, "seed", 64)?;
     let events = client.events();
     client.add(&std::fs::read(home.join("torrent"))?, AddOptions::default())?;
     while !matches!(events.recv()?, Event::Stage(_, StageName::Seeding)) {}

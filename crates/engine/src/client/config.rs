@@ -18,8 +18,8 @@ const UNCHOKE_SLOTS_DEFAULT: u32 = 16;
 /// Connection attempts begun per second by default, as libtorrent's.
 const DIALS_DEFAULT: u32 = 30;
 
-/// Bytes of unwritten payload at once by default: eight pieces of 16 MiB.
-const BUFFER_DEFAULT: u64 = 128 * 1024 * 1024;
+/// Bytes of unwritten payload at once by default: four pieces of 16 MiB. Twice as much was measured to be no faster.
+const BUFFER_DEFAULT: u64 = 64 * 1024 * 1024;
 
 /// Settings of a client.
 ///

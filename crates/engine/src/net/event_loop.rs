@@ -4,6 +4,7 @@
 //! [`EventLoop::feed`]; outputs are performed in order before the next input; no source gets more than its share of a turn.
 
 use super::Outside;
+use super::inbound::Scratch;
 use super::inbox::{Answered, Answerer, Asker, Inbox};
 use super::lease::Leases;
 use super::links::{FIRST_LINK_TOKEN, Links, Stage};
@@ -14,7 +15,6 @@ use super::torrents::Torrents;
 use crate::clock::Clock;
 use crate::disk::job::DiskJob;
 use crate::reply::Answer;
-use bytes::BytesMut;
 use mio::{Events, Interest, Poll, Token, Waker};
 use proto::door::{self, Door};
 use proto::share::Limits;
@@ -48,7 +48,7 @@ pub(crate) struct EventLoop {
     pub(super) leases: Leases,
     inbox: Inbox,
     pub(super) outside: Outside,
-    pub(super) scratch: BytesMut,
+    pub(super) scratch: Scratch,
     pub(super) ending: Ending,
 }
 
@@ -137,7 +137,7 @@ impl Unconnected {
             leases: Leases::new(limits),
             inbox: self.inbox,
             outside,
-            scratch: BytesMut::new(),
+            scratch: Scratch::default(),
             ending: Ending::No,
         };
         made.feed(Input::Command(Command::Listening(made.listening.listeners.port)));

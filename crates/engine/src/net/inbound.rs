@@ -1,8 +1,8 @@
 //! The receiving half of a link: bytes from the socket, cut into messages, the bodies of blocks left where they landed.
 //!
-//! One large read takes many messages. A link that fills its reads has a chunk of its own, which doubles up to
-//! [`CHUNK_LEN_MAX`]; a slow one borrows the loop's scratch chunk, and what is unfinished after the read moves to memory of
-//! exactly the frame's length, so that an idle link holds nothing. Judges no message. BEP: 3
+//! One large read takes many messages; a link that fills its reads gets chunks twice as long, up to [`CHUNK_LEN_MAX`]. A link
+//! that has read everything gives the rest of its chunk to the next one, so that an idle link holds nothing; what a slow link
+//! has of an unfinished block moves to memory of exactly the block's length. Judges no message. BEP: 3
 //!
 //! Invariant: `chunk` begins with the first unread byte; at most one frame and one read lie in it.
 
@@ -44,6 +44,15 @@ pub(crate) enum Fill {
     End,
 }
 
+/// What is left of chunks whose links have read everything: lent to the next link that reads.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// For slow links, of [`CHUNK_LEN_MIN`]: a single block of theirs may keep the whole chunk from being freed.
+    slow: BytesMut,
+    /// For fast ones, whose chunks are full of blocks that come and go together.
+    fast: BytesMut,
+}
+
 /// The unread bytes of a link.
 #[derive(Debug)]
 pub(crate) struct Inbound {
@@ -66,8 +75,8 @@ impl Inbound {
         Inbound { chunk: BytesMut::new(), read_len: CHUNK_LEN_MIN, need: 0, present: 0, told: 0, overhead: 0 }
     }
 
-    /// Reads once. `scratch` is the loop's: lent to slow links until [`Inbound::settle`].
-    pub(crate) fn fill(&mut self, socket: &impl AsFd, scratch: &mut BytesMut) -> io::Result<Fill> {
+    /// Reads once. `scratch` is the loop's: lent to the link until [`Inbound::settle`].
+    pub(crate) fn fill(&mut self, socket: &impl AsFd, scratch: &mut Scratch) -> io::Result<Fill> {
         self.make_room(scratch);
         let most = (self.chunk.capacity() - self.chunk.len()).min(self.read_len);
         let count = match os::net::read_into(socket, &mut self.chunk, most) {
@@ -120,12 +129,14 @@ impl Inbound {
     }
 
     /// Ends a round of reading: gives the scratch chunk back, and keeps no more than what is unread.
-    pub(crate) fn settle(&mut self, scratch: &mut BytesMut) {
+    pub(crate) fn settle(&mut self, scratch: &mut Scratch) {
         let slow = self.read_len == CHUNK_LEN_MIN;
         if self.chunk.is_empty() {
             let chunk = std::mem::take(&mut self.chunk);
-            if slow && chunk.capacity() > scratch.capacity() {
-                *scratch = chunk;
+            let small = slow && chunk.capacity() <= CHUNK_LEN_MIN;
+            let place = if small { &mut scratch.slow } else { &mut scratch.fast };
+            if chunk.capacity() > place.capacity() {
+                *place = chunk;
             }
         } else if slow && self.chunk.capacity() > self.need.max(SPARE_LEN_MIN) {
             // Exactly the frame: a block that trickles in pins no more memory than itself.
@@ -145,18 +156,22 @@ impl Inbound {
         drop(self.chunk.split_to(len));
     }
 
-    fn make_room(&mut self, scratch: &mut BytesMut) {
+    fn make_room(&mut self, scratch: &mut Scratch) {
         let spare = self.chunk.capacity() - self.chunk.len();
         let missing = self.need.saturating_sub(self.chunk.len());
         if self.read_len > CHUNK_LEN_MIN {
             if spare < SPARE_LEN_MIN.max(missing) {
-                self.chunk = self.moved(self.read_len.max(self.need));
+                if self.chunk.is_empty() && scratch.fast.capacity() >= self.read_len / 4 {
+                    self.chunk = std::mem::take(&mut scratch.fast);
+                } else {
+                    self.chunk = self.moved(self.read_len.max(self.need));
+                }
             }
         } else if self.chunk.len() < SPARE_LEN_MIN && self.need <= CHUNK_LEN_MIN {
-            if scratch.capacity() < CHUNK_LEN_MIN / 2 {
-                *scratch = BytesMut::with_capacity(CHUNK_LEN_MIN);
+            if scratch.slow.capacity() < CHUNK_LEN_MIN / 2 {
+                scratch.slow = BytesMut::with_capacity(CHUNK_LEN_MIN);
             }
-            let unread = std::mem::replace(&mut self.chunk, std::mem::take(scratch));
+            let unread = std::mem::replace(&mut self.chunk, std::mem::take(&mut scratch.slow));
             self.chunk.extend_from_slice(&unread);
         } else if spare == 0 || spare < missing {
             self.chunk = self.moved(self.need.max(self.chunk.len() + SPARE_LEN_MIN));
@@ -182,7 +197,7 @@ mod tests {
     fn converse(bytes: &[u8], step: usize) -> (Vec<Received>, u64) {
         let (mut theirs, ours) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let (mut inbound, mut scratch) = (Inbound::new(), BytesMut::new());
+        let (mut inbound, mut scratch) = (Inbound::new(), Scratch::default());
         let (mut said, mut progress) = (Vec::new(), 0);
         for part in bytes.chunks(step) {
             theirs.write_all(part).unwrap();
@@ -244,7 +259,7 @@ mod tests {
     #[test]
     fn an_impossible_length_is_refused_before_its_body_is_there() {
         let (mut theirs, ours) = UnixStream::pair().unwrap();
-        let (mut inbound, mut scratch) = (Inbound::new(), BytesMut::new());
+        let (mut inbound, mut scratch) = (Inbound::new(), Scratch::default());
         theirs.write_all(&[0xff, 0xff, 0xff, 0xff, 7]).unwrap();
         inbound.fill(&ours, &mut scratch).unwrap();
         assert!(inbound.next(&Limits::new(None)).is_err());

@@ -285,6 +285,15 @@ fn why_not_connected(error: &io::Error) -> DialFailure {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailure::Refused,
         io::ErrorKind::TimedOut => DialFailure::TimedOut,
+        // Our own ports or descriptors are spent, which is no fault of the peer.
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => DialFailure::NotTried,
+        _ if error.raw_os_error().is_some_and(|code| code == ENFILE || code == EMFILE) => {
+            DialFailure::NotTried
+        }
         _ => DialFailure::Unreachable,
     }
 }
+
+/// Too many open files, in the system and in this process: the standard library has no kinds for these.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
