@@ -217,8 +217,11 @@ impl Torrent {
         self.close(cx, key, CloseReason::Misbehaved(fault));
     }
 
-    /// Refuses a host from now on, and leaves it.
+    /// Refuses a host from now on. Told once, however much more is found out about it.
     pub fn ban(&mut self, cx: &mut Cx<'_>, remote: SocketAddr) {
+        if self.dialer.list.is_banned(remote.ip()) {
+            return;
+        }
         self.dialer.list.ban(remote.ip());
         cx.tell(Event::PeerBanned(self.id, remote));
     }

@@ -36,6 +36,17 @@ fn a_bad_piece_is_fetched_again_and_the_liar_banned() {
 }
 
 #[test]
+fn a_host_is_banned_once_however_much_it_spoiled() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let liar = rig.source(PLAIN);
+    while rig.deliver(liar) > 0 {}
+    let pieces = [rig.take_verify(), rig.take_verify()].map(|piece| piece.expect("all blocks are here"));
+    pieces.into_iter().for_each(|piece| rig.verified(piece, false));
+    let bans = rig.wishes.iter().filter(|wish| matches!(wish, Output::Event(Event::PeerBanned(..))));
+    assert_eq!(bans.count(), 1);
+}
+
+#[test]
 fn pieces_become_durable_within_the_interval_and_the_record_never_runs_ahead() {
     let mut rig = Rig::leech(4, 32 * 1024);
     let source = rig.source(PLAIN);
