@@ -72,7 +72,10 @@ fn a_corrupting_peer_is_banned_and_no_honest_one_is() {
 
 #[test]
 fn who_gives_gets() {
-    let outcome = catalogue::choke_rounds(1).check();
+    each_seed(1..4, catalogue::choke_rounds, assert_givers_first);
+}
+
+fn assert_givers_first(outcome: &Outcome) {
     let last = |nodes: core::ops::Range<u32>| nodes.filter_map(|node| outcome.finish_of(node)).max();
     let first = |nodes: core::ops::Range<u32>| nodes.filter_map(|node| outcome.finish_of(node)).min();
     let (fast, slow, idle) = (1..5, 5..9, 9..11);
@@ -85,9 +88,10 @@ fn who_gives_gets() {
     );
     assert!(last(fast.clone()) < first(idle.clone()), "{}", outcome.replay());
     assert!(last(fast.clone()) < last(slow.clone()), "{}", outcome.replay());
-    let (among, down) = (sent(&outcome, fast.clone(), fast), sent(&outcome, 1..5, slow));
+    let (among, down) = (sent(outcome, fast.clone(), fast), sent(outcome, 1..5, slow));
     println!("fast to fast {among}, fast to slow {down}");
-    assert!(among > down, "{}", outcome.replay());
+    // Twelve pairs and sixteen.
+    assert!(among / 12 > down / 16, "{}", outcome.replay());
 }
 
 #[test]

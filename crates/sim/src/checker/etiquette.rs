@@ -4,6 +4,7 @@
 
 use super::{Checker, Scene, row};
 use crate::node::node_at;
+use core::net::IpAddr;
 use core::time::Duration;
 use proto::output::CloseReason;
 use proto::{Event, Input, Instant, LinkId, Output, SendToken};
@@ -26,6 +27,7 @@ pub(super) struct Etiquette {
 #[derive(Default)]
 struct Row {
     links: BTreeMap<LinkId, Manners>,
+    banned: BTreeSet<IpAddr>,
     /// Somebody was unchoked: when the session has had its say, slots are counted.
     count_slots: bool,
 }
@@ -110,7 +112,7 @@ impl Checker for Etiquette {
     }
 
     fn output(&mut self, scene: Scene<'_>, output: &Output, report: Report<'_>) {
-        let Row { links, count_slots } = row(&mut self.rows, scene.index);
+        let Row { links, banned: bans, count_slots } = row(&mut self.rows, scene.index);
         match output {
             Output::Send { link, message } => {
                 let Some(manners) = links.get_mut(link) else {
@@ -146,6 +148,9 @@ impl Checker for Etiquette {
                 None => report(format!("closes {link:?}, which is not up")),
             },
             Output::Event(Event::PeerBanned(_, addr)) => {
+                if !bans.insert(addr.ip()) {
+                    report(format!("bans {} twice", addr.ip()));
+                }
                 let banned = node_at(*addr).map(|far| &scene.nodes[far as usize]);
                 if let Some(far) = banned.filter(|far| far.is_honest() && !far.ills.rotten) {
                     report(format!("bans honest node {}", far.index));
