@@ -239,6 +239,8 @@ impl EventLoop {
                     self.ending = Ending::Done(std::mem::take(answers));
                 }
             }
+            // The torrent refuses it itself; the door does so before a handshake, and for all torrents.
+            Event::PeerBanned(_, remote) => self.tell_door(door::Input::Ban(remote.ip())),
             Event::Stage(..)
             | Event::PieceDone(..)
             | Event::PieceFailed(..)
@@ -247,7 +249,6 @@ impl EventLoop {
             | Event::SeedGoalReached(..)
             | Event::PeerJoined(..)
             | Event::PeerLeft(..)
-            | Event::PeerBanned(..)
             | Event::TrackerAnswered { .. }
             | Event::TrackerFailed { .. }
             | Event::StorageFailed(..) => {}

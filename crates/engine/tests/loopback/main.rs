@@ -11,11 +11,15 @@ use gannet::{AddError, AddOptions, Event, Priority, RecvError, StageName};
 use proto::output::AnnounceEvent;
 use proto::trace::TraceReader;
 use proto::{Outbox, Output, Session};
-use std::net::{Ipv6Addr, SocketAddr};
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swarm::{Peer, wait_for};
 use tracker::Tracker;
+use wire::handshake::{self, HANDSHAKE_LEN};
+use wire::{Handshake, InfoHash, PeerId, Reserved};
 
 /// Piece lengths and files of one content each.
 const CONTENTS: &[(u32, &[(&str, u64)])] = &[
@@ -105,6 +109,44 @@ fn a_seed_that_lies_is_found_out_and_the_content_is_right() {
     }
     leech.stop();
     honest.stop();
+}
+
+#[test]
+fn a_banned_host_is_refused_before_its_handshake_is_read() {
+    let content = Content::new("barred", &[("a", 100_000)], 32 * 1024, 15);
+    let other = Content::new("other", &[("b", 100_000)], 32 * 1024, 16);
+    let from = |last: u8| Ipv4Addr::new(127, 0, 0, last);
+    let liar = Peer::start_with(|config| config.listen.ipv4 = Some(from(2)));
+    content.write_to(liar.downloads());
+    let seeding = liar.add(&content, AddOptions::default());
+    wait_for(&liar, "seeding", |event| *event == Event::Stage(seeding.id(), StageName::Seeding));
+    content.spoil(liar.downloads(), "a");
+    let leech = Peer::start();
+    let torrents = [leech.add(&content, AddOptions::default()), leech.add(&other, AddOptions::default())];
+    for torrent in &torrents {
+        assert!(is_answered(&leech, from(2), torrent.info_hash()), "nobody is banned yet");
+    }
+    torrents[0].add_peers(liar.addresses());
+    wait_for(&leech, "the ban", |event| matches!(event, Event::PeerBanned(..)));
+    for torrent in &torrents {
+        assert!(!is_answered(&leech, from(2), torrent.info_hash()), "the banned host");
+        assert!(is_answered(&leech, from(3), torrent.info_hash()), "another host");
+    }
+    leech.stop();
+    liar.stop();
+}
+
+/// Whether a handshake from this address is answered.
+fn is_answered(peer: &Peer, from: Ipv4Addr, info_hash: InfoHash) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&peer.addresses()[0].into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    let reserved = Reserved::OURS;
+    let hello =
+        handshake::encode(&Handshake { reserved, info_hash, peer_id: PeerId([from.octets()[3]; 20]) });
+    // Whoever refuses us may have hung up already.
+    stream.write_all(&hello).is_ok() && stream.read_exact(&mut [0; HANDSHAKE_LEN]).is_ok()
 }
 
 #[test]
