@@ -6,10 +6,13 @@ use anyhow::{Context, Result, ensure};
 use std::process::Command;
 use std::time::Instant;
 
-/// Sets up the peers, then runs the suites: those of cargo, a short run of each fuzz target, real clients, kills.
+/// Sets up the peers, then runs the suites: those of cargo, full and vanishing disks, a short run of each fuzz target, real clients, kills.
 pub(crate) fn run() -> Result<()> {
     peers::set_up()?;
     step("tests of the workspace", &["test", "--workspace", "--all-targets", "--quiet"])?;
+    // Needs root, as the real clients do: the tests mount file systems of their own.
+    let mounts = &["test", "--package", "gannet", "--features", "mount-tests", "--lib", "--quiet", "mounted"];
+    step("disks that are full, read-only or gone", mounts)?;
     step("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
     step("the program", &["build", "--release", "--quiet", "--package", "gannet-cli"])?;
     step("fuzz targets, briefly", &["xtask", "fuzz", "--all", "--seconds", "5"])?;
