@@ -252,7 +252,7 @@ pub enum Unsent {
 pub enum Found {
     /// Nothing, or nothing but empty space of ours.
     Nothing,
-    /// What the record says: sizes, times and samples fit.
+    /// What the record says: sizes and times fit, and so does a sample of the pieces; not all of them were read.
     AsRecorded,
     /// Data that no record vouches for, or that changed behind us: these pieces must be hashed before anyone trusts them.
     Doubtful(Bitfield),

@@ -14,6 +14,7 @@
 mod durable;
 mod names;
 mod open;
+mod sample;
 mod transfer;
 
 #[cfg(test)]
@@ -342,6 +343,13 @@ impl Storage {
     /// moved.
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Storage {
+    /// Whatever ended it, and be it that opening it failed: no file stays open, so that its drive can be unmounted.
+    fn drop(&mut self) {
+        self.handles.forget(self.number);
     }
 }
 

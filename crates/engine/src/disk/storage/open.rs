@@ -1,4 +1,5 @@
-//! Looks at what lies on disk and compares it with what an earlier run remembered.
+//! Looks at what lies on disk and compares it with what an earlier run remembered: sizes, times, inodes, and a few pieces
+//! read back (`sample`).
 //!
 //! Always: looking changes nothing but an absent root of a torrent that never had one, and empty files; a root that is gone,
 //! or another volume in its place, is `Vanished`, never "nothing here".
@@ -56,8 +57,7 @@ impl Storage {
             }
         }
         let (files, unvouched) = look.compare(&present, resume)?;
-        let doubtful = look.doubtful(&files, &unvouched, resume, store);
-        let found = verdict(&doubtful, resume);
+        let mut doubtful = look.doubtful(&files, &unvouched, resume, store);
         let mut written =
             resume.map_or_else(|| Bitfield::new(doubtful.len()), |resume| resume.record.have.clone());
         doubtful.iter().for_each(|piece| _ = written.remove(piece));
@@ -71,11 +71,13 @@ impl Storage {
             dirty: Dirty::default(),
             seen: BTreeMap::new(),
             settled: resume.is_some_and(|resume| resume.files.iter().any(|mark| mark.settled)),
-            written,
+            written: written.clone(),
         };
         let root = look.root;
         let storage =
             Storage { root, volume, handles, state, number: next_number(), book: Mutex::new(book), spec };
+        storage.refuted(&written)?.iter().for_each(|piece| _ = doubtful.insert(piece));
+        let found = verdict(&doubtful, resume);
         let warnings = storage.settle_what_was_durable();
         storage.want(wanted)?;
         Ok(Opened { storage, found, warnings })

@@ -161,6 +161,126 @@ fn behind_us(content: &Content, place: &Place, changes: &[(Mutation, &str)]) {
     assert_eq!(run.good_on_disk(), content.pieces().collect::<Vec<_>>(), "{case}");
 }
 
+/// Flips a byte of the content on disk, and gives the file back the time it had: the same size, time and inode.
+fn change_quietly(content: &Content, place: &Place, at: u64) {
+    let layout = &content.metainfo.layout;
+    let slice = layout.file_slices(at..at + 1).next().unwrap();
+    let path = place.path(content.metainfo.path(slice.file).unwrap().as_str());
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[!content.bytes[at as usize]], slice.offset).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+#[test]
+fn a_quiet_change_is_found_where_a_sample_lies_and_all_of_its_files_are_checked() {
+    let content = Content::of(&FILES, 8_192);
+    let layout = &content.metainfo.layout;
+    let sampled = sample::choose(&content.metainfo, &Bitfield::full(layout.pieces()));
+    assert_eq!(sampled.len() as u32, sample::SAMPLE_PIECES_MAX);
+    let mut cases = 0;
+    for piece in content.pieces() {
+        for offset in [0, 1, layout.piece_len(piece) / 2, layout.piece_len(piece) - 1] {
+            let place = finished(&content);
+            change_quietly(&content, &place, layout.piece_offset(piece) + u64::from(offset));
+            let run = place.open();
+            let mut doubtful = Bitfield::new(layout.pieces());
+            for file in layout.files_of(piece).filter(|_| sampled.contains(&piece)) {
+                let of_file = layout.pieces_of(file);
+                (of_file.start.0..of_file.end.0).for_each(|piece| _ = doubtful.insert(PieceIndex(piece)));
+            }
+            let case = format!("{piece} at {offset}, sampled {sampled:?}");
+            if doubtful.is_empty() {
+                assert_eq!(run.found, Found::AsRecorded, "{case}");
+                assert!(
+                    !run.good_on_disk().contains(&piece),
+                    "{case}: the record is believed, and wrong here"
+                );
+            } else {
+                assert_eq!(run.found, Found::Doubtful(doubtful), "{case}");
+                assert_eq!(run.settle(), run.good_on_disk(), "{case}");
+                // Somebody else's bytes now: what is not verified does not go over them.
+                let before = place.tree();
+                run.spill(piece, &[0]).unwrap();
+                let after = place.tree();
+                assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "{case}");
+                run.finish(&content.pieces().collect::<Vec<_>>());
+                assert_eq!(run.good_on_disk().len() as u32, layout.pieces(), "{case}");
+            }
+            cases += 1;
+        }
+    }
+    println!("{cases} quiet changes, {} of {} pieces sampled", sampled.len(), layout.pieces());
+}
+
+#[test]
+fn a_file_replaced_as_a_whole_is_found_although_size_and_time_fit() {
+    let content = Content::of(&[("a", 3_000_000), ("b", 1_000)], 16_384);
+    for time_fits in [false, true] {
+        let place = finished(&content);
+        let path = place.path("t/a");
+        let time = path.metadata().unwrap().modified().unwrap();
+        std::fs::write(&path, vec![7; 3_000_000]).unwrap();
+        if time_fits {
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+        let run = place.open();
+        assert_eq!(run.found, Found::Doubtful(Bitfield::full(content.metainfo.layout.pieces())));
+        assert_eq!(run.settle(), []);
+    }
+}
+
+#[test]
+fn an_unfinished_file_that_was_changed_behind_us_is_sampled_too() {
+    // Killed while it was downloading: size and time may have moved on, so that only the bytes can tell.
+    let content = Content::of(&[("a", 200_000)], 16_384);
+    let place = Place::new(&content);
+    let run = place.open();
+    run.finish(&pieces(0..6));
+    drop(run);
+    std::fs::write(place.path("t/a.part"), vec![7; 150_000]).unwrap();
+    let run = place.open();
+    assert_eq!(run.found, Found::Doubtful(Bitfield::full(13)));
+    assert_eq!(run.settle(), []);
+}
+
+#[test]
+fn a_sample_is_bounded_spread_and_the_same_every_time() {
+    const MIB: u64 = 1 << 20;
+    // Bytes, piece length, pieces sampled.
+    let table = [
+        (1, 16_384, 1),
+        (16_385, 16_384, 2),
+        (7 * 16_384, 16_384, 7),
+        (1000 * MIB, 16_384, 8),
+        (1000 * MIB, 4 * MIB, 8),
+        (1000 * MIB, 16 * MIB, 2),
+        (1000 * MIB + 1, 20 * MIB, 2),
+        (960 * MIB, 20 * MIB, 1),
+        (960 * MIB, 32 * MIB, 1),
+        (960 * MIB, 64 * MIB, 0),
+        // Only the last piece is short enough.
+        (961 * MIB, 64 * MIB, 1),
+    ];
+    for (total, piece_len, expected) in table {
+        let layout = wire::Layout::with_block_len(total, piece_len as u32, 16_384).unwrap();
+        let hashes = vec![[0; 20]; layout.pieces() as usize];
+        let metainfo = wire::Metainfo::synthetic("t", layout, &hashes).unwrap();
+        let layout = &metainfo.layout;
+        let chosen = sample::choose(&metainfo, &Bitfield::full(layout.pieces()));
+        let case = format!("{total} bytes in pieces of {piece_len}: {chosen:?}");
+        assert_eq!(chosen.len(), expected, "{case}");
+        let read: u64 = chosen.iter().map(|&piece| u64::from(layout.piece_len(piece))).sum();
+        assert!(read <= sample::SAMPLE_BYTES_MAX, "{case}");
+        assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), expected, "each once: {case}");
+        if expected >= 2 {
+            assert_eq!(&chosen[..2], [PieceIndex(0), PieceIndex(layout.pieces() - 1)], "{case}");
+        }
+        assert_eq!(chosen, sample::choose(&metainfo, &Bitfield::full(layout.pieces())));
+        assert_eq!(sample::choose(&metainfo, &Bitfield::new(layout.pieces())), []);
+    }
+}
+
 #[test]
 fn a_root_that_is_gone_is_not_an_empty_one() {
     let content = Content::of(&FILES, 16_384);
