@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod handle;
+mod place;
 pub(crate) mod shared;
 
 pub use config::{AddOptions, ClientConfig};
@@ -20,7 +21,8 @@ use crate::net::inbox::{Answered, Ask, Asker};
 use crate::net::listen::Listeners;
 use crate::net::torrents::Entry;
 use crate::reply::{Answer, Reply};
-use crate::state::{State, StoredTorrent, TorrentOptions};
+use crate::state::{Claim, State, StateError, StoredTorrent, TorrentOptions, Turn};
+use place::Place;
 use proto::share::Limits;
 use proto::{AddTorrent, TorrentId};
 use shared::{Known, Shared};
@@ -64,6 +66,13 @@ pub struct Client {
     local_addrs: Vec<SocketAddr>,
     peer_id: PeerId,
     thread: Option<JoinHandle<()>>,
+}
+
+/// While it exists, no other process with the same state takes torrents in.
+struct Entrance {
+    turn: Turn,
+    /// Where those go that other processes run.
+    others: Vec<Place>,
 }
 
 impl Client {
@@ -115,7 +124,8 @@ impl Client {
     /// Writes to the state store, and so may take as long as a sync of its disk.
     ///
     /// # Errors
-    /// When the bytes are no torrent, the torrent is already here, or the state says no.
+    /// When the bytes are no torrent, the torrent is already here, one that runs has a file of the same path, or the state says
+    /// no.
     pub fn add(&self, torrent: &[u8], options: AddOptions) -> Result<TorrentHandle, AddError> {
         let metainfo = Arc::new(Metainfo::parse(torrent)?);
         let files = metainfo.layout.files() as usize;
@@ -140,7 +150,7 @@ impl Client {
             added: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             resume,
         };
-        self.enter(metainfo, stored, options.allocation, options.peers)
+        self.enter(&self.entrance()?, metainfo, stored, options.allocation, options.peers)
     }
 
     /// Takes part again in the torrents of earlier runs; one answer for each.
@@ -148,11 +158,12 @@ impl Client {
     /// # Errors
     /// When the state cannot be read at all. A torrent whose record is damaged is named in the log and left out.
     pub fn restore(&self) -> Result<Vec<Result<TorrentHandle, AddError>>, AddError> {
-        let stored = self.shared.state.torrents().map_err(|error| AddError::State(error.to_string()))?;
+        let entrance = self.entrance()?;
+        let stored = self.shared.state.torrents().map_err(state_failed)?;
         stored.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
         let handles = stored.torrents.into_iter().map(|stored| {
             let metainfo = Arc::new(Metainfo::parse(&stored.metainfo)?);
-            self.enter(metainfo, stored, Allocation::default(), Vec::new())
+            self.enter(&entrance, metainfo, stored, Allocation::default(), Vec::new())
         });
         Ok(handles.collect())
     }
@@ -200,21 +211,16 @@ impl Client {
 
     fn enter(
         &self,
+        entrance: &Entrance,
         metainfo: Arc<Metainfo>,
         stored: StoredTorrent,
         allocation: Allocation,
         peers: Vec<SocketAddr>,
     ) -> Result<TorrentHandle, AddError> {
         let options = stored.options.clone();
-        let id = self.shared.enter(Known { metainfo: Arc::clone(&metainfo), options: options.clone() })?;
-        let remembered = self.shared.state.claim(metainfo.info_hash).and_then(|claim| {
-            self.shared.state.add(&stored)?;
-            Ok(claim)
-        });
-        let claim = remembered.map_err(|error| {
-            self.shared.removed(id);
-            AddError::State(error.to_string())
-        })?;
+        let place = Place::new(Arc::clone(&metainfo), &stored.root);
+        let id = self.shared.enter(Known { place: place.clone(), options: options.clone() })?;
+        let claim = self.claim(entrance, &place, &stored).inspect_err(|_| drop(self.shared.removed(id)))?;
         let add = AddTorrent {
             torrent: id,
             metainfo: Arc::clone(&metainfo),
@@ -234,9 +240,31 @@ impl Client {
         Ok(self.handle(id, metainfo))
     }
 
+    fn entrance(&self) -> Result<Entrance, AddError> {
+        let turn = self.shared.state.turn().map_err(state_failed)?;
+        let claimed = self.shared.state.claimed(&turn, |info_hash| self.shared.has(info_hash));
+        let others = claimed.map_err(state_failed)?.into_iter().filter_map(|other| {
+            let metainfo = Metainfo::parse(&other.metainfo).ok()?;
+            Some(Place::new(Arc::new(metainfo), &other.root))
+        });
+        Ok(Entrance { turn, others: others.collect() })
+    }
+
+    /// Takes the right to run a torrent and remembers it, unless another process runs it or one with the same files.
+    fn claim(&self, entrance: &Entrance, place: &Place, stored: &StoredTorrent) -> Result<Claim, AddError> {
+        let claim = self.shared.state.claim(&entrance.turn, stored.info_hash).map_err(state_failed)?;
+        entrance.others.iter().try_for_each(|other| place.keep_apart(other))?;
+        self.shared.state.add(stored).map_err(state_failed)?;
+        Ok(claim)
+    }
+
     fn handle(&self, id: TorrentId, metainfo: Arc<Metainfo>) -> TorrentHandle {
         TorrentHandle::new(id, metainfo, self.asker.clone(), Arc::clone(&self.shared))
     }
+}
+
+fn state_failed(error: StateError) -> AddError {
+    AddError::State(error.to_string())
 }
 
 impl Drop for Client {

@@ -39,6 +39,12 @@ pub(crate) struct StoredTorrents {
     pub(crate) notices: Vec<StateNotice>,
 }
 
+/// The right to claim torrents: one process at a time, so that what is claimed cannot change between a look and a claim.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: File,
+}
+
 /// The right to run a torrent: no other process has it, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -109,8 +115,15 @@ impl State {
         Ok(tx.commit()?)
     }
 
+    /// Waits until no other process claims torrents.
+    pub(crate) fn turn(&self) -> Result<Turn, StateError> {
+        let lock = lock_file(&self.dir, "claiming.lock")?;
+        lock.lock().map_err(|error| StateError::Directory { dir: self.dir.clone(), error: error.into() })?;
+        Ok(Turn { _lock: lock })
+    }
+
     /// Takes the right to run a torrent.
-    pub(crate) fn claim(&self, info_hash: InfoHash) -> Result<Claim, StateError> {
+    pub(crate) fn claim(&self, _turn: &Turn, info_hash: InfoHash) -> Result<Claim, StateError> {
         let locks = self.dir.join("locks");
         make_private_dir(&locks)
             .map_err(|error| StateError::Directory { dir: locks.clone(), error: error.into() })?;
@@ -118,6 +131,22 @@ impl State {
         let free =
             lock.try_lock().map_err(|error| StateError::Directory { dir: locks, error: error.into() })?;
         free.then_some(Claim { _lock: lock }).ok_or(StateError::InUse(info_hash))
+    }
+
+    /// The torrents that are claimed, but for ours. Those whose records are damaged are left out.
+    pub(crate) fn claimed(
+        &self,
+        turn: &Turn,
+        ours: impl Fn(InfoHash) -> bool,
+    ) -> Result<Vec<StoredTorrent>, StateError> {
+        let mut claimed = Vec::new();
+        let others = rows::info_hashes(&self.db())?.into_iter().filter(|&info_hash| !ours(info_hash));
+        for info_hash in others.collect::<Vec<_>>() {
+            if let Err(StateError::InUse(_)) = self.claim(turn, info_hash) {
+                claimed.extend(self.torrent(info_hash).ok().flatten());
+            }
+        }
+        Ok(claimed)
     }
 
     /// Makes resume records durable, all in one transaction. One answer per update: those of torrents that are not in the

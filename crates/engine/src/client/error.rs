@@ -1,6 +1,7 @@
 //! What can go wrong when a client starts or a torrent is added: what happened, why, and what to do.
 
 use std::io;
+use std::path::PathBuf;
 use wire::InfoHash;
 use wire::metainfo::MetainfoError;
 
@@ -27,6 +28,20 @@ pub enum AddError {
     /// This client already has it.
     #[error("torrent {0} was added before")]
     Known(InfoHash),
+    /// A torrent that is being run, here or by another process with the same state, has a file of the same path: each would
+    /// write over the other's.
+    #[error(
+        "{path} is also a file of the torrent {name:?} ({first}), which is running: choose another output directory (--output) for this one, or remove that one first",
+        path = .path.display()
+    )]
+    SamePlace {
+        /// The torrent that was there first.
+        first: InfoHash,
+        /// What that one is called.
+        name: String,
+        /// The file, or one of them.
+        path: PathBuf,
+    },
     /// There is not one priority for each file.
     #[error("{given} priorities for {files} files")]
     Priorities {

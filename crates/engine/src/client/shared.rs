@@ -3,6 +3,7 @@
 //! No lock here is held while anything is waited for, but for the store's own, which no network thread takes.
 
 use super::AddError;
+use super::place::Place;
 use crate::events::EventHub;
 use crate::state::{State, TorrentOptions};
 use proto::TorrentId;
@@ -29,10 +30,16 @@ struct Registry {
 /// What the client itself remembers of a torrent.
 #[derive(Clone)]
 pub(crate) struct Known {
-    /// What it is.
-    pub(crate) metainfo: Arc<Metainfo>,
+    /// What it is, and where its files go.
+    pub(crate) place: Place,
     /// What the user set.
     pub(crate) options: TorrentOptions,
+}
+
+impl Known {
+    fn metainfo(&self) -> &Arc<Metainfo> {
+        self.place.metainfo()
+    }
 }
 
 impl Shared {
@@ -41,12 +48,15 @@ impl Shared {
         Shared { events: EventHub::default(), state, registry: Mutex::default() }
     }
 
-    /// Gives a torrent its name; an error if this client has it already.
+    /// Gives a torrent its name; an error if this client has it already, or another one with the same files.
     pub(crate) fn enter(&self, known: Known) -> Result<TorrentId, AddError> {
         let mut registry = self.registry();
-        let info_hash = known.metainfo.info_hash;
+        let info_hash = known.metainfo().info_hash;
         if registry.by_hash.contains_key(&info_hash) {
             return Err(AddError::Known(info_hash));
+        }
+        for (_, first) in &registry.slots {
+            first.as_ref().map_or(Ok(()), |first| known.place.keep_apart(&first.place))?;
         }
         let slot = registry.slots.iter().position(|(_, known)| known.is_none()).unwrap_or_else(|| {
             registry.slots.push((0, None));
@@ -59,13 +69,18 @@ impl Shared {
         Ok(id)
     }
 
+    /// Whether this client has it.
+    pub(crate) fn has(&self, info_hash: InfoHash) -> bool {
+        self.registry().by_hash.contains_key(&info_hash)
+    }
+
     /// A torrent is gone; its name is never used again.
     pub(crate) fn removed(&self, torrent: TorrentId) -> Option<Known> {
         let mut registry = self.registry();
         let (generation, place) = registry.slots.get_mut(torrent.slot as usize)?;
         let known = if *generation == torrent.generation { place.take()? } else { return None };
         *generation = generation.wrapping_add(1);
-        registry.by_hash.remove(&known.metainfo.info_hash);
+        registry.by_hash.remove(&known.metainfo().info_hash);
         Some(known)
     }
 
@@ -74,7 +89,7 @@ impl Shared {
         let registry = self.registry();
         let named = registry.slots.iter().enumerate().filter_map(|(slot, (generation, known))| {
             let id = TorrentId { slot: slot as u32, generation: *generation };
-            Some((id, Arc::clone(&known.as_ref()?.metainfo)))
+            Some((id, Arc::clone(known.as_ref()?.metainfo())))
         });
         named.collect()
     }
@@ -90,7 +105,7 @@ impl Shared {
             change(&mut known.options);
             known.clone()
         };
-        if let Err(error) = self.state.set_options(changed.metainfo.info_hash, &changed.options) {
+        if let Err(error) = self.state.set_options(changed.metainfo().info_hash, &changed.options) {
             tracing::warn!(%error, "a setting holds until the client stops, but is not remembered");
         }
     }

@@ -1,4 +1,4 @@
-//! What the state store holds, as values. Not how it is stored: that is `store` and `schema`.
+//! What the state store holds, as values. Not how it is stored: that is `rows` and `schema`.
 
 use proto::command::SeedGoal;
 use proto::{Priority, ResumeRecord};

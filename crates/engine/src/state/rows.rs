@@ -57,6 +57,13 @@ pub(super) fn id_of(db: &Connection, info_hash: InfoHash) -> Result<Option<i64>,
     Ok(find.query_row([info_hash.0], |row| row.get(0)).optional()?)
 }
 
+/// The names of all torrents.
+pub(super) fn info_hashes(db: &Connection) -> Result<Vec<InfoHash>, StateError> {
+    let mut find = db.prepare("SELECT info_hash FROM torrent")?;
+    let found = find.query_map([], |row| row.get(0).map(InfoHash))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
 /// Writes a torrent's own row.
 pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
     let options = &torrent.options;

@@ -129,11 +129,30 @@ fn unsettled_files_are_no_longer_held_to_their_exact_size_and_time() {
 fn a_torrent_is_run_by_one_process_at_a_time() {
     let temp = tempfile::tempdir().unwrap();
     let (first, second) = (open(temp.path()), open(temp.path()));
-    let claim = first.claim(InfoHash([1; 20])).unwrap();
-    assert!(matches!(second.claim(InfoHash([1; 20])), Err(StateError::InUse(_))));
-    second.claim(InfoHash([2; 20])).unwrap();
-    drop(claim);
-    second.claim(InfoHash([1; 20])).unwrap();
+    let claim = |state: &State, number| state.claim(&state.turn().unwrap(), InfoHash([number; 20]));
+    let held = claim(&first, 1).unwrap();
+    assert!(matches!(claim(&second, 1), Err(StateError::InUse(_))));
+    claim(&second, 2).unwrap();
+    drop(held);
+    claim(&second, 1).unwrap();
+}
+
+#[test]
+fn what_other_processes_run_can_be_asked_and_is_not_disturbed_by_it() {
+    let temp = tempfile::tempdir().unwrap();
+    filled(temp.path(), &[1, 2, 3]);
+    let (first, second) = (open(temp.path()), open(temp.path()));
+    let claim = |state: &State, number| state.claim(&state.turn().unwrap(), InfoHash([number; 20]));
+    let claimed = |state: &State, ours: &[u8]| {
+        let found = state.claimed(&state.turn().unwrap(), |info_hash| ours.contains(&info_hash.0[0]));
+        found.unwrap().iter().map(|torrent| torrent.info_hash.0[0]).collect::<Vec<_>>()
+    };
+    let held = [claim(&first, 1).unwrap(), claim(&first, 3).unwrap()];
+    assert_eq!(claimed(&second, &[]), [1, 3]);
+    assert_eq!(claimed(&first, &[1, 3]), []);
+    drop(held);
+    assert_eq!(claimed(&second, &[]), []);
+    claim(&first, 2).unwrap();
 }
 
 #[test]

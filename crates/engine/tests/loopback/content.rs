@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use wire::metainfo::{MetainfoBuilder, NewFile};
+use wire::{InfoHash, Metainfo};
 
 /// Some files and their torrent.
 pub(crate) struct Content {
@@ -76,6 +77,11 @@ impl Content {
     /// Whether a file is there at all.
     pub(crate) fn exists(&self, downloads: &Path, path: &str) -> bool {
         downloads.join(&self.name).join(path).exists()
+    }
+
+    /// Its name in the world.
+    pub(crate) fn info_hash(&self) -> InfoHash {
+        Metainfo::parse(&self.torrent).unwrap().info_hash
     }
 
     /// Bytes in all.

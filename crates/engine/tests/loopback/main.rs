@@ -7,7 +7,7 @@ mod swarm;
 mod tracker;
 
 use content::Content;
-use gannet::{AddError, AddOptions, Event, Priority, RecvError, StageName};
+use gannet::{AddError, AddOptions, Client, Event, Priority, RecvError, StageName};
 use proto::output::AnnounceEvent;
 use proto::trace::TraceReader;
 use proto::{Outbox, Output, Session};
@@ -277,6 +277,41 @@ fn a_removed_torrent_is_forgotten_and_can_be_added_again() {
     let checking = Event::Stage(restored.id(), StageName::Checking);
     assert!(!events.contains(&checking), "what was committed is not checked again: {events:?}");
     content.check(peer.downloads());
+    peer.stop();
+}
+
+#[test]
+fn a_torrent_with_a_file_of_another_that_runs_is_refused_until_that_is_gone_or_goes_elsewhere() {
+    let files = [("a", 100_000), ("b", 50_000)];
+    let first = Content::new("shared", &files, 32 * 1024, 17);
+    let second = Content::new("shared", &files[1..], 32 * 1024, 18);
+    let peer = Peer::start();
+    first.write_to(peer.downloads());
+    let torrent = peer.add(&first, AddOptions::default());
+    let refused = |client: &Client| {
+        let output_dir = Some(peer.downloads().to_owned());
+        let error =
+            client.add(&second.torrent, AddOptions { output_dir, ..AddOptions::default() }).unwrap_err();
+        let AddError::SamePlace { first, ref path, .. } = error else { panic!("{error}") };
+        assert_eq!((first, path.file_name()), (torrent.info_hash(), Some("b".as_ref())));
+        let text = error.to_string();
+        assert!(text.contains("torrent \"shared\"") && text.contains("--output"), "{text}");
+    };
+    refused(&peer.client);
+    // Another client with the same state, as another process would be.
+    let other = peer.neighbour();
+    refused(&other);
+    assert!(matches!(other.add(&first.torrent, AddOptions::default()), Err(AddError::State(_))));
+    let elsewhere = Some(peer.downloads().join("elsewhere"));
+    let apart = other.add(&second.torrent, AddOptions { output_dir: elsewhere, ..AddOptions::default() });
+    assert_eq!((apart.unwrap().info_hash(), other.torrents().len()), (second.info_hash(), 1));
+    drop(other);
+    wait_for(&peer, "seeding", |event| matches!(event, Event::Stage(_, StageName::Seeding)));
+    first.check(peer.downloads());
+    torrent.remove();
+    wait_for(&peer, "removal", |event| *event == Event::Removed(torrent.id()));
+    let output_dir = Some(peer.downloads().to_owned());
+    peer.add(&second, AddOptions { output_dir, ..AddOptions::default() });
     peer.stop();
 }
 

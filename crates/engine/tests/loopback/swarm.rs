@@ -31,14 +31,16 @@ impl Peer {
 
     /// A client where one was before.
     pub(crate) fn start_in(home: TempDir, set: impl FnOnce(&mut ClientConfig)) -> Peer {
-        let downloads = home.path().join("downloads");
-        let mut config = ClientConfig::new(home.path().join("state"), &downloads);
-        config.listen.ports = 0..=0;
-        config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
-        config.listen.ipv6 = None;
+        let mut config = config(home.path());
         set(&mut config);
+        let downloads = config.output_dir.clone();
         let client = Client::start(config).unwrap();
         Peer { events: client.events(), client, downloads, home }
+    }
+
+    /// Another client on the same directory.
+    pub(crate) fn neighbour(&self) -> Client {
+        Client::start(config(self.home.path())).unwrap()
     }
 
     /// Takes part in a torrent.
@@ -67,6 +69,14 @@ impl Peer {
         drop(self.client);
         self.home
     }
+}
+
+fn config(home: &Path) -> ClientConfig {
+    let mut config = ClientConfig::new(home.join("state"), home.join("downloads"));
+    config.listen.ports = 0..=0;
+    config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
+    config.listen.ipv6 = None;
+    config
 }
 
 /// Waits for an event; says what happened instead if it does not come. Returns everything up to it.
