@@ -214,8 +214,9 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let resting = accepting.then_some(self.listening.rest_until);
-        let wakes =
-            [self.machine.session.next_wake(), self.door.next_wake(), resting, Some(self.leases.next_wake())];
+        // Without links there is nothing to divide, and an idle client sleeps.
+        let dealing = (!self.links.is_empty()).then(|| self.leases.next_wake());
+        let wakes = [self.machine.session.next_wake(), self.door.next_wake(), resting, dealing];
         let next = wakes.into_iter().flatten().min()?;
         // Rounded up: a timer that is asked a little early says "not yet", and then we would spin until it is time.
         Some(next.since(self.clock.now()) + Duration::from_millis(1))
