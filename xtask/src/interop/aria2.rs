@@ -19,7 +19,7 @@ pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Res
         .args([
             "--enable-rpc",
             "--rpc-listen-all",
-            "--enable-dht=false",
+            "--enable-dht=true",
             "--enable-dht6=false",
             "--bt-enable-lpd=false",
         ])
