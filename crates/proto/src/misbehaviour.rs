@@ -3,7 +3,7 @@
 /// Why we close the link to a peer that broke the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum PeerMisbehaved {
-    /// A bitfield, have-all or have-none that was not the first message.
+    /// A have-none, or a bitfield without pieces, from a peer that told of pieces before.
     BitfieldLate,
     /// A bitfield of the wrong length or with spare bits set.
     BitfieldMalformed,

@@ -157,6 +157,8 @@ pub enum PeerReport {
     Announced,
     /// It has one piece more.
     Has(PieceIndex),
+    /// It has these pieces more.
+    HasMore(Vec<PieceIndex>),
     /// It has one piece fewer (BEP 54).
     Lost(PieceIndex),
     /// It asks for a range.
@@ -245,10 +247,14 @@ impl Peer {
             Message::Bitfield(bytes) => {
                 let set = Bitfield::from_bytes(&bytes, layout.pieces());
                 let set = set.map_err(|_| PeerMisbehaved::BitfieldMalformed)?;
-                self.on_announced(RemotePieces::from_bitfield(set))
+                self.on_announced(layout, now, RemotePieces::from_bitfield(set))
             }
-            Message::HaveAll => self.offered_fast().and_then(|()| self.on_announced(RemotePieces::All)),
-            Message::HaveNone => self.offered_fast().and_then(|()| self.on_announced(RemotePieces::None)),
+            Message::HaveAll => {
+                self.offered_fast().and_then(|()| self.on_announced(layout, now, RemotePieces::All))
+            }
+            Message::HaveNone => {
+                self.offered_fast().and_then(|()| self.on_announced(layout, now, RemotePieces::None))
+            }
             Message::Request(request) => {
                 self.state.announced = true;
                 Ok(PeerReport::Request(checked(layout, request)?))
@@ -315,12 +321,32 @@ impl Peer {
         }
     }
 
-    fn on_announced(&mut self, pieces: RemotePieces) -> Result<PeerReport, PeerMisbehaved> {
-        if core::mem::replace(&mut self.state.announced, true) {
+    /// All it has at once. BEP 3 wants this first of all, but aria2 sends a bitfield instead of many haves at any time: what is
+    /// new in it counts.
+    fn on_announced(
+        &mut self,
+        layout: &Layout,
+        now: Instant,
+        pieces: RemotePieces,
+    ) -> Result<PeerReport, PeerMisbehaved> {
+        if !core::mem::replace(&mut self.state.announced, true) {
+            self.pieces = pieces;
+            return Ok(PeerReport::Announced);
+        }
+        if matches!(pieces, RemotePieces::None) && self.pieces.count(layout.pieces()) > 0 {
             return Err(PeerMisbehaved::BitfieldLate);
         }
-        self.pieces = pieces;
-        Ok(PeerReport::Announced)
+        let mut new = Vec::new();
+        pieces.each(layout.pieces(), |piece| {
+            if !self.pieces.has(piece) {
+                new.push(piece);
+            }
+        });
+        self.conduct.announced_again(now, layout.pieces(), new.len())?;
+        new.iter().for_each(|&piece| {
+            self.pieces.insert(piece, layout.pieces());
+        });
+        Ok(if new.is_empty() { PeerReport::Nothing } else { PeerReport::HasMore(new) })
     }
 
     fn on_extension(

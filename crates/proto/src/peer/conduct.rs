@@ -12,6 +12,8 @@ pub const PURSE_MAX: u32 = 4_000;
 pub const PURSE_PER_SECOND: u32 = 200;
 /// Haves for pieces that it had told us of before: one round of everything is forgiven, then the purse pays.
 pub const COST_REPEATED_HAVE: u32 = 1;
+/// New pieces for which another bitfield is worth its reading; aria2 sends one for twenty.
+pub const BITFIELD_NEWS_MIN: usize = 8;
 /// Blocks we never asked for, or no longer wait for: cancels and time-outs cross them, so a window's worth is forgiven.
 pub const UNREQUESTED_MAX: u32 = 512;
 /// Requests while we choke it and it must know: what was on its way when we choked, twice over (BEP 3 practice).
@@ -51,6 +53,12 @@ impl Conduct {
         };
         self.earn(now);
         self.pay(cost)
+    }
+
+    /// It sent another bitfield over this many pieces. Reading it takes as long as the torrent is large: little news costs.
+    pub fn announced_again(&mut self, now: Instant, pieces: u32, new: usize) -> Result<(), PeerMisbehaved> {
+        self.earn(now);
+        self.pay(if new < BITFIELD_NEWS_MIN { 1 + pieces / 1024 } else { 0 })
     }
 
     /// It told us of a piece again.

@@ -50,6 +50,10 @@ impl Torrent {
                 self.picker.peer_has(key, piece);
                 self.on_more_pieces(cx, key);
             }
+            PeerReport::HasMore(pieces) => {
+                pieces.into_iter().for_each(|piece| self.picker.peer_has(key, piece));
+                self.on_more_pieces(cx, key);
+            }
             PeerReport::Lost(piece) => self.on_remote_loss(cx, key, piece),
             PeerReport::Request(block) => self.on_request(cx, key, block),
             PeerReport::Cancel(block) => self.on_cancel(cx, key, block),

@@ -167,6 +167,17 @@ fn requests_while_choked_are_rejected_and_end_the_link_when_they_do_not_stop() {
 }
 
 #[test]
+fn a_bitfield_instead_of_haves_is_taken_for_what_is_new_in_it() {
+    let mut rig = Rig::leech(PIECES, LEN);
+    let link = rig.link(Reserved::OURS);
+    rig.say(link, Message::Bitfield([0b1000_0000, 0].as_slice().into()));
+    rig.say(link, Message::Bitfield([0b1110_0000, 0].as_slice().into()));
+    assert_eq!(rig.peer(link).pieces, 3);
+    rig.say(link, Message::HaveAll);
+    assert_eq!((rig.peer(link).pieces, rig.closed(link)), (PIECES, None));
+}
+
+#[test]
 fn a_peer_that_loses_a_piece_is_not_asked_for_it() {
     let mut rig = Rig::leech(2, 32 * 1024);
     let link = rig.link(Reserved::OURS);
@@ -261,8 +272,10 @@ impl Model {
             Message::Bitfield(body) if body.len() != 2 || body[1] & 0x7f != 0 => {
                 Some(PeerMisbehaved::BitfieldMalformed)
             }
-            Message::Bitfield(_) => late,
-            Message::HaveAll | Message::HaveNone => fast.or(late),
+            // Another bitfield or have-all brings news, as aria2's do; nothing takes back what was told.
+            Message::Bitfield(body) => late.filter(|_| body.iter().all(|&byte| byte == 0)),
+            Message::HaveAll => fast,
+            Message::HaveNone => fast.or(late),
             Message::Request(request) | Message::Cancel(request) => range(request),
             Message::Reject(request) => fast.or_else(|| range(request)),
             Message::Suggest(number) | Message::AllowedFast(number) => fast.or_else(|| piece(*number)),
