@@ -31,7 +31,7 @@ const BUFFER_DEFAULT: u64 = 64 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// Where torrents, settings and progress are remembered. Created if it is absent. Several clients may share it, but a
-    /// torrent is run by one of them at a time.
+    /// torrent is run by one of them at a time, and no two that run may have a file of the same path.
     pub state_dir: PathBuf,
     /// Where content goes, unless a torrent says otherwise. Created when the first file is.
     pub output_dir: PathBuf,

@@ -59,8 +59,8 @@ pub(crate) enum BlockSource {
 /// asked before; a `Sync` covers what was answered before it was asked.
 #[derive(Debug)]
 pub(crate) enum DiskJob {
-    /// Look at what lies on disk, compared with what was last committed, and remember the torrent until `Close`. May be
-    /// asked again after a fault. Ends in `Opened` or `Failed(Open)`.
+    /// Look at what lies on disk, compared with what was last committed, read a sample of that back, and remember the torrent
+    /// until `Close`. May be asked again after a fault. Ends in `Opened` or `Failed(Open)`.
     Open {
         /// Whose.
         torrent: TorrentId,

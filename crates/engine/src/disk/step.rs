@@ -1,4 +1,6 @@
-//! Where tests stop the disk: every call that changes something on disk takes a step first. Outside tests a step is nothing.
+//! Where tests stop the disk: calls that change files or names take a step first. Outside tests a step is nothing.
+//!
+//! Without steps: making the root, and giving room in the part store back, on which nothing else hangs.
 
 /// Takes a step. An error only if a test planned one here.
 #[cfg(not(test))]

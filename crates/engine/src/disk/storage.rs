@@ -73,7 +73,7 @@ struct Book {
     dirty: Dirty,
     /// What files looked like when they were synced; the next commit remembers it.
     seen: BTreeMap<FileIndex, Seen>,
-    /// The store says that no file of ours is being written to.
+    /// The store may hold a file to its exact size and time: it must hear of it before the next write.
     settled: bool,
 }
 

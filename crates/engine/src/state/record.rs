@@ -42,7 +42,7 @@ pub(crate) struct StoredResume {
     pub(crate) record: ResumeRecord,
     /// The volume that held the root.
     pub(crate) volume: VolumeMark,
-    /// Files that exist, by index.
+    /// Files that exist, by index, and the part store if there is one.
     pub(crate) files: Vec<FileMark>,
     /// Open pieces whose spilled blocks lie in the part store; those of other open pieces lie in place.
     pub(crate) stored: Vec<PieceIndex>,
@@ -60,7 +60,7 @@ pub(crate) struct VolumeMark {
 /// How a file is known again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct FileMark {
-    /// Which file of the torrent.
+    /// Which file of the torrent; the part store has a number that no file has.
     pub(crate) file: u32,
     /// Bytes.
     pub(crate) size: u64,

@@ -1,6 +1,6 @@
 //! One check of a torrent's data, shared by the threads that hash it.
 //!
-//! Always: each piece is hashed by one thread; whoever ends the last piece ends the check.
+//! Always: each piece is hashed by one thread; whoever takes the last step ends the check.
 
 use super::super::storage::Storage;
 use proto::DiskError;

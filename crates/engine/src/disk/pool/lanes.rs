@@ -1,7 +1,7 @@
 //! The order of jobs: which may run now, which wait for which. Pure: no thread, no clock, no file.
 //!
 //! Always: jobs about one piece run one at a time in the order asked; so do syncs, commits and checks of one torrent;
-//! `Open`, `Want` and `Close` run when nothing else of their torrent does. Reads run whenever. Nothing here bounds the
+//! `Open`, `Want` and `Close` run when nothing else of their torrent does. Reads wait for those alone. Nothing here bounds the
 //! number of jobs: sessions do, by their buffer lease and their send credit.
 
 use crate::disk::job::DiskJob;
@@ -12,7 +12,7 @@ use wire::PieceIndex;
 /// Who waits for whom.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Lane {
-    /// For nobody.
+    /// For nobody but jobs that must be alone.
     Free,
     /// For earlier jobs about this piece.
     Piece(PieceIndex),

@@ -1,8 +1,8 @@
 //! Looks at what lies on disk and compares it with what an earlier run remembered: sizes, times, inodes, and a few pieces
 //! read back (`sample`).
 //!
-//! Always: looking changes nothing but an absent root of a torrent that never had one, and empty files; a root that is gone,
-//! or another volume in its place, is `Vanished`, never "nothing here".
+//! Always: looking changes nothing. Opening makes the root of a torrent that never had one, gives complete files their names,
+//! and does what `want` does. A root that is gone, or another volume in its place, is `Vanished`, never "nothing here".
 
 use super::durable::clamp;
 use super::names;

@@ -158,7 +158,7 @@ impl Storage {
         Ok(Some(hash.finalize().into()))
     }
 
-    /// Reads spilled blocks back, piece by piece of at most [`CHUNK_LEN`]; `use_it` gets the offset in the piece.
+    /// Reads spilled blocks back, at most [`CHUNK_LEN`] at a time; `use_it` gets the offset in the piece.
     fn read_spilled(
         &self,
         piece: PieceIndex,
