@@ -23,22 +23,22 @@ pub(crate) fn run(args: &Inspect) -> Outcome {
 /// A torrent as JSON says it (docs/json.md).
 #[derive(Serialize)]
 pub(crate) struct Description {
-    v: u32,
-    r#type: &'static str,
-    info_hash: String,
-    name: String,
-    version: &'static str,
-    size: u64,
-    piece_length: u32,
-    pieces: u32,
-    private: bool,
-    trackers: Vec<Vec<String>>,
-    web_seeds: Vec<String>,
-    comment: Option<String>,
-    created_by: Option<String>,
-    creation_date: Option<i64>,
-    source: Option<String>,
-    files: Vec<FileRow>,
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    pub(crate) info_hash: String,
+    pub(crate) name: String,
+    pub(crate) version: &'static str,
+    pub(crate) size: u64,
+    pub(crate) piece_length: u32,
+    pub(crate) pieces: u32,
+    pub(crate) private: bool,
+    pub(crate) trackers: Vec<Vec<String>>,
+    pub(crate) web_seeds: Vec<String>,
+    pub(crate) comment: Option<String>,
+    pub(crate) created_by: Option<String>,
+    pub(crate) creation_date: Option<i64>,
+    pub(crate) source: Option<String>,
+    pub(crate) files: Vec<FileRow>,
 }
 
 #[derive(Serialize)]

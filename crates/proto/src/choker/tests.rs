@@ -44,98 +44,106 @@ fn regular(rows: &[Row], terms: Terms, seed: u64) -> Vec<usize> {
     peers.map(|peer| peer.slot()).collect()
 }
 
-#[test]
-fn the_right_peers_get_the_regular_slots() {
-    let fetching = None;
-    let (robin, fastest, leech) =
-        (Some(SeedPolicy::RoundRobin), Some(SeedPolicy::Fastest), Some(SeedPolicy::AntiLeech));
+/// What it shows, the policy, slots, rows, who gets them.
+type Case = (&'static str, Option<SeedPolicy>, u32, Vec<Row>, Vec<usize>);
+
+const ROBIN: Option<SeedPolicy> = Some(SeedPolicy::RoundRobin);
+const FASTEST: Option<SeedPolicy> = Some(SeedPolicy::Fastest);
+const LEECH: Option<SeedPolicy> = Some(SeedPolicy::AntiLeech);
+
+fn waits(peer: u16, secs: u64) -> Row {
+    Row { waiting_since: ago(secs), ..row(peer) }
+}
+
+fn cases_of_fetching() -> Vec<Case> {
     let gave = |peer, received| Row { received, ..row(peer) };
-    let took = |peer, sent| Row { sent, ..row(peer) };
-    let at = |peer, progress_permille| Row { progress_permille, ..row(peer) };
-    let waits = |peer, secs| Row { waiting_since: ago(secs), ..row(peer) };
-    let turn = |peer, secs, sent_since_unchoke| Row { sent_since_unchoke, ..unchoked(row(peer), secs) };
-    let quota = Choker::quota(1 << 20);
-    /// What it shows, the policy, slots, rows, who gets them.
-    type Case = (&'static str, Option<SeedPolicy>, u32, Vec<Row>, Vec<usize>);
-    let cases: Vec<Case> = vec![
-        ("who gave most", fetching, 2, vec![gave(0, 10), gave(1, 30), gave(2, 20)], vec![1, 2]),
+    vec![
+        ("who gave most", None, 2, vec![gave(0, 10), gave(1, 30), gave(2, 20)], vec![1, 2]),
         (
             "nobody who is not interested",
-            fetching,
+            None,
             2,
             vec![Row { interested: false, ..gave(0, 99) }, gave(1, 1)],
             vec![1],
         ),
         (
             "a slot is not lost to a few percent",
-            fetching,
+            None,
             1,
             vec![unchoked(gave(0, 100), 60), gave(1, 109)],
             vec![0],
         ),
-        ("but to more", fetching, 1, vec![unchoked(gave(0, 100), 60), gave(1, 111)], vec![1]),
-        ("a giver before a newcomer", fetching, 1, vec![unchoked(row(0), 1), gave(1, 1)], vec![1]),
-        (
-            "a newcomer keeps its slot for three rounds",
-            fetching,
-            1,
-            vec![unchoked(row(0), 29), row(1)],
-            vec![0],
-        ),
-        ("and then others have their turn", fetching, 1, vec![unchoked(row(0), 30), row(1)], vec![1]),
-        ("who waited longest", fetching, 1, vec![waits(0, 10), waits(1, 90), waits(2, 50)], vec![1]),
+        ("but to more", None, 1, vec![unchoked(gave(0, 100), 60), gave(1, 111)], vec![1]),
+        ("a giver before a newcomer", None, 1, vec![unchoked(row(0), 1), gave(1, 1)], vec![1]),
+        ("a newcomer keeps its slot for three rounds", None, 1, vec![unchoked(row(0), 29), row(1)], vec![0]),
+        ("and then others have their turn", None, 1, vec![unchoked(row(0), 30), row(1)], vec![1]),
+        ("who waited longest", None, 1, vec![waits(0, 10), waits(1, 90), waits(2, 50)], vec![1]),
         (
             "a peer that snubs us only if nobody else wants the slot",
-            fetching,
+            None,
             2,
             vec![Row { snubs_us: true, ..unchoked(gave(0, 50), 10) }, row(1), row(2)],
             vec![1, 2],
         ),
-        ("and then it may", fetching, 2, vec![Row { snubs_us: true, ..gave(0, 50) }, row(1)], vec![0, 1]),
+        ("and then it may", None, 2, vec![Row { snubs_us: true, ..gave(0, 50) }, row(1)], vec![0, 1]),
+        ("no slots, nobody", None, 0, vec![gave(0, 10)], vec![]),
+    ]
+}
+
+fn cases_of_seeding() -> Vec<Case> {
+    let took = |peer, sent| Row { sent, ..row(peer) };
+    let at = |peer, progress_permille| Row { progress_permille, ..row(peer) };
+    let turn = |peer, secs, sent_since_unchoke| Row { sent_since_unchoke, ..unchoked(row(peer), secs) };
+    let quota = Choker::quota(1 << 20);
+    vec![
         (
             "a turn lasts until the quota",
-            robin,
+            ROBIN,
             2,
             vec![turn(0, 50, quota - 1), turn(1, 9, 0), waits(2, 900)],
             vec![0, 1],
         ),
-        ("and then ends", robin, 2, vec![turn(0, 50, quota), turn(1, 9, 0), waits(2, 1)], vec![1, 2]),
-        ("unless nobody waits", robin, 2, vec![turn(0, 50, quota)], vec![0]),
+        ("and then ends", ROBIN, 2, vec![turn(0, 50, quota), turn(1, 9, 0), waits(2, 1)], vec![1, 2]),
+        ("unless nobody waits", ROBIN, 2, vec![turn(0, 50, quota)], vec![0]),
         (
             "a slow peer's turn ends too",
-            robin,
+            ROBIN,
             2,
             vec![turn(0, 121, 1), turn(1, 9, 0), waits(2, 1)],
             vec![1, 2],
         ),
         (
-            "round robin: who waited longest",
-            robin,
+            "round ROBIN: who waited longest",
+            ROBIN,
             2,
             vec![waits(0, 10), waits(1, 90), waits(2, 50)],
             vec![1, 2],
         ),
-        ("who takes fastest", fastest, 2, vec![took(0, 10), took(1, 30), took(2, 20)], vec![1, 2]),
+        ("who takes fastest", FASTEST, 2, vec![took(0, 10), took(1, 30), took(2, 20)], vec![1, 2]),
         (
             "fastest: a few percent do not matter",
-            fastest,
+            FASTEST,
             1,
             vec![unchoked(took(0, 100), 60), took(1, 109)],
             vec![0],
         ),
         (
             "who has just begun or is nearly done",
-            leech,
+            LEECH,
             2,
             vec![at(0, 500), at(1, 10), at(2, 950), at(3, 300)],
             vec![1, 2],
         ),
-        ("anti-leech: not for a step", leech, 1, vec![unchoked(at(0, 900), 9), at(1, 940)], vec![0]),
-        ("no slots, nobody", fetching, 0, vec![gave(0, 10)], vec![]),
-    ];
+        ("anti-leech: not for a step", LEECH, 1, vec![unchoked(at(0, 900), 9), at(1, 940)], vec![0]),
+    ]
+}
+
+#[test]
+fn the_right_peers_get_the_regular_slots() {
+    let cases = cases_of_fetching().into_iter().chain(cases_of_seeding());
     for (name, seeding, slots, rows, expected) in cases {
         // Round robin has its one more slot among the regular ones.
-        let slots = if seeding == robin { slots - 1 } else { slots };
+        let slots = if seeding == ROBIN { slots - 1 } else { slots };
         for seed in 0..10 {
             assert_eq!(regular(&rows, terms(slots, seeding), seed), expected, "{name}, seed {seed}");
         }
