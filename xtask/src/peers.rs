@@ -14,6 +14,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
     ("mount", "mount"),
+    // libFuzzer is compiled with it; nothing else is.
+    ("g++", "g++"),
 ];
 
 /// The version that the interop table names.
