@@ -42,11 +42,11 @@ pub(crate) struct Description {
 }
 
 #[derive(Serialize)]
-struct FileRow {
-    index: u32,
-    path: String,
-    length: u64,
-    pad: bool,
+pub(crate) struct FileRow {
+    pub(crate) index: u32,
+    pub(crate) path: String,
+    pub(crate) length: u64,
+    pub(crate) pad: bool,
 }
 
 impl Description {
