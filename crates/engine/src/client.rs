@@ -136,11 +136,14 @@ impl Client {
             tracing::warn!(%error, "what is known of the torrent is not believed: its files are checked");
             None
         });
-        let (root, resume) = earlier.map_or((None, None), |earlier| (Some(earlier.root), earlier.resume));
+        let (before, resume) = earlier.map_or((None, None), |earlier| (Some(earlier.root), earlier.resume));
+        let root = options.output_dir.or_else(|| before.clone()).unwrap_or_else(|| self.output_dir.clone());
+        // What was known of another directory says nothing about this one.
+        let resume = resume.filter(|_| before.as_ref() == Some(&root));
         let stored = StoredTorrent {
             info_hash: metainfo.info_hash,
             metainfo: torrent.into(),
-            root: options.output_dir.or(root).unwrap_or_else(|| self.output_dir.clone()),
+            root,
             options: TorrentOptions {
                 priorities: options.priorities.into(),
                 sequential: options.sequential,

@@ -84,10 +84,12 @@ impl State {
         }
     }
 
-    /// Remembers a torrent; its settings are replaced if it is known, and its resume record stays.
+    /// Remembers a torrent; its settings are replaced if it is known, and its resume record stays, unless its data now
+    /// lies in another directory, of which the record says nothing.
     pub(crate) fn add(&self, torrent: &StoredTorrent) -> Result<(), StateError> {
         let mut db = self.db();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        rows::forget_elsewhere(&tx, torrent)?;
         rows::write_torrent(&tx, torrent)?;
         Ok(tx.commit()?)
     }

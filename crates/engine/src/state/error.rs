@@ -17,7 +17,9 @@ pub(crate) enum StateError {
         error: Arc<std::io::Error>,
     },
     /// Another process runs this torrent.
-    #[error("torrent {0} is run by another Gannet with the same state directory: stop that one first")]
+    #[error(
+        "torrent {0} is run by another Gannet with the same state directory: stop that one first, or name another state directory"
+    )]
     InUse(InfoHash),
     /// The store was written by a later version.
     #[error(

@@ -64,6 +64,19 @@ pub(super) fn info_hashes(db: &Connection) -> Result<Vec<InfoHash>, StateError> 
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+/// Forgets how far a torrent is, if that was in another directory than the one it has from now on.
+pub(super) fn forget_elsewhere(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
+    for table in ["resume", "file"] {
+        db.execute(
+            &format!(
+                "DELETE FROM {table} WHERE torrent IN (SELECT id FROM torrent WHERE info_hash = ?1 AND root <> ?2)"
+            ),
+            params![torrent.info_hash.0, torrent.root.as_os_str().as_bytes()],
+        )?;
+    }
+    Ok(())
+}
+
 /// Writes a torrent's own row.
 pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
     let options = &torrent.options;

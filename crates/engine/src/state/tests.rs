@@ -85,11 +85,23 @@ fn adding_again_changes_the_settings_and_keeps_the_progress() {
     let temp = tempfile::tempdir().unwrap();
     filled(temp.path(), &[1]);
     let state = open(temp.path());
-    state.add(&StoredTorrent { root: "/elsewhere".into(), ..torrent(1) }).unwrap();
+    state.add(&StoredTorrent { added: 7, ..torrent(1) }).unwrap();
     let options = TorrentOptions { paused: true, ..TorrentOptions::default() };
     state.set_options(InfoHash([1; 20]), &options).unwrap();
-    let expected = StoredTorrent { root: "/elsewhere".into(), options, ..with_resume(1) };
+    let expected = StoredTorrent { added: 7, options, ..with_resume(1) };
     assert_eq!(state.torrents().unwrap().torrents, [expected]);
+}
+
+#[test]
+fn a_torrent_in_another_directory_starts_afresh_and_others_stay() {
+    let temp = tempfile::tempdir().unwrap();
+    filled(temp.path(), &[1, 2]);
+    let state = open(temp.path());
+    let elsewhere = StoredTorrent { root: "/elsewhere".into(), ..torrent(1) };
+    state.add(&elsewhere).unwrap();
+    assert_eq!(state.torrents().unwrap().torrents, [elsewhere, with_resume(2)]);
+    state.add(&torrent(1)).unwrap();
+    assert_eq!(state.torrent(InfoHash([1; 20])).unwrap(), Some(torrent(1)), "not believed on the way back");
 }
 
 #[test]
