@@ -38,7 +38,7 @@ pub(crate) struct DiskConfig {
     pub(crate) state: Arc<State>,
 }
 
-/// The disk threads. When it is dropped, what was submitted is still done.
+/// The disk threads. When it is dropped, what was submitted is still done, and storages that are open are closed.
 pub(crate) struct Disk {
     pool: Arc<Pool>,
     threads: Vec<JoinHandle<()>>,
@@ -126,6 +126,12 @@ impl Drop for Disk {
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.
             let _ = thread.join();
+        }
+        // A session that ends keeps its torrents and so never asks for this.
+        for (torrent, storage) in std::mem::take(&mut self.pool.work().storages) {
+            if let Err(error) = storage.close() {
+                perform::warn(torrent, vec![error.detail], &*self.pool.notify);
+            }
         }
     }
 }
