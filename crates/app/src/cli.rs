@@ -2,18 +2,24 @@
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, Parser, Subcommand};
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
+  0    done; also a seed that was complete and was stopped
   1    it could not be done; the message says what, why and what to do
   2    the command line makes no sense
   3    the torrent is damaged, or is none
   4    the disk refused
   5    the data is not what the torrent says (verify), or not complete (seed)
   130  stopped by Ctrl-C or a signal; everything is saved, the same command goes on";
+
+/// Blocks have 16 KiB (BEP 3): shorter pieces would only make the torrent larger.
+const PIECE_LEN_MIN: u32 = 16 << 10;
+
+/// Beyond this a piece takes too long to be checked and too much memory to be fetched.
+const PIECE_LEN_MAX: u32 = 256 << 20;
 
 /// Share files peer to peer: every downloader is an uploader too.
 #[derive(Parser, Debug)]
@@ -115,9 +121,9 @@ pub(crate) struct Seed {
 
 #[derive(Args, Debug)]
 pub(crate) struct Net {
-    /// A peer to start with; may be given several times
+    /// A peer to start with, e.g. 192.0.2.7:6881; may be given several times
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) peer: Vec<SocketAddr>,
+    pub(crate) peer: Vec<String>,
     /// Port to listen on; if it is taken, the next free one
     #[arg(long, default_value_t = 6881, value_name = "PORT")]
     pub(crate) port: u16,
@@ -177,13 +183,13 @@ pub(crate) struct Create {
     pub(crate) output: Option<PathBuf>,
     /// Announce URL; several times for tiers, with commas inside a tier
     #[arg(short, long, value_name = "URL[,URL]")]
-    pub(crate) tracker: Vec<String>,
+    pub(crate) tracker: Vec<Tier>,
     /// URL of a web server that holds the content (BEP 19)
-    #[arg(short, long, value_name = "URL")]
+    #[arg(short, long, value_name = "URL", value_parser = web_url)]
     pub(crate) web_seed: Vec<String>,
-    /// Bytes per piece, e.g. 1MiB [default: by size, some 1,500 pieces]
-    #[arg(short = 'l', long, value_name = "SIZE")]
-    pub(crate) piece_length: Option<Size>,
+    /// Bytes per piece, a power of two, e.g. 1MiB [default: by size, some 1,500 pieces]
+    #[arg(short = 'l', long, value_name = "SIZE", value_parser = piece_length)]
+    pub(crate) piece_length: Option<u32>,
     /// Peers only through its own trackers (BEP 27)
     #[arg(short, long)]
     pub(crate) private: bool,
@@ -252,6 +258,21 @@ pub(crate) struct Verify {
     pub(crate) quiet: bool,
 }
 
+/// Trackers of one tier: any of them will do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Tier(pub(crate) Vec<String>);
+
+impl FromStr for Tier {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Tier, String> {
+        text.split(',')
+            .map(|url| url_of(url, &["http://", "https://", "udp://"]))
+            .collect::<Result<_, _>>()
+            .map(Tier)
+    }
+}
+
 /// How a run ends, as the shell sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Exit {
@@ -272,6 +293,28 @@ fn ratio(text: &str) -> Result<u32, String> {
     }
 }
 
+fn web_url(text: &str) -> Result<String, String> {
+    url_of(text, &["http://", "https://"])
+}
+
+/// A URL with one of these schemes. Whether a host of that name exists is not asked.
+fn url_of(text: &str, schemes: &[&str]) -> Result<String, String> {
+    let text = text.trim();
+    let host = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or_default();
+    match host.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        true => Err(format!("`{text}` is no URL that begins with {}", schemes.join(" or "))),
+        false => Ok(text.into()),
+    }
+}
+
+/// What other clients take too: a power of two, of at least one block.
+fn piece_length(text: &str) -> Result<u32, String> {
+    let Size(len) = text.parse()?;
+    let len = u32::try_from(len).ok().filter(|len| len.is_power_of_two());
+    len.filter(|len| (PIECE_LEN_MIN..=PIECE_LEN_MAX).contains(len))
+        .ok_or_else(|| format!("pieces have 16KiB, 32KiB, 64KiB, ... or 256MiB, not {text}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,6 +323,24 @@ mod tests {
     #[test]
     fn the_table_of_options_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_tier_is_a_list_of_urls() {
+        let tier = "http://a.example/announce, udp://b.example:6969".parse();
+        assert_eq!(tier, Ok(Tier(vec!["http://a.example/announce".into(), "udp://b.example:6969".into()])));
+        for bad in ["", "nonsense", "http://", "ftp://a", "http://a,", "http://a b"] {
+            assert!(bad.parse::<Tier>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pieces_have_a_power_of_two() {
+        assert_eq!(piece_length("16KiB"), Ok(16_384));
+        assert_eq!(piece_length("65536"), Ok(65_536));
+        for bad in ["3", "8KiB", "100000", "512MiB", "1TiB", "x"] {
+            assert!(piece_length(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

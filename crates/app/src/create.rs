@@ -5,6 +5,8 @@ use crate::failure::{Failure, Outcome};
 use crate::inspect::{Description, json};
 use crate::quantity::Size;
 use crate::show;
+use crate::source::TORRENT_BYTES_MAX;
+use crate::words::{count, shell, why};
 use gannet::Metainfo;
 use gannet::hashing::HashFile;
 use std::fs;
@@ -15,6 +17,9 @@ use wire::metainfo::{MetainfoBuilder, NewFile, default_piece_len};
 
 /// Files a torrent may have; the same bound holds when one is read.
 const FILES_MAX: usize = 1_000_000;
+
+/// Bytes of a piece's hash in a torrent (BEP 3).
+const HASH_LEN: u64 = 20;
 
 /// Runs the command.
 pub(crate) fn run(args: &Create) -> Outcome {
@@ -29,6 +34,13 @@ pub(crate) fn run(args: &Create) -> Outcome {
     }
     let builder = builder(args, &path, &name)?;
     let layout = builder.layout().map_err(|error| Failure::plain(refused(error, &args.path)))?;
+    if u64::from(layout.pieces()) * HASH_LEN > TORRENT_BYTES_MAX {
+        let (pieces, better) = (layout.pieces(), Size(default_piece_len(layout.total()).into()));
+        return Err(Failure::plain(format!(
+            "{pieces} pieces make a torrent too large for anyone to take; longer ones do: --piece-length {}",
+            better.to_string().replace(".0 ", "")
+        )));
+    }
     let parent = path.parent().unwrap_or(Path::new("/"));
     let files: Vec<HashFile> = match builder.files() {
         [] => vec![HashFile { path: path.clone(), len: layout.total() }],
@@ -46,40 +58,44 @@ pub(crate) fn run(args: &Create) -> Outcome {
     bar.finish_and_clear();
     let hashes = hashed.map_err(|error| Failure::new(Exit::Disk, error))?;
     let (bytes, metainfo) = builder.build(&hashes).map_err(Failure::plain)?;
-    write(&output, &bytes, args.force)
-        .map_err(|error| Failure::new(Exit::Disk, format!("cannot write {}: {error}", output.display())))?;
-    report(args, &output, &metainfo)?;
+    write(&output, &bytes, args.force).map_err(|error| {
+        Failure::new(Exit::Disk, format!("cannot write {}: {}", output.display(), why(&error)))
+    })?;
+    report(args, &output, parent, &metainfo)?;
     Ok(Exit::Done)
 }
 
-fn report(args: &Create, output: &Path, metainfo: &Metainfo) -> Result<(), Failure> {
+fn report(args: &Create, output: &Path, parent: &Path, metainfo: &Metainfo) -> Result<(), Failure> {
     if args.json {
-        print!("{}", json(&Description::of(metainfo))?);
-    } else if !args.quiet {
-        let (files, total) = (metainfo.layout.files(), Size(metainfo.layout.total()));
-        println!("{}: {total} in {files} files, {} pieces", output.display(), metainfo.layout.pieces());
-        println!("info-hash {}", metainfo.info_hash);
-        println!("to serve it: gannet seed {} --data FOLDER_THAT_HOLDS_IT", output.display());
+        return show::print(&json(&Description::of(metainfo))?);
     }
-    Ok(())
+    if args.quiet {
+        return Ok(());
+    }
+    let layout = &metainfo.layout;
+    show::print(&format!(
+        "{}: {} in {}, {}\ninfo-hash {}\nto serve it: gannet seed {} --data {}\n",
+        output.display(),
+        Size(layout.total()),
+        count(layout.files(), "file"),
+        count(layout.pieces(), "piece"),
+        metainfo.info_hash,
+        shell(output),
+        shell(parent)
+    ))
 }
 
 fn builder(args: &Create, path: &Path, name: &str) -> Result<MetainfoBuilder, Failure> {
     let metadata = fs::metadata(path).map_err(|error| cannot_read(path, &error))?;
     let files = if metadata.is_dir() { collect(path)? } else { Vec::new() };
     let total = if metadata.is_dir() { files.iter().map(|file| file.len).sum() } else { metadata.len() };
-    let piece_len = match args.piece_length {
-        Some(Size(len)) => {
-            u32::try_from(len).map_err(|_| Failure::plain("a piece is at most 512MiB long"))?
-        }
-        None => default_piece_len(total),
-    };
+    let piece_len = args.piece_length.unwrap_or_else(|| default_piece_len(total));
     let mut builder = match metadata.is_dir() {
         true => MetainfoBuilder::directory(name, files, piece_len),
         false => MetainfoBuilder::single(name, metadata.len(), piece_len),
     };
-    let tiers = args.tracker.iter().map(|tier| tier.split(',').map(|url| url.trim().to_owned()).collect());
-    builder = builder.trackers(tiers.collect()).web_seeds(args.web_seed.clone()).private(args.private);
+    let tiers = args.tracker.iter().map(|tier| tier.0.clone()).collect();
+    builder = builder.trackers(tiers).web_seeds(args.web_seed.clone()).private(args.private);
     builder = builder.created_by(concat!("Gannet/", env!("CARGO_PKG_VERSION")));
     if let Some(comment) = &args.comment {
         builder = builder.comment(comment);
@@ -122,7 +138,7 @@ fn collect(root: &Path) -> Result<Vec<NewFile>, Failure> {
         }
     }
     if skipped > 0 {
-        eprintln!("note: {skipped} links and special files are left out");
+        show::message(&format!("note: what is no plain file is left out ({skipped})"));
     }
     Ok(files)
 }
@@ -158,5 +174,5 @@ fn refused(error: impl std::fmt::Display, path: &Path) -> String {
 }
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::plain(format!("cannot read {}: {error}", path.display()))
+    Failure::plain(format!("cannot read {}: {}", path.display(), why(error)))
 }

@@ -8,8 +8,10 @@ use crate::failure::{Failure, Outcome};
 use crate::selection;
 use crate::show::Screen;
 use crate::source::{self, Torrent};
+use crate::words::{shell, why};
 use gannet::{AddOptions, Allocation, Client, ClientConfig, Priority, SeedGoal};
 use run::{Purpose, Run};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use stop::Stop;
 
@@ -20,7 +22,8 @@ const PORTS_MORE: u16 = 20;
 pub(crate) fn get(args: &Get) -> Outcome {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new(&args.show);
-    let client = start(&args.net, &args.output)?;
+    let peers = peers(&args.net)?;
+    let client = start(&args.net, &args.output, &screen)?;
     let mut run = Run::new(&client, Purpose::Get, goal(&args.goal), &stop);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
@@ -29,7 +32,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
             output_dir: Some(absolute(&args.output)?),
             priorities,
             sequential: args.sequential,
-            peers: args.net.peer.clone(),
+            peers: peers.clone(),
             seed_goal: goal(&args.goal).unwrap_or_default(),
             allocation: if args.allocate { Allocation::Full } else { Allocation::default() },
             ..AddOptions::default()
@@ -45,16 +48,27 @@ pub(crate) fn get(args: &Get) -> Outcome {
 pub(crate) fn seed(args: &Seed) -> Outcome {
     let stop = Stop::on_signals()?;
     let mut screen = Screen::new(&args.show);
-    let client = start(&args.net, &args.data)?;
+    let peers = peers(&args.net)?;
+    if !args.data.is_dir() {
+        let what =
+            format!("{} is no folder; --data names the one that holds the content", args.data.display());
+        return Err(Failure::new(Exit::Disk, what));
+    }
+    let client = start(&args.net, &args.data, &screen)?;
     let mut run = Run::new(&client, Purpose::Seed, goal(&args.goal), &stop);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
+        if let Some(folder) = source::folder_meant(&torrent.metainfo, &args.data) {
+            let name = &torrent.metainfo.name.original;
+            let what = format!("--data names the folder around {name}; try --data {}", shell(&folder));
+            return Err(Failure::new(Exit::NotComplete, what));
+        }
         let files = torrent.metainfo.layout.files() as usize;
         let options = AddOptions {
             output_dir: Some(absolute(&args.data)?),
             // Nothing is wanted until all is found to be here: a seed creates no file.
             priorities: vec![Priority::Skip; files],
-            peers: args.net.peer.clone(),
+            peers: peers.clone(),
             seed_goal: goal(&args.goal).unwrap_or_default(),
             ..AddOptions::default()
         };
@@ -66,11 +80,22 @@ pub(crate) fn seed(args: &Seed) -> Outcome {
 }
 
 fn add(run: &mut Run<'_>, screen: &Screen, torrent: &Torrent, options: AddOptions) -> Result<(), Failure> {
-    run.add(screen, &torrent.bytes, options)
-        .map_err(|error| Failure::plain(format!("{}: {error}", torrent.given)))
+    run.add(screen, torrent, options).map_err(|error| Failure::plain(format!("{}: {error}", torrent.given)))
 }
 
-fn start(net: &Net, output: &Path) -> Result<Client, Failure> {
+/// Peers by address, or by a name that is looked up.
+fn peers(net: &Net) -> Result<Vec<SocketAddr>, Failure> {
+    let mut peers = Vec::new();
+    for given in &net.peer {
+        peers.extend(given.to_socket_addrs().map_err(|error| {
+            let example = "a peer is given as 192.0.2.7:6881, [2001:db8::7]:6881 or host.example:6881";
+            Failure::plain(format!("there is no peer {given}: {}; {example}", why(&error)))
+        })?);
+    }
+    Ok(peers)
+}
+
+fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
     let state = match &net.state {
         Some(dir) => dir.clone(),
         None => default_state_dir()?,
@@ -79,7 +104,13 @@ fn start(net: &Net, output: &Path) -> Result<Client, Failure> {
     config.listen.ports = net.port..=net.port.saturating_add(PORTS_MORE);
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);
-    Client::start(config).map_err(Failure::plain)
+    let client = Client::start(config).map_err(Failure::plain)?;
+    screen.say(&match client.local_addrs().first().map(SocketAddr::port) {
+        Some(port) if port == net.port || net.port == 0 => format!("listening on port {port}"),
+        Some(port) => format!("port {} is taken; listening on port {port}", net.port),
+        None => "not listening: peers cannot reach us, we reach them".into(),
+    });
+    Ok(client)
 }
 
 /// Where the XDG base directory specification puts what a program remembers.
@@ -94,7 +125,8 @@ fn default_state_dir() -> Result<PathBuf, Failure> {
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(dir).map_err(|error| Failure::new(Exit::Disk, format!("{}: {error}", dir.display())))
+    std::path::absolute(dir)
+        .map_err(|error| Failure::new(Exit::Disk, format!("{}: {}", dir.display(), why(&error))))
 }
 
 fn goal(goal: &Goal) -> Option<SeedGoal> {

@@ -3,6 +3,7 @@
 use crate::cli::{Exit, Inspect};
 use crate::failure::{Failure, Outcome};
 use crate::quantity::Size;
+use crate::show;
 use crate::source;
 use gannet::Metainfo;
 use serde::Serialize;
@@ -16,7 +17,7 @@ pub(crate) fn run(args: &Inspect) -> Outcome {
         true => json(&Description::of(&torrent.metainfo))?,
         false => describe(&torrent.metainfo, args.files),
     };
-    print!("{text}");
+    show::print(&text)?;
     Ok(Exit::Done)
 }
 
@@ -72,8 +73,8 @@ impl Description {
             piece_length: metainfo.layout.piece_len_max(),
             pieces: metainfo.layout.pieces(),
             private: metainfo.private,
-            trackers: metainfo.trackers.clone(),
-            web_seeds: metainfo.web_seeds.clone(),
+            trackers: metainfo.trackers.iter().map(|tier| safe(tier)).collect(),
+            web_seeds: safe(&metainfo.web_seeds),
             comment: text(&metainfo.about.comment),
             created_by: text(&metainfo.about.created_by),
             creation_date: metainfo.about.creation_date,
@@ -81,6 +82,11 @@ impl Description {
             files: files.collect(),
         }
     }
+}
+
+/// URLs as they may be shown.
+fn safe(urls: &[String]) -> Vec<String> {
+    urls.iter().map(|url| wire::DisplaySafe::new(url).to_string()).collect()
 }
 
 /// One line of JSON.
@@ -135,7 +141,7 @@ fn describe(metainfo: &Metainfo, files_max: usize) -> String {
         row("created", moment.strftime("%Y-%m-%d %H:%M UTC").to_string());
     }
     for (tier, trackers) in metainfo.trackers.iter().enumerate() {
-        for tracker in trackers {
+        for tracker in safe(trackers) {
             row(
                 "tracker",
                 format!(
@@ -145,8 +151,8 @@ fn describe(metainfo: &Metainfo, files_max: usize) -> String {
             );
         }
     }
-    for url in &metainfo.web_seeds {
-        row("web seed", url.clone());
+    for url in safe(&metainfo.web_seeds) {
+        row("web seed", url);
     }
     for (oddity, offset) in metainfo.oddities.iter() {
         row("oddity", format!("{} at byte {offset}; forgiven", oddity_words(oddity)));

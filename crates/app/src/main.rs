@@ -10,6 +10,7 @@ mod selection;
 mod show;
 mod source;
 mod verify;
+mod words;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
     };
     let exit = outcome.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        show::message(&format!("error: {failure}"));
         failure.exit
     });
     ExitCode::from(exit as u8)

@@ -6,23 +6,35 @@ pub(crate) mod json;
 pub(crate) mod panel;
 
 use crate::cli::Show;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use crate::failure::Failure;
+use console::Term;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
 /// How often plain lines tell of progress.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
+/// When they do first: what ends sooner has other news.
+const PLAIN_FIRST: Duration = Duration::from_secs(1);
+
 /// Where news and progress go.
 pub(crate) enum Screen {
     /// A panel that is redrawn in place.
-    Live(ProgressBar),
+    Live(Live),
     /// A line now and then.
-    Plain { last: Option<Instant> },
+    Plain { next: Instant },
     /// One JSON object a line.
-    Json,
+    Json { unread: Cell<bool> },
     /// Only errors.
     Quiet,
+}
+
+/// A panel of lines at the bottom of the terminal, with the cursor behind the last.
+#[derive(Default)]
+pub(crate) struct Live {
+    shown: RefCell<Vec<String>>,
 }
 
 impl Screen {
@@ -30,84 +42,118 @@ impl Screen {
     pub(crate) fn new(show: &Show) -> Screen {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         match show {
-            Show { json: true, .. } => Screen::Json,
+            Show { json: true, .. } => Screen::Json { unread: Cell::new(false) },
             Show { quiet: true, .. } => Screen::Quiet,
-            Show { plain: false, .. } if std::io::stderr().is_terminal() && !dumb => {
-                let panel = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(8));
-                let style =
-                    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-                Screen::Live(panel.with_style(style))
-            }
-            Show { .. } => Screen::Plain { last: None },
+            Show { plain: false, .. } if stderr().is_terminal() && !dumb => Screen::Live(Live::default()),
+            Show { .. } => Screen::Plain { next: Instant::now() + PLAIN_FIRST },
         }
     }
 
     /// Says something that stays: what happened, for people.
     pub(crate) fn say(&self, line: &str) {
         match self {
-            Screen::Live(panel) => panel.suspend(|| eprintln!("{line}")),
-            Screen::Plain { .. } => eprintln!("{line}"),
-            Screen::Json | Screen::Quiet => {}
+            Screen::Live(live) => live.say(line),
+            Screen::Plain { .. } => message(line),
+            Screen::Json { .. } | Screen::Quiet => {}
         }
     }
 
     /// Says what must not be missed, in every mode but JSON, which has its own words.
     pub(crate) fn warn(&self, line: &str) {
         match self {
-            Screen::Live(panel) => panel.suspend(|| eprintln!("{line}")),
-            Screen::Plain { .. } | Screen::Quiet => eprintln!("{line}"),
-            Screen::Json => {}
+            Screen::Quiet => message(line),
+            Screen::Live(_) | Screen::Plain { .. } | Screen::Json { .. } => self.say(line),
         }
     }
 
     /// Prints a JSON line, if these are wanted.
     pub(crate) fn json<T: serde::Serialize>(&self, line: &T) {
-        if let (Screen::Json, Ok(text)) = (self, serde_json::to_string(line)) {
-            println!("{text}");
+        if let (Screen::Json { unread }, Ok(text)) = (self, serde_json::to_string(line)) {
+            // Whole lines at once: whoever reads them sees each as it comes.
+            let written = stdout().lock().write_all((text + "\n").as_bytes());
+            unread.set(unread.get() || written.is_err());
         }
+    }
+
+    /// Whether the program that read the JSON lines has gone away.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, Screen::Json { unread } if unread.get())
     }
 
     /// Shows how far everything is.
     pub(crate) fn progress(&mut self, rows: &[panel::Row]) {
         match self {
-            Screen::Live(bar) => {
-                let width = console_width();
-                let lines: Vec<String> = rows.iter().flat_map(|row| panel::lines(row, width)).collect();
-                bar.set_message(lines.join("\n"));
-                bar.tick();
+            Screen::Live(live) => {
+                let (height, width) = terminal_size();
+                live.draw("", panel::screenful(rows, width, height));
             }
-            Screen::Plain { last } => {
+            Screen::Plain { next } => {
                 let now = Instant::now();
-                if last.is_none_or(|last| now.duration_since(last) >= PLAIN_EVERY) {
-                    *last = Some(now);
-                    rows.iter().for_each(|row| eprintln!("{}", panel::plain(row)));
+                if now >= *next {
+                    *next = now + PLAIN_EVERY;
+                    rows.iter().for_each(|row| message(&panel::plain(row)));
                 }
             }
-            Screen::Json | Screen::Quiet => {}
+            Screen::Json { .. } | Screen::Quiet => {}
         }
     }
 
     /// Takes the panel away.
     pub(crate) fn end(&mut self) {
-        if let Screen::Live(bar) = self {
-            bar.finish_and_clear();
+        if let Screen::Live(live) = self {
+            live.draw("", Vec::new());
         }
     }
 }
 
-/// Columns of the terminal; 80 if it does not say.
-fn console_width() -> usize {
-    console::Term::stderr().size_checked().map_or(80, |(_, columns)| usize::from(columns))
+impl Live {
+    /// A line above the panel.
+    fn say(&self, line: &str) {
+        let shown = self.shown.borrow().clone();
+        self.draw(&format!("{line}\n"), shown);
+    }
+
+    /// Puts text and lines in the place of what is shown, with one write, so that nothing flickers.
+    fn draw(&self, text: &str, lines: Vec<String>) {
+        let (_, width) = terminal_size();
+        // A terminal that was made narrower has broken lines in two: there are more of them than were drawn.
+        let rows = |line: &String| console::measure_text_width(line).div_ceil(width.max(1)).max(1);
+        let up: usize = self.shown.borrow().iter().map(rows).sum::<usize>().saturating_sub(1);
+        let to_top = if up > 0 { format!("\x1b[{up}A") } else { String::new() };
+        let drawn = format!("{to_top}\r\x1b[J{text}{}", lines.join("\n"));
+        let _ = stderr().lock().write_all(drawn.as_bytes());
+        self.shown.replace(lines);
+    }
+}
+
+/// Rows and columns of the terminal; 24 and 80 if it does not say.
+fn terminal_size() -> (usize, usize) {
+    Term::stderr().size_checked().map_or((24, 80), |(rows, columns)| (rows.into(), columns.into()))
+}
+
+/// A line on standard error. If nobody is there to read it any more (the terminal was closed), the work goes on.
+pub(crate) fn message(line: &str) {
+    let _ = stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What was asked for, on standard output. Whoever stops reading (`| head`) has seen enough.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match stdout().lock().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::plain(format!("cannot write to standard output: {}", crate::words::why(&error))))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A bar for work whose size is known; invisible when nobody looks.
 pub(crate) fn bar(total: u64, what: &str, quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
+    if quiet || !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template(
         "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
     );
-    let bar = ProgressBar::new(total).with_message(what.to_owned());
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("##.");
+    ProgressBar::new(total).with_message(what.to_owned()).with_style(style)
 }

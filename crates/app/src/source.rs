@@ -2,12 +2,14 @@
 
 use crate::cli::Exit;
 use crate::failure::Failure;
+use crate::words::{shell, why};
 use gannet::{Client, Metainfo};
 use std::fs::File;
-use std::io::{Read, stdin};
+use std::io::{Error, Read, stdin};
+use std::path::{Path, PathBuf};
 
 /// A `.torrent` file is refused above this, unread: as much as a peer or a tracker may send too.
-const TORRENT_BYTES_MAX: u64 = 10_000_000;
+pub(crate) const TORRENT_BYTES_MAX: u64 = 10_000_000;
 
 /// A torrent as it was given: its name on the command line, its bytes, what they say.
 pub(crate) struct Torrent {
@@ -21,11 +23,12 @@ pub(crate) fn read(given: &str) -> Result<Torrent, Failure> {
     let bytes = match given {
         "-" => take(stdin().lock(), "standard input")?,
         path => {
-            let file = File::open(path)
-                .map_err(|error| Failure::plain(format!("cannot read {path}: {error}{}", hint(path))))?;
+            let file = File::open(path).map_err(|error| unreadable(path, &error))?;
             if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-                let what =
-                    format!("{path} is a folder; name a torrent file, or make one: gannet create {path}");
+                let what = format!(
+                    "{path} is a folder; name a torrent file, or make one: gannet create {}",
+                    shell(Path::new(path))
+                );
                 return Err(Failure::plain(what));
             }
             take(file, path)?
@@ -56,7 +59,7 @@ fn parse(given: &str, bytes: Vec<u8>) -> Result<Torrent, Failure> {
 fn take(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = from.take(TORRENT_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::plain(format!("cannot read {name}: {error}")))?;
+    read.map_err(|error| Failure::plain(format!("cannot read {name}: {}", why(&error))))?;
     if bytes.len() as u64 > TORRENT_BYTES_MAX {
         let what = format!("{name} is larger than {TORRENT_BYTES_MAX} bytes: that is no torrent file");
         return Err(Failure::new(Exit::BadTorrent, what));
@@ -64,9 +67,25 @@ fn take(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn hint(path: &str) -> &'static str {
-    match path.starts_with("magnet:") {
-        true => " (magnet links are not supported yet)",
-        false => "",
-    }
+fn unreadable(given: &str, error: &Error) -> Failure {
+    Failure::plain(match given {
+        magnet if magnet.starts_with("magnet:") => {
+            "magnet links are not supported yet; name a torrent file, or the URL of one".into()
+        }
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            format!(
+                "{url} is not fetched by this command; try: curl -L {} | gannet inspect -",
+                shell(Path::new(url))
+            )
+        }
+        path => format!("cannot read {path}: {}", why(error)),
+    })
+}
+
+/// The folder around this one, if this is the content itself and not the folder that holds it: an easy mistake.
+pub(crate) fn folder_meant(metainfo: &Metainfo, data: &Path) -> Option<PathBuf> {
+    let data = data.canonicalize().ok()?;
+    let name = metainfo.name.original.to_string();
+    let mistaken = data.file_name()?.to_str()? == name && !data.join(&name).exists();
+    mistaken.then(|| data.parent().map(Path::to_owned))?
 }

@@ -5,12 +5,18 @@ use crate::failure::{Failure, Outcome};
 use crate::quantity::Size;
 use crate::show;
 use crate::source;
+use crate::words::{count, shell};
 use gannet::hashing::{FileState, Verified, verify_files};
 use gannet::{Metainfo, PieceIndex};
 use serde::Serialize;
+use std::fmt::Write as _;
+use std::path::Path;
 
 /// Bad pieces that JSON lists one by one.
 const BAD_LISTED_MAX: usize = 1_000;
+
+/// Files that people are told of one by one.
+const FILES_TOLD_MAX: usize = 50;
 
 /// The verdict as JSON says it (docs/json.md).
 #[derive(Serialize)]
@@ -43,9 +49,9 @@ pub(crate) fn run(args: &Verify) -> Outcome {
     let verdict = judge(metainfo, &verified);
     if args.json {
         let line = serde_json::to_string(&verdict).map_err(Failure::plain)?;
-        println!("{line}");
+        show::print(&(line + "\n"))?;
     } else if !args.quiet {
-        tell(metainfo, &verdict);
+        show::print(&tell(args, metainfo, &verdict))?;
     }
     Ok(if verdict.complete { Exit::Done } else { Exit::NotComplete })
 }
@@ -88,23 +94,27 @@ fn why_not(state: FileState) -> Option<String> {
     }
 }
 
-fn tell(metainfo: &Metainfo, verdict: &Verdict) {
+fn tell(args: &Verify, metainfo: &Metainfo, verdict: &Verdict) -> String {
     let name = &metainfo.name.original;
+    let (total, pieces) = (Size(metainfo.layout.total()), count(verdict.pieces, "piece"));
     if verdict.complete {
-        println!(
-            "{name}: complete and right, {} in {} pieces",
-            Size(metainfo.layout.total()),
-            verdict.pieces
-        );
-        return;
+        return format!("{name}: complete and right, {total} in {pieces}\n");
     }
     let bad = verdict.pieces - verdict.good;
-    println!("{name}: {bad} of {} pieces are missing or wrong; these files are not right:", verdict.pieces);
-    for file in verdict.files.iter().take(50) {
-        println!("  {}: {} ({} pieces)", file.path, file.why, file.bad_pieces);
+    let mut text = format!("{name}: {bad} of {pieces} are missing or wrong; these files are not right:\n");
+    for file in verdict.files.iter().take(FILES_TOLD_MAX) {
+        let _ = writeln!(text, "  {}: {} ({})", file.path, file.why, count(file.bad_pieces, "piece"));
     }
-    if verdict.files.len() > 50 {
-        println!("  ... and {} more (--json lists all)", verdict.files.len() - 50);
+    if verdict.files.len() > FILES_TOLD_MAX {
+        let _ = writeln!(text, "  ... and {} more (--json lists all)", verdict.files.len() - FILES_TOLD_MAX);
     }
-    println!("to fetch what is missing: gannet get, with the folder as --output");
+    text += &match source::folder_meant(metainfo, &args.data) {
+        Some(folder) => format!("--data names the folder around {name}; try --data {}\n", shell(&folder)),
+        None => format!(
+            "to fetch what is missing: gannet get {} --output {}\n",
+            shell(Path::new(&args.torrent)),
+            shell(&args.data)
+        ),
+    };
+    text
 }

@@ -5,12 +5,15 @@ use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::Size;
 use crate::show::Screen;
-use crate::show::json::{Happened, Progress, Resumed, VERSION};
+use crate::show::json::{Content, Happened, Progress, Resumed, Traffic, VERSION};
 use crate::show::panel::{self, Row};
+use crate::source::Torrent;
+use crate::words::{count, shell};
 use gannet::{
-    AddError, AddOptions, Client, Event, Events, Priority, RecvError, SeedGoal, StageName, TorrentHandle,
-    TorrentId,
+    AddError, AddOptions, Bitfield, Client, Event, Events, Metainfo, Priority, RecvError, SeedGoal,
+    StageName, TorrentHandle, TorrentId,
 };
+use std::path::Path;
 use std::time::{Duration, Instant};
 use wire::DisplaySafe;
 
@@ -39,6 +42,8 @@ enum Status {
     Durable,
     /// Nothing more is to be done for it.
     Ended,
+    /// It was to be served, and is not all here.
+    Incomplete(String),
     /// It will not come by itself.
     Broken(String),
 }
@@ -48,6 +53,8 @@ struct Job {
     handle: TorrentHandle,
     info_hash: String,
     name: String,
+    /// The command that fetches what is missing of it.
+    to_fetch: String,
     status: Status,
 }
 
@@ -59,7 +66,6 @@ pub(super) struct Run<'a> {
     goal: Option<SeedGoal>,
     stop: &'a Stop,
     jobs: Vec<Job>,
-    incomplete: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -71,20 +77,27 @@ impl<'a> Run<'a> {
         stop: &'a Stop,
     ) -> Run<'a> {
         let events = client.events();
-        Run { client, events, purpose, goal, stop, jobs: Vec::new(), incomplete: None }
+        Run { client, events, purpose, goal, stop, jobs: Vec::new() }
     }
 
     /// Takes in a torrent.
     pub(super) fn add(
         &mut self,
         screen: &Screen,
-        torrent: &[u8],
+        torrent: &Torrent,
         options: AddOptions,
     ) -> Result<(), AddError> {
-        let handle = self.client.add(torrent, options)?;
+        let to_fetch = match &options.output_dir {
+            Some(dir) => {
+                format!("gannet get {} --output {}", shell(Path::new(&torrent.given)), shell(dir))
+            }
+            None => format!("gannet get {}", shell(Path::new(&torrent.given))),
+        };
+        let handle = self.client.add(&torrent.bytes, options)?;
         let job = Job {
             info_hash: handle.info_hash().to_string(),
             name: handle.metainfo().name.original.to_string(),
+            to_fetch,
             status: Status::Looking,
             handle,
         };
@@ -95,11 +108,6 @@ impl<'a> Run<'a> {
 
     /// Works until every torrent has ended or someone asks to stop; then saves.
     pub(super) fn until_done(&mut self, screen: &mut Screen) -> Outcome {
-        let ports: Vec<String> = self.client.local_addrs().iter().map(ToString::to_string).collect();
-        screen.say(&match ports.is_empty() {
-            true => "not listening for peers".into(),
-            false => format!("listening on {}", ports.join(" and ")),
-        });
         let mut next_progress = Instant::now();
         while !self.stop.asked() && !self.jobs.iter().all(Job::is_over) {
             // Short, for a signal only sets a flag.
@@ -107,12 +115,17 @@ impl<'a> Run<'a> {
                 Ok(event) => self.on_event(screen, &event),
                 Err(RecvError::TimedOut) => {}
                 Err(RecvError::Stopped) => {
-                    return Err(Failure::plain("the client stopped by itself; see the log"));
+                    return Err(Failure::plain(
+                        "stopped by a fault of our own; what was committed is safe, the same command goes on",
+                    ));
                 }
             }
             if Instant::now() >= next_progress {
                 next_progress = Instant::now() + PROGRESS_EVERY;
                 self.show_progress(screen);
+            }
+            if screen.is_unread() {
+                self.stop.ask();
             }
         }
         self.show_progress(screen);
@@ -123,7 +136,7 @@ impl<'a> Run<'a> {
 
     fn save(&self, screen: &Screen) {
         if self.stop.asked() {
-            screen.say("stopping: saving, and telling trackers (at most 2 s); again to quit at once");
+            screen.say("stopping: saving, and telling trackers (2 s at most); once more quits at once");
         }
         let saved = self.client.shutdown().wait();
         if saved.is_err() {
@@ -133,19 +146,19 @@ impl<'a> Run<'a> {
 
     /// The last words, and the exit code.
     fn conclude(&self, screen: &Screen) -> Outcome {
-        if let Some(what) = &self.incomplete {
-            return Err(Failure::new(Exit::NotComplete, what));
+        let (mut exit, mut lost) = (Exit::NotComplete, Vec::new());
+        for job in &self.jobs {
+            match &job.status {
+                Status::Incomplete(why) => lost.push(format!("{}: {why}", job.name)),
+                Status::Broken(why) => {
+                    exit = Exit::Disk;
+                    lost.push(format!("{}: {why}", job.name));
+                }
+                Status::Looking | Status::Working | Status::Durable | Status::Ended => {}
+            }
         }
-        let broken: Vec<String> = self
-            .jobs
-            .iter()
-            .filter_map(|job| match &job.status {
-                Status::Broken(why) => Some(format!("{}: {why}", job.name)),
-                Status::Looking | Status::Working | Status::Durable | Status::Ended => None,
-            })
-            .collect();
-        if !broken.is_empty() {
-            return Err(Failure::new(Exit::Disk, broken.join("\n")));
+        if !lost.is_empty() {
+            return Err(Failure::new(exit, lost.join("\n")));
         }
         if self.stop.asked()
             && self.jobs.iter().any(|job| matches!(job.status, Status::Looking | Status::Working))
@@ -171,14 +184,17 @@ impl<'a> Run<'a> {
                     screen.json(&happened("seed_goal_reached", job));
                 }
             }
-            Event::Finished(torrent) => self.tell(screen, *torrent, |job| (None, happened("finished", job))),
+            // A seed that wants nothing yet has "finished" at once.
+            Event::Finished(torrent) if self.purpose == Purpose::Get => {
+                self.tell(screen, *torrent, |job| (None, happened("finished", job)));
+            }
             Event::PieceDone(torrent, piece) => {
                 self.tell(screen, *torrent, |job| {
                     (None, Happened { piece: Some(piece.0), ..happened("piece_done", job) })
                 });
             }
             Event::PieceFailed(torrent, piece) => self.tell(screen, *torrent, |job| {
-                let text = format!("{}: {piece:?} was bad and is fetched again", job.name);
+                let text = format!("{}: piece {} was bad and is fetched again", job.name, piece.0);
                 (Some(text), Happened { piece: Some(piece.0), ..happened("piece_failed", job) })
             }),
             Event::PeerBanned(torrent, address) => self.tell(screen, *torrent, |job| {
@@ -192,7 +208,11 @@ impl<'a> Run<'a> {
                 self.on_tracker(screen, *torrent, *tracker, Ok(*peers));
             }
             Event::StorageFailed(torrent, error) => self.on_storage_failed(screen, *torrent, error),
-            Event::PeerJoined(..) | Event::PeerLeft(..) | Event::Removed(_) | Event::Stopped => {}
+            Event::Finished(_)
+            | Event::PeerJoined(..)
+            | Event::PeerLeft(..)
+            | Event::Removed(_)
+            | Event::Stopped => {}
         }
     }
 
@@ -215,12 +235,7 @@ impl<'a> Run<'a> {
         if purpose == Purpose::Get {
             let held = stats.wanted_have + stats.unverified;
             if held > 0 {
-                screen.say(&format!(
-                    "{}: {} of {} are here already",
-                    job.name,
-                    Size(held),
-                    Size(stats.wanted)
-                ));
+                screen.say(&format!("{}: {} of {} here already", job.name, Size(held), Size(stats.wanted)));
             }
             return;
         }
@@ -236,12 +251,14 @@ impl<'a> Run<'a> {
             ));
             screen.json(&happened("seeding", job));
         } else {
-            job.status = Status::Ended;
-            let what = format!(
-                "{}: {missing} of {} pieces are missing or differ; to fetch them: gannet get",
-                job.name, stats.pieces
+            let why = format!(
+                "{missing} of {} are missing or differ; to fetch them: {}",
+                count(stats.pieces, "piece"),
+                job.to_fetch
             );
-            self.incomplete.get_or_insert(what);
+            let told = format!("{}: {why}", job.name);
+            job.status = Status::Incomplete(why);
+            self.say_if_others_go_on(screen, &told);
         }
     }
 
@@ -252,8 +269,12 @@ impl<'a> Run<'a> {
             return;
         }
         job.status = if goal.is_some() { Status::Durable } else { Status::Ended };
-        let done = Size(job.handle.metainfo().layout.total());
-        screen.say(&format!("{}: complete and safe on disk ({done})", job.name));
+        let done = job
+            .handle
+            .stats()
+            .wait_for(PATIENCE)
+            .map_or_else(|_| String::new(), |stats| format!(" ({})", Size(stats.wanted)));
+        screen.say(&format!("{}: complete and safe on disk{done}", job.name));
         screen.json(&happened("durable", job));
         self.show_progress(screen);
     }
@@ -283,12 +304,22 @@ impl<'a> Run<'a> {
     fn on_storage_failed(&mut self, screen: &Screen, torrent: TorrentId, error: &gannet::DiskError) {
         let helps_itself = helps_itself(error.kind);
         self.tell(screen, torrent, |job| {
-            let rest = if helps_itself { "; it goes on by itself when that is mended" } else { "" };
-            let text = format!("{}: paused: {}{rest}", job.name, error.detail);
-            (Some(text), Happened { why: Some(error.detail.to_string()), ..happened("storage_failed", job) })
+            let text =
+                format!("{}: paused: {}; it goes on by itself when that is mended", job.name, error.detail);
+            let line = Happened { why: Some(error.detail.to_string()), ..happened("storage_failed", job) };
+            (helps_itself.then_some(text), line)
         });
         if let (false, Some(job)) = (helps_itself, self.job_mut(torrent)) {
             job.status = Status::Broken(error.detail.to_string());
+            let told = format!("{}: stopped: {}", job.name, error.detail);
+            self.say_if_others_go_on(screen, &told);
+        }
+    }
+
+    /// A failure is the last word of the run; it is said at once too where the run has not come to its end.
+    fn say_if_others_go_on(&self, screen: &Screen, told: &str) {
+        if !self.jobs.iter().all(Job::is_over) {
+            screen.warn(told);
         }
     }
 
@@ -310,8 +341,8 @@ impl<'a> Run<'a> {
 
     fn show_progress(&mut self, screen: &mut Screen) {
         let mut rows = Vec::new();
-        for job in &self.jobs {
-            let (Ok(stats), Ok(have)) =
+        for job in self.jobs.iter().filter(|job| !matches!(job.status, Status::Incomplete(_))) {
+            let (Ok(mut stats), Ok(have)) =
                 (job.handle.stats().wait_for(PATIENCE), job.handle.have().wait_for(PATIENCE))
             else {
                 continue;
@@ -320,24 +351,32 @@ impl<'a> Run<'a> {
                 Purpose::Get => matches!(job.status, Status::Durable | Status::Ended),
                 Purpose::Seed => stats.pieces_have == stats.pieces,
             };
+            if self.purpose == Purpose::Seed {
+                // Nothing is wanted of it while it is checked, but that is not what is shown.
+                (stats.wanted, stats.wanted_have) = size_and_have(job.handle.metainfo(), &have);
+            }
             screen.json(&Progress {
                 v: VERSION,
                 r#type: "progress",
                 info_hash: &job.info_hash,
                 stage: panel::stage_word(stats.stage),
-                size: stats.wanted,
-                have: stats.wanted_have,
-                held: stats.wanted_have + stats.unverified,
-                unverified: stats.unverified,
-                durable,
-                checked: stats.checked,
-                downloaded: stats.downloaded,
-                uploaded: stats.uploaded,
-                wasted: stats.wasted,
-                rate_down: stats.rate_down,
-                rate_up: stats.rate_up,
-                peers: stats.peers,
-                seeds: stats.seeds,
+                content: Content {
+                    size: stats.wanted,
+                    have: stats.wanted_have,
+                    held: stats.wanted_have + stats.unverified,
+                    unverified: stats.unverified,
+                    durable,
+                    checked: stats.checked,
+                },
+                traffic: Traffic {
+                    downloaded: stats.downloaded,
+                    uploaded: stats.uploaded,
+                    wasted: stats.wasted,
+                    rate_down: stats.rate_down,
+                    rate_up: stats.rate_up,
+                    peers: stats.peers,
+                    seeds: stats.seeds,
+                },
                 eta: panel::eta(&stats).map(|eta| eta.as_secs()),
             });
             rows.push(Row { name: job.name.clone(), stats, have });
@@ -348,12 +387,18 @@ impl<'a> Run<'a> {
 
 impl Job {
     fn is_over(&self) -> bool {
-        matches!(self.status, Status::Ended | Status::Broken(_))
+        matches!(self.status, Status::Ended | Status::Incomplete(_) | Status::Broken(_))
     }
 }
 
 fn happened<'a>(what: &'static str, job: &'a Job) -> Happened<'a> {
     Happened { v: VERSION, r#type: what, info_hash: Some(&job.info_hash), ..Happened::default() }
+}
+
+/// Bytes of all files, and of the pieces that are here.
+fn size_and_have(metainfo: &Metainfo, have: &Bitfield) -> (u64, u64) {
+    let layout = &metainfo.layout;
+    (layout.total(), have.iter().map(|piece| u64::from(layout.piece_len(piece))).sum())
 }
 
 /// Faults that pass when someone makes room or plugs something in; the session tries again by itself.

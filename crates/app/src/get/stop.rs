@@ -24,6 +24,11 @@ impl Stop {
         Ok(Stop(asked))
     }
 
+    /// Asks for an orderly end, as a signal does.
+    pub(super) fn ask(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
     /// Whether the end was asked for.
     pub(super) fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)

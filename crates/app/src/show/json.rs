@@ -12,12 +12,27 @@ pub(crate) struct Progress<'a> {
     pub(crate) r#type: &'static str,
     pub(crate) info_hash: &'a str,
     pub(crate) stage: &'static str,
+    #[serde(flatten)]
+    pub(crate) content: Content,
+    #[serde(flatten)]
+    pub(crate) traffic: Traffic,
+    pub(crate) eta: Option<u64>,
+}
+
+/// What of a torrent is here.
+#[derive(Serialize)]
+pub(crate) struct Content {
     pub(crate) size: u64,
     pub(crate) have: u64,
     pub(crate) held: u64,
     pub(crate) unverified: u64,
     pub(crate) durable: bool,
     pub(crate) checked: u32,
+}
+
+/// What comes and goes.
+#[derive(Serialize)]
+pub(crate) struct Traffic {
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
     pub(crate) wasted: u64,
@@ -25,7 +40,6 @@ pub(crate) struct Progress<'a> {
     pub(crate) rate_up: u64,
     pub(crate) peers: u32,
     pub(crate) seeds: u32,
-    pub(crate) eta: Option<u64>,
 }
 
 /// What a torrent starts from: what an earlier run left, or what lay there.

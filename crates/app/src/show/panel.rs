@@ -1,6 +1,8 @@
-//! How far a torrent is, as text: one or two lines that fit the terminal, or a plain sentence. Pure.
+//! How far torrents are, as text: three lines each that fit the terminal, or one where they are many, or a plain sentence.
+//! Pure. Only ASCII of our own, so that any terminal can show it.
 
 use crate::quantity::{Rate, Size, Span};
+use crate::words::count;
 use gannet::{Bitfield, PieceIndex, StageName, TorrentStats};
 use std::time::Duration;
 
@@ -13,33 +15,66 @@ pub(crate) struct Row {
 }
 
 /// Marks of the map of pieces: none, some, many, all of the pieces under a mark are here. Told by shape, not by colour.
-const MARKS: [char; 4] = ['·', '-', '=', '#'];
+const MARKS: [char; 4] = ['.', '-', '=', '#'];
 
-/// The lines of a torrent in a terminal so many columns wide.
-pub(crate) fn lines(row: &Row, width: usize) -> Vec<String> {
-    let width = width.saturating_sub(1).max(20);
-    let stats = &row.stats;
-    let percent = percent(stats);
-    let mut figures = vec![percent];
+/// The lines of all torrents in a terminal of this size.
+pub(crate) fn screenful(rows: &[Row], width: usize, height: usize) -> Vec<String> {
+    // Room stays for the ^C that a terminal writes at the cursor: it must not break the last line in two.
+    let (width, height) = (width.saturating_sub(3).max(20), height.saturating_sub(1).max(3));
+    if rows.len() * 3 <= height {
+        return rows.iter().flat_map(|row| lines(row, width)).collect();
+    }
+    let shown = if rows.len() <= height { height } else { height - 1 };
+    let mut lines: Vec<String> = rows.iter().take(shown).map(|row| line(row, width)).collect();
+    if rows.len() > shown {
+        lines.push(format!("... and {} more", rows.len() - shown));
+    }
+    lines
+}
+
+fn lines(row: &Row, width: usize) -> [String; 3] {
+    [cut(&row.name, width), map(&row.have, width.min(100)), join(figures(&row.stats), width)]
+}
+
+/// The name gets what the first figures leave, but at least half of the line.
+fn line(row: &Row, width: usize) -> String {
+    let figures = join(figures(&row.stats), width / 2);
+    let name = cut(&row.name, width - figures.len() - 2);
+    let gap = width - figures.len() - console::measure_text_width(&name);
+    format!("{name}{}{figures}", " ".repeat(gap))
+}
+
+/// In order of importance: a narrow terminal shows the first.
+fn figures(stats: &TorrentStats) -> Vec<String> {
+    let mut figures = Vec::new();
     match stats.stage {
         StageName::Downloading => {
+            figures.push(percent(stats));
             figures.push(format!("{} down", Rate(stats.rate_down)));
             figures.push(format!("{} up", Rate(stats.rate_up)));
             figures.push(peers(stats));
             figures.extend(eta(stats).map(|eta| format!("{} left", Span(eta))));
         }
         StageName::Seeding => {
+            figures.push(stage_word(stats.stage).into());
             figures.push(format!("{} up", Rate(stats.rate_up)));
             figures.push(peers(stats));
             figures.push(format!("{} given", Size(stats.uploaded + stats.uploaded_before)));
         }
-        StageName::Opening | StageName::Checking | StageName::Paused | StageName::Failed => {
+        StageName::Checking => figures.push(format!("{} checked", checked(stats))),
+        StageName::Paused | StageName::Failed => {
             figures.push(stage_word(stats.stage).into());
+            figures.push(percent(stats));
         }
+        StageName::Opening => figures.push(stage_word(stats.stage).into()),
     }
     figures.push(Size(stats.wanted).to_string());
+    figures
+}
+
+/// As many of them as fit.
+fn join(figures: Vec<String>, width: usize) -> String {
     let mut text = String::new();
-    // Figures come in order of importance: a narrow terminal shows the first.
     for figure in figures {
         if text.chars().count() + 2 + figure.chars().count() > width {
             break;
@@ -49,14 +84,18 @@ pub(crate) fn lines(row: &Row, width: usize) -> Vec<String> {
         }
         text += &figure;
     }
-    vec![cut(&row.name, width), map(&row.have, width.min(100)), text]
+    text
 }
 
 /// One plain sentence.
 pub(crate) fn plain(row: &Row) -> String {
     let stats = &row.stats;
-    let mut text =
-        format!("{}: {}, {} of {}", row.name, stage_word(stats.stage), percent(stats), Size(stats.wanted));
+    let done = match stats.stage {
+        StageName::Opening => return format!("{}: opening, {}", row.name, Size(stats.wanted)),
+        StageName::Checking => checked(stats),
+        StageName::Downloading | StageName::Seeding | StageName::Paused | StageName::Failed => percent(stats),
+    };
+    let mut text = format!("{}: {}, {done} of {}", row.name, stage_word(stats.stage), Size(stats.wanted));
     if matches!(stats.stage, StageName::Downloading | StageName::Seeding) {
         text += &format!(", {} down, {} up, {}", Rate(stats.rate_down), Rate(stats.rate_up), peers(stats));
     }
@@ -85,10 +124,11 @@ pub(crate) fn eta(stats: &TorrentStats) -> Option<Duration> {
 }
 
 fn percent(stats: &TorrentStats) -> String {
-    if stats.stage == StageName::Checking {
-        return format!("{:.1} % checked", per_cent(u64::from(stats.checked), u64::from(stats.pieces)));
-    }
     format!("{:.1} %", per_cent(stats.wanted_have, stats.wanted))
+}
+
+fn checked(stats: &TorrentStats) -> String {
+    format!("{:.1} %", per_cent(stats.checked.into(), stats.pieces.into()))
 }
 
 /// Rounded down: 100.0 % means all of it.
@@ -98,10 +138,7 @@ fn per_cent(part: u64, whole: u64) -> f64 {
 }
 
 fn peers(stats: &TorrentStats) -> String {
-    match stats.peers {
-        1 => "1 peer".into(),
-        peers => format!("{peers} peers"),
-    }
+    count(stats.peers, "peer")
 }
 
 /// Which pieces are here: each mark stands for as many pieces as it must.
@@ -123,10 +160,7 @@ fn map(have: &Bitfield, width: usize) -> String {
 }
 
 fn cut(text: &str, width: usize) -> String {
-    match text.chars().count() > width {
-        true => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
-        false => text.into(),
-    }
+    console::truncate_str(text, width, "...").into_owned()
 }
 
 #[cfg(test)]
@@ -164,27 +198,49 @@ mod tests {
 
     #[test]
     fn every_line_fits_the_terminal() {
-        for width in [1, 20, 40, 80, 200] {
-            for line in lines(&row(1000, 400), width) {
-                assert!(line.chars().count() <= width.max(21), "{width}: {line}");
+        for name in
+            ["a name that is rather long for a narrow terminal", "幅の広い文字の名前".repeat(9).as_str()]
+        {
+            for (width, torrents) in
+                [1, 20, 40, 80, 200].into_iter().flat_map(|width| [(width, 1), (width, 50)])
+            {
+                let rows: Vec<Row> =
+                    (0..torrents).map(|_| Row { name: name.into(), ..row(1000, 400) }).collect();
+                let lines = screenful(&rows, width, 24);
+                assert!(lines.len() < 24, "{} lines", lines.len());
+                for line in lines {
+                    assert!(
+                        console::measure_text_width(&line) <= width.saturating_sub(3).max(20),
+                        "{width}: {line}"
+                    );
+                }
             }
         }
     }
 
     #[test]
+    fn many_torrents_have_a_line_each_and_the_rest_is_counted() {
+        let rows: Vec<Row> = (0..9).map(|_| row(100, 40)).collect();
+        let lines = screenful(&rows, 63, 9);
+        assert_eq!(lines.len(), 8);
+        assert_eq!(lines[0], "a name that is rather long for a ...  40.0 %  1.0 MiB/s down");
+        assert_eq!(lines[7], "... and 2 more");
+    }
+
+    #[test]
     fn the_figures_say_what_matters_first() {
         assert_eq!(
-            lines(&row(100, 40), 80)[2],
+            lines(&row(100, 40), 79)[2],
             "40.0 %  1.0 MiB/s down  512.0 KiB/s up  3 peers  1 min 00 s left  100.0 MiB"
         );
-        assert_eq!(lines(&row(100, 40), 40)[2], "40.0 %  1.0 MiB/s down  512.0 KiB/s up");
+        assert_eq!(lines(&row(100, 40), 39)[2], "40.0 %  1.0 MiB/s down  512.0 KiB/s up");
     }
 
     #[test]
     fn the_map_shows_where_the_pieces_are() {
-        assert_eq!(map(&row(8, 3).have, 100), "###·····");
-        assert_eq!(map(&row(100, 45).have, 10), "####=·····");
-        assert_eq!(map(&row(100, 42).have, 10), "####-·····");
+        assert_eq!(map(&row(8, 3).have, 100), "###.....");
+        assert_eq!(map(&row(100, 45).have, 10), "####=.....");
+        assert_eq!(map(&row(100, 42).have, 10), "####-.....");
     }
 
     #[test]
