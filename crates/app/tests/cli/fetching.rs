@@ -1,0 +1,129 @@
+//! `get` and `seed` to their good end.
+
+use crate::program::{Place, noise};
+use std::net::TcpListener;
+
+/// Content in three files whose pieces straddle their borders, and its torrent.
+fn album() -> Place {
+    let place = Place::new();
+    place.write("album/1.flac", &noise(150_000, 1));
+    place.write("album/2.flac", &noise(100_000, 2));
+    place.write("album/notes/read me.txt", &noise(10_000, 3));
+    place.write("album/empty.txt", b"");
+    place.create(&["album", "-l", "64KiB"]);
+    place
+}
+
+fn assert_same(place: &Place, fetched: &str, files: &[&str]) {
+    assert_eq!(place.files(fetched), files);
+    for name in files {
+        assert!(place.read(&format!("{fetched}/{name}")) == place.read(name), "{name} differs");
+    }
+}
+
+const ALL: [&str; 4] = ["album/1.flac", "album/2.flac", "album/empty.txt", "album/notes/read me.txt"];
+
+#[test]
+fn what_is_seeded_is_fetched() {
+    let place = album();
+    let (seed, peer) = place.seed("album.torrent", ".");
+    let got = place.run(&["get", "album.torrent", "-o", "got", "--port", "0", "--peer", &peer]);
+    assert_eq!((got.code, got.out.len()), (Some(0), 0), "{got:?}");
+    assert_eq!(got.last_word(), "album: complete and safe on disk (253.9 KiB)");
+    assert_same(&place, "got", &ALL);
+    seed.signal("INT");
+    assert_eq!(seed.end().code, Some(0), "whoever stops a seed has had what they wanted");
+}
+
+#[test]
+fn a_peer_can_be_given_by_its_name() {
+    let place = album();
+    let (_seed, peer) = place.seed("album.torrent", ".");
+    let peer = peer.replace("127.0.0.1", "localhost");
+    let got = place.run(&["get", "album.torrent", "-o", "got", "--port", "0", "--peer", &peer, "--quiet"]);
+    assert_eq!((got.code, got.err.len()), (Some(0), 0), "{got:?}");
+    assert_same(&place, "got", &ALL);
+}
+
+#[test]
+fn only_the_selected_files_are_created() {
+    let place = album();
+    let (_seed, peer) = place.seed("album.torrent", ".");
+    let get = ["get", "album.torrent", "-o", "got", "--port", "0", "--peer", &peer];
+    let got = place.run(&[&get[..], &["--select", "2.FLAC"]].concat());
+    assert_eq!(got.code, Some(0), "{got:?}");
+    assert!(got.last_word().starts_with("album: complete and safe on disk ("), "{got:?}");
+    // Pieces 2 and 3 hold bytes of files that were not asked for.
+    let here = place.files("got");
+    let visible: Vec<_> = here.iter().filter(|name| !name.starts_with('.')).collect();
+    assert_eq!(visible, ["album/2.flac"]);
+    assert!(place.read("got/album/2.flac") == place.read("album/2.flac"));
+    let rest = place.run(&get);
+    assert_eq!(rest.code, Some(0), "{rest:?}");
+    assert_same(&place, "got", &ALL);
+}
+
+#[test]
+fn content_that_is_here_is_adopted_and_not_written_to() {
+    let place = album();
+    for name in ALL {
+        place.write(&format!("got/{name}"), &place.read(name));
+    }
+    let time = |name: &str| place.path(&format!("got/{name}")).metadata().unwrap().modified().unwrap();
+    let before = ALL.map(time);
+    let got = place.run(&["get", "album.torrent", "-o", "got", "--port", "0"]);
+    assert_eq!(got.code, Some(0), "{got:?}");
+    assert!(got.err.iter().any(|line| line == "album: 253.9 KiB of 253.9 KiB here already"), "{got:?}");
+    assert_eq!(ALL.map(time), before);
+    assert_same(&place, "got", &ALL);
+}
+
+#[test]
+fn the_same_torrent_can_be_fetched_into_another_folder() {
+    let place = album();
+    let (_seed, peer) = place.seed("album.torrent", ".");
+    for folder in ["first", "second", "first"] {
+        let got = place.run(&["get", "album.torrent", "-o", folder, "--port", "0", "--peer", &peer]);
+        assert_eq!(got.code, Some(0), "{folder}: {got:?}");
+        assert_same(&place, folder, &ALL);
+    }
+}
+
+#[test]
+fn a_goal_of_seeding_is_waited_for() {
+    let place = album();
+    let (_seed, peer) = place.seed("album.torrent", ".");
+    let get = ["get", "album.torrent", "-o", "got", "--port", "0", "--peer", &peer];
+    let got = place.run(&[&get[..], &["--json", "--seed-time", "1s"]].concat());
+    assert_eq!(got.code, Some(0), "{got:?}");
+    let types: Vec<String> =
+        got.json().iter().map(|line| line["type"].as_str().unwrap().to_owned()).collect();
+    let at =
+        |wanted: &str| types.iter().position(|name| name == wanted).unwrap_or_else(|| panic!("{wanted}"));
+    let in_order = ["added", "resumed", "piece_done", "finished", "durable", "seed_goal_reached"].map(at);
+    assert!(in_order.is_sorted(), "{types:?}");
+    assert_eq!(got.json().last().unwrap()["durable"], true);
+}
+
+#[test]
+fn a_busy_port_is_passed_over() {
+    let place = album();
+    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut seed = place.start(&["seed", "album.torrent", "--port", &port]);
+    let told = seed.wait_for("listening on port ");
+    assert!(told.starts_with(&format!("port {port} is taken; listening on port ")), "{told}");
+    seed.wait_for("album: complete, 253.9 KiB; Ctrl-C stops");
+}
+
+#[test]
+fn a_torrent_is_run_by_one_process_at_a_time() {
+    let place = album();
+    let get = ["get", "album.torrent", "-o", "got", "--port", "0", "--plain"];
+    let mut first = place.start(&get);
+    first.wait_for("album: downloading");
+    let second = place.run(&get);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    let told = "is run by another Gannet with the same state directory: stop that one first, or name another";
+    assert!(second.last_word().contains(told), "{second:?}");
+}

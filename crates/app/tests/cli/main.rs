@@ -1,0 +1,9 @@
+//! The built program from outside: what it prints, what it leaves on disk, how it ends. Torrents travel over loopback.
+
+#![allow(clippy::unwrap_used)]
+
+mod fetching;
+mod making;
+mod program;
+mod refusals;
+mod stopping;

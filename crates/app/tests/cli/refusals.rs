@@ -1,0 +1,125 @@
+//! What cannot be done: one line that says what, why and what to do, and the exit code that says it to a shell.
+
+use crate::program::{Place, noise};
+
+#[test]
+fn every_refusal_says_what_and_why_and_ends_with_its_code() {
+    let place = Place::new();
+    place.write("one.txt", b"hello");
+    place.write("bad.torrent", b"this is no torrent");
+    place.write("none.torrent", b"");
+    place.write("empty/nothing.txt", b"");
+    place.create(&["one.txt"]);
+    let mut torrent = place.read("one.txt.torrent");
+    torrent.truncate(torrent.len() - 5);
+    place.write("cut.torrent", &torrent);
+    place.write("folder/x", b"x");
+    let get = |torrent: &'static str| vec!["get", torrent, "--port", "0"];
+    let magnet = "magnet:?xt=urn:btih:0000000000000000000000000000000000000000";
+    for (words, code, wanted) in [
+        (get("absent.torrent"), 1, "cannot read absent.torrent: No such file or directory"),
+        (get("folder"), 1, "folder is a folder; name a torrent file, or make one: gannet create folder"),
+        (get(magnet), 1, "magnet links are not supported yet; name a torrent file"),
+        (get("bad.torrent"), 3, "bad.torrent: not a torrent, or a damaged one"),
+        (get("none.torrent"), 3, "none.torrent: not a torrent, or a damaged one"),
+        (get("cut.torrent"), 3, "cut.torrent: not a torrent, or a damaged one"),
+        (vec!["get"], 2, "required arguments were not provided"),
+        (vec!["get", "one.txt.torrent", "--max-up", "0"], 2, "a rate of 0 would never end"),
+        (vec!["get", "one.txt.torrent", "--seed-time", "5 weeks"], 2, "try 90s, 30m, 2h or 7d"),
+        (vec!["get", "one.txt.torrent", "--peer", "nonsense"], 1, "a peer is given as 192.0.2.7:6881"),
+        (
+            vec!["get", "one.txt.torrent", "--select", "7"],
+            1,
+            "no file of the torrent fits --select 7; it has 1 file",
+        ),
+        (vec!["get", "one.txt.torrent", "-o", "one.txt"], 4, "choose another directory"),
+        (
+            vec!["get", "one.txt.torrent", "--state", "one.txt"],
+            1,
+            "the state directory one.txt cannot be used",
+        ),
+        (vec!["get", "one.txt.torrent", "one.txt.torrent"], 1, "was added before"),
+        (vec!["inspect", "bad.torrent"], 3, "not a torrent"),
+        (vec!["inspect", "http://host.example/x.torrent"], 1, "curl -L http://host.example/x.torrent"),
+        (vec!["verify", "bad.torrent"], 3, "not a torrent"),
+        (vec!["verify", "one.txt.torrent", "--data", "absent"], 4, "absent"),
+        (vec!["seed", "one.txt.torrent", "--data", "absent"], 4, "absent is no folder"),
+        (vec!["create", "absent"], 1, "cannot read absent: No such file or directory"),
+        (vec!["create", "/"], 1, "has no name to call the torrent by"),
+        (vec!["create", "empty"], 1, "the content is empty"),
+        (vec!["create", "one.txt", "-o", "absent/x"], 4, "cannot write absent/x: No such file or directory"),
+        (
+            vec!["create", "one.txt", "-t", "nonsense"],
+            2,
+            "is no URL that begins with http:// or https:// or udp://",
+        ),
+        (vec!["create", "one.txt", "-l", "100kB"], 2, "pieces have 16KiB, 32KiB"),
+    ] {
+        let refused = place.run(&words);
+        let told = refused.err.join("\n");
+        assert_eq!(refused.code, Some(code), "{words:?}: {told}");
+        assert!(told.contains(wanted), "{words:?}: no `{wanted}` in: {told}");
+    }
+    assert!(!place.exists("absent"), "nothing was made where nothing was");
+}
+
+#[test]
+fn a_torrent_whose_pieces_are_too_many_is_not_made() {
+    let place = Place::new();
+    std::fs::File::create(place.path("sparse")).unwrap().set_len(9 << 30).unwrap();
+    let refused = place.run(&["create", "sparse", "-l", "16KiB"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.last_word().ends_with("longer ones do: --piece-length 8MiB"), "{refused:?}");
+}
+
+#[test]
+fn without_a_home_a_state_folder_is_asked_for() {
+    let place = Place::new();
+    place.write("one.txt", b"hello");
+    place.create(&["one.txt"]);
+    let mut command = place.command(&["get", "one.txt.torrent"]);
+    let refused = crate::program::Running::start(command.env_remove("XDG_STATE_HOME")).end();
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.last_word().contains("name a folder with --state DIR"), "{refused:?}");
+}
+
+#[test]
+fn a_seed_of_incomplete_data_ends_and_creates_nothing() {
+    let place = Place::new();
+    place.write("holiday/a.bin", &noise(100_000, 1));
+    place.write("holiday/b.bin", &noise(100_000, 2));
+    place.create(&["holiday"]);
+    place.write("part/holiday/a.bin", &place.read("holiday/a.bin"));
+    let refused = place.run(&["seed", "holiday.torrent", "--data", "part", "--port", "0", "--plain"]);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    let path = place.path("part");
+    let expected = format!(
+        "error: holiday: 7 of 13 pieces are missing or differ; to fetch them: gannet get holiday.torrent --output {}",
+        path.display()
+    );
+    assert_eq!(refused.last_word(), expected);
+    assert_eq!(place.files("part"), ["holiday/a.bin"]);
+    let json = place.run(&["seed", "holiday.torrent", "--data", "part", "--port", "0", "--json"]);
+    assert_eq!(json.code, Some(5));
+    let wrong = ["finished", "seeding"];
+    assert!(json.json().iter().all(|line| !wrong.contains(&line["type"].as_str().unwrap())), "{json:?}");
+}
+
+#[test]
+fn a_seed_that_is_incomplete_does_not_stop_the_others() {
+    let place = Place::new();
+    place.write("here.bin", &noise(50_000, 1));
+    place.write("gone.bin", &noise(50_000, 2));
+    place.create(&["here.bin"]);
+    place.create(&["gone.bin"]);
+    std::fs::remove_file(place.path("gone.bin")).unwrap();
+    let mut seed = place.start(&["seed", "here.bin.torrent", "gone.bin.torrent", "--port", "0", "--plain"]);
+    let (mut here, mut gone) = (false, false);
+    while !(here && gone) {
+        let line = seed.wait_for(".bin: ");
+        here |= line.starts_with("here.bin: complete");
+        gone |= line.starts_with("gone.bin: 4 of 4 pieces are missing");
+    }
+    seed.signal("INT");
+    assert_eq!(seed.end().code, Some(5));
+}
