@@ -1,7 +1,7 @@
 //! What can be typed: commands, options, help with examples. Nothing is done here.
 
 use crate::quantity::{Rate, Size, Span};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -35,12 +35,28 @@ Examples:
   gannet seed holiday.torrent --data .         serve what you have
   gannet inspect debian.torrent                see what is in a torrent
 
-Every command explains itself: gannet get --help",
-    after_long_help = EXIT_CODES
+Every command explains itself: gannet get --help"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What was typed; ends the program with help or an error if it makes no sense.
+    pub(crate) fn typed() -> Cli {
+        let typed = Cli::explained().get_matches();
+        Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit())
+    }
+
+    /// All commands. The long help has the exit codes after the examples.
+    fn explained() -> clap::Command {
+        let explain = |command: clap::Command| {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            command.after_long_help(format!("{examples}\n\n{EXIT_CODES}"))
+        };
+        explain(Cli::command()).mut_subcommands(explain)
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -57,17 +73,14 @@ pub(crate) enum Command {
 /// What is already there is kept: a stopped download goes on where it was, files that lie in place are checked and adopted.
 /// Unfinished files end in `.part`.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   gannet get debian.torrent
   gannet get https://example.org/debian.torrent -o ~/Downloads
   gannet get album.torrent --select '*.flac'      only these files
   gannet get film.torrent --sequential            from the beginning, to watch meanwhile
   gannet get debian.torrent --seed-ratio 1.5      serve on until 1.5 times its size is given back
-  gannet get debian.torrent --json | jq .         for programs; see docs/json.md",
-    after_long_help = EXIT_CODES
-)]
+  gannet get debian.torrent --json | jq .         for programs; see docs/json.md")]
 pub(crate) struct Get {
     /// Torrent files, or http(s) URLs of torrent files
     #[arg(required = true, value_name = "TORRENT")]
@@ -96,14 +109,11 @@ pub(crate) struct Get {
 ///
 /// The content is checked first, unless an earlier run has done so and nothing changed since.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   gannet seed holiday.torrent                     the content lies in this folder
   gannet seed holiday.torrent --data ~/Pictures
-  gannet seed *.torrent --max-up 2MB/s --seed-ratio 3",
-    after_long_help = EXIT_CODES
-)]
+  gannet seed *.torrent --max-up 2MB/s --seed-ratio 3")]
 pub(crate) struct Seed {
     /// Torrent files, or http(s) URLs of torrent files
     #[arg(required = true, value_name = "TORRENT")]
@@ -133,7 +143,7 @@ pub(crate) struct Net {
     /// Receive no faster, e.g. 4MB/s
     #[arg(long, value_name = "RATE")]
     pub(crate) max_down: Option<Rate>,
-    /// Where progress is remembered [default: $XDG_STATE_HOME/gannet]
+    /// Where progress is remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 }
@@ -165,15 +175,12 @@ pub(crate) struct Show {
 ///
 /// The same content and options give the same bytes, whoever makes it: add --date to have the time of making in it.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   gannet create holiday/                                     makes holiday.torrent
   gannet create disk.img --tracker http://tracker.example/announce
   gannet create holiday/ --tracker http://a.example/announce,udp://b.example:6969/announce
-  gannet create holiday/ --private --source MYSITE -o for-mysite.torrent",
-    after_long_help = EXIT_CODES
-)]
+  gannet create holiday/ --private --source MYSITE -o for-mysite.torrent")]
 pub(crate) struct Create {
     /// File or folder to share
     #[arg(value_name = "PATH")]
@@ -215,13 +222,10 @@ pub(crate) struct Create {
 
 /// Show what is in a torrent file.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   gannet inspect debian.torrent
-  gannet inspect --json debian.torrent | jq -r .info_hash",
-    after_long_help = EXIT_CODES
-)]
+  gannet inspect --json debian.torrent | jq -r .info_hash")]
 pub(crate) struct Inspect {
     /// Torrent file, or - for standard input
     #[arg(value_name = "TORRENT")]
@@ -236,13 +240,10 @@ pub(crate) struct Inspect {
 
 /// Check content against its torrent, changing nothing.
 #[derive(Args, Debug)]
-#[command(
-    after_help = "\
+#[command(after_help = "\
 Examples:
   gannet verify debian.torrent                    the content lies in this folder
-  gannet verify holiday.torrent --data ~/Pictures --json",
-    after_long_help = EXIT_CODES
-)]
+  gannet verify holiday.torrent --data ~/Pictures --json")]
 pub(crate) struct Verify {
     /// Torrent file
     #[arg(value_name = "TORRENT")]
@@ -318,11 +319,29 @@ fn piece_length(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_table_of_options_is_consistent() {
-        Cli::command().debug_assert();
+        Cli::explained().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_examples_that_can_be_typed() {
+        let mut explained = 0;
+        for mut command in Cli::explained().get_subcommands().cloned() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Exit codes:"), "{help}");
+            for line in help.lines().filter_map(|line| line.strip_prefix("  gannet ")) {
+                // What stands behind several blanks says what it does; what stands behind a bar is another program's.
+                let typed =
+                    line.split("   ").next().unwrap_or_default().split(" | ").next().unwrap_or_default();
+                let words = typed.split_whitespace().map(|word| word.trim_matches('\''));
+                let words = std::iter::once("gannet").chain(words);
+                assert!(Cli::explained().try_get_matches_from(words).is_ok(), "{line}");
+                explained += 1;
+            }
+        }
+        assert!(explained > 10, "only {explained} examples");
     }
 
     #[test]

@@ -12,12 +12,11 @@ mod source;
 mod verify;
 mod words;
 
-use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let outcome = match Cli::typed().command {
         Command::Get(args) => get::get(&args),
         Command::Seed(args) => get::seed(&args),
         Command::Create(args) => create::run(&args),

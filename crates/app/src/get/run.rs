@@ -224,16 +224,20 @@ impl<'a> Run<'a> {
         }
         job.status = Status::Working;
         let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { return };
+        // By now the first blocks may have come; they were not here already.
+        let fresh = stats.unverified.min(stats.downloaded);
+        let (unverified, have) =
+            (stats.unverified - fresh, stats.wanted_have.saturating_sub(stats.downloaded - fresh));
         screen.json(&Resumed {
             v: VERSION,
             r#type: "resumed",
             info_hash: &job.info_hash,
-            have: stats.wanted_have,
-            unverified: stats.unverified,
+            have,
+            unverified,
             checked: stats.checked,
         });
         if purpose == Purpose::Get {
-            let held = stats.wanted_have + stats.unverified;
+            let held = have + unverified;
             if held > 0 {
                 screen.say(&format!("{}: {} of {} here already", job.name, Size(held), Size(stats.wanted)));
             }
