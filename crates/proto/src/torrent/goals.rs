@@ -18,8 +18,10 @@ pub struct Goals {
     /// Per piece; absent while all are `Normal`.
     priorities: Option<Box<[Priority]>>,
     seed_goal: SeedGoal,
-    /// Since when everything wanted is here.
+    /// Since when everything wanted is here, later by as long as the torrent stood still since.
     pub finished: Option<Instant>,
+    /// Since when the torrent stands still; [`Instant::FAR`] while it does not.
+    halted: Instant,
     /// Everything wanted is on stable storage, and the user knows.
     pub durable_told: bool,
 }
@@ -27,7 +29,7 @@ pub struct Goals {
 impl Goals {
     /// These goals.
     pub fn new(layout: &Layout, files: &[Priority], seed_goal: SeedGoal) -> Goals {
-        Goals { priorities: of_pieces(layout, files), seed_goal, finished: None, durable_told: false }
+        Goals { priorities: of_pieces(layout, files), seed_goal, finished: None, halted: Instant::FAR, durable_told: false }
     }
 
     /// Tells the picker how eagerly each piece is wanted.
@@ -39,6 +41,22 @@ impl Goals {
     /// How eagerly a piece is wanted.
     pub fn of(&self, piece: PieceIndex) -> Priority {
         self.priorities.as_ref().and_then(|all| all.get(piece.as_usize()).copied()).unwrap_or_default()
+    }
+
+    /// Traffic ends: nothing is seeded until [`Goals::go_on`].
+    pub fn halt(&mut self, now: Instant) {
+        self.halted = now;
+    }
+
+    /// Traffic begins, perhaps again.
+    pub fn go_on(&mut self, now: Instant) {
+        let halted = core::mem::replace(&mut self.halted, Instant::FAR);
+        self.finished = self.finished.map(|since| since + now.since(halted.max(since)));
+    }
+
+    /// How long all that is wanted was here and could be had from us.
+    pub fn seeding_for(&self, now: Instant) -> Duration {
+        self.finished.map_or(Duration::ZERO, |since| now.min(self.halted).since(since))
     }
 
     /// The pieces that are wanted at all.

@@ -278,6 +278,7 @@ impl Torrent {
         for timer in [TorrentTimer::Dial, TorrentTimer::SeedGoal] {
             cx.timers.clear(self.timer(timer));
         }
+        self.goals.halt(cx.now);
         self.saver.touch();
         if !self.stage.has_failed() {
             self.saver.flush(cx, &mut self.picker);
@@ -294,11 +295,13 @@ impl Torrent {
         self.announcer.set_complete(self.is_seed());
         self.announcer.start();
         self.dialer.list.set_paused(false);
+        self.goals.go_on(cx.now);
         self.check_finished(cx);
         self.visit_trackers(cx);
         if !self.metainfo.private {
             cx.push(Output::FindPeers { torrent: self.id });
         }
         self.arm_dialer(cx);
+        self.check_seed_goal(cx);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Torrent;
 use crate::stats::{PeerStats, TorrentStats, TrackerStats};
-use crate::{Duration, Instant};
+use crate::Instant;
 use wire::Bitfield;
 
 impl Torrent {
@@ -32,7 +32,7 @@ impl Torrent {
             peers: self.peers.count(),
             seeds,
             candidates: u32::try_from(self.dialer.list.candidates()).unwrap_or(u32::MAX),
-            seeding_for: self.goals.finished.map_or(Duration::ZERO, |since| now.since(since)),
+            seeding_for: self.goals.seeding_for(now),
             downloaded_before: self.totals.before.downloaded,
             uploaded_before: self.totals.before.uploaded,
         }

@@ -219,6 +219,24 @@ fn a_torrent_stops_when_its_seeding_goal_is_reached() {
 }
 
 #[test]
+fn a_pause_does_not_count_as_seeding_and_the_goal_still_holds_after_it() {
+    let goal = SeedGoal { ratio_permille: None, time: Some(Duration::from_secs(60)) };
+    let mut rig = Rig::seed(2, 32 * KIB);
+    rig.feed(Input::Command(Command::SetSeedGoal(ID, goal)));
+    rig.pass(Duration::from_secs(20));
+    rig.feed(Input::Command(Command::Pause(ID)));
+    rig.run_disk();
+    rig.pass(Duration::from_secs(3600));
+    assert_eq!(rig.stats().seeding_for, Duration::from_secs(20));
+    rig.feed(Input::Command(Command::Resume(ID)));
+    rig.pass(Duration::from_secs(39));
+    rig.feed(Input::Wake);
+    assert_eq!((rig.stats().stage, rig.stats().seeding_for), (StageName::Seeding, Duration::from_secs(59)));
+    rig.pass(Duration::from_secs(2));
+    assert!(rig.told(&Event::SeedGoalReached(ID)));
+}
+
+#[test]
 fn a_session_a_torrent_and_a_peer_stay_small() {
     let sizes = [
         ("Session", size_of::<crate::Session>(), 640),
