@@ -153,8 +153,8 @@ impl Announcer {
         self.tiers.iter_mut().flat_map(|tier| &mut tier.entries).for_each(Entry::hasten);
     }
 
-    /// The torrent no longer takes part: trackers that know us are told `Stopped`, within [`STOP_TIME_MAX`].
-    /// A visit under way is given up; its answer will be ignored.
+    /// The torrent no longer takes part: trackers that know us are told `Stopped`, after `Completed` if that is news to them,
+    /// within [`STOP_TIME_MAX`]. A visit under way is given up; its answer will be ignored.
     pub fn stop(&mut self, now: Instant) {
         if self.phase != Phase::Running {
             return;
@@ -308,10 +308,11 @@ impl Announcer {
         let complete = self.complete;
         let entry = self.entry_mut(tier, position)?;
         let (event, tells) = match entry.told {
+            // Also in the first of two goodbyes: whoever counts finished downloads is not to miss one for our hurry.
+            Told::Lacking if complete => (AnnounceEvent::Completed, Told::Complete),
             _ if stopping => (AnnounceEvent::Stopped, Told::Nothing),
             Told::Nothing if complete => (AnnounceEvent::Started, Told::Complete),
             Told::Nothing => (AnnounceEvent::Started, Told::Lacking),
-            Told::Lacking if complete => (AnnounceEvent::Completed, Told::Complete),
             Told::Lacking | Told::Complete if figures.partial_seed => (AnnounceEvent::Paused, entry.told),
             Told::Lacking | Told::Complete => (AnnounceEvent::None, entry.told),
         };

@@ -294,6 +294,22 @@ fn stopping_overrides_the_visit_under_way() {
 }
 
 #[test]
+fn who_leaves_just_after_completing_says_both() {
+    let mut desk = Desk::new(&[&["a"]]);
+    desk.event();
+    desk.ok(1800, None);
+    desk.announcer.set_complete(true);
+    assert_eq!(desk.event(), None, "an event keeps its gap");
+    desk.announcer.stop(desk.now);
+    assert_eq!(desk.event(), Some(AnnounceEvent::Completed));
+    assert_eq!(desk.answer(Ok(reply(1800, None))), None);
+    assert_eq!(desk.event(), Some(AnnounceEvent::Stopped));
+    assert_eq!(desk.answer(Ok(reply(1800, None))), None);
+    assert_eq!(desk.event(), None);
+    assert!(desk.announcer.is_idle());
+}
+
+#[test]
 fn stopping_tells_nobody_who_does_not_know_us() {
     let mut desk = Desk::new(&[&["a"]]);
     desk.event();

@@ -29,7 +29,13 @@ pub struct Goals {
 impl Goals {
     /// These goals.
     pub fn new(layout: &Layout, files: &[Priority], seed_goal: SeedGoal) -> Goals {
-        Goals { priorities: of_pieces(layout, files), seed_goal, finished: None, halted: Instant::FAR, durable_told: false }
+        Goals {
+            priorities: of_pieces(layout, files),
+            seed_goal,
+            finished: None,
+            halted: Instant::FAR,
+            durable_told: false,
+        }
     }
 
     /// Tells the picker how eagerly each piece is wanted.

@@ -171,9 +171,11 @@ impl Torrent {
         self.settle(cx);
     }
 
-    /// Whether a stop has left nothing to save.
+    /// Whether a stop has left nothing to save, and its goodbyes are said or not waited for any longer.
     pub fn is_settled(&self) -> bool {
-        !self.stage.active && (self.stage.storage != Storage::Open || self.is_saved())
+        !self.stage.active
+            && self.announcer.is_idle()
+            && (self.stage.storage != Storage::Open || self.is_saved())
     }
 
     /// Whether everything here is durable, as far as it can be.

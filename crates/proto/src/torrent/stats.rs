@@ -1,8 +1,8 @@
 //! The torrent's figures, for whoever looks.
 
 use super::Torrent;
-use crate::stats::{PeerStats, TorrentStats, TrackerStats};
 use crate::Instant;
+use crate::stats::{PeerStats, TorrentStats, TrackerStats};
 use wire::Bitfield;
 
 impl Torrent {

@@ -1,10 +1,11 @@
 //! Reaching out: trackers, candidates, dials.
 
 use super::rig::{ID, PLAIN, Rig};
+use crate::announce::STOP_TIME_MAX;
 use crate::input::{AnnounceReply, DialFailure, LinkEnd, LinkUp, PeerSource};
 use crate::output::AnnounceEvent;
 use crate::torrent::dialer::{DIALS_MAX, DIALS_PER_TICK};
-use crate::{AnnounceId, Command, DialId, Duration, Input, LinkId, Output};
+use crate::{AnnounceId, Command, DialId, Duration, Event, Input, LinkId, Output};
 use core::net::SocketAddr;
 use std::sync::Arc;
 use wire::{Message, Metainfo, PeerId, Reserved};
@@ -164,4 +165,24 @@ fn a_second_port_of_a_linked_host_is_tried_once_and_not_again_for_long() {
         rig.say(taken, Message::KeepAlive);
     }
     assert_eq!(take_dials(&mut rig), []);
+}
+
+#[test]
+fn a_shutdown_waits_for_goodbyes_but_not_for_a_tracker_that_is_silent() {
+    for answers in [true, false] {
+        let mut rig = Rig::leech_of(with_tracker(&super::toy::metainfo(2, 32 * 1024)));
+        let (announce, ..) = take_announce(&mut rig).expect("at once");
+        rig.feed(Input::Announced { announce, outcome: Ok(reply(Vec::new())) });
+        rig.feed(Input::Command(Command::Shutdown));
+        rig.run_disk();
+        let (announce, event, _) = take_announce(&mut rig).expect("a goodbye");
+        assert_eq!(event, AnnounceEvent::Stopped);
+        assert!(!rig.told(&Event::Stopped), "nobody would carry the goodbye any more");
+        if answers {
+            rig.feed(Input::Announced { announce, outcome: Ok(reply(Vec::new())) });
+        } else {
+            rig.pass(STOP_TIME_MAX);
+        }
+        assert!(rig.told(&Event::Stopped), "answered: {answers}");
+    }
 }
