@@ -100,9 +100,9 @@ impl Torrent {
         self.goals.priorities = of_pieces(&self.metainfo.layout, files);
         self.goals.apply(&self.metainfo.layout, &mut self.picker);
         cx.push(Output::Want { torrent: self.id, wanted: self.goals.wanted(&self.metainfo.layout) });
-        if self.picker.pieces().lacking_count() > 0 {
-            self.goals.finished = None;
+        if self.picker.pieces().lacking_count() > 0 && self.goals.finished.take().is_some() {
             self.goals.durable_told = false;
+            self.begin_again(cx);
         }
         if self.stage.is_active() {
             self.check_finished(cx);
@@ -147,6 +147,14 @@ impl Torrent {
         self.visit_trackers(cx);
         self.tell_stage(cx);
         self.check_seed_goal(cx);
+    }
+
+    /// Something is wanted again after everything was here: peers hear of it, and those that were of no use may be of some.
+    pub fn begin_again(&mut self, cx: &mut Cx<'_>) {
+        self.announce_upload_only(cx);
+        self.dialer.list.recall_useless(cx.now);
+        self.arm_dialer(cx);
+        self.visit_trackers(cx);
     }
 
     /// Pauses a torrent that has given enough.

@@ -1,7 +1,8 @@
 //! The peers of one torrent that we know of, linked or not, and whom to dial next. Not the links, and not how to dial.
 //!
 //! Invariants: an address is in the list once; the list is bounded, and when it is full the source that filled it most
-//! gives way; nothing here walks the whole list but [`PeerList::set_our_address`] and a change of bounds; an address
+//! gives way; nothing here walks the whole list but [`PeerList::set_our_address`], [`PeerList::recall_useless`] and a change
+//! of bounds; an address
 //! that only gossip names and that never shook hands is dialled at most once an hour. BEP: 40. Threats: C6, C10, C12
 
 mod attempts;
@@ -100,6 +101,8 @@ struct Candidate {
     fails: u8,
     /// It shook hands with us, at some time.
     proven: bool,
+    /// It waits because neither had anything for the other.
+    useless: bool,
     /// BEP 40 if our address is known, else drawn by lot.
     priority: u32,
 }
@@ -163,7 +166,15 @@ impl PeerList {
         self.make_room(address, source)?;
         let lot = rng.next_u32();
         let priority = self.our_address.map_or(lot, |ours| priority::priority(ours, address));
-        self.insert(Candidate { address, source, state: State::Ready, fails: 0, proven: false, priority });
+        self.insert(Candidate {
+            address,
+            source,
+            state: State::Ready,
+            fails: 0,
+            proven: false,
+            useless: false,
+            priority,
+        });
         Ok(true)
     }
 
@@ -214,6 +225,7 @@ impl PeerList {
         let Some((slot, _)) = self.find(address) else { return };
         self.edit(slot, |candidate| {
             candidate.proven = true;
+            candidate.useless = false;
             candidate.state = State::Linked(now);
         });
     }
@@ -227,8 +239,23 @@ impl PeerList {
                 candidate.fails = 0;
                 candidate.state = State::Waiting(now + RECONNECT);
             }),
-            Parting::Useless => self.set_state(slot, State::Waiting(now + USELESS_WAIT)),
+            Parting::Useless => self.edit(slot, |candidate| {
+                candidate.useless = true;
+                candidate.state = State::Waiting(now + USELESS_WAIT);
+            }),
             Parting::Ended | Parting::Misbehaved => self.blame(now, slot),
+        }
+    }
+
+    /// We want something again: those that we left because they had nothing for us may be dialled soon.
+    pub fn recall_useless(&mut self, now: Instant) {
+        for slot in 0..self.slots.len() as u32 {
+            if let Some(Candidate { useless: true, state: State::Waiting(_), .. }) = self.get(slot) {
+                self.edit(slot, |candidate| {
+                    candidate.useless = false;
+                    candidate.state = State::Waiting(now + RECONNECT);
+                });
+            }
         }
     }
 
@@ -330,6 +357,7 @@ impl PeerList {
     fn blame(&mut self, now: Instant, slot: u32) {
         self.edit(slot, |candidate| {
             candidate.fails = candidate.fails.saturating_add(1);
+            candidate.useless = false;
             let (least, most) = match candidate.source {
                 PeerSource::User => (RETRY_USER_MIN, RETRY_USER_MAX),
                 source if is_gossip(source) && !candidate.proven => (ATTEMPT_INTERVAL, ATTEMPT_INTERVAL * 24),
@@ -343,6 +371,10 @@ impl PeerList {
     fn named_again(&mut self, slot: u32, source: PeerSource) {
         let Some(candidate) = self.get(slot) else { return };
         let old = candidate.source;
+        // Whom the user names he wants to see tried now, whatever came of it before.
+        if let (PeerSource::User, State::Waiting(_)) = (source, candidate.state) {
+            self.set_state(slot, State::Ready);
+        }
         if source >= old {
             return;
         }

@@ -226,8 +226,10 @@ impl Torrent {
         }
         self.haves.retract(piece);
         self.picker.lost(piece);
-        self.goals.finished = self.goals.finished.filter(|_| self.picker.pieces().lacking_count() == 0);
-        self.goals.durable_told &= self.goals.finished.is_some();
+        if self.picker.pieces().lacking_count() > 0 && self.goals.finished.take().is_some() {
+            self.goals.durable_told = false;
+            self.begin_again(cx);
+        }
         self.account(cx);
     }
 

@@ -3,9 +3,9 @@
 use super::rig::{ID, PLAIN, Rig};
 use crate::announce::STOP_TIME_MAX;
 use crate::input::{AnnounceReply, DialFailure, LinkEnd, LinkUp, PeerSource};
-use crate::output::AnnounceEvent;
+use crate::output::{AnnounceEvent, CloseReason};
 use crate::torrent::dialer::{DIALS_MAX, DIALS_PER_TICK};
-use crate::{AnnounceId, Command, DialId, Duration, Event, Input, LinkId, Output};
+use crate::{AnnounceId, Command, DialId, Duration, Event, Input, LinkId, Output, Priority};
 use core::net::SocketAddr;
 use std::sync::Arc;
 use wire::{Message, Metainfo, PeerId, Reserved};
@@ -185,4 +185,51 @@ fn a_shutdown_waits_for_goodbyes_but_not_for_a_tracker_that_is_silent() {
         }
         assert!(rig.told(&Event::Stopped), "answered: {answers}");
     }
+}
+
+/// The one dial that is due brings a link; the peer says this.
+fn land(rig: &mut Rig, slot: u32, says: Message) -> LinkId {
+    rig.pass(Duration::from_secs(1));
+    let dials = take_dials(rig);
+    assert_eq!(dials.len(), 1);
+    let (dial, remote) = dials[0];
+    let link = LinkId { slot, generation: 0 };
+    let (peer_id, reserved) = (PeerId([9; 20]), Reserved::OURS);
+    rig.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial: Some(dial), peer_id, reserved }));
+    rig.say(link, says);
+    link
+}
+
+#[test]
+fn who_wants_more_after_all_dials_the_seeds_it_left_and_no_longer_says_that_it_only_uploads() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    rig.feed(Input::Command(Command::SetPriorities(ID, [Priority::Skip].into())));
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(1) });
+    let link = land(&mut rig, 700, Message::HaveAll);
+    assert_eq!(rig.closed(link), Some(CloseReason::Useless));
+    rig.feed(Input::LinkDown { link, why: LinkEnd::Closed(CloseReason::Useless) });
+    let other = rig.link(Reserved::OURS);
+    rig.say(other, Message::Extended { id: 0, body: b"d1:md11:upload_onlyi3eee"[..].into() });
+    rig.pass(Duration::from_secs(60));
+    assert_eq!(take_dials(&mut rig), [], "nothing is wanted of it");
+    rig.wishes.clear();
+    rig.feed(Input::Command(Command::SetPriorities(ID, [Priority::Normal].into())));
+    assert!(rig.sent(other).contains(&Message::Extended { id: 3, body: [0].into() }), "{:?}", rig.wishes);
+    rig.pass(Duration::from_secs(15));
+    assert_eq!(take_dials(&mut rig).len(), 1);
+}
+
+#[test]
+fn whom_the_user_names_is_dialled_at_once_whatever_came_of_it_before() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(1) });
+    for _ in 0..5 {
+        rig.pass(Duration::from_secs(1200));
+        for (dial, _) in take_dials(&mut rig) {
+            rig.feed(Input::DialFailed { dial, why: DialFailure::Refused });
+        }
+    }
+    rig.feed(Input::Command(Command::AddPeers(ID, peers(1))));
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(take_dials(&mut rig).len(), 1);
 }
