@@ -9,7 +9,10 @@ use std::time::Instant;
 /// Sets up the peers, then runs the suites: those of cargo, full and vanishing disks, a short run of each fuzz target, real clients, kills.
 pub(crate) fn run() -> Result<()> {
     peers::set_up()?;
-    step("tests of the workspace", &["test", "--workspace", "--all-targets", "--quiet"])?;
+    step(
+        "tests of the workspace",
+        &["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--quiet"],
+    )?;
     // Needs root, as the real clients do: the tests mount file systems of their own.
     let mounts = &["test", "--package", "gannet", "--features", "mount-tests", "--lib", "--quiet", "mounted"];
     step("disks that are full, read-only or gone", mounts)?;
