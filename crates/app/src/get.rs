@@ -5,6 +5,7 @@ mod stop;
 
 use crate::cli::{Exit, Get, Goal, Net, Seed};
 use crate::failure::{Failure, Outcome};
+use crate::notices;
 use crate::selection;
 use crate::show::Screen;
 use crate::source::{self, Torrent};
@@ -21,10 +22,11 @@ const PORTS_MORE: u16 = 20;
 /// `gannet get`.
 pub(crate) fn get(args: &Get) -> Outcome {
     let stop = Stop::on_signals()?;
+    let notices = notices::listen();
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
     let client = start(&args.net, &args.output, &screen)?;
-    let mut run = Run::new(&client, Purpose::Get, goal(&args.goal), &stop);
+    let mut run = Run::new(&client, Purpose::Get, goal(&args.goal), &stop, notices);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
         let priorities = selection::priorities(&torrent.metainfo, &args.select).map_err(Failure::plain)?;
@@ -47,6 +49,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
 /// `gannet seed`.
 pub(crate) fn seed(args: &Seed) -> Outcome {
     let stop = Stop::on_signals()?;
+    let notices = notices::listen();
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
     if !args.data.is_dir() {
@@ -55,7 +58,7 @@ pub(crate) fn seed(args: &Seed) -> Outcome {
         return Err(Failure::new(Exit::Disk, what));
     }
     let client = start(&args.net, &args.data, &screen)?;
-    let mut run = Run::new(&client, Purpose::Seed, goal(&args.goal), &stop);
+    let mut run = Run::new(&client, Purpose::Seed, goal(&args.goal), &stop, notices);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
         if let Some(folder) = source::folder_meant(&torrent.metainfo, &args.data) {

@@ -5,6 +5,7 @@ mod create;
 mod failure;
 mod get;
 mod inspect;
+mod notices;
 mod quantity;
 mod selection;
 mod show;

@@ -58,11 +58,11 @@ impl Screen {
         }
     }
 
-    /// Says what must not be missed, in every mode but JSON, which has its own words.
+    /// Says what must not be missed.
     pub(crate) fn warn(&self, line: &str) {
         match self {
-            Screen::Quiet => message(line),
-            Screen::Live(_) | Screen::Plain { .. } | Screen::Json { .. } => self.say(line),
+            Screen::Live(live) => live.say(line),
+            Screen::Plain { .. } | Screen::Json { .. } | Screen::Quiet => message(line),
         }
     }
 

@@ -14,6 +14,7 @@ use gannet::{
     StageName, TorrentHandle, TorrentId,
 };
 use std::path::Path;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use wire::DisplaySafe;
 
@@ -65,6 +66,7 @@ pub(super) struct Run<'a> {
     purpose: Purpose,
     goal: Option<SeedGoal>,
     stop: &'a Stop,
+    notices: Receiver<String>,
     jobs: Vec<Job>,
 }
 
@@ -75,9 +77,10 @@ impl<'a> Run<'a> {
         purpose: Purpose,
         goal: Option<SeedGoal>,
         stop: &'a Stop,
+        notices: Receiver<String>,
     ) -> Run<'a> {
         let events = client.events();
-        Run { client, events, purpose, goal, stop, jobs: Vec::new() }
+        Run { client, events, purpose, goal, stop, notices, jobs: Vec::new() }
     }
 
     /// Takes in a torrent.
@@ -124,6 +127,7 @@ impl<'a> Run<'a> {
                 next_progress = Instant::now() + PROGRESS_EVERY;
                 self.show_progress(screen);
             }
+            self.tell_notices(screen);
             if screen.is_unread() {
                 self.stop.ask();
             }
@@ -139,9 +143,14 @@ impl<'a> Run<'a> {
             screen.say("stopping: saving, and telling trackers (2 s at most); once more quits at once");
         }
         let saved = self.client.shutdown().wait();
+        self.tell_notices(screen);
         if saved.is_err() {
             screen.warn("the client ended before it said that everything is saved; what is missing will be fetched again");
         }
+    }
+
+    fn tell_notices(&self, screen: &Screen) {
+        self.notices.try_iter().for_each(|notice| screen.warn(&format!("note: {notice}")));
     }
 
     /// The last words, and the exit code.

@@ -79,6 +79,16 @@ fn content_that_is_here_is_adopted_and_not_written_to() {
 }
 
 #[test]
+fn a_damaged_memory_is_told_of_and_holds_nothing_up() {
+    let place = album();
+    place.write("state/gannet/state.db", &noise(10_000, 9));
+    let seeded = place.run(&["seed", "album.torrent", "--port", "0", "--seed-time", "0s", "--quiet"]);
+    assert_eq!(seeded.code, Some(0), "{seeded:?}");
+    assert!(seeded.err.len() == 1 && seeded.err[0].starts_with("note: "), "{seeded:?}");
+    assert!(seeded.err[0].contains("state.db"), "{seeded:?}");
+}
+
+#[test]
 fn the_same_torrent_can_be_fetched_into_another_folder() {
     let place = album();
     let (_seed, peer) = place.seed("album.torrent", ".");

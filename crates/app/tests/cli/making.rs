@@ -148,7 +148,8 @@ fn good_content_is_found_good() {
 
 #[test]
 fn what_is_not_right_is_named() {
-    let spoil: [(&str, fn(&Place), &str, u32); 4] = [
+    type Spoil = fn(&Place);
+    let spoil: [(&str, Spoil, &str, u32); 4] = [
         ("damaged", |place| place.write("holiday/sub/b.bin", &noise(30_000, 3)), "sub/b.bin", 2),
         ("missing", |place| std::fs::remove_file(place.path("holiday/a.bin")).unwrap(), "a.bin", 7),
         ("has 4 bytes", |place| place.write("holiday/sub/deep/c.txt", b"hell"), "sub/deep/c.txt", 1),
