@@ -264,9 +264,7 @@ impl Storage {
 
     fn open_file(&self, book: &Book, file: FileIndex, access: Access) -> Result<Arc<File>, DiskError> {
         let path = self.path_of(file, book.files[file.as_usize()].home);
-        let key = HandleKey { storage: self.number, file: file.0, writes: access == Access::Write };
-        let handle = self.handles.get(key, || self.root.file(&path, access));
-        handle.map_err(|error| self.trouble_at(&error, "opening", &path))
+        self.open_handle(file, &path, access)
     }
 
     fn open_store(&self, book: &mut Book, access: Access) -> Result<Arc<File>, DiskError> {
@@ -280,9 +278,28 @@ impl Storage {
             book.has_store = true;
             book.dirty.dirs.insert(PathBuf::new());
         }
-        let key = HandleKey { storage: self.number, file: PART_STORE.0, writes: access == Access::Write };
-        let handle = self.handles.get(key, || self.root.file(&path, access));
-        handle.map_err(|error| self.trouble_at(&error, "opening", &path))
+        self.open_handle(PART_STORE, &path, access)
+    }
+
+    /// A file with a second name is nobody's to write to: under the other name it may lie anywhere, and be anything.
+    fn open_handle(&self, file: FileIndex, path: &Path, access: Access) -> Result<Arc<File>, DiskError> {
+        let key = HandleKey { storage: self.number, file: file.0, writes: access == Access::Write };
+        let mut shared = false;
+        let handle = self.handles.get(key, || {
+            let opened = self.root.file(path, access)?;
+            shared = access == Access::Write && opened.stat()?.links > 1;
+            if shared { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(opened) }
+        });
+        handle.map_err(|error| match shared {
+            true => fault(
+                DiskErrorKind::Denied,
+                format!(
+                    "{} has another name elsewhere (a hard link), so that writing here would change it there too: put a copy in its place",
+                    self.show(path)
+                ),
+            ),
+            false => self.trouble_at(&error, "opening", path),
+        })
     }
 
     /// Remembers that a file has bytes that are not on stable storage. Said after they were written: a sync that runs at

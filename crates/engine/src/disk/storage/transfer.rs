@@ -15,6 +15,7 @@ use siphasher::sip128::SipHasher24;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
+use wire::layout::FileSlice;
 use wire::{Block, FileIndex, PieceIndex};
 
 /// How much is read at a time: enough that a system call costs nothing beside it, and it stays in the cache while hashed.
@@ -207,13 +208,38 @@ impl Storage {
                 slices.push(IoSlice::new(now));
                 (part, left) = (later, left - now.len());
             }
-            let target = self.target(&mut self.book(), slice, Access::Write)?;
+            let target = self.target(&mut self.book(), slice, Access::Write);
+            let target = match target {
+                // A neighbour that we must not write to, and need not: its share of the piece lies there.
+                Err(error) if error.kind == DiskErrorKind::Denied => {
+                    let (file, handle) = self.lies_there(slice, &slices).ok_or(error)?;
+                    note_touched(touched, file, handle);
+                    continue;
+                }
+                target => target?,
+            };
             let Target::File { file, handle, offset } = target else { continue };
             let written = step(Step::Write).and_then(|()| handle.write_slices_at(&mut slices, offset));
             written.map_err(|error| self.trouble_of(&error, "writing", file))?;
             note_touched(touched, file, handle);
         }
         Ok(())
+    }
+
+    /// The file that holds these bytes already, if one does. What it holds may not be durable yet.
+    fn lies_there(&self, slice: FileSlice, bytes: &[IoSlice<'_>]) -> Option<(FileIndex, Arc<File>)> {
+        let target = self.target(&mut self.book(), slice, Access::Read).ok()?;
+        let Target::File { file, handle, mut offset } = target else { return None };
+        let mut buffer = Vec::new();
+        for part in bytes {
+            buffer.resize(part.len(), 0);
+            handle.read_exact_at(&mut buffer, offset).ok()?;
+            if buffer[..] != part[..] {
+                return None;
+            }
+            offset += part.len() as u64;
+        }
+        Some((file, handle))
     }
 
     fn put_in_store(&self, at: u64, bytes: Vec<&[u8]>, touched: &mut Touched) -> Result<(), DiskError> {
@@ -258,7 +284,9 @@ impl Storage {
             let entry = &book.files[slice.file.as_usize()];
             let exists = match entry.home {
                 Home::Absent => book.wanted.has(slice.file) && !self.never_on_disk(slice.file),
-                Home::Unfinished | Home::Finished => true,
+                Home::Unfinished => true,
+                // Others may have given it a second name by now; only verified bytes go there.
+                Home::Finished => false,
             };
             layout.extent(slice.file).pad || (exists && slice.offset >= entry.adopted)
         });
