@@ -3,6 +3,7 @@
 mod adopt;
 mod crash;
 mod found;
+mod links;
 #[cfg(feature = "mount-tests")]
 mod mounted;
 
