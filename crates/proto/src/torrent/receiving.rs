@@ -243,7 +243,10 @@ impl Torrent {
 
     /// Takes the next step towards stable storage, if one is due, and tells the user when all of it is there.
     pub fn save(&mut self, cx: &mut Cx<'_>) {
-        self.saver.proceed(cx, &mut self.picker, self.totals.life());
+        // A storage that failed would only fail again: it is asked once more when it was opened.
+        if !self.stage.has_failed() {
+            self.saver.proceed(cx, &mut self.picker, self.totals.life());
+        }
         if self.goals.finished.is_some() && !self.goals.durable_told && self.saver.is_caught_up() {
             self.goals.durable_told = true;
             cx.tell(Event::Durable(self.id));
@@ -291,6 +294,7 @@ impl Torrent {
     /// Begins, or begins again: the storage is open and can be trusted.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         self.saver.resume(cx);
+        self.saver.proceed(cx, &mut self.picker, self.totals.life());
         for (piece, attempt) in self.stage.take_whole() {
             self.verify(cx, piece, attempt);
         }

@@ -216,7 +216,12 @@ impl Torrent {
         if let Some(set) = doubtful {
             self.doubt(set);
         }
-        self.settle(cx);
+        if self.stage.stop.is_some() {
+            // It will not start, so what a failure held up is saved now: a stop waits for it.
+            self.saver.resume(cx);
+            self.saver.flush(cx, &mut self.picker);
+        }
+        self.save(cx);
     }
 
     /// A check goes on.

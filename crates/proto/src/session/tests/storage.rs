@@ -364,6 +364,53 @@ fn a_removal_whose_last_sync_fails_ends_all_the_same() {
 }
 
 #[test]
+fn a_failed_storage_is_asked_for_nothing_until_it_was_opened_again() {
+    let mut rig = Rig::leech(2, 64 * 1024);
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    rig.block(source, asked[0]);
+    rig.pass(Duration::from_millis(3_100));
+    let (piece, attempt, _) = rig.take_spill().expect("it is 3 s old");
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.block(source, asked[1]);
+    rig.pass(Duration::from_millis(1_100));
+    let epoch = rig.take_sync().expect("of the spilled block");
+    rig.feed(Input::Synced { torrent: ID, epoch });
+    let (epoch, _) = rig.take_commit().expect("a record");
+    let (operation, full) = (DiskOperation::Commit(epoch), error(DiskErrorKind::Full));
+    rig.feed(Input::StorageFailed { torrent: ID, operation, error: full });
+    rig.wishes.clear();
+    rig.pass(Duration::from_millis(9_900));
+    let asks =
+        |wish: &&Output| matches!(wish, Output::Spill { .. } | Output::Sync { .. } | Output::Commit { .. });
+    assert!(!rig.wishes.iter().any(|wish| asks(&wish)), "{:?}", rig.wishes);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.take(|wish| matches!(wish, Output::Open { .. }).then_some(())).is_some(), "tried again");
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    assert!(rig.take_spill().is_some() && rig.take_sync().is_some(), "{:?}", rig.wishes);
+}
+
+#[test]
+fn what_a_failure_held_up_is_saved_although_the_user_paused_before_the_storage_was_back() {
+    let mut rig = Rig::leech(1, 32 * 1024);
+    let source = rig.source(PLAIN);
+    rig.deliver(source);
+    let whole = rig.take_verify().expect("all blocks are here");
+    rig.verified(whole, true);
+    let (piece, attempt) = rig.take_write().expect("it is right");
+    let (operation, full) = (DiskOperation::Write(piece, attempt), error(DiskErrorKind::Full));
+    rig.feed(Input::StorageFailed { torrent: ID, operation, error: full });
+    rig.pass(Duration::from_secs(11));
+    assert!(rig.take(|wish| matches!(wish, Output::Open { .. }).then_some(())).is_some(), "tried again");
+    rig.feed(Input::Command(Command::Pause(ID)));
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    rig.run_disk();
+    assert_eq!(rig.stats().pieces_durable, 1);
+    rig.feed(Input::Command(Command::Remove(ID)));
+    assert!(rig.take(|wish| matches!(wish, Output::CloseStorage { .. }).then_some(())).is_some());
+}
+
+#[test]
 fn a_shutdown_ends_when_everything_is_saved() {
     let mut rig = Rig::leech(2, 32 * 1024);
     let source = rig.source(PLAIN);
