@@ -263,9 +263,9 @@ impl Session {
         for timer in due {
             match timer {
                 Timer::Choke => self.choke_round(out),
-                // Both allowances are looked at after every input.
+                // Looked at after every input.
                 Timer::Upload => {}
-                Timer::Download => {}
+                Timer::Download => self.read_on(out),
                 Timer::Torrent(id, timer) => self.on(id, out, |torrent, cx| torrent.on_timer(cx, timer)),
                 Timer::Peer(id, key) => self.on(id, out, |torrent, cx| torrent.on_peer_timer(cx, key)),
             }
@@ -309,6 +309,18 @@ impl Session {
         self.timers.clear(Timer::Upload);
     }
 
+    /// Lets links be read again, longest waiting first: as many as there is allowance for, since each may bring far more than its
+    /// part. Were all of them read at once, the debt would shut all of them for minutes.
+    fn read_on(&mut self, out: &mut Outbox) {
+        let available = self.pool.down.available(self.now);
+        let most = usize::try_from(available.div_ceil(READ_AT_ONCE)).unwrap_or(usize::MAX);
+        let count = most.min(self.pool.unread.len());
+        for link in self.pool.unread.drain(..count).collect::<Vec<_>>() {
+            out.push(Output::ResumeReading { link });
+            self.with_peer(link, out, |torrent, cx, key| torrent.on_read_again(cx, key));
+        }
+    }
+
     /// What spans torrents, after every input.
     fn after(&mut self, out: &mut Outbox) {
         if core::mem::take(&mut self.pool.choke_soon) {
@@ -316,14 +328,10 @@ impl Session {
             self.timers.set_no_later(Timer::Choke, at);
         }
         if !self.pool.unread.is_empty() {
-            if self.pool.down.available(self.now) > 0 {
-                for link in self.pool.unread.drain(..) {
-                    out.push(Output::ResumeReading { link });
-                }
-                self.timers.clear(Timer::Download);
-            } else {
-                let at = self.pool.down.ready_at(self.now, READ_AT_ONCE);
-                self.timers.set(Timer::Download, at.max(self.now + MOMENT));
+            let ready = self.pool.down.ready_at(self.now, READ_AT_ONCE);
+            match ready > self.now {
+                true => self.timers.set(Timer::Download, ready.max(self.now + MOMENT)),
+                false => self.timers.set_no_later(Timer::Download, self.now + MOMENT),
             }
         }
         if self.shutdown == Shutdown::Saving && self.torrents.values().all(|entry| entry.torrent.is_settled())

@@ -245,13 +245,26 @@ impl Torrent {
     /// A peer's clocks: a request out of time, silence, a keep-alive.
     pub fn on_peer_timer(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
-        if peer.clocks.heard + SILENCE_MAX <= cx.now {
+        // Whom we do not read we cannot blame for silence.
+        let unread = cx.pool.unread.contains(&peer.link);
+        if !unread && peer.clocks.heard + SILENCE_MAX <= cx.now {
             return self.close(cx, key, CloseReason::Idle);
         }
         if peer.clocks.said + KEEP_ALIVE <= cx.now {
             peer.send(cx, Message::KeepAlive);
         }
+        if unread {
+            return cx.timers.set(Timer::Peer(self.id, key), peer.clocks.said + KEEP_ALIVE);
+        }
         self.expire_requests(cx, key);
+        self.arm_peer(cx, key);
+    }
+
+    /// A link that was not read for a while, as our allowance was spent, is read again: its clocks begin anew.
+    pub fn on_read_again(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.clocks.heard = cx.now;
+        peer.pipeline.heard(cx.now);
         self.arm_peer(cx, key);
     }
 

@@ -1,11 +1,13 @@
 //! Links and what peers say: who is let in, what is returned when they go, every message in every state.
 
 use super::rig::{Fate, ID, PLAIN, Rig};
+use crate::command::Lease;
 use crate::event::Event;
 use crate::input::{LinkEnd, LinkUp};
 use crate::output::CloseReason;
 use crate::peer::conduct::CHOKED_REQUESTS_MAX;
-use crate::{Duration, Input, LinkId, Output, PeerMisbehaved, Rng, Seed};
+use crate::pool::LEASE_DEFAULT;
+use crate::{Command, Duration, Input, LinkId, Output, PeerMisbehaved, Rng, Seed};
 use core::net::SocketAddr;
 use wire::message::BlockRequest;
 use wire::{Bitfield, Message, PeerId, PieceIndex, Reserved};
@@ -411,4 +413,37 @@ fn no_walk_of_messages_blocks_and_answers_breaks_the_session() {
             rig.wishes.clear();
         }
     }
+}
+
+#[test]
+fn a_download_limit_reads_a_few_links_at_a_time_and_blames_nobody_for_the_wait() {
+    let mut rig = Rig::leech(64, 64 * 1024);
+    let rate = 40_000;
+    rig.feed(Input::Command(Command::Lease(Lease { down: Some(rate), ..LEASE_DEFAULT })));
+    let mut reading: Vec<LinkId> = (0..40).map(|_| rig.source(PLAIN)).collect();
+    let mut read: u64 = 0;
+    let begin = rig.now;
+    while rig.now - begin < Duration::from_secs(400) {
+        // Each link that is read brings 64 KiB at once, as a socket does.
+        for link in std::mem::take(&mut reading) {
+            rig.feed(Input::Overhead { link, received: 64 * 1024, sent: 0 });
+            read += 64 * 1024;
+        }
+        let wake = rig.session.next_wake().expect("somebody waits to be read");
+        rig.pass(wake - rig.now);
+        rig.wishes.retain(|wish| match wish {
+            Output::ResumeReading { link } => {
+                reading.push(*link);
+                false
+            }
+            _ => true,
+        });
+        assert!(reading.len() <= 1, "{} links at once", reading.len());
+    }
+    assert!(
+        !rig.wishes.iter().any(|wish| matches!(wish, Output::Close { .. })),
+        "closed for silence of our own making"
+    );
+    let due = rate * (rig.now - begin).as_secs();
+    assert!(read <= due + 41 * 64 * 1024 && read >= due * 9 / 10, "{read} of {due}");
 }
