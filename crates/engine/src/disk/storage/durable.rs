@@ -90,7 +90,12 @@ impl Storage {
     /// What a commit of this record has to say.
     pub(crate) fn update(&self, record: &ResumeRecord) -> ResumeUpdate {
         let mut book = self.book();
-        let in_store = |piece: &PieceIndex| book.spills.get(piece) == Some(&SpillPlace::Store);
+        // A piece that was written since may still be named by its spilled blocks: those lie in the store until a record has
+        // the piece whole, and in place they may not have been synced.
+        let in_store = |piece: &PieceIndex| match book.spills.get(piece) {
+            Some(place) => *place == SpillPlace::Store,
+            None => book.outlived.contains(piece),
+        };
         let stored = record.open.iter().map(|open| open.piece).filter(in_store).collect();
         let seen = std::mem::take(&mut book.seen);
         let files = seen.into_iter().map(|(file, seen)| book.mark(file, seen)).collect();

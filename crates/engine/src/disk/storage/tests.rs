@@ -13,6 +13,8 @@ use crate::disk::job::BlockSource;
 use crate::disk::spec::WantedFiles;
 use proto::Priority;
 use proto::input::Found;
+use proto::resume::OpenRecord;
+use proto::{BlockSet, ResumeRecord};
 use wire::layout::FileLen;
 
 fn wanted(files: &[bool]) -> WantedFiles {
@@ -219,6 +221,20 @@ fn room_in_the_part_store_is_given_back_after_the_commit_and_not_before() {
     assert_eq!(room(), 0);
     run.storage.close().unwrap();
     assert!(!store.exists());
+}
+
+#[test]
+fn a_record_between_write_and_sync_still_finds_the_spilled_blocks_in_the_store() {
+    let content = Content::of(&[("a", 1 << 20)], 1 << 20);
+    let place = Place::new(&content);
+    place.put("t/a.part", &[1; 1 << 20]);
+    let run = place.open();
+    run.spill(PieceIndex(0), &[0, 1]).unwrap();
+    run.sync().unwrap();
+    run.write(PieceIndex(0)).unwrap();
+    let open = OpenRecord { piece: PieceIndex(0), blocks: BlockSet::from_iter([0, 1]) };
+    let record = ResumeRecord { have: Bitfield::new(1), open: vec![open], uploaded: 0, downloaded: 0 };
+    assert_eq!(run.storage.update(&record).stored, [PieceIndex(0)]);
 }
 
 /// Names that mean something else somewhere.
