@@ -200,10 +200,9 @@ fn a_tracker_brings_a_swarm_together_and_hears_goodbye() {
         let trackers = seeding.trackers().wait().unwrap();
         assert_eq!((trackers.len(), trackers[0].failure.clone()), (1, None), "{over}");
         seed.stop();
-        let events = tracker.events();
-        let count = |wanted| events.iter().filter(|&&event| event == wanted).count();
-        assert_eq!(count(AnnounceEvent::Started), 4, "{over}: {events:?}");
-        assert_eq!(count(AnnounceEvent::Stopped), 4, "{over}: {events:?}");
+        // A client waits for no more than 2 s to be heard when it leaves: the tracker may be slower.
+        tracker.wait_for(AnnounceEvent::Started, 4);
+        tracker.wait_for(AnnounceEvent::Stopped, 4);
     }
 }
 

@@ -1,11 +1,13 @@
 //! A tracker of a few lines around `proto`'s swarm table, over HTTP and UDP on loopback, that lives as long as the test.
 
+use super::swarm::PATIENCE;
 use proto::output::AnnounceEvent;
 use proto::tracker::swarm_table::{Answer, Rules, SwarmTable, Visit};
 use proto::{Instant, Rng, Seed};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use wire::announce::AnnounceRequest;
 use wire::tracker_http::query::AnnounceQuery;
@@ -16,7 +18,7 @@ use wire::tracker_udp;
 #[derive(Clone)]
 pub(crate) struct Tracker {
     swarms: Arc<Mutex<(SwarmTable, Rng)>>,
-    events: Arc<Mutex<Vec<AnnounceEvent>>>,
+    heard: Arc<(Mutex<Vec<(AnnounceEvent, u16)>>, Condvar)>,
     began: std::time::Instant,
 }
 
@@ -30,14 +32,20 @@ impl Tracker {
         };
         Tracker {
             swarms: Arc::new(Mutex::new((SwarmTable::new(rules), Rng::new(Seed(1))))),
-            events: Arc::default(),
+            heard: Arc::default(),
             began: std::time::Instant::now(),
         }
     }
 
-    /// What peers have said, in order.
-    pub(crate) fn events(&self) -> Vec<AnnounceEvent> {
-        self.events.lock().unwrap().clone()
+    /// Waits until this many peers have said this; one that says it again, for it heard no answer, is still one peer.
+    pub(crate) fn wait_for(&self, wanted: AnnounceEvent, peers: usize) {
+        let (heard, changed) = &*self.heard;
+        let few = |heard: &mut Vec<(AnnounceEvent, u16)>| {
+            let saying = heard.iter().filter(|(event, _)| *event == wanted).map(|(_, port)| port);
+            saying.collect::<BTreeSet<_>>().len() < peers
+        };
+        let (heard, waited) = changed.wait_timeout_while(heard.lock().unwrap(), PATIENCE, few).unwrap();
+        assert!(!waited.timed_out(), "waiting for {peers} peers to say {wanted:?}: {heard:?}");
     }
 
     /// Its URL over HTTP.
@@ -112,7 +120,9 @@ impl Tracker {
     }
 
     fn announce(&self, from: SocketAddr, announce: &AnnounceRequest) -> Answer {
-        self.events.lock().unwrap().push(announce.event);
+        let (heard, changed) = &*self.heard;
+        heard.lock().unwrap().push((announce.event, announce.port));
+        changed.notify_all();
         let now = Instant::from_micros(self.began.elapsed().as_micros() as u64);
         let visit = Visit {
             info_hash: announce.info_hash,
