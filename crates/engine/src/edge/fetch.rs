@@ -33,9 +33,14 @@ pub enum FetchError {
 
 /// Fetches it.
 pub(crate) async fn fetch(http: &Http, url: &str) -> Result<Vec<u8>, FetchError> {
+    fetch_within(http, url, FETCH_TIMEOUT).await
+}
+
+/// Fetches it if that takes no longer.
+pub(super) async fn fetch_within(http: &Http, url: &str, most: Duration) -> Result<Vec<u8>, FetchError> {
     let url = Url::parse(url).map_err(|error| FetchError::BadUrl(error.to_string()))?;
     let bounds = Bounds { errand: Errand::TorrentFile, family: None, body_len_max: TORRENT_LEN_MAX };
-    let answered = tokio::time::timeout(FETCH_TIMEOUT, http.get(&url, bounds)).await;
+    let answered = tokio::time::timeout(most, http.get(&url, bounds)).await;
     match answered.map_err(|_| FetchError::TimedOut)? {
         Ok(answered) if answered.status == 200 => Ok(answered.body),
         Ok(answered) => Err(FetchError::Status(answered.status)),

@@ -112,6 +112,10 @@ impl Http {
         from: Option<IpAddr>,
     ) -> Result<reqwest::Response, VisitError> {
         guard::check_url(url, bounds.errand)?;
+        // Trackers are reached over UDP too, but not from here: a redirect may name anything.
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Forbidden::Scheme.into());
+        }
         let addresses = resolve(url).await.map_err(VisitError::Failed)?;
         let addresses = allowed(url, bounds, &addresses, from)?;
         let client = reqwest::Client::builder()
@@ -174,11 +178,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), VisitError> {
 async fn read_body(mut response: reqwest::Response, most: usize) -> Result<Answered, VisitError> {
     let too_long = || VisitError::Failed(format!("an answer longer than {most} bytes"));
     let status = response.status().as_u16();
-    let packed = match response.headers().get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity" | b"") => false,
-        Some(b"gzip" | b"x-gzip") => true,
-        Some(_) => return Err(VisitError::Failed("an encoding that we did not ask for".into())),
-    };
+    let packed = is_packed(response.headers())?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(describe)? {
         if body.len() + chunk.len() > most {
@@ -190,6 +190,22 @@ async fn read_body(mut response: reqwest::Response, most: usize) -> Result<Answe
         body = unpack(&body, most)?.ok_or_else(too_long)?;
     }
     Ok(Answered { status, body })
+}
+
+/// Whether a body is packed with gzip. Encodings have names without case, and may have been applied one after another.
+fn is_packed(headers: &HeaderMap) -> Result<bool, VisitError> {
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    let names =
+        lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(|name| name.trim_ascii());
+    let mut packed = false;
+    for name in names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")) {
+        let is_gzip = name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip");
+        if !is_gzip || packed {
+            return Err(VisitError::Failed("an encoding that we did not ask for".into()));
+        }
+        packed = true;
+    }
+    Ok(packed)
 }
 
 /// What gzip packed; `None` if it is longer than `most` bytes, of which no more is ever unpacked.

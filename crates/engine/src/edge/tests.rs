@@ -1,5 +1,6 @@
 //! The edge against servers of ours on loopback: honest ones, and ones that misbehave.
 
+mod misbehaving;
 mod tls;
 
 use super::*;
@@ -115,69 +116,6 @@ fn an_http_tracker_hears_who_we_are_and_tells_who_is_there() {
     assert_eq!(parsed.announce.info_hash, InfoHash([0xab; 20]));
     assert_eq!((parsed.announce.port, parsed.announce.left, parsed.announce.want), (6881, 3, Some(50)));
     assert_eq!(parsed.announce.event, AnnounceEvent::Started);
-}
-
-/// What a server may answer to an announce, and how the visit ends then: in peers, or in a failure with these words.
-#[test]
-fn a_server_that_misbehaves_costs_one_visit_and_nothing_else() {
-    let mb = 1024 * 1024;
-    let long_header = format!("200 OK\r\nX: {}", "x".repeat(70 * 1024));
-    let many_headers = format!("200 OK\r\n{}Y: y", "X: x\r\n".repeat(200));
-    let table: Vec<(&str, Vec<u8>, Result<(), &str>)> = vec![
-        ("plain", http("200 OK", PEERS), Ok(())),
-        ("packed", http("200 OK\r\nContent-Encoding: gzip", &gzip(PEERS)), Ok(())),
-        ("refusal", http("200 OK", b"d14:failure reason4:no!!e"), Err("no!!")),
-        ("refusal with a status", http("403 Forbidden", b"d14:failure reason4:no!!e"), Err("no!!")),
-        ("status alone", http("404 Not Found", b"<html>"), Err("404")),
-        ("web page", http("200 OK", b"<html>"), Err("tracker reply")),
-        ("nothing", http("200 OK", b""), Err("tracker reply")),
-        ("too long", http("200 OK", &vec![b'x'; mb + 1]), Err("longer than")),
-        ("bomb", http("200 OK\r\nContent-Encoding: gzip", &gzip(&vec![0; 100 * mb])), Err("longer than")),
-        ("torn gzip", http("200 OK\r\nContent-Encoding: gzip", &gzip(PEERS)[..20]), Err("gzip")),
-        ("no gzip", http("200 OK\r\nContent-Encoding: gzip", PEERS), Err("gzip")),
-        ("unasked encoding", http("200 OK\r\nContent-Encoding: br", PEERS), Err("encoding")),
-        ("long header", http(&long_header, PEERS), Err("")),
-        ("many headers", http(&many_headers, PEERS), Err("")),
-        ("no HTTP", b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), Err("")),
-        ("silence", Vec::new(), Err("")),
-        ("torn head", b"HTTP/1.1 200".to_vec(), Err("")),
-        ("torn body", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nd8:interval".to_vec(), Err("")),
-        ("bad length", b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".to_vec(), Err("")),
-        (
-            "bad chunk size",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nx".to_vec(),
-            Err(""),
-        ),
-        ("redirect to nowhere", http("302 Found", b""), Err("nowhere")),
-        ("redirect to a file", http("302 Found\r\nLocation: file:///etc/passwd", b""), Err("scheme")),
-        ("redirect to itself", http("302 Found\r\nLocation: /announce", b""), Err("more than 5 redirects")),
-        (
-            "redirect to a metadata service",
-            http("302 Found\r\nLocation: http://169.254.169.254/announce", b""),
-            Err("metadata"),
-        ),
-        (
-            "redirect to another service here",
-            http("302 Found\r\nLocation: http://127.0.0.1:1/admin", b""),
-            Err("does not begin with /announce"),
-        ),
-    ];
-    println!("misbehaving servers: {} cases", table.len());
-    for (name, answer, expected) in table {
-        let server = serve(move |_, _| answer.clone());
-        match (ask(&format!("http://{server}/announce")), expected) {
-            (Ok(reply), Ok(())) => assert_eq!(reply.peers.len(), 1, "{name}"),
-            (Err(failure), Err(words)) => {
-                let text = match failure {
-                    AnnounceFailure::Refused { reason, .. } => reason,
-                    AnnounceFailure::Unreachable(why) | AnnounceFailure::Forbidden(why) => why,
-                };
-                assert!(text.contains(words), "{name}: {text}");
-                assert!(!text.contains("info_hash"), "{name}: the URL is nobody's to read: {text}");
-            }
-            (outcome, _) => panic!("{name}: {outcome:?}"),
-        }
-    }
 }
 
 #[test]
