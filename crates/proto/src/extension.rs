@@ -63,7 +63,8 @@ impl RemoteExtensions {
         if introduction.client.is_some() {
             self.client.clone_from(&introduction.client);
         }
-        self.port = introduction.port.or(self.port);
+        // But where it listens it says once: a candidate for each of ten thousand ports would fill the list of them.
+        self.port = self.port.or(introduction.port);
         self.upload_only = introduction.upload_only.unwrap_or(self.upload_only);
     }
 

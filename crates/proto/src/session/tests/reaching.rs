@@ -233,3 +233,16 @@ fn whom_the_user_names_is_dialled_at_once_whatever_came_of_it_before() {
     rig.pass(Duration::from_secs(1));
     assert_eq!(take_dials(&mut rig).len(), 1);
 }
+
+#[test]
+fn a_peer_that_names_port_after_port_is_one_candidate_and_is_dialled_again() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let link = rig.link_from(SocketAddr::from(([80, 2, 0, 1], 51_413)), Reserved::OURS);
+    for port in 6881..6900 {
+        rig.say(link, Message::Extended { id: 0, body: format!("d1:pi{port}ee").into_bytes().into() });
+    }
+    rig.feed(Input::LinkDown { link, why: LinkEnd::ByPeer });
+    rig.pass(Duration::from_secs(120));
+    let dialled: Vec<SocketAddr> = take_dials(&mut rig).into_iter().map(|(_, remote)| remote).collect();
+    assert_eq!(dialled, peers(1), "the others would count as linked for ever");
+}
