@@ -23,7 +23,7 @@ pub(crate) enum Step {
 }
 
 #[cfg(test)]
-pub(crate) use planned::{Plan, plan, step, taken};
+pub(crate) use planned::{Plan, before_step, plan, step, taken};
 
 #[cfg(test)]
 mod planned {
@@ -45,6 +45,13 @@ mod planned {
     thread_local! {
         static PLAN: Cell<Plan> = const { Cell::new(Plan::Never) };
         static TAKEN: RefCell<Vec<Step>> = const { RefCell::new(Vec::new()) };
+        static OTHERS: RefCell<Option<(usize, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+    }
+
+    /// Counts from 0 again; just before this step somebody else does something, once.
+    pub(crate) fn before_step(number: usize, action: impl FnOnce() + 'static) {
+        plan(Plan::Never);
+        OTHERS.set(Some((number, Box::new(action))));
     }
 
     /// Sets the plan of this thread and counts from 0 again.
@@ -63,6 +70,10 @@ mod planned {
             taken.push(what);
             taken.len() - 1
         });
+        let now = OTHERS.with_borrow_mut(|others| others.take_if(|(at, _)| *at == number));
+        if let Some((_, action)) = now {
+            action();
+        }
         match PLAN.get() {
             Plan::FailOnce(at, errno) if at == number => Err(io::Error::from_raw_os_error(errno)),
             Plan::StopAt(at) if number >= at => Err(io::Error::other("stopped by the test")),

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod crash;
+mod foreign;
 mod found;
 mod links;
 #[cfg(feature = "mount-tests")]
