@@ -7,6 +7,7 @@ mod found;
 mod links;
 #[cfg(feature = "mount-tests")]
 mod mounted;
+mod race;
 
 use super::*;
 use crate::disk::fixture::{Content, Place};

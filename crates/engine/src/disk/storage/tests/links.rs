@@ -63,7 +63,7 @@ const MOMENTS: [Moment; 6] =
 
 /// What lies outside under the names that the torrent would use there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Precious {
+pub(super) enum Precious {
     /// The torrent's own bytes: whoever reads through a link believes them.
     Right,
     Garbage,
@@ -74,9 +74,9 @@ enum Precious {
 const PRECIOUS: [Precious; 4] = [Precious::Right, Precious::Garbage, Precious::Short, Precious::Empty];
 
 /// Everything outside the root: bytes, size, time, inode.
-type Outside = BTreeMap<PathBuf, (Option<Vec<u8>>, u64, i64, u64)>;
+pub(super) type Outside = BTreeMap<PathBuf, (Option<Vec<u8>>, u64, i64, u64)>;
 
-fn outside_of(place: &Place) -> Outside {
+pub(super) fn outside_of(place: &Place) -> Outside {
     let tree = place.tree().into_iter().filter(|(path, _)| !path.starts_with(place.root()));
     tree.map(|(path, bytes)| {
         let stat = path.symlink_metadata().unwrap();
@@ -86,7 +86,7 @@ fn outside_of(place: &Place) -> Outside {
 }
 
 /// Fills the outside with what a followed link would find; all of it is old, so that any write shows in its time.
-fn lay_outside(place: &Place, precious: Precious) {
+pub(super) fn lay_outside(place: &Place, precious: Precious) {
     let outside = place.temp.path().join("outside");
     std::fs::create_dir_all(outside.join("f/g")).unwrap();
     std::fs::create_dir_all(outside.join("g")).unwrap();
