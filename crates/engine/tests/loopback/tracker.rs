@@ -14,11 +14,14 @@ use wire::tracker_http::query::AnnounceQuery;
 use wire::tracker_http::{Announced, PeerFormat, Reply};
 use wire::tracker_udp;
 
+/// What a visit said, and which port it named.
+type Heard = (AnnounceEvent, u16);
+
 /// A tracker.
 #[derive(Clone)]
 pub(crate) struct Tracker {
     swarms: Arc<Mutex<(SwarmTable, Rng)>>,
-    heard: Arc<(Mutex<Vec<(AnnounceEvent, u16)>>, Condvar)>,
+    heard: Arc<(Mutex<Vec<Heard>>, Condvar)>,
     began: std::time::Instant,
 }
 
