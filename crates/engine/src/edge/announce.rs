@@ -53,7 +53,7 @@ impl Visit {
         }
     }
 
-    fn request(&self) -> AnnounceRequest {
+    pub(super) fn request(&self) -> AnnounceRequest {
         let Announce { uploaded, downloaded, left, event, want, key, .. } = self.announce;
         AnnounceRequest {
             info_hash: self.info_hash,

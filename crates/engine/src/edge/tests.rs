@@ -1,6 +1,7 @@
 //! The edge against servers of ours on loopback: honest ones, and ones that misbehave.
 
 mod misbehaving;
+mod spoofing;
 mod tls;
 
 use super::*;

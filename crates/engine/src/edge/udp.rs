@@ -18,6 +18,9 @@ use wire::tracker_udp::{Reply, Request};
 /// How long we wait for the first answer; doubles each time (BEP 15).
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The most that we wait: doubled eight times (BEP 15).
+const PATIENCE_MAX: Duration = Duration::from_secs(15 << 8);
+
 /// How long a connection id is used (BEP 15).
 const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
@@ -36,12 +39,24 @@ pub(crate) enum UdpAnswer {
 }
 
 /// The connection ids that trackers gave us.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct UdpTrackers {
     connections: Mutex<HashMap<SocketAddr, (u64, Instant)>>,
+    patience: Duration,
+}
+
+impl Default for UdpTrackers {
+    fn default() -> UdpTrackers {
+        UdpTrackers::with_patience(PATIENCE)
+    }
 }
 
 impl UdpTrackers {
+    /// Waits this long for a first answer.
+    pub(super) fn with_patience(patience: Duration) -> UdpTrackers {
+        UdpTrackers { connections: Mutex::default(), patience }
+    }
+
     /// Announces to the tracker at this address. Does not end by itself while there is no answer: give it a time-out.
     pub(crate) async fn announce(
         &self,
@@ -49,18 +64,18 @@ impl UdpTrackers {
         announce: &AnnounceRequest,
         url_data: &str,
     ) -> Result<UdpAnswer, VisitError> {
-        let mut dialogue = Dialogue::open(tracker).await?;
+        let mut dialogue = Dialogue::open(tracker, self.patience).await?;
         let mut connection = self.known(tracker);
         let mut fresh = false;
         loop {
             let Some(id) = connection else {
                 match dialogue.ask(|transaction| Request::Connect { transaction }).await? {
-                    Reply::Connect { connection: id, .. } => {
+                    Some(Reply::Connect { connection: id, .. }) => {
                         self.remember(tracker, id);
                         (connection, fresh) = (Some(id), true);
                     }
-                    Reply::Error { reason, .. } => return Ok(UdpAnswer::Refused(reason)),
-                    Reply::Announce { .. } | Reply::Scrape { .. } => {}
+                    Some(Reply::Error { reason, .. }) => return Ok(UdpAnswer::Refused(reason)),
+                    Some(Reply::Announce { .. } | Reply::Scrape { .. }) | None => {}
                 }
                 continue;
             };
@@ -69,7 +84,7 @@ impl UdpTrackers {
                 Request::Announce { connection: id, transaction, announce, url_data: url_data.into() }
             };
             match dialogue.ask(ask).await? {
-                Reply::Announce { interval, leechers, seeders, peers, .. } => {
+                Some(Reply::Announce { interval, leechers, seeders, peers, .. }) => {
                     return Ok(UdpAnswer::Peers(AnnounceReply {
                         interval: Duration::from_secs(interval.into()),
                         min_interval: None,
@@ -81,10 +96,11 @@ impl UdpTrackers {
                         warning: None,
                     }));
                 }
-                // A tracker that was restarted does not know the id that it gave us.
-                Reply::Error { .. } if !fresh => connection = None,
-                Reply::Error { reason, .. } => return Ok(UdpAnswer::Refused(reason)),
-                Reply::Connect { .. } | Reply::Scrape { .. } => {}
+                // A tracker that was restarted does not know the id that it gave us, and says so, or nothing.
+                Some(Reply::Error { .. }) | None if !fresh => connection = None,
+                Some(Reply::Error { reason, .. }) => return Ok(UdpAnswer::Refused(reason)),
+                Some(Reply::Connect { .. } | Reply::Scrape { .. }) => {}
+                None => connection = self.known(tracker),
             }
         }
     }
@@ -97,54 +113,67 @@ impl UdpTrackers {
     fn remember(&self, tracker: SocketAddr, id: u64) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|_, (_, since)| since.elapsed() < CONNECTION_LIFE);
-        if connections.len() < CONNECTIONS_MAX {
+        if connections.len() < CONNECTIONS_MAX || connections.contains_key(&tracker) {
             connections.insert(tracker, (id, Instant::now()));
         }
     }
 }
 
-/// A socket that talks to one tracker, and how often it was let down.
+/// A socket that talks to one tracker, and how long it waits.
 struct Dialogue {
     socket: UdpSocket,
     family: Family,
-    timeouts: u32,
+    patience: Duration,
     buffer: Vec<u8>,
 }
 
 impl Dialogue {
-    async fn open(tracker: SocketAddr) -> Result<Dialogue, VisitError> {
+    async fn open(tracker: SocketAddr, patience: Duration) -> Result<Dialogue, VisitError> {
         let local = match Family::of(&tracker) {
             Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
         let socket = UdpSocket::bind(local).await.map_err(describe)?;
         socket.connect(tracker).await.map_err(describe)?;
-        Ok(Dialogue { socket, family: Family::of(&tracker), timeouts: 0, buffer: vec![0; DATAGRAM_LEN_MAX] })
+        Ok(Dialogue { socket, family: Family::of(&tracker), patience, buffer: vec![0; DATAGRAM_LEN_MAX] })
     }
 
-    /// Asks until there is an answer to what was asked last.
-    async fn ask(&mut self, request: impl Fn(u32) -> Request) -> Result<Reply, VisitError> {
-        loop {
-            let transaction = u32::from_le_bytes(entropy::bytes().map_err(describe)?);
-            let mut datagram = Vec::new();
-            request(transaction).encode(&mut datagram);
-            self.socket.send(&datagram).await.map_err(describe)?;
-            let patience = PATIENCE * 2u32.saturating_pow(self.timeouts.min(8));
-            match tokio::time::timeout(patience, self.answer(transaction)).await {
-                Ok(answer) => return answer,
-                Err(_) => self.timeouts += 1,
+    /// Asks once; `None` if there is no answer in time, and then the next one gets twice as long.
+    async fn ask(&mut self, request: impl Fn(u32) -> Request) -> Result<Option<Reply>, VisitError> {
+        let transaction = u32::from_le_bytes(entropy::bytes().map_err(describe)?);
+        let (request, mut datagram) = (request(transaction), Vec::new());
+        request.encode(&mut datagram);
+        self.socket.send(&datagram).await.map_err(describe)?;
+        match tokio::time::timeout(self.patience, self.answer(&request, transaction)).await {
+            Ok(answer) => answer.map(Some),
+            Err(_) => {
+                self.patience = (self.patience * 2).min(PATIENCE_MAX);
+                Ok(None)
             }
         }
     }
 
-    async fn answer(&mut self, transaction: u32) -> Result<Reply, VisitError> {
+    async fn answer(&mut self, request: &Request, transaction: u32) -> Result<Reply, VisitError> {
         loop {
             let len = self.socket.recv(&mut self.buffer).await.map_err(describe)?;
             match Reply::decode(&self.buffer[..len], self.family) {
-                Ok(reply) if reply.transaction() == transaction => return Ok(reply),
+                Ok(reply) if reply.transaction() == transaction && answers(&reply, request) => {
+                    return Ok(reply);
+                }
                 Ok(_) | Err(_) => tracing::debug!(len, "a datagram that answers nothing"),
             }
         }
+    }
+}
+
+/// Whether a reply is of the kind that was asked for. One that is not must not make us ask again at once: whoever sends it
+/// would set our pace.
+fn answers(reply: &Reply, request: &Request) -> bool {
+    match reply {
+        Reply::Connect { .. } => matches!(request, Request::Connect { .. }),
+        Reply::Announce { .. } => matches!(request, Request::Announce { .. }),
+        Reply::Scrape { .. } => matches!(request, Request::Scrape { .. }),
+        Reply::Error { .. } => true,
     }
 }
 
