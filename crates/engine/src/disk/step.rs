@@ -42,10 +42,13 @@ mod planned {
         StopAt(usize),
     }
 
+    /// What somebody else does, just before which step.
+    type Interruption = (usize, Box<dyn FnOnce()>);
+
     thread_local! {
         static PLAN: Cell<Plan> = const { Cell::new(Plan::Never) };
         static TAKEN: RefCell<Vec<Step>> = const { RefCell::new(Vec::new()) };
-        static OTHERS: RefCell<Option<(usize, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+        static OTHERS: RefCell<Option<Interruption>> = const { RefCell::new(None) };
     }
 
     /// Counts from 0 again; just before this step somebody else does something, once.
