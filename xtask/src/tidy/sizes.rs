@@ -89,8 +89,8 @@ impl<'ast> Visit<'ast> for Sizes {
     }
 
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
-        // Plain data without a private field is a row, not an object: limits and figures may be many.
-        let hidden = item.fields.iter().any(|field| matches!(field.vis, syn::Visibility::Inherited));
+        // Plain data that is all public is a row, not an object: limits and figures may be many.
+        let hidden = item.fields.iter().any(|field| !matches!(field.vis, syn::Visibility::Public(_)));
         if hidden {
             self.found.push((format!("struct {}", item.ident), item.fields.len(), FIELDS_MAX));
         }
