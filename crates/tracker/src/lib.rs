@@ -1,0 +1,14 @@
+//! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP and UDP, scrapes.
+//!
+//! One thread, one loop, no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
+//! [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's address is believed but the one that its
+//! packets come from; a UDP answer is never longer than its question unless the asker has shown that the address is its own.
+//! BEP: 3, 7, 15, 23, 48
+
+mod desk;
+mod http;
+mod server;
+mod udp;
+
+pub use proto::tracker::swarm_table::Rules;
+pub use server::{Config, Figures, Tracker};
