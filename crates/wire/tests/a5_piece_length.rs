@@ -1,7 +1,7 @@
 //! Threat row A5, its part that needs no disk: piece lengths from nonsense to 2 GiB, as torrents are added.
 //!
-//! The table asks for 60 lengths in three generations and four activities. Adding v1 and hybrid torrents is here; checking,
-//! downloading and seeding need an engine, and v2 alone is refused whatever its piece length.
+//! The table asks for 60 lengths in three generations and four activities. What is refused is here, and all that parses;
+//! checking, downloading and seeding are the engine's (its test of the same name). v2 alone is refused, whatever its length.
 
 mod common;
 
