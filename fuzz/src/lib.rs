@@ -22,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "extension", run: targets::extension::run },
     Target { name: "frame", run: targets::frame::run },
     Target { name: "handshake", run: targets::handshake::run },
+    Target { name: "magnet", run: targets::magnet::run },
     Target { name: "metainfo", run: targets::metainfo::run },
     Target { name: "path", run: targets::path::run },
     Target { name: "session", run: targets::session::run },
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tracker_http", run: targets::tracker_http::run },
     Target { name: "tracker_query", run: targets::tracker_query::run },
     Target { name: "tracker_udp", run: targets::tracker_udp::run },
+    Target { name: "ut_metadata", run: targets::ut_metadata::run },
 ];
 
 /// The target of this name.

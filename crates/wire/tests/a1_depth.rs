@@ -1,7 +1,7 @@
 //! Threat row A1: values nested to any depth cost no stack: in decoding, walking, printing, cloning and dropping.
 //!
 //! The table asks for 270 cases at nine entry points. Six exist by now (torrent, metadata from peers, tracker reply,
-//! extension handshake, the head of an extension message, bencode itself); shapes are therefore tried closed and cut off.
+//! extension handshake, the head of a ut_metadata message, bencode itself); shapes are therefore tried closed and cut off.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -13,6 +13,7 @@ use core::fmt::{self, Write};
 use wire::Metainfo;
 use wire::bencode::{Bencode, BencodeFault, Limits, Value};
 use wire::extension::{ExtensionError, ExtensionHandshake};
+use wire::metadata::{MetadataError, MetadataMessage};
 use wire::metainfo::MetainfoError;
 use wire::tracker_http::{Reply, ReplyError};
 
@@ -124,7 +125,10 @@ fn in_handshake(nest: &[u8]) -> Verdict {
 
 fn in_head(nest: &[u8]) -> Verdict {
     let head = [b"d8:msg_typei1e5:piecei0e1:x".as_slice(), nest, b"e"].concat();
-    verdict(Bencode::parse_prefix(&head, &Limits::EXTENSION_HEAD).map_err(|error| Some(error.fault)))
+    verdict(MetadataMessage::decode(&head).map_err(|error| match error {
+        MetadataError::Bencode(error) => Some(error.fault),
+        MetadataError::Incomplete => None,
+    }))
 }
 
 const ENTRIES: [Entry; 5] = [
@@ -132,7 +136,7 @@ const ENTRIES: [Entry; 5] = [
     ("metadata", in_metadata, Limits::METADATA.depth),
     ("tracker reply", in_tracker_reply, Limits::TRACKER_REPLY.depth),
     ("extension handshake", in_handshake, Limits::EXTENSION_HANDSHAKE.depth),
-    ("extension head", in_head, Limits::EXTENSION_HEAD.depth),
+    ("ut_metadata head", in_head, Limits::EXTENSION_HEAD.depth),
 ];
 
 fn everything() {
