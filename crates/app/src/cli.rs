@@ -2,6 +2,7 @@
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -137,6 +138,9 @@ pub(crate) struct Net {
     /// Port to listen on; if it is taken, the next free one
     #[arg(long, default_value_t = 6881, value_name = "PORT")]
     pub(crate) port: u16,
+    /// Listen at this address alone, e.g. 127.0.0.1 to stay on this machine [default: all]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) bind: Option<IpAddr>,
     /// Send no faster, e.g. 500kB/s
     #[arg(long, value_name = "RATE")]
     pub(crate) max_up: Option<Rate>,
@@ -163,6 +167,9 @@ pub(crate) struct Show {
     /// One JSON object a line on standard output, for programs (docs/json.md)
     #[arg(long, conflicts_with = "plain")]
     pub(crate) json: bool,
+    /// With --json: who is linked and what went to and fro, with each line of progress
+    #[arg(long, requires = "json")]
+    pub(crate) json_peers: bool,
     /// Plain lines instead of a live display, for logs and screen readers
     #[arg(long)]
     pub(crate) plain: bool,

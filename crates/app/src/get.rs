@@ -8,11 +8,12 @@ use crate::failure::{Failure, Outcome};
 use crate::notices;
 use crate::selection;
 use crate::show::Screen;
+use crate::show::json::{Listening, VERSION};
 use crate::source::{self, Torrent};
 use crate::words::{shell, why};
 use gannet::{AddOptions, Allocation, Client, ClientConfig, Priority, SeedGoal};
 use run::{Purpose, Run};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use stop::Stop;
 
@@ -105,6 +106,11 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
     };
     let mut config = ClientConfig::new(state, output);
     config.listen.ports = net.port..=net.port.saturating_add(PORTS_MORE);
+    match net.bind {
+        Some(IpAddr::V4(ip)) => (config.listen.ipv4, config.listen.ipv6) = (Some(ip), None),
+        Some(IpAddr::V6(ip)) => (config.listen.ipv4, config.listen.ipv6) = (None, Some(ip)),
+        None => {}
+    }
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);
     let client = Client::start(config).map_err(Failure::plain)?;
@@ -112,6 +118,12 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
         Some(port) if port == net.port || net.port == 0 => format!("listening on port {port}"),
         Some(port) => format!("port {} is taken; listening on port {port}", net.port),
         None => "not listening: peers cannot reach us, we reach them".into(),
+    });
+    screen.json(&Listening {
+        v: VERSION,
+        r#type: "listening",
+        addresses: client.local_addrs().iter().map(SocketAddr::to_string).collect(),
+        peer_id: client.peer_id().to_string(),
     });
     Ok(client)
 }

@@ -26,7 +26,7 @@ pub(crate) enum Screen {
     /// A line now and then.
     Plain { next: Instant },
     /// One JSON object a line.
-    Json { unread: Cell<bool> },
+    Json { unread: Cell<bool>, peers: bool },
     /// Only errors.
     Quiet,
 }
@@ -42,7 +42,9 @@ impl Screen {
     pub(crate) fn new(show: &Show) -> Screen {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         match show {
-            Show { json: true, .. } => Screen::Json { unread: Cell::new(false) },
+            Show { json: true, json_peers: peers, .. } => {
+                Screen::Json { unread: Cell::new(false), peers: *peers }
+            }
             Show { quiet: true, .. } => Screen::Quiet,
             Show { plain: false, .. } if stderr().is_terminal() && !dumb => Screen::Live(Live::default()),
             Show { .. } => Screen::Plain { next: Instant::now() + PLAIN_FIRST },
@@ -68,16 +70,21 @@ impl Screen {
 
     /// Prints a JSON line, if these are wanted.
     pub(crate) fn json<T: serde::Serialize>(&self, line: &T) {
-        if let (Screen::Json { unread }, Ok(text)) = (self, serde_json::to_string(line)) {
+        if let (Screen::Json { unread, .. }, Ok(text)) = (self, serde_json::to_string(line)) {
             // Whole lines at once: whoever reads them sees each as it comes.
             let written = stdout().lock().write_all((text + "\n").as_bytes());
             unread.set(unread.get() || written.is_err());
         }
     }
 
+    /// Whether lines about peers are wanted too.
+    pub(crate) fn wants_peers(&self) -> bool {
+        matches!(self, Screen::Json { peers: true, .. })
+    }
+
     /// Whether the program that read the JSON lines has gone away.
     pub(crate) fn is_unread(&self) -> bool {
-        matches!(self, Screen::Json { unread } if unread.get())
+        matches!(self, Screen::Json { unread, .. } if unread.get())
     }
 
     /// Shows how far everything is.

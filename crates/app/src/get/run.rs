@@ -5,7 +5,7 @@ use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::Size;
 use crate::show::Screen;
-use crate::show::json::{Content, Happened, Progress, Resumed, Traffic, VERSION};
+use crate::show::json::{Content, Happened, PeerLine, Peers, Progress, Resumed, Traffic, VERSION};
 use crate::show::panel::{self, Row};
 use crate::source::Torrent;
 use crate::words::{count, shell};
@@ -392,6 +392,10 @@ impl<'a> Run<'a> {
                 },
                 eta: panel::eta(&stats).map(|eta| eta.as_secs()),
             });
+            if let (true, Ok(peers)) = (screen.wants_peers(), job.handle.peers().wait_for(PATIENCE)) {
+                let peers = peers.iter().map(PeerLine::of).collect();
+                screen.json(&Peers { v: VERSION, r#type: "peers", info_hash: &job.info_hash, peers });
+            }
             rows.push(Row { name: job.name.clone(), stats, have });
         }
         screen.progress(&rows);

@@ -1,6 +1,8 @@
 //! The lines that programs read (docs/json.md). A field is never renamed or taken away under the same `v`; new ones may come.
 
+use gannet::PeerStats;
 use serde::Serialize;
+use wire::DisplaySafe;
 
 /// The version of these lines.
 pub(crate) const VERSION: u32 = 1;
@@ -51,6 +53,55 @@ pub(crate) struct Resumed<'a> {
     pub(crate) have: u64,
     pub(crate) unverified: u64,
     pub(crate) checked: u32,
+}
+
+/// Where peers reach us, and what we are called.
+#[derive(Serialize)]
+pub(crate) struct Listening {
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) peer_id: String,
+}
+
+/// Who is linked.
+#[derive(Serialize)]
+pub(crate) struct Peers<'a> {
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    pub(crate) info_hash: &'a str,
+    pub(crate) peers: Vec<PeerLine>,
+}
+
+/// One linked peer.
+#[derive(Serialize)]
+pub(crate) struct PeerLine {
+    pub(crate) address: String,
+    pub(crate) peer_id: String,
+    pub(crate) client: Option<String>,
+    pub(crate) incoming: bool,
+    pub(crate) pieces: u32,
+    pub(crate) downloaded: u64,
+    pub(crate) uploaded: u64,
+    pub(crate) rate_down: u64,
+    pub(crate) rate_up: u64,
+}
+
+impl PeerLine {
+    /// A peer as it stands.
+    pub(crate) fn of(peer: &PeerStats) -> PeerLine {
+        PeerLine {
+            address: peer.remote.to_string(),
+            peer_id: peer.peer_id.to_string(),
+            client: peer.client.as_ref().map(|client| DisplaySafe::new(&**client).to_string()),
+            incoming: peer.incoming,
+            pieces: peer.pieces,
+            downloaded: peer.downloaded,
+            uploaded: peer.uploaded,
+            rate_down: peer.rate_down,
+            rate_up: peer.rate_up,
+        }
+    }
 }
 
 /// Something happened to a torrent; the fields that do not apply are absent.

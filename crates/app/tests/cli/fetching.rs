@@ -46,6 +46,27 @@ fn a_peer_can_be_given_by_its_name() {
 }
 
 #[test]
+fn programs_are_told_who_sends_to_whom() {
+    let place = album();
+    let seed = ["seed", "album.torrent", "--json", "--json-peers", "--port", "0", "--bind", "127.0.0.1"];
+    let mut seed = place.start(&[&seed[..], &["--state", "state-of-the-seed"]].concat());
+    let listening = seed.wait_for_type("listening");
+    let address = listening["addresses"][0].as_str().unwrap().to_owned();
+    assert!(address.starts_with("127.0.0.1:") && listening["addresses"].as_array().unwrap().len() == 1);
+    seed.wait_for_type("seeding");
+    let get = ["get", "album.torrent", "-o", "got", "--json", "--json-peers", "--port", "0"];
+    let got =
+        place.run(&[&get[..], &["--bind", "::1", "--peer", &address, "--max-down", "200kB/s"]].concat());
+    assert_eq!(got.code, Some(0), "{got:?}");
+    assert!(got.json_of("listening")["addresses"][0].as_str().unwrap().starts_with("[::1]:"));
+    let lines = got.json();
+    let rows = lines.iter().filter(|line| line["type"] == "peers").filter_map(|line| line["peers"].get(0));
+    let row = rows.max_by_key(|row| row["downloaded"].as_u64()).unwrap();
+    assert_eq!((&row["peer_id"], row["address"].as_str()), (&listening["peer_id"], Some(&*address)));
+    assert!(row["downloaded"].as_u64().unwrap() > 0 && row["incoming"] == false, "{row}");
+}
+
+#[test]
 fn only_the_selected_files_are_created() {
     let place = album();
     let (_seed, peer) = place.seed("album.torrent", ".");
