@@ -24,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "handshake", run: targets::handshake::run },
     Target { name: "magnet", run: targets::magnet::run },
     Target { name: "metainfo", run: targets::metainfo::run },
+    Target { name: "mse", run: targets::mse::run },
     Target { name: "path", run: targets::path::run },
     Target { name: "session", run: targets::session::run },
     Target { name: "session_inputs", run: targets::session_inputs::run },

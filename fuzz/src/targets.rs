@@ -6,6 +6,7 @@ pub mod frame;
 pub mod handshake;
 pub mod magnet;
 pub mod metainfo;
+pub mod mse;
 pub mod path;
 pub mod session;
 pub mod session_inputs;

@@ -9,6 +9,7 @@
 pub mod announce;
 pub mod bencode;
 pub mod bitfield;
+pub mod cipher;
 pub mod compact;
 pub mod display_safe;
 pub mod extension;
@@ -20,11 +21,13 @@ pub mod magnet;
 pub mod message;
 pub mod metadata;
 pub mod metainfo;
+pub mod mse;
 pub mod path;
 pub mod tracker_http;
 pub mod tracker_udp;
 
 pub use bitfield::Bitfield;
+pub use cipher::Cipher;
 pub use display_safe::DisplaySafe;
 pub use hash::{InfoHash, PeerId};
 pub use layout::{Block, FileIndex, Layout, PieceIndex};
