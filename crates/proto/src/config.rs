@@ -24,7 +24,8 @@ pub struct Config {
     pub requests_out_max: u32,
     /// Pieces of a fresh download that are picked at random before rarest-first takes over (BEP 3 practice: 4).
     pub random_first_pieces: u32,
-    /// Unverified blocks older than this are spilled. 3 s, so that with the sync interval a crash costs at most 5 s.
+    /// Unverified blocks older than this are spilled, younger ones if syncs are slow. 2 s: with the sync interval that leaves
+    /// two seconds of the five that a crash may cost for a sync that lasts, and for one that begins behind it.
     pub spill_after: Duration,
     /// How long written bytes may stay unsynced while there is traffic.
     pub sync_interval: Duration,
@@ -57,7 +58,7 @@ impl Config {
             requests_in_max: 500,
             requests_out_max: 500,
             random_first_pieces: 4,
-            spill_after: Duration::from_secs(3),
+            spill_after: Duration::from_secs(2),
             sync_interval: Duration::from_secs(1),
             anonymous: false,
         }

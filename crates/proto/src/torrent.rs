@@ -10,6 +10,7 @@ pub mod goals;
 pub mod have_log;
 pub mod links;
 pub mod messages;
+pub mod pace;
 pub mod peer_list;
 pub mod peers;
 pub mod receiving;

@@ -30,6 +30,7 @@ pub const CATALOGUE: &[Entry] = &[
     ("power_losses", power_losses),
     ("touched_files", touched_files),
     ("small_buffer", small_buffer),
+    ("slow_syncs", slow_syncs),
     ("stalling_seed", stalling_seed),
     ("as_bytes", as_bytes),
     ("bit_rot", bit_rot),
@@ -238,6 +239,16 @@ pub fn small_buffer(seed: u64) -> Scenario {
         .node(NodeSpec::seed(CABLE))
         .nodes(3, NodeSpec { lease, disk, ..NodeSpec::leecher(CABLE) })
         .within(secs(600))
+}
+
+/// Syncs and commits take up to a second each, and the leecher that waits for them is slow enough that blocks are spilled.
+pub fn slow_syncs(seed: u64) -> Scenario {
+    let disk = DiskModel { sync: Duration::from_millis(500), ..DiskModel::SPINNING };
+    Scenario::new("slow_syncs", seed)
+        .content(3 * MIB, 256 * KIB)
+        .node(NodeSpec::seed(Access::new(150_000, 1_000_000)))
+        .node(NodeSpec { disk, ..NodeSpec::leecher(Access::new(100_000, 1_000_000)) })
+        .within(secs(900))
 }
 
 /// One of two seeds takes every request and answers none.

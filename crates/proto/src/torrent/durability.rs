@@ -2,9 +2,10 @@
 //!
 //! How far each piece has come is the picker's to hold; here is what is under way and when the next step is due. It never hashes
 //! and knows no peers. What always holds: the record speaks of a piece, or of spilled blocks, only after a sync that was asked
-//! for after they were handed to the file system; at most one sync or commit is under way. With prompt disks a crash costs at
-//! most `spill_after + sync_interval` of received bytes.
+//! for after they were handed to the file system; at most one sync or commit is under way. A crash costs at most the bytes of
+//! the last [`super::pace::LOSS_MAX`], as far as `pace` can bring spills forward for a slow disk.
 
+use super::pace::Pace;
 use crate::cx::Cx;
 use crate::pieces::{Durability, PiecePicker};
 use crate::resume::OpenRecord;
@@ -27,6 +28,7 @@ pub struct Saver {
     /// Spilled blocks of pieces that are whole since, until a sync covers the pieces.
     whole: Vec<Spilled>,
     batch: Batch,
+    pace: Pace,
     epoch: Epoch,
     /// Since when the record is behind what could be on stable storage.
     behind_since: Option<Instant>,
@@ -65,8 +67,15 @@ struct Spilled {
 #[derive(Debug)]
 enum Batch {
     Idle,
-    Syncing { pieces: Vec<PieceIndex>, spilled: Vec<Spilled> },
-    Committing { pieces: Vec<PieceIndex> },
+    Syncing(Box<Covered>),
+    Committing(Box<Covered>),
+}
+
+/// What a sync covers, and then a record speaks of.
+#[derive(Debug, Default)]
+struct Covered {
+    pieces: Vec<PieceIndex>,
+    spilled: Vec<Spilled>,
 }
 
 impl Saver {
@@ -80,6 +89,7 @@ impl Saver {
             synced: Vec::new(),
             whole: Vec::new(),
             batch: Batch::Idle,
+            pace: Pace::default(),
             epoch: Epoch(0),
             behind_since: None,
             uncounted: false,
@@ -107,7 +117,7 @@ impl Saver {
         // Only the first block of a piece that waits moves the timer; it may go off early, which does no harm.
         let first = picker.pieces().open_piece(piece).is_some_and(|open| open.oldest_kept == Some(cx.now));
         if first {
-            cx.timers.set_no_later(self.timer(), cx.now + cx.config.spill_after);
+            cx.timers.set_no_later(self.timer(), self.pace.spill_at(cx.now, cx.now, cx.config));
         }
         if cx.pool.over_budget(reserved(picker), || in_memory(picker))
             && let Some(oldest) = picker.oldest_kept()
@@ -185,7 +195,7 @@ impl Saver {
         epoch: Epoch,
         life: Lifetime,
     ) -> bool {
-        let Some((pieces, spilled)) = self.take_syncing(epoch) else { return false };
+        let Some(Covered { pieces, spilled }) = self.take_syncing(epoch) else { return false };
         for &piece in &pieces {
             picker.hardened(piece, Durability::Synced);
         }
@@ -211,7 +221,8 @@ impl Saver {
         picker: &PiecePicker,
         epoch: Epoch,
     ) -> Option<Vec<PieceIndex>> {
-        let (mut doubtful, _) = self.take_syncing(epoch)?;
+        let mut doubtful = self.take_syncing(epoch)?.pieces;
+        self.pace.ended(cx.now);
         doubtful.append(&mut self.written);
         let now = spilled(picker);
         doubtful
@@ -225,9 +236,10 @@ impl Saver {
     }
 
     /// The record is on stable storage. `false` if the answer is stale.
-    pub fn committed(&mut self, picker: &mut PiecePicker, epoch: Epoch) -> bool {
-        let Some(pieces) = self.take_committing(epoch) else { return false };
-        for piece in pieces {
+    pub fn committed(&mut self, now: Instant, picker: &mut PiecePicker, epoch: Epoch) -> bool {
+        let Some(covered) = self.take_committing(epoch) else { return false };
+        self.pace.ended(now);
+        for piece in covered.pieces {
             picker.hardened(piece, Durability::Committed);
         }
         true
@@ -235,8 +247,9 @@ impl Saver {
 
     /// The record could not be saved: the next one will say it all.
     pub fn commit_failed(&mut self, cx: &mut Cx<'_>, epoch: Epoch) {
-        if let Some(mut pieces) = self.take_committing(epoch) {
-            self.written.append(&mut pieces);
+        if let Some(mut covered) = self.take_committing(epoch) {
+            self.pace.ended(cx.now);
+            self.written.append(&mut covered.pieces);
             self.fall_behind(cx);
         }
     }
@@ -263,10 +276,7 @@ impl Saver {
 
     /// Spills what is old, begins the next sync or commit if one is due and nothing is under way, and sets the timer.
     pub fn proceed(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker, life: Lifetime) {
-        if picker.oldest_kept().is_some_and(|oldest| oldest + cx.config.spill_after <= cx.now) {
-            let before = Instant::from_micros(cx.now.as_micros() - cx.config.spill_after.as_micros() as u64);
-            self.spill_older(cx, picker, before);
-        }
+        self.spill_old(cx, picker);
         if matches!(self.batch, Batch::Idle) {
             let in_flight = self.spilling > 0 || self.writing.iter().any(|writing| writing.asked);
             match self.behind_since {
@@ -277,6 +287,7 @@ impl Saver {
                 }
                 None if self.flushing && self.uncounted && !in_flight => {
                     self.epoch.0 = self.epoch.0.wrapping_add(1);
+                    self.pace.began(cx.now);
                     self.commit(cx, picker, Vec::new(), life);
                 }
                 Some(_) | None => {}
@@ -286,9 +297,9 @@ impl Saver {
         // While something is under way its answer leads on, not the clock.
         let sync = match self.batch {
             Batch::Idle if !self.flushing => self.behind_since.map(|since| since + cx.config.sync_interval),
-            Batch::Idle | Batch::Syncing { .. } | Batch::Committing { .. } => None,
+            Batch::Idle | Batch::Syncing(_) | Batch::Committing(_) => None,
         };
-        let spill = picker.oldest_kept().map(|oldest| oldest + cx.config.spill_after);
+        let spill = picker.oldest_kept().map(|oldest| self.pace.spill_at(oldest, cx.now, cx.config));
         cx.timers.set_or_clear(self.timer(), sync.into_iter().chain(spill).min());
     }
 
@@ -298,6 +309,17 @@ impl Saver {
         let before = self.synced.len();
         self.synced.retain(|spilled| spilled.piece != piece);
         self.synced.len() != before
+    }
+
+    /// Spills what must not wait longer.
+    fn spill_old(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker) {
+        let Some(oldest) = picker.oldest_kept() else { return };
+        if self.pace.spill_at(oldest, cx.now, cx.config) > cx.now {
+            return;
+        }
+        let age = u64::try_from(self.pace.spill_age(cx.now, cx.config).as_micros()).unwrap_or(u64::MAX);
+        let before = Instant::from_micros(cx.now.as_micros().saturating_sub(age));
+        self.spill_older(cx, picker, before.max(oldest));
     }
 
     fn spill_older(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker, before: Instant) {
@@ -321,7 +343,9 @@ impl Saver {
         self.behind_since = None;
         self.epoch.0 = self.epoch.0.wrapping_add(1);
         let spilled = spilled(picker).into_iter().chain(self.whole.iter().cloned()).collect();
-        self.batch = Batch::Syncing { pieces: core::mem::take(&mut self.written), spilled };
+        let pieces = core::mem::take(&mut self.written);
+        self.batch = Batch::Syncing(Box::new(Covered { pieces, spilled }));
+        self.pace.began(cx.now);
         cx.push(Output::Sync { torrent: self.torrent, epoch: self.epoch });
     }
 
@@ -332,29 +356,29 @@ impl Saver {
         let record =
             Box::new(ResumeRecord { have: picker.pieces().durable().clone(), open, uploaded, downloaded });
         self.uncounted = false;
-        self.batch = Batch::Committing { pieces };
+        self.batch = Batch::Committing(Box::new(Covered { pieces, spilled: Vec::new() }));
         cx.push(Output::Commit { torrent: self.torrent, epoch: self.epoch, record });
     }
 
-    fn take_syncing(&mut self, epoch: Epoch) -> Option<(Vec<PieceIndex>, Vec<Spilled>)> {
+    fn take_syncing(&mut self, epoch: Epoch) -> Option<Covered> {
         match &mut self.batch {
-            Batch::Syncing { pieces, spilled } if epoch == self.epoch => {
-                let taken = (core::mem::take(pieces), core::mem::take(spilled));
+            Batch::Syncing(covered) if epoch == self.epoch => {
+                let covered = core::mem::take(&mut **covered);
                 self.batch = Batch::Idle;
-                Some(taken)
+                Some(covered)
             }
-            Batch::Syncing { .. } | Batch::Idle | Batch::Committing { .. } => None,
+            Batch::Syncing(_) | Batch::Idle | Batch::Committing(_) => None,
         }
     }
 
-    fn take_committing(&mut self, epoch: Epoch) -> Option<Vec<PieceIndex>> {
+    fn take_committing(&mut self, epoch: Epoch) -> Option<Covered> {
         match &mut self.batch {
-            Batch::Committing { pieces } if epoch == self.epoch => {
-                let taken = core::mem::take(pieces);
+            Batch::Committing(covered) if epoch == self.epoch => {
+                let covered = core::mem::take(&mut **covered);
                 self.batch = Batch::Idle;
-                Some(taken)
+                Some(covered)
             }
-            Batch::Committing { .. } | Batch::Idle | Batch::Syncing { .. } => None,
+            Batch::Committing(_) | Batch::Idle | Batch::Syncing(_) => None,
         }
     }
 

@@ -235,7 +235,7 @@ impl Torrent {
 
     /// A record is on stable storage.
     pub fn on_committed(&mut self, cx: &mut Cx<'_>, epoch: Epoch) {
-        if self.saver.committed(&mut self.picker, epoch) {
+        if self.saver.committed(cx.now, &mut self.picker, epoch) {
             self.on_storage_works();
             self.save(cx);
         }
