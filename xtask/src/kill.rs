@@ -1,7 +1,8 @@
-//! A kill loses nothing: `cargo xtask kill [--kills N] [--seed N]`.
+//! A kill loses nothing: `cargo xtask kill [--kills N] [--seed N] [--hogs N]`.
 //!
 //! Downloads with 16 MiB pieces onto ext4 in a loop file, several side by side, are killed (SIGKILL) at seeded moments and
 //! started again. After each start, what the program found must be all it held five seconds before the kill, unchecked again.
+//! Hogs write and sync beside it all the time, into the same file system, so that the program's syncs last.
 
 use crate::interop::{Client, Content, Kind, Role, scratch};
 use crate::lab::process::{output, run};
@@ -10,9 +11,11 @@ use crate::peers;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
+use std::io::{Seek, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const SIZE: u64 = 192 * 1024 * 1024;
@@ -24,6 +27,9 @@ const LANES: u64 = 4;
 /// Each lane's seeder sends no faster: a download takes some ten seconds, and meets several kills.
 const UPLINK: u64 = 12_000_000;
 const PORT: u16 = 51413;
+/// What a hog writes before it syncs, and where it begins anew in its file.
+const HOG_WRITES: usize = 16 << 20;
+const HOG_FILE: u64 = 256 << 20;
 
 /// What one lane saw.
 #[derive(Default, Debug)]
@@ -40,7 +46,7 @@ struct Tally {
 
 /// Runs the lanes and prints the figures.
 pub(crate) fn run_kills(args: &[&str]) -> Result<()> {
-    let (kills, seed) = options(args)?;
+    let Options { kills, seed, hogs } = options(args)?;
     lab::enter()?;
     peers::set_up()?;
     let dir = scratch("kill")?;
@@ -60,7 +66,14 @@ pub(crate) fn run_kills(args: &[&str]) -> Result<()> {
         lanes.push((leech_host, seeder, work, mount.join(format!("lane-{lane}"))));
     }
     let mut tally = Tally::default();
+    let (done, hogged) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| -> Result<()> {
+        let _done = SetOnDrop(&done);
+        for hog in 0..hogs {
+            let file = mount.join(format!("hog-{hog}"));
+            let (done, hogged) = (&done, &hogged);
+            scope.spawn(move || hog_disk(&file, done, hogged));
+        }
         let mut running = Vec::new();
         for (lane, (host, seeder, work, out)) in lanes.iter().enumerate() {
             let share = kills / LANES as u32 + u32::from((lane as u32) < kills % LANES as u32);
@@ -78,11 +91,13 @@ pub(crate) fn run_kills(args: &[&str]) -> Result<()> {
         Ok(())
     })
     .with_context(|| format!("seed {seed}; its files: {}", dir.display()))?;
+    ensure!(hogs == 0 || hogged.load(Ordering::Relaxed) > 0, "the hogs could not write");
     run("umount", &[&mount.to_string_lossy()])?;
     fs::remove_dir_all(&dir)?;
     println!(
         "kill: {} kills in {:.0} s, seed {seed}: {} downloads completed with the right content, {} of {} restarts went on \
-         from saved bytes, {} kills after more than {LOST_MAX:?} of work; bytes fetched again per kill: at most {}, mean {}; pieces re-checked: 0",
+         from saved bytes, {} kills after more than {LOST_MAX:?} of work; bytes fetched again per kill: at most {}, mean {}; pieces re-checked: 0; \
+         {hogs} hogs wrote and synced {} MB beside it",
         tally.kills,
         began.elapsed().as_secs_f64(),
         tally.downloads,
@@ -91,6 +106,7 @@ pub(crate) fn run_kills(args: &[&str]) -> Result<()> {
         tally.long_runs,
         tally.lost_max,
         tally.lost / u64::from(tally.kills.max(1)),
+        hogged.load(Ordering::Relaxed) / 1_000_000,
     );
     Ok(())
 }
@@ -106,16 +122,48 @@ impl Tally {
     }
 }
 
-fn options(args: &[&str]) -> Result<(u32, u64)> {
-    let (mut kills, mut seed) = (100, 1);
+/// What is to be done.
+struct Options {
+    kills: u32,
+    seed: u64,
+    hogs: u32,
+}
+
+fn options(args: &[&str]) -> Result<Options> {
+    let mut options = Options { kills: 100, seed: 1, hogs: 0 };
     for pair in args.chunks(2) {
         match pair {
-            ["--kills", n] => kills = n.parse()?,
-            ["--seed", n] => seed = n.parse()?,
-            other => bail!("kill: what is {other:?}? Try --kills N, --seed N"),
+            ["--kills", n] => options.kills = n.parse()?,
+            ["--seed", n] => options.seed = n.parse()?,
+            ["--hogs", n] => options.hogs = n.parse()?,
+            other => bail!("kill: what is {other:?}? Try --kills N, --seed N, --hogs N"),
         }
     }
-    Ok((kills, seed))
+    Ok(options)
+}
+
+/// However the lanes end, the hogs end too.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Writes and syncs until it is told to stop, or the disk refuses.
+fn hog_disk(path: &Path, done: &AtomicBool, hogged: &AtomicU64) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    let bytes = vec![0x5a; HOG_WRITES];
+    while !done.load(Ordering::Relaxed) {
+        if file.stream_position()? >= HOG_FILE {
+            file.rewind()?;
+        }
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        hogged.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// A real file system with a journal, in a file.

@@ -20,7 +20,7 @@ Usage: cargo xtask <chore>
 
   interop [word...]  run real clients against ours, all cases or those whose names hold a word
   test               everything that must pass: cargo's tests, fuzz targets, real clients, kills
-  kill [--kills N] [--seed N]        kill downloads at seeded moments and see what is lost
+  kill [--kills N] [--seed N] [--hogs N]   kill downloads at seeded moments and see what is lost
   bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
