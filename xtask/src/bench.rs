@@ -7,7 +7,7 @@ use crate::interop::{Client, Content, Kind, Role};
 use crate::lab::process::Cost;
 use crate::lab::{self, Host, Lab};
 use crate::peers;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +19,11 @@ const PAIRS: &[[Kind; 2]] = &[
     [Kind::Libtorrent, Kind::Gannet],
     [Kind::Gannet, Kind::Libtorrent],
 ];
+
+/// A transfer may take this long to begin, and then as long as at this rate, in memory: slower than this something is stuck,
+/// and the figure would say nothing of the code.
+const PATIENCE: Duration = Duration::from_secs(60);
+const RATE_MIN: u64 = 5_000_000;
 
 /// One transfer's figures.
 struct Row {
@@ -88,18 +93,8 @@ fn transfer(dir: &std::path::Path, shared: &crate::interop::Shared, kinds: [Kind
     let peers = [SocketAddr::from((host.address(), seed_port))];
     let role = Role { dir: &work.join("copy"), port: leech_port, peers: &peers, ..role };
     let mut leecher = Client::start(kinds[1], host, "leecher", role, &work)?;
-    let mut began = None;
-    let elapsed = loop {
-        let status = leecher.status()?;
-        if status.done > 0 {
-            began.get_or_insert((Instant::now(), status.done));
-        }
-        if let (true, Some((at, had))) = (status.complete, began) {
-            let share = (status.size - had) as f64 / status.size as f64;
-            break at.elapsed().as_secs_f64() / share.max(0.01);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let elapsed = time_transfer(&mut leecher, shared.size)
+        .with_context(|| format!("{} -> {}; its files: {}", kinds[0], kinds[1], work.display()))?;
     let after = seeder.running.cost()?;
     let row = Row {
         mb_per_second: shared.size as f64 / 1e6 / elapsed,
@@ -111,4 +106,31 @@ fn transfer(dir: &std::path::Path, shared: &crate::interop::Shared, kinds: [Kind
     shared.same_in(&work.join("copy"))?;
     fs::remove_dir_all(&work)?;
     Ok(row)
+}
+
+/// Waits for a leecher to complete: the seconds that the whole took or, as it is seen late, would have taken.
+fn time_transfer(leecher: &mut Client, size: u64) -> Result<f64> {
+    let limit = PATIENCE + Duration::from_secs(size / RATE_MIN);
+    let (started, mut began) = (Instant::now(), None);
+    loop {
+        let status = leecher.status()?;
+        if status.done > 0 {
+            began.get_or_insert((Instant::now(), status.done));
+        }
+        if let (true, Some((at, had))) = (status.complete, began) {
+            let share = (status.size - had) as f64 / status.size as f64;
+            return Ok(at.elapsed().as_secs_f64() / share.max(0.01));
+        }
+        if leecher.running.has_ended()? {
+            let tail = leecher.running.log_tail();
+            bail!("the leecher ended early, with {} of {} bytes\n{tail}", status.done, status.size);
+        }
+        ensure!(
+            started.elapsed() < limit,
+            "the leecher has {} of {} bytes after {limit:?}, and should have all of them",
+            status.done,
+            status.size
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
