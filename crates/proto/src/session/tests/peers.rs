@@ -345,6 +345,9 @@ fn messages() -> Vec<Message> {
     all
 }
 
+/// One session's steps in a walk.
+const STEPS_A_LIFE: u64 = 50_000;
+
 #[test]
 fn every_message_in_every_state_is_taken_or_named_a_fault_as_the_protocol_says() {
     let mut cases = 0;
@@ -361,14 +364,26 @@ fn every_message_in_every_state_is_taken_or_named_a_fault_as_the_protocol_says()
     assert_eq!(cases, 192 * 72);
 }
 
+/// C2: how many steps is bounded, and more if the environment variable `GANNET_WALK_STEPS` says so when this is compiled, for no
+/// code here asks the system for anything. Every session has a seed of its own.
 #[test]
 fn no_walk_of_messages_blocks_and_answers_breaks_the_session() {
-    let seed = 3;
+    let steps = option_env!("GANNET_WALK_STEPS").and_then(|steps| steps.parse().ok());
+    let steps: u64 = steps.unwrap_or(2 * STEPS_A_LIFE);
+    let lives = steps.div_ceil(STEPS_A_LIFE);
+    let closed: u64 = (0..lives).map(|seed| walk(3 + seed, STEPS_A_LIFE)).sum();
+    println!("{} steps in {lives} sessions, {closed} links closed by them", lives * STEPS_A_LIFE);
+    assert!(closed > lives * STEPS_A_LIFE / 100, "{closed} links closed: nobody misbehaved");
+}
+
+/// Links come, say anything in any order, and go; says how many were closed by the session.
+fn walk(seed: u64, steps: u64) -> u64 {
     let mut rng = Rng::new(Seed(seed));
     let mut rig = Rig::leech(PIECES, LEN);
     let messages = messages();
     let mut links: Vec<LinkId> = Vec::new();
-    for step in 0..100_000_u32 {
+    let mut closed = 0;
+    for step in 0..steps {
         if links.len() < 6 {
             let reserved = if rng.below(4) == 0 { PLAIN } else { Reserved::OURS };
             links.push(rig.link(reserved));
@@ -401,6 +416,7 @@ fn no_walk_of_messages_blocks_and_answers_breaks_the_session() {
         for link in ended {
             rig.feed(Input::LinkDown { link, why: LinkEnd::ByPeer });
             links.retain(|&other| other != link);
+            closed += 1;
         }
         rig.wishes.retain(|wish| {
             matches!(
@@ -413,6 +429,7 @@ fn no_walk_of_messages_blocks_and_answers_breaks_the_session() {
             rig.wishes.clear();
         }
     }
+    closed
 }
 
 #[test]
