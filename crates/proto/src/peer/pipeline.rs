@@ -26,6 +26,14 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// A peer that is silent so long is snubbed even if it was erratic before.
 const SNUB_AFTER_MAX: Duration = Duration::from_secs(20);
 
+/// A peer that never sent anything is snubbed after this: longer than a disk hangs now and then, shorter than what others would
+/// have to wait for blocks that a liar sits on.
+const FIRST_SIGN_WITHIN: Duration = Duration::from_secs(8);
+
+/// However many bytes trickle, whole blocks must come: the first one within this, later ones within four time-outs, but no less.
+/// And a snubbed peer that takes longer for a block is not trusted with more. 16 KiB in 10 s are 1.6 kB/s.
+const BLOCK_WITHIN: Duration = Duration::from_secs(10);
+
 /// Added to two round trips: what a busy peer's disk and scheduling may take without starving us.
 const HORIZON_SLACK: Duration = Duration::from_millis(250);
 
@@ -60,6 +68,8 @@ pub struct Pipeline {
     snubbed: bool,
     /// Last time the peer sent payload, or we had nothing outstanding.
     heard: Instant,
+    /// Last time a whole block came that was expected, or we had nothing outstanding.
+    completed: Instant,
     rtt: RoundTrip,
     round: Round,
     /// Bytes per second.
@@ -118,6 +128,7 @@ impl Pipeline {
             slow_start: true,
             snubbed: false,
             heard: now,
+            completed: now,
             rtt: RoundTrip::default(),
             round: Round::default(),
             rate: 0,
@@ -193,7 +204,7 @@ impl Pipeline {
     /// that it is not the peer that limits.
     pub fn requested(&mut self, blocks: &[Block], now: Instant) {
         if self.outstanding.is_empty() && !blocks.is_empty() {
-            self.heard = now;
+            (self.heard, self.completed) = (now, now);
             self.round = Round { began: now, rate_before: self.round.rate_before, ..Round::default() };
         }
         self.outstanding.extend(blocks.iter().map(|&block| Request { block, at: now }));
@@ -209,8 +220,9 @@ impl Pipeline {
     pub fn complete(&mut self, block: Block, now: Instant) -> Answer {
         let Some(request) = self.take(block) else { return self.take_late(block) };
         self.heard(now);
-        self.snubbed = false;
+        self.completed = now;
         let rtt = now.since(request.at);
+        self.snubbed &= rtt > BLOCK_WITHIN;
         self.rtt.sample(rtt, now);
         self.round.bytes += u64::from(block.len);
         // One more for each that comes, unless there are none to ask for.
@@ -257,13 +269,15 @@ impl Pipeline {
         let oldest = self.outstanding.front()?.at;
         let too_old = oldest + TIMEOUT_MAX;
         let silent = self.heard.max(oldest) + self.patience();
-        Some(if self.snubbed { too_old } else { silent.min(too_old) })
+        let blockless = self.completed.max(oldest) + self.block_patience();
+        Some(if self.snubbed { too_old } else { silent.min(blockless).min(too_old) })
     }
 
     /// Gives up on requests in time; they are appended to `released`, for others. Says whether the peer has become snubbed.
     ///
     /// A request older than 60 s goes, be the peer silent or has it answered later ones. A peer that is silent for longer than its time-out
-    /// (2 to 20 s) is snubbed: all requests but the oldest go, and it is asked for one block at a time until one comes.
+    /// (2 to 20 s), or that sends no whole block for four of them, is snubbed: all its blocks are released, although the oldest request
+    /// stands, and it is asked for one block at a time, which others may be asked for too, until one comes in good time.
     pub fn check(&mut self, now: Instant, released: &mut Vec<Block>) -> bool {
         while let Some(request) =
             self.outstanding.pop_front_if(|request| now.since(request.at) >= TIMEOUT_MAX)
@@ -283,7 +297,13 @@ impl Pipeline {
             self.remember_late(request.block);
             released.push(request.block);
         }
+        released.extend(self.outstanding.front().map(|request| request.block));
         true
+    }
+
+    /// Whether a block is outstanding.
+    pub fn is_asked(&self, block: Block) -> bool {
+        self.outstanding.iter().any(|request| request.block == block)
     }
 
     /// What is outstanding should last this long: two of the smallest round trips and some slack. The mean would not do: it grows
@@ -294,7 +314,11 @@ impl Pipeline {
     }
 
     fn patience(&self) -> Duration {
-        self.rtt.timeout().min(SNUB_AFTER_MAX)
+        if self.rtt.samples == 0 { FIRST_SIGN_WITHIN } else { self.rtt.timeout().min(SNUB_AFTER_MAX) }
+    }
+
+    fn block_patience(&self) -> Duration {
+        if self.rtt.samples == 0 { BLOCK_WITHIN } else { (self.rtt.timeout() * 4).max(BLOCK_WITHIN) }
     }
 
     fn round_len(&self) -> Duration {

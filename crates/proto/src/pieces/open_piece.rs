@@ -169,6 +169,12 @@ impl OpenPiece {
         taken
     }
 
+    /// A block that is not here, at or after `from` and then from the beginning: one that nobody was asked for if there is one.
+    pub(super) fn absent_from(&self, from: u32) -> Option<u32> {
+        let next = |set: &BlockIndex| set.first_from(from).or_else(|| set.first_from(0));
+        next(&self.free).or_else(|| next(&self.asked))
+    }
+
     /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`; says how many.
     pub(super) fn ask_copies(
         &mut self,

@@ -4,7 +4,7 @@
 //!
 //! Order of choice: the piece this peer is at; unfinished pieces, nearest to whole first; a new piece, rarest first (at random for the
 //! first few, in order if sequential); in end-game, blocks that others were asked for. Fast peers open pieces of their own and leave
-//! unfinished ones to the rest; slow peers share unfinished ones and open only what is common.
+//! unfinished ones to the rest. A peer that lets us wait is probed: asked for a block that everybody else may be asked for as well.
 //!
 //! Cost of a pick: O(blocks picked), plus at most [`choice::PARTIALS_SEEN_MAX`] looks per unfinished piece taken and what
 //! [`super::Availability::choose`] states per new piece. Nothing walks all pieces or all peers.
@@ -26,7 +26,7 @@ pub enum Speed {
     Fast,
     /// Joins pieces that others began.
     Medium,
-    /// Snubbed or very slow: must not sit on a rare piece.
+    /// Snubbed: must not sit on any block, for it may never send it.
     Slow,
 }
 
@@ -183,16 +183,20 @@ impl PiecePicker {
     }
 
     /// Appends up to `want` blocks to ask a peer for. They count as asked from now on: each ends in `received` or `release`.
+    /// But a slow peer gets one at most, which counts as nothing and need not be released.
     pub fn pick(&mut self, ask: &PickFor<'_>, rng: &mut Rng, out: &mut Vec<Block>) {
         let mut want = ask.want;
         if want == 0 || self.pieces.lacking_count == 0 || matches!(ask.pieces, RemotePieces::None) {
             return;
         }
+        if ask.speed == Speed::Slow {
+            return out.extend(self.probe(ask, rng));
+        }
         if let Some(only) = ask.only {
             return self.pick_allowed(ask, only, out);
         }
         want -= self.pick_free(ask, rng, out);
-        if want > 0 && self.is_end_game() && ask.speed != Speed::Slow {
+        if want > 0 && self.is_end_game() {
             self.pick_copies(ask, want, rng, out);
         }
     }

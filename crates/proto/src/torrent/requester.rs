@@ -124,12 +124,19 @@ impl Torrent {
         if released.is_empty() {
             return;
         }
+        // Called back, or the peer would send what it has in line beside what it is asked for again.
+        for &block in &released {
+            if !peer.pipeline.is_asked(block) {
+                peer.send(cx, Message::Cancel(block.into()));
+            }
+        }
         self.picker.end_reservation(key);
         for block in released {
             self.picker.release(block, key);
         }
-        self.fill(cx, key);
+        // Others first: what one peer let us wait for must not go straight back to it.
         self.refill_starved(cx);
+        self.fill(cx, key);
     }
 
     /// Returns all requests of a peer to the picker.

@@ -180,10 +180,13 @@ fn a_silent_peer_is_snubbed_and_one_block_redeems_it() {
     let mut pipeline = Pipeline::new(BLOCK, 500, Instant::ZERO);
     pipeline.requested(&[block(0), block(1), block(2)], at(0));
     let mut released = Vec::new();
-    assert_eq!(pipeline.check_at(), Some(at(20_000)), "nothing is known of it yet");
-    assert!(!pipeline.check(at(19_999), &mut released));
-    assert!(pipeline.check(at(20_000), &mut released));
-    assert_eq!(released, [block(2), block(1)]);
+    assert_eq!(pipeline.check_at(), Some(at(8_000)), "nothing is known of it yet");
+    assert!(!pipeline.check(at(7_999), &mut released));
+    assert!(pipeline.check(at(8_000), &mut released));
+    assert_eq!(released, [block(2), block(1), block(0)], "others may be asked for all of them");
+    assert!(pipeline.is_asked(block(0)), "but the oldest request stands");
+    assert!(!pipeline.is_asked(block(1)));
+    released.pop();
     assert_eq!((pipeline.is_snubbed(), pipeline.room(), pipeline.speed(1)), (true, 0, Speed::Slow));
     assert_eq!(pipeline.check_at(), Some(at(60_000)));
     assert!(!pipeline.check(at(60_000), &mut released));
@@ -206,6 +209,26 @@ fn the_time_out_follows_the_round_trip_and_partial_blocks_count_as_a_sign_of_lif
     assert!(!remote.pipeline.check(heard + TIMEOUT_MIN, &mut released));
     assert!(remote.pipeline.check(heard + Duration::from_secs(3), &mut released));
     assert_eq!(remote.pipeline.len(), 1);
+}
+
+#[test]
+fn a_peer_that_trickles_bytes_and_never_ends_a_block_is_snubbed() {
+    let mut pipeline = Pipeline::new(BLOCK, 500, Instant::ZERO);
+    pipeline.requested(&[block(0), block(1)], at(0));
+    let mut released = Vec::new();
+    for second in 1..10 {
+        pipeline.heard(at(second * 1_000));
+        assert!(!pipeline.check(at(second * 1_000), &mut released));
+    }
+    pipeline.heard(at(10_000));
+    assert!(pipeline.check(at(10_000), &mut released));
+    assert_eq!(released, [block(1), block(0)]);
+    assert_eq!(pipeline.complete(block(0), at(12_000)), Answer::Expected);
+    assert!(pipeline.is_snubbed(), "a block in twelve seconds redeems nobody");
+    assert_eq!(pipeline.room(), 1);
+    pipeline.requested(&[block(2)], at(12_000));
+    assert_eq!(pipeline.complete(block(2), at(15_000)), Answer::Expected);
+    assert!(!pipeline.is_snubbed());
 }
 
 #[test]

@@ -97,28 +97,17 @@ impl PiecePicker {
 
     /// Opens a piece for a peer, if the budget allows.
     fn begin_for(&mut self, ask: &PickFor<'_>, rng: &mut Rng) -> Option<OpenIndex> {
-        let live = self.pieces.live_bytes;
-        let next = live + u64::from(self.pieces.layout.piece_len_max());
-        if (live > 0 && next > ask.open_bytes_max) || self.availability.is_empty() {
-            return None;
-        }
-        let taste = match ask.speed {
+        let taste = match self.pieces.have_count < self.random_first_pieces {
             _ if self.sequential => Taste::First,
-            Speed::Slow => Taste::Commonest,
-            Speed::Fast | Speed::Medium if self.pieces.have_count < self.random_first_pieces => Taste::Random,
-            Speed::Fast | Speed::Medium => Taste::Rarest,
+            true => Taste::Random,
+            false => Taste::Rarest,
         };
         let suggested = ask
             .suggested
             .iter()
             .copied()
-            .find(|&piece| ask.pieces.has(piece) && self.pieces.can_begin(piece));
-        let piece = suggested.or_else(|| {
-            let mut search = self.row(ask.peer).search;
-            let piece = self.availability.choose(ask.pieces, taste, &mut search, rng);
-            self.row(ask.peer).search = search;
-            piece
-        })?;
+            .find(|&piece| ask.pieces.has(piece) && self.pieces.can_begin(piece) && self.has_room(ask));
+        let piece = suggested.or_else(|| self.choose_missing(ask, taste, rng))?;
         let index = self.begin(piece)?;
         self.row(ask.peer).current = Some(piece);
         if ask.on_parole {
@@ -151,6 +140,60 @@ impl PiecePicker {
                 return;
             }
         }
+    }
+
+    /// One block for a peer that lets us wait, so that it can show that it is back. Nothing is noted: whoever else has the block
+    /// may be asked for it too. Free blocks first, and by lot, so that several such peers rarely send the same.
+    pub(super) fn probe(&mut self, ask: &PickFor<'_>, rng: &mut Rng) -> Option<Block> {
+        let layout = self.pieces.layout.clone();
+        let block_of = |piece, number| layout.nth_block(piece, number);
+        if let Some(only) = ask.only {
+            let lacking = |piece: &&PieceIndex| ask.pieces.has(**piece) && self.pieces.lacking.has(**piece);
+            let &piece = only.iter().find(lacking)?;
+            let from = rng.below(layout.blocks_in(piece));
+            return match self.pieces.state(piece) {
+                PieceState::Missing => Some(block_of(piece, from)),
+                PieceState::Open(index) => {
+                    self.pieces.open[index.get()].absent_from(from).map(|number| block_of(piece, number))
+                }
+                PieceState::Verifying(_) | PieceState::Have(_) => None,
+            };
+        }
+        if let Some(index) = self.join(Source::Any, ask, rng) {
+            let open = &self.pieces.open[index.get()];
+            let from = rng.below(layout.blocks_in(open.piece));
+            return open.absent_from(from).map(|number| block_of(open.piece, number));
+        }
+        if let Some(piece) = self.choose_missing(ask, Taste::Commonest, rng) {
+            return Some(block_of(piece, rng.below(layout.blocks_in(piece))));
+        }
+        let count = self.pieces.open.len();
+        let start = rng.index(count);
+        let seen = (0..count.min(PARTIALS_SEEN_MAX)).map(|step| &self.pieces.open[(start + step) % count]);
+        let fits = |open: &&OpenPiece| {
+            let wanted = self.pieces.priority(open.piece) != Priority::Skip;
+            wanted && open.asked() > 0 && ask.pieces.has(open.piece)
+        };
+        let open = seen.into_iter().find(fits)?;
+        let from = rng.below(layout.blocks_in(open.piece));
+        open.absent_from(from).map(|number| block_of(open.piece, number))
+    }
+
+    /// Whether the budget allows another piece.
+    fn has_room(&self, ask: &PickFor<'_>) -> bool {
+        let live = self.pieces.live_bytes;
+        live == 0 || live + u64::from(self.pieces.layout.piece_len_max()) <= ask.open_bytes_max
+    }
+
+    /// A piece that nobody has begun, if the budget allows another.
+    fn choose_missing(&mut self, ask: &PickFor<'_>, taste: Taste, rng: &mut Rng) -> Option<PieceIndex> {
+        if !self.has_room(ask) || self.availability.is_empty() {
+            return None;
+        }
+        let mut search = self.row(ask.peer).search;
+        let piece = self.availability.choose(ask.pieces, taste, &mut search, rng);
+        self.row(ask.peer).search = search;
+        piece
     }
 
     /// End-game: blocks that others were asked for, from unfinished pieces beginning anywhere.

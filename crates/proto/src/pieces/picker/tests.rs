@@ -75,7 +75,13 @@ fn a_fast_peer_gets_pieces_of_its_own() {
 }
 
 #[test]
-fn a_slow_peer_shares_and_else_opens_what_is_common() {
+fn a_slow_peer_is_probed_and_keeps_nobody_from_a_block() {
+    let mut few = picker(1, 2);
+    let slow = PickFor { speed: Speed::Slow, ..terms(0, &RemotePieces::All, 5) };
+    assert_eq!(pick(&mut few, slow).len(), 1, "one at a time");
+    assert_eq!(pick(&mut few, terms(1, &RemotePieces::All, 5)).len(), 2, "all of it is free for others");
+    assert_eq!(pick(&mut few, slow).len(), 1, "and it may be asked for what others were asked for");
+    assert_eq!(pick(&mut few, terms(2, &RemotePieces::All, 5)).len(), 2, "end-game copies of both");
     let mut picker = picker(10, 4);
     (1..4).for_each(|peer| picker.peer_joined(key(peer), &set_of(10, [7])));
     picker.peer_joined(key(0), &RemotePieces::All);
@@ -329,13 +335,16 @@ struct Storm {
     seed: u64,
     /// Their pieces, and what they were asked for.
     peers: Vec<(RemotePieces, Vec<Block>, u16)>,
+    /// What slow peers were asked for.
+    probes: Vec<(usize, Block)>,
 }
 
 impl Storm {
     fn new(seed: u64) -> Storm {
         let mut rng = Rng::new(Seed(seed));
         let (total, blocks) = (1 + rng.below(60), 1 + rng.below(70));
-        let mut storm = Storm { picker: picker(total, blocks), rng, total, seed, peers: Vec::new() };
+        let (picker, peers, probes) = (picker(total, blocks), Vec::new(), Vec::new());
+        let mut storm = Storm { picker, rng, total, seed, peers, probes };
         storm.picker.set_sequential(seed.is_multiple_of(3));
         for slot in 0..6 {
             storm.peers.push((RemotePieces::None, Vec::new(), 0));
@@ -416,17 +425,32 @@ impl Storm {
         assert!(out.len() as u32 <= terms.want, "seed {}", self.seed);
         for block in out {
             assert!(self.peers[slot].0.has(block.piece), "seed {}: {block:?}", self.seed);
+            if speed == Speed::Slow {
+                assert!(!self.picker.pieces().have().has(block.piece), "seed {}: {block:?}", self.seed);
+                self.probes.push((slot, block));
+                continue;
+            }
             assert!(!self.peers[slot].1.contains(&block), "seed {}: asked twice: {block:?}", self.seed);
             self.peers[slot].1.push(block);
         }
     }
 
     fn answer(&mut self, slot: usize) {
+        if !self.probes.is_empty() && self.rng.below(4) == 0 {
+            let (slot, block) = self.probes.swap_remove(self.rng.index(self.probes.len()));
+            self.peers[slot].1.retain(|&asked| asked != block);
+            return self.deliver(slot, block);
+        }
         if self.peers[slot].1.is_empty() {
             return;
         }
         let at = self.rng.index(self.peers[slot].1.len());
-        let (block, key) = (self.peers[slot].1.swap_remove(at), self.key(slot));
+        let block = self.peers[slot].1.swap_remove(at);
+        self.deliver(slot, block);
+    }
+
+    fn deliver(&mut self, slot: usize, block: Block) {
+        let key = self.key(slot);
         let mut cancel = Vec::new();
         let received = self.picker.received(block, key, NOW, &mut cancel);
         for other in cancel {
