@@ -8,6 +8,7 @@ mod lab;
 mod peers;
 mod test;
 mod tidy;
+mod worlds;
 
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ Usage: cargo xtask <chore>
   bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
+  worlds --hostile [--worlds N] [--seed N] [--kind NAME | --each-kind]
+                     simulated swarms of which up to half are attackers, each beside itself without them
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";
 
@@ -46,6 +49,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["kill", rest @ ..] => kill::run_kills(rest)?,
         ["bench", rest @ ..] => bench::run(rest)?,
         ["fuzz", rest @ ..] => fuzz::run(rest)?,
+        ["worlds", rest @ ..] => worlds::run(rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
     }

@@ -36,6 +36,8 @@ pub const CATALOGUE: &[Entry] = &[
     ("bit_rot", bit_rot),
     ("split", split),
     ("matrix", matrix),
+    ("hostile_swarm", crate::hostile::swarm::attacked),
+    ("peaceful_swarm", crate::hostile::swarm::alone),
 ];
 
 /// The scenario of this name.

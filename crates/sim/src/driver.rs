@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    fn close(&mut self, node: u32, link: LinkId, why: CloseReason) {
+    pub(crate) fn close(&mut self, node: u32, link: LinkId, why: CloseReason) {
         let Some((conn, side)) = self.nodes[node as usize].links.get(link) else { return };
         let mine = Happening::Down { conn, side, why: LinkEnd::Closed(why) };
         self.queue.push(self.now, node, mine);
@@ -105,7 +105,7 @@ impl World {
         self.send_parcel(node, link, Parcel::Message(message), bytes);
     }
 
-    fn send_parcel(&mut self, node: u32, link: LinkId, parcel: Parcel, bytes: u32) {
+    pub(crate) fn send_parcel(&mut self, node: u32, link: LinkId, parcel: Parcel, bytes: u32) {
         let Some(pipe) = self.nodes[node as usize].pipe(link) else { return };
         let parcel = if self.settings.byte_true { self.through_the_codec(node, parcel) } else { parcel };
         self.count_overhead(node, link, 0, bytes);
@@ -296,7 +296,9 @@ impl World {
     pub fn puppet_heard(&mut self, puppet: u32) -> Vec<crate::node::Heard> {
         match &mut self.nodes[puppet as usize].brain {
             crate::node::Brain::Puppet(heard) => heard.drain(..).collect(),
-            crate::node::Brain::Session(_) | crate::node::Brain::Absent => Vec::new(),
+            crate::node::Brain::Session(_) | crate::node::Brain::Absent | crate::node::Brain::Attacker(_) => {
+                Vec::new()
+            }
         }
     }
 }

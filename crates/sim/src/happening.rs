@@ -14,6 +14,8 @@ pub(crate) const NOBODY: u32 = u32::MAX;
 pub(crate) enum Happening {
     /// A node joins, or comes back.
     Start,
+    /// An attacker asked to be woken.
+    Prompt { incarnation: u32 },
     /// A session asked to be woken.
     Wake { incarnation: u32 },
     /// An answer that was ready at once.

@@ -7,6 +7,7 @@
 //! Reading order: `world`, `driver`, `network`, `disk`, `checker`.
 #![forbid(unsafe_code)]
 
+mod attack;
 pub mod catalogue;
 mod checker;
 pub mod content;
@@ -14,6 +15,7 @@ pub mod disk;
 mod driver;
 pub mod fault;
 mod happening;
+pub mod hostile;
 mod mishap;
 pub mod network;
 pub mod node;

@@ -4,6 +4,8 @@
 
 use crate::content::{Content, Tag};
 use crate::disk::{Disk, DiskModel};
+use crate::hostile::Attacker;
+use crate::hostile::habit::Habit;
 use crate::network::{Access, ConnId, PipeId, Side};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -88,6 +90,8 @@ pub struct NodeSpec {
     pub sequential: bool,
     /// Played by the test instead of a session.
     pub puppet: bool,
+    /// Played by an attacker instead of a session.
+    pub hostile: Option<&'static Habit>,
     /// Settings; the peer id is set by the world.
     pub config: Config,
 }
@@ -109,6 +113,7 @@ impl NodeSpec {
             priorities: Vec::new(),
             sequential: false,
             puppet: false,
+            hostile: None,
             config: Config::new(PeerId([0; 20])),
         }
     }
@@ -121,6 +126,11 @@ impl NodeSpec {
     /// A peer that a test plays.
     pub fn puppet(access: Access) -> NodeSpec {
         NodeSpec { puppet: true, ..NodeSpec::leecher(access) }
+    }
+
+    /// An attacker of this habit.
+    pub fn attacker(habit: &'static Habit, access: Access) -> NodeSpec {
+        NodeSpec { hostile: Some(habit), ..NodeSpec::leecher(access) }
     }
 
     /// What a node may use unless a test says otherwise: four slots, no rate limit.
@@ -182,6 +192,8 @@ pub(crate) enum Brain {
     Session(Box<Session>),
     /// A test: what the node heard waits for it here.
     Puppet(VecDeque<Heard>),
+    /// An attacker.
+    Attacker(Box<Attacker>),
 }
 
 /// Something that a puppet heard.
@@ -250,7 +262,7 @@ impl Node {
     pub fn session(&self) -> Option<&Session> {
         match &self.brain {
             Brain::Session(session) => Some(session),
-            Brain::Absent | Brain::Puppet(_) => None,
+            Brain::Absent | Brain::Puppet(_) | Brain::Attacker(_) => None,
         }
     }
 
@@ -261,7 +273,12 @@ impl Node {
 
     /// Whether it plays by the rules, so that nobody should ban it.
     pub fn is_honest(&self) -> bool {
-        self.spec.nature == Nature::Honest && !self.spec.puppet
+        self.spec.nature == Nature::Honest && !self.spec.puppet && self.spec.hostile.is_none()
+    }
+
+    /// Whether it had everything from the start.
+    pub fn holds_all(&self) -> bool {
+        matches!(self.spec.holds, Holds::All | Holds::AllUnrecorded)
     }
 
     /// Durability steps that its sessions asked for so far.

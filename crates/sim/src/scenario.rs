@@ -125,6 +125,12 @@ impl Scenario {
         self
     }
 
+    /// The network deals its capacity anew so often.
+    pub fn quantum(mut self, quantum: Duration) -> Scenario {
+        self.settings.quantum = quantum;
+        self
+    }
+
     /// All inputs and outputs are digested.
     pub fn traced(mut self) -> Scenario {
         self.settings.traced = true;
@@ -272,7 +278,10 @@ impl Outcome {
 
 /// Whether a node has what it was to get, or needs nothing.
 fn is_done(world: &World, node: &Node) -> bool {
-    if node.spec.puppet || node.spec.holds == Holds::All && node.session().is_none() {
+    if node.spec.puppet
+        || node.spec.hostile.is_some()
+        || node.spec.holds == Holds::All && node.session().is_none()
+    {
         return true;
     }
     match node.session().and_then(|session| session.torrent(torrent_id(0))) {

@@ -28,6 +28,11 @@ impl SimTracker {
         let rules = Rules { interval: minutes(15), min_interval: minutes(1), ..Rules::default() };
         SimTracker { table: SwarmTable::new(rules), alive: true, rng: Rng::new(Seed(seed ^ 0x7261_636b)) }
     }
+
+    /// Somebody who is no session makes itself known.
+    pub(crate) fn register(&mut self, now: Instant, visit: Visit) {
+        self.table.announce(now, visit, &mut self.rng);
+    }
 }
 
 impl World {

@@ -260,6 +260,7 @@ impl World {
     fn deliver(&mut self, node: u32, what: Happening) {
         match what {
             Happening::Start => self.start(node),
+            Happening::Prompt { incarnation } => self.prompt(node, incarnation),
             Happening::Wake { incarnation } => self.wake(node, incarnation),
             Happening::Tell { incarnation, input } => {
                 if self.is_current(node, incarnation) {
@@ -318,6 +319,9 @@ impl World {
         if node.spec.puppet {
             node.brain = Brain::Puppet(VecDeque::new());
             return;
+        }
+        if let Some(habit) = node.spec.hostile {
+            return self.start_attacker(index, habit);
         }
         let seed = Seed(node.rng.next_u64());
         node.brain = Brain::Session(Box::new(Session::new(node.config.clone(), seed, self.now)));
@@ -383,6 +387,9 @@ impl World {
             self.queue.push(back, knock.dialer, Happening::Unanswered { knock, why });
             return;
         }
+        if node.never_shakes_hands() || self.nodes[knock.dialer as usize].never_shakes_hands() {
+            return self.leave_waiting(knock);
+        }
         let conn = self.network.connect(knock.dialer, index);
         self.queue.push(back, knock.dialer, Happening::Answered { conn, knock });
         self.link_up(index, conn, Side::ACCEPTOR, knock.dial.torrent, None);
@@ -394,7 +401,7 @@ impl World {
             return;
         }
         let theirs = &self.nodes[remote as usize];
-        let peer_id = theirs.config.peer_id;
+        let peer_id = theirs.peer_id_for(&self.nodes[index as usize]);
         let mut reserved = Reserved::OURS;
         if !theirs.spec.fast || !self.nodes[index as usize].spec.fast {
             reserved.0[7] &= !0x04;
@@ -445,6 +452,7 @@ impl World {
     fn hear(&mut self, index: u32, news: Heard) {
         match &mut self.nodes[index as usize].brain {
             Brain::Puppet(heard) => heard.push_back(news),
+            Brain::Attacker(_) => self.tell_attacker(index, &news),
             Brain::Session(_) | Brain::Absent => {}
         }
     }

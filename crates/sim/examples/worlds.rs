@@ -1,0 +1,168 @@
+//! Runs many seeded worlds and says how they went: `cargo xtask worlds --hostile [--worlds N] [--seed N] [--threads N]`.
+//!
+//! `--hostile`: each world with its attackers and without; all honest peers must finish, nobody honest may be accused or
+//! banned, and the median may take 1.5 times as long at most. A world that fails is printed with its seed and replay command.
+//! `--hostile --kind NAME`: all attackers are of this kind; `--journal NODE` tells what one node of the first world heard and
+//! said. `--hostile --each-kind`: so many worlds for each kind of attacker alone, to see which does most harm.
+
+use sim::hostile::cast::{self, CAST};
+use sim::hostile::swarm::{self, Attack, Comparison, SLOWDOWN_PERMILLE_MAX};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
+/// What is kept of one world.
+struct Row {
+    seed: u64,
+    slowdown: Option<u64>,
+    peers: u64,
+    attackers: Vec<&'static str>,
+    events: u64,
+    complaint: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |flag: &str, default: u64| {
+        let place = words.iter().position(|word| word == flag);
+        let value = place.and_then(|place| words.get(place + 1)?.parse().ok());
+        value.unwrap_or(default)
+    };
+    let has = |flag: &str| words.iter().any(|word| word == flag);
+    let (first, count) = (number("--seed", 0), number("--worlds", 1000));
+    let threads = number("--threads", std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
+    if !has("--hostile") {
+        eprintln!("usage: worlds --hostile [--worlds N] [--seed N] [--threads N]");
+        return ExitCode::from(2);
+    }
+    if has("--each-kind") {
+        return each_kind(first..first + count, threads);
+    }
+    let word = |flag: &str| words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1));
+    let attack = match word("--kind").map(|name| cast::by_name(name)) {
+        None => Attack::Mixed,
+        Some(Some(habit)) => Attack::AllOf(habit),
+        Some(None) => {
+            let names: Vec<&str> = CAST.iter().map(|habit| habit.name).collect();
+            eprintln!("which kind? one of: {}", names.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    if has("--journal") {
+        let node = number("--journal", 0) as u32;
+        let outcome = swarm::under(attack, first).journal(Some(node)).run();
+        outcome.world.trace.journal().for_each(|line| println!("{line}"));
+        return ExitCode::SUCCESS;
+    }
+    if hostile(first..first + count, threads, attack) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack) -> bool {
+    #[expect(clippy::disallowed_types, reason = "how fast the simulation itself runs is nobody's decision")]
+    let began = std::time::Instant::now();
+    let rows = each(seeds, threads, |seed| row(&swarm::compare(seed, attack)));
+    let took = began.elapsed().as_secs_f64();
+    let mut slowdowns: Vec<u64> = rows.iter().filter_map(|row| row.slowdown).collect();
+    slowdowns.sort_unstable();
+    let at = |permille: usize| slowdowns.get(slowdowns.len().saturating_sub(1) * permille / 1000);
+    let failed = rows.iter().filter(|row| row.complaint.is_some()).count();
+    let slow = slowdowns.iter().filter(|&&slowdown| slowdown > SLOWDOWN_PERMILLE_MAX).count();
+    let attackers: usize = rows.iter().map(|row| row.attackers.len()).sum();
+    let peers: u64 = rows.iter().map(|row| row.peers).sum();
+    println!(
+        "{} worlds of {peers} peers, {attackers} of them attackers, each also without them: {failed} failed, {slow} of \
+         them by time alone or also\nmedian finish beside that without attackers, in thousandths: median {:?}, 90 % {:?}, \
+         99 % {:?}, 99.9 % {:?}, worst {:?}",
+        rows.len(),
+        at(500),
+        at(900),
+        at(990),
+        at(999),
+        at(1000)
+    );
+    by_kind(&rows);
+    let events: u64 = rows.iter().map(|row| row.events).sum();
+    println!(
+        "{took:.1} s, {:.1} worlds/s, {:.0} events/s on {threads} threads",
+        rows.len() as f64 / took,
+        events as f64 / took
+    );
+    failed == 0
+}
+
+/// A line for each kind of attacker: how slow worlds are in which all attackers are of this kind, and what else went wrong.
+fn each_kind(seeds: std::ops::Range<u64>, threads: u64) -> ExitCode {
+    let mut failed = 0;
+    for habit in CAST {
+        let rows = each(seeds.clone(), threads, |seed| row(&swarm::compare(seed, Attack::AllOf(habit))));
+        let mut slowdowns: Vec<u64> = rows.iter().filter_map(|row| row.slowdown).collect();
+        slowdowns.sort_unstable();
+        let broken = rows.iter().filter(|row| row.complaint.is_some()).count();
+        failed += broken;
+        println!(
+            "{:24} median {:?}, worst {:?}, {broken} of {} failed",
+            habit.name,
+            slowdowns.get(slowdowns.len() / 2),
+            slowdowns.last(),
+            rows.len()
+        );
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How slow worlds are in which a kind of attacker stands: which kind hurts most.
+fn by_kind(rows: &[Row]) {
+    let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for row in rows {
+        let Some(slowdown) = row.slowdown else { continue };
+        for kind in &row.attackers {
+            let (sum, count) = kinds.entry(kind).or_default();
+            (*sum, *count) = (*sum + slowdown, *count + 1);
+        }
+    }
+    let mut means: Vec<(u64, &str)> =
+        kinds.into_iter().map(|(kind, (sum, count))| (sum / count.max(1), kind)).collect();
+    means.sort_unstable_by(|a, b| b.cmp(a));
+    let worst: Vec<String> = means.iter().take(8).map(|(mean, kind)| format!("{kind} {mean}")).collect();
+    println!("slowest on average with: {}", worst.join(", "));
+}
+
+fn row(comparison: &Comparison) -> Row {
+    Row {
+        seed: comparison.seed,
+        slowdown: comparison.slowdown_permille(),
+        peers: comparison.attacked.world.nodes().len() as u64,
+        attackers: comparison.attackers(),
+        events: comparison.attacked.world.events() + comparison.alone.world.events(),
+        complaint: comparison.verdict(),
+    }
+}
+
+/// Runs every seed on some threads; prints complaints as they come, and gives the rows in the order of the seeds.
+fn each(seeds: std::ops::Range<u64>, threads: u64, run: impl Fn(u64) -> Row + Sync) -> Vec<Row> {
+    let (next, end) = (AtomicU64::new(seeds.start), seeds.end);
+    let (sender, receiver) = mpsc::channel();
+    let mut rows: Vec<Row> = std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            let (sender, next, run) = (sender.clone(), &next, &run);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end || sender.send(run(seed)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let shown = receiver.iter().inspect(|row| {
+            if let Some(complaint) = &row.complaint {
+                println!("{complaint}");
+            }
+        });
+        shown.collect()
+    });
+    rows.sort_by_key(|row| row.seed);
+    rows
+}

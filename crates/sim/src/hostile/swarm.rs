@@ -1,0 +1,162 @@
+//! Hostile swarms: small worlds of chance of which up to half are attackers of mixed kinds, and the same without them.
+//!
+//! Everything follows from the seed. The attackers come last, so that without them every honest node is the same node, with
+//! the same link, chance and time to join. What must hold is said by [`Comparison::verdict`].
+
+use super::cast::CAST;
+use super::habit::Habit;
+use crate::network::Access;
+use crate::node::{Node, NodeSpec};
+use crate::scenario::{Outcome, Scenario};
+use core::fmt::Write;
+use core::time::Duration;
+use proto::{Instant, Rng, Seed};
+
+/// Peers of a world, attackers among them.
+const PEERS: core::ops::RangeInclusive<u32> = 20..=50;
+/// Blocks of 16 KiB in the content.
+const BLOCKS: core::ops::RangeInclusive<u32> = 64..=200;
+/// What an attacked swarm may take at most, in thousandths of what the same swarm takes alone.
+pub const SLOWDOWN_PERMILLE_MAX: u64 = 1500;
+/// Long enough for anything but a swarm that has come to a stop.
+const WITHIN: Duration = Duration::from_secs(3600);
+
+/// How a world and its twin without attackers went.
+pub struct Comparison {
+    /// The seed of both.
+    pub seed: u64,
+    /// With its attackers.
+    pub attacked: Outcome,
+    /// Without.
+    pub alone: Outcome,
+}
+
+/// Who attacks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attack {
+    /// Nobody.
+    Nobody,
+    /// Attackers of mixed kinds.
+    Mixed,
+    /// As many attackers, all of one kind.
+    AllOf(&'static Habit),
+}
+
+/// The world of this seed.
+pub fn attacked(seed: u64) -> Scenario {
+    swarm("hostile_swarm", seed, Attack::Mixed)
+}
+
+/// The same world without its attackers.
+pub fn alone(seed: u64) -> Scenario {
+    swarm("peaceful_swarm", seed, Attack::Nobody)
+}
+
+/// The world of this seed under an attack.
+pub fn under(attack: Attack, seed: u64) -> Scenario {
+    swarm("hostile_swarm", seed, attack)
+}
+
+/// Runs a world under an attack, and its twin.
+pub fn compare(seed: u64, attack: Attack) -> Comparison {
+    let attacked = under(attack, seed).run();
+    Comparison { seed, attacked, alone: alone(seed).run() }
+}
+
+fn swarm(name: &'static str, seed: u64, attack: Attack) -> Scenario {
+    let mut rng = Rng::new(Seed(seed ^ 0x686f_7374));
+    let peers = draw(&mut rng, PEERS);
+    let attackers = rng.below(peers / 2 + 1);
+    let honest = peers - attackers;
+    let seeds = 1 + rng.below(honest.div_ceil(8));
+    let blocks = draw(&mut rng, BLOCKS);
+    let piece_len = (16 << 10) << rng.below(4);
+    let mut scenario = Scenario::new(name, seed)
+        .content(u64::from(blocks) << 14, piece_len)
+        .within(WITHIN)
+        .lingers(Duration::ZERO)
+        .quantum(Duration::from_millis(20));
+    for number in 0..honest {
+        let access = access(&mut rng);
+        let spec = if number < seeds { NodeSpec::seed(access) } else { NodeSpec::leecher(access) };
+        let joins = if number < seeds { 0 } else { rng.below(10_000_000) };
+        // A lone seed that nobody can dial and that came first would wait for its next visit to the tracker.
+        let reachable = number < seeds || rng.below(8) > 0;
+        let joins = Instant::from_micros(u64::from(joins));
+        scenario = scenario.node(NodeSpec { joins, reachable, ..spec });
+    }
+    for _ in 0..attackers {
+        let drawn = &CAST[rng.index(CAST.len())];
+        let habit = match attack {
+            Attack::Nobody => return scenario,
+            Attack::Mixed => drawn,
+            Attack::AllOf(habit) => habit,
+        };
+        let joins = Instant::from_micros(u64::from(rng.below(10_000_000)));
+        let access = access(&mut rng);
+        scenario = scenario.node(NodeSpec { joins, ..NodeSpec::attacker(habit, access) });
+    }
+    scenario
+}
+
+fn draw(rng: &mut Rng, range: core::ops::RangeInclusive<u32>) -> u32 {
+    range.start() + rng.below(range.end() - range.start() + 1)
+}
+
+/// From 400 kbit/s to 3.2 Mbit/s up, two to eight times that down.
+fn access(rng: &mut Rng) -> Access {
+    let up = 50_000 << rng.below(4);
+    let latency = Duration::from_millis(u64::from(10 + rng.below(60)));
+    Access::new(up, up * u64::from(2 + rng.below(7))).latency(latency)
+}
+
+impl Comparison {
+    /// What is wrong, if anything is: a law broken, somebody not finished, too slow.
+    pub fn verdict(&self) -> Option<String> {
+        let mut text = String::new();
+        for outcome in [&self.attacked, &self.alone] {
+            if !outcome.world.findings().is_empty() {
+                let _ = writeln!(text, "{}", outcome.verdict());
+            }
+        }
+        match self.slowdown_permille() {
+            Some(slowdown) if slowdown <= SLOWDOWN_PERMILLE_MAX => {}
+            slowdown => {
+                let _ = writeln!(
+                    text,
+                    "seed {}: the median took {slowdown:?} permille of what it takes alone, {:?} for {:?}; attackers: {}\n{}",
+                    self.seed,
+                    median_finish(&self.attacked),
+                    median_finish(&self.alone),
+                    self.attackers().join(" "),
+                    self.attacked.replay()
+                );
+            }
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// By how much the attackers slow the median of the honest down, in thousandths.
+    pub fn slowdown_permille(&self) -> Option<u64> {
+        let [attacked, alone] = [median_finish(&self.attacked)?, median_finish(&self.alone)?];
+        let permille = attacked.as_micros() * 1000 / alone.as_micros().max(1);
+        Some(u64::try_from(permille).unwrap_or(u64::MAX))
+    }
+
+    /// What the attackers are called.
+    pub fn attackers(&self) -> Vec<&'static str> {
+        let habit = |node: &Node| node.spec.hostile.map(|habit| habit.name);
+        self.attacked.world.nodes().iter().filter_map(habit).collect()
+    }
+}
+
+/// How long the median of the honest leechers took, from when it joined.
+pub fn median_finish(outcome: &Outcome) -> Option<Duration> {
+    let leechers = outcome.world.nodes().iter().filter(|node| node.is_honest() && !node.holds_all());
+    let mut spans = Vec::new();
+    for node in leechers {
+        spans.push(node.story.finished?.since(node.spec.joins));
+    }
+    spans.sort_unstable();
+    spans.get(spans.len() / 2).copied()
+}

@@ -1,0 +1,114 @@
+//! Attackers as machines: they do what their rows say, from time and chance alone.
+
+use super::cast::{CAST, by_name};
+use super::*;
+use crate::Content;
+use proto::Seed;
+
+const LINK: LinkId = LinkId { slot: 3, generation: 1 };
+
+fn victim() -> SocketAddr {
+    SocketAddr::from(([11, 0, 0, 1], 6881))
+}
+
+fn attacker(name: &str, seed: u64) -> Attacker {
+    let content = Content::made_up("attacked", 1 << 20, 64 << 10, 16 << 10).unwrap();
+    let ring = Ring { secret: 1, member: 0, members: 3 };
+    let cause = Cause { metainfo: content.metainfo().clone(), victims: vec![victim()], ring, vigour: 1 };
+    Attacker::new(by_name(name).unwrap(), cause, Seed(seed), Instant::ZERO)
+}
+
+/// Everything an attacker does in a minute with one link that asks it for a block each second.
+fn minute(attacker: &mut Attacker) -> Vec<(Instant, Act)> {
+    let (mut story, mut acts) = (Vec::new(), Vec::new());
+    let second = Duration::from_secs(1);
+    let mut next_request = Instant::ZERO + second;
+    attacker.hear(Instant::ZERO, News::Up { link: LINK, remote: victim() }, &mut acts);
+    story.extend(acts.drain(..).map(|act| (Instant::ZERO, act)));
+    for message in [Message::HaveAll, Message::AllowedFast(2), Message::Interested, Message::Unchoke] {
+        attacker.hear(Instant::ZERO, News::Said { link: LINK, message: &message }, &mut acts);
+        story.extend(acts.drain(..).map(|act| (Instant::ZERO, act)));
+    }
+    while next_request < Instant::ZERO + 60 * second {
+        let now = attacker.next_wake().map_or(next_request, |at| at.min(next_request));
+        if now == next_request {
+            let request = BlockRequest { piece: 1, offset: 0, len: 16 << 10 };
+            let message = Message::Request(request);
+            attacker.hear(now, News::Said { link: LINK, message: &message }, &mut acts);
+            next_request = now + second;
+        }
+        attacker.wake(now, &mut acts);
+        story.extend(acts.drain(..).map(|act| (now, act)));
+    }
+    story
+}
+
+#[test]
+fn the_same_habit_seed_and_news_give_the_same_acts() {
+    for habit in CAST {
+        let [first, again] = [minute(&mut attacker(habit.name, 7)), minute(&mut attacker(habit.name, 7))];
+        assert_eq!(first, again, "{}", habit.name);
+    }
+}
+
+fn blocks(story: &[(Instant, Act)]) -> (usize, usize) {
+    let sent = |right: bool| {
+        let is = |act: &Act| matches!(act, Act::Send { bytes, .. } if (*bytes == Bytes::Right) == right);
+        story.iter().filter(|(_, act)| is(act)).count()
+    };
+    (sent(true), sent(false))
+}
+
+#[test]
+fn poisoners_spoil_as_much_as_their_rows_say() {
+    assert_eq!(blocks(&minute(&mut attacker("poisoner", 1))), (0, 59));
+    let (right, wrong) = blocks(&minute(&mut attacker("sly-poisoner", 1)));
+    assert!(right > 40 && wrong > 0, "{right} right, {wrong} wrong");
+    assert_eq!(blocks(&minute(&mut attacker("snubber", 1))), (0, 0));
+}
+
+#[test]
+fn a_dripper_sends_a_byte_a_second() {
+    let story = minute(&mut attacker("dripper", 1));
+    let dripped: u32 = story
+        .iter()
+        .map(|(_, act)| match act {
+            Act::Drip { bytes, .. } => *bytes,
+            _ => 0,
+        })
+        .sum();
+    assert!((55..=60).contains(&dripped), "{dripped} bytes in a minute");
+}
+
+#[test]
+fn floods_are_as_fast_as_their_rows_and_vigour_say() {
+    for habit in CAST.iter().filter(|habit| habit.noise.is_some()) {
+        let story = minute(&mut attacker(habit.name, 1));
+        let (_, rate) = habit.noise.unwrap();
+        let count = story.len() as u32;
+        assert!(count >= 58 * rate, "{}: {count} acts in a minute at {rate} a second", habit.name);
+    }
+}
+
+#[test]
+fn an_attacker_calls_again_after_its_link_has_ended() {
+    let mut churner = attacker("churner", 1);
+    let mut acts = Vec::new();
+    let mut dials = 0;
+    for _ in 0..20 {
+        let now = churner.next_wake().unwrap();
+        churner.wake(now, &mut acts);
+        for act in core::mem::take(&mut acts) {
+            match act {
+                Act::Dial { remote } => {
+                    dials += 1;
+                    churner.hear(now, News::Up { link: LINK, remote }, &mut acts);
+                }
+                Act::HangUp { link } => churner.hear(now, News::Down { link }, &mut acts),
+                _ => {}
+            }
+        }
+        acts.clear();
+    }
+    assert!(dials >= 5, "{dials} dials");
+}
