@@ -18,6 +18,10 @@ pub(crate) fn run() -> Result<()> {
     step("disks that are full, read-only or gone", mounts)?;
     step("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
     step("the program", &["build", "--release", "--quiet", "--package", "gannet-cli"])?;
+    step(
+        "the demonstration",
+        &["run", "--release", "--quiet", "--package", "gannet-cli", "--", "demo", "--plain"],
+    )?;
     step("fuzz targets, briefly", &["xtask", "fuzz", "--all", "--seconds", "5"])?;
     step("real clients", &["xtask", "interop"])?;
     step("a kill loses nothing", &["xtask", "kill", "--kills", "100"])?;

@@ -31,6 +31,7 @@ const PIECE_LEN_MAX: u32 = 256 << 20;
     disable_help_subcommand = true,
     after_help = "\
 Examples:
+  gannet demo                                  see in 40 seconds what a swarm is good for
   gannet get debian.torrent                    fetch into this folder
   gannet create holiday/ --tracker http://tracker.example/announce
   gannet seed holiday.torrent --data .         serve what you have
@@ -62,6 +63,7 @@ impl Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Demo(Demo),
     Get(Get),
     Seed(Seed),
     Create(Create),
@@ -69,10 +71,34 @@ pub(crate) enum Command {
     Verify(Verify),
 }
 
+/// See what a swarm is good for: a server beside a swarm, in 40 seconds, on this machine alone.
+///
+/// One file goes to several people in two ways. On the left, a web server sends it to each of them. On the right, a seed no
+/// faster than the server sends it to a swarm, whose members pass it on. Real sockets, real programs; no network is needed.
+/// Keys: s kills server and seed, t kills the tracker, f adds a free-rider, + adds one more on both sides, q quits.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  gannet demo
+  gannet demo --people 12                         the more there are, the clearer it gets
+  gannet demo --plain                             lines and a table, for logs and screen readers")]
+pub(crate) struct Demo {
+    /// How many people want the file
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=12))]
+    pub(crate) people: u8,
+    /// Lines and a table instead of a live picture
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Save it as a moving picture (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+}
+
 /// Fetch torrents, giving back meanwhile.
 ///
 /// What is already there is kept: a stopped download goes on where it was, files that lie in place are checked and adopted.
-/// Unfinished files end in `.part`.
+/// Unfinished files end in `.part`. When all is there, it goes on serving on a terminal until as much is given back as was
+/// taken (a ratio of 1.0), and ends at once where no person looks on.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -80,6 +106,7 @@ Examples:
   gannet get https://example.org/debian.torrent -o ~/Downloads
   gannet get album.torrent --select '*.flac'      only these files
   gannet get film.torrent --sequential            from the beginning, to watch meanwhile
+  gannet get debian.torrent --no-seed             end when all is on disk
   gannet get debian.torrent --seed-ratio 1.5      serve on until 1.5 times its size is given back
   gannet get debian.torrent --json | jq .         for programs; see docs/json.md")]
 pub(crate) struct Get {
@@ -98,6 +125,9 @@ pub(crate) struct Get {
     /// Reserve the full size of files at once, instead of letting them grow
     #[arg(long)]
     pub(crate) allocate: bool,
+    /// End when all is on disk, on a terminal too
+    #[arg(long, conflicts_with_all = ["seed_ratio", "seed_time"])]
+    pub(crate) no_seed: bool,
     #[command(flatten)]
     pub(crate) net: Net,
     #[command(flatten)]
@@ -147,6 +177,9 @@ pub(crate) struct Net {
     /// Receive no faster, e.g. 4MB/s
     #[arg(long, value_name = "RATE")]
     pub(crate) max_down: Option<Rate>,
+    /// Serve at most this many peers at once [default: 16]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) slots: Option<u32>,
     /// Where progress is remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,

@@ -1,7 +1,6 @@
 //! `gannet get` and `gannet seed`: torrents at work until their goal or a signal.
 
 mod run;
-mod stop;
 
 use crate::cli::{Exit, Get, Goal, Net, Seed};
 use crate::failure::{Failure, Outcome};
@@ -10,12 +9,13 @@ use crate::selection;
 use crate::show::Screen;
 use crate::show::json::{Listening, VERSION};
 use crate::source::{self, Torrent};
+use crate::stop::Stop;
 use crate::words::{shell, why};
 use gannet::{AddOptions, Allocation, Client, ClientConfig, Priority, SeedGoal};
 use run::{Purpose, Run};
+use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use stop::Stop;
 
 /// Ports tried after the wished one.
 const PORTS_MORE: u16 = 20;
@@ -27,7 +27,8 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
     let client = start(&args.net, &args.output, &screen)?;
-    let mut run = Run::new(&client, Purpose::Get, goal(&args.goal), &stop, notices);
+    let goal = goal(&args.goal).or_else(|| custom(args, &screen));
+    let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
         let priorities = selection::priorities(&torrent.metainfo, &args.select).map_err(Failure::plain)?;
@@ -36,7 +37,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
             priorities,
             sequential: args.sequential,
             peers: peers.clone(),
-            seed_goal: goal(&args.goal).unwrap_or_default(),
+            seed_goal: goal.unwrap_or_default(),
             allocation: if args.allocate { Allocation::Full } else { Allocation::default() },
             ..AddOptions::default()
         };
@@ -104,6 +105,8 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
         Some(dir) => dir.clone(),
         None => default_state_dir()?,
     };
+    // Peers and files need one descriptor each; the usual 1,024 are soon gone.
+    os::limits::raise_open_files();
     let mut config = ClientConfig::new(state, output);
     config.listen.ports = net.port..=net.port.saturating_add(PORTS_MORE);
     match net.bind {
@@ -111,6 +114,7 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
         Some(IpAddr::V6(ip)) => (config.listen.ipv4, config.listen.ipv6) = (None, Some(ip)),
         None => {}
     }
+    config.limits.unchoke_slots = net.slots.unwrap_or(config.limits.unchoke_slots);
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);
     let client = Client::start(config).map_err(Failure::plain)?;
@@ -126,6 +130,12 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
         peer_id: client.peer_id().to_string(),
     });
     Ok(client)
+}
+
+/// Whoever looks on gives back as much as they took, unless they say otherwise; a program that waits wants to go on.
+fn custom(args: &Get, screen: &Screen) -> Option<SeedGoal> {
+    let person = stdin().is_terminal() && stderr().is_terminal() && screen.is_for_people();
+    (person && !args.no_seed).then_some(SeedGoal { ratio_permille: Some(1000), time: None })
 }
 
 /// Where the XDG base directory specification puts what a program remembers.

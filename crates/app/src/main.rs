@@ -2,6 +2,7 @@
 
 mod cli;
 mod create;
+mod demo;
 mod failure;
 mod get;
 mod inspect;
@@ -10,6 +11,7 @@ mod quantity;
 mod selection;
 mod show;
 mod source;
+mod stop;
 mod verify;
 mod words;
 
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let outcome = match Cli::typed().command {
+        Command::Demo(args) => demo::run(&args),
         Command::Get(args) => get::get(&args),
         Command::Seed(args) => get::seed(&args),
         Command::Create(args) => create::run(&args),

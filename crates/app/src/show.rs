@@ -77,6 +77,11 @@ impl Screen {
         }
     }
 
+    /// Whether a person may be reading.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self, Screen::Live(_) | Screen::Plain { .. })
+    }
+
     /// Whether lines about peers are wanted too.
     pub(crate) fn wants_peers(&self) -> bool {
         matches!(self, Screen::Json { peers: true, .. })

@@ -258,6 +258,7 @@ impl Client {
         let claim = self.shared.state.claim(&entrance.turn, stored.info_hash).map_err(state_failed)?;
         entrance.others.iter().try_for_each(|other| place.keep_apart(other))?;
         self.shared.state.add(stored).map_err(state_failed)?;
+        claim.sign(&stored.root);
         Ok(claim)
     }
 

@@ -24,6 +24,9 @@ use wire::InfoHash;
 /// The store's file inside its directory.
 const FILE_NAME: &str = "state.db";
 
+/// What is read of a lock: a number and the longest path there is.
+const HOLDER_BYTES_MAX: usize = 4096 + 16;
+
 /// The store, open.
 pub(crate) struct State {
     db: Mutex<Connection>,
@@ -48,7 +51,44 @@ pub(crate) struct Turn {
 /// The right to run a torrent: no other process has it, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    _lock: File,
+    lock: File,
+}
+
+/// Who runs a torrent, as it wrote itself into its lock: for people, not to be relied upon.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Holder {
+    /// Its process and the folder it downloads into, if it got so far as to say so.
+    said: Option<(u32, PathBuf)>,
+}
+
+impl Claim {
+    /// Says who we are, so that whoever finds the torrent taken can be told. What cannot be written is not told.
+    pub(crate) fn sign(&self, root: &Path) {
+        let text = format!("{}\n{}\n", std::process::id(), root.display());
+        let text = text.as_bytes().get(..HOLDER_BYTES_MAX).unwrap_or(text.as_bytes());
+        let written = self.lock.set_len(0).and_then(|()| self.lock.write_all_at(text, 0));
+        if let Err(error) = written {
+            tracing::debug!(%error, "a lock is not signed");
+        }
+    }
+}
+
+impl Holder {
+    fn read(written: &[u8]) -> Holder {
+        let text = String::from_utf8_lossy(written);
+        let mut lines = text.lines();
+        let process = lines.next().and_then(|line| line.parse().ok());
+        Holder { said: process.zip(lines.next().map(PathBuf::from)) }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.said {
+            Some((process, root)) => write!(f, " (process {process}, into {})", root.display()),
+            None => Ok(()),
+        }
+    }
 }
 
 impl State {
@@ -132,7 +172,12 @@ impl State {
         let lock = lock_file(&locks, &info_hash.to_string())?;
         let free =
             lock.try_lock().map_err(|error| StateError::Directory { dir: locks, error: error.into() })?;
-        free.then_some(Claim { _lock: lock }).ok_or(StateError::InUse(info_hash))
+        if free {
+            return Ok(Claim { lock });
+        }
+        let mut written = [0; HOLDER_BYTES_MAX];
+        let len = lock.read_at(&mut written, 0).unwrap_or(0);
+        Err(StateError::InUse { info_hash, holder: Holder::read(&written[..len]) })
     }
 
     /// The torrents that are claimed, but for ours. Those whose records are damaged are left out.
@@ -144,7 +189,7 @@ impl State {
         let mut claimed = Vec::new();
         let others = rows::info_hashes(&self.db())?.into_iter().filter(|&info_hash| !ours(info_hash));
         for info_hash in others.collect::<Vec<_>>() {
-            if let Err(StateError::InUse(_)) = self.claim(turn, info_hash) {
+            if let Err(StateError::InUse { .. }) = self.claim(turn, info_hash) {
                 claimed.extend(self.torrent(info_hash).ok().flatten());
             }
         }

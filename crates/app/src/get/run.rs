@@ -1,13 +1,13 @@
 //! Torrents at work: their events told, their progress shown, until each has reached its end.
 
-use super::stop::Stop;
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::quantity::Size;
+use crate::quantity::{Size, Span};
 use crate::show::Screen;
 use crate::show::json::{Content, Happened, PeerLine, Peers, Progress, Resumed, Traffic, VERSION};
 use crate::show::panel::{self, Row};
 use crate::source::Torrent;
+use crate::stop::Stop;
 use crate::words::{count, shell};
 use gannet::{
     AddError, AddOptions, Bitfield, Client, Event, Events, Metainfo, Priority, RecvError, SeedGoal,
@@ -287,7 +287,11 @@ impl<'a> Run<'a> {
             .stats()
             .wait_for(PATIENCE)
             .map_or_else(|_| String::new(), |stats| format!(" ({})", Size(stats.wanted)));
-        screen.say(&format!("{}: complete and safe on disk{done}", job.name));
+        screen.say(&format!(
+            "{}: complete and safe on disk{done}{}",
+            job.name,
+            goal.map(on_serving).unwrap_or_default()
+        ));
         screen.json(&happened("durable", job));
         self.show_progress(screen);
     }
@@ -410,6 +414,19 @@ impl Job {
 
 fn happened<'a>(what: &'static str, job: &'a Job) -> Happened<'a> {
     Happened { v: VERSION, r#type: what, info_hash: Some(&job.info_hash), ..Happened::default() }
+}
+
+/// What comes after completion.
+fn on_serving(goal: SeedGoal) -> String {
+    let ratio =
+        goal.ratio_permille.map(|ratio| format!("until {} times its size is given back", ratio_text(ratio)));
+    let time = goal.time.map(|time| format!("for {}", Span(time)));
+    let until = [ratio, time].into_iter().flatten().collect::<Vec<_>>().join(", or ");
+    format!("; serving on {until}; Ctrl-C stops")
+}
+
+fn ratio_text(permille: u32) -> String {
+    format!("{:.1}", f64::from(permille) / 1000.0)
 }
 
 /// Bytes of all files, and of the pieces that are here.

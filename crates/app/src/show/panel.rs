@@ -142,7 +142,7 @@ fn peers(stats: &TorrentStats) -> String {
 }
 
 /// Which pieces are here: each mark stands for as many pieces as it must.
-fn map(have: &Bitfield, width: usize) -> String {
+pub(crate) fn map(have: &Bitfield, width: usize) -> String {
     let pieces = have.len() as usize;
     let marks = width.min(pieces).max(1);
     let mark = |index: usize| {

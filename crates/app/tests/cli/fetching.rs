@@ -155,6 +155,8 @@ fn a_torrent_is_run_by_one_process_at_a_time() {
     first.wait_for("album: downloading");
     let second = place.run(&get);
     assert_eq!(second.code, Some(1), "{second:?}");
-    let told = "is run by another Gannet with the same state directory: stop that one first, or name another";
+    let told = "with the same state directory: stop that one first, or name another";
     assert!(second.last_word().contains(told), "{second:?}");
+    let first = format!("another Gannet (process {}, into {})", first.id(), place.path("got").display());
+    assert!(second.last_word().contains(&first), "{first}: {second:?}");
 }

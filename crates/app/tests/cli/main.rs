@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod demo;
 mod fetching;
 mod making;
 mod program;
+mod pty;
 mod refusals;
 mod stopping;

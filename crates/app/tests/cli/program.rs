@@ -144,6 +144,11 @@ impl Running {
         std::mem::replace(&mut self.ended, Ended { code: None, out: Vec::new(), err: Vec::new() })
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name (INT, TERM, ...).
     pub(crate) fn signal(&self, name: &str) {
         let script = format!("kill -s {name} {}", self.child.id());

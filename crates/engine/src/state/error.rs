@@ -1,5 +1,6 @@
 //! What can go wrong with the state store, and what the user is told about it.
 
+use super::Holder;
 use proto::DiskErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,9 +19,14 @@ pub(crate) enum StateError {
     },
     /// Another process runs this torrent.
     #[error(
-        "torrent {0} is run by another Gannet with the same state directory: stop that one first, or name another state directory"
+        "torrent {info_hash} is run by another Gannet{holder} with the same state directory: stop that one first, or name another state directory"
     )]
-    InUse(InfoHash),
+    InUse {
+        /// Which.
+        info_hash: InfoHash,
+        /// By whom.
+        holder: Holder,
+    },
     /// The store was written by a later version.
     #[error(
         "the state file has version {found}, and this Gannet knows versions up to {known}: use a newer one"
@@ -114,7 +120,7 @@ impl StateError {
                 _ => true,
             },
             StateError::Directory { .. }
-            | StateError::InUse(_)
+            | StateError::InUse { .. }
             | StateError::Newer { .. }
             | StateError::Unknown(_) => false,
         }

@@ -143,7 +143,7 @@ fn a_torrent_is_run_by_one_process_at_a_time() {
     let (first, second) = (open(temp.path()), open(temp.path()));
     let claim = |state: &State, number| state.claim(&state.turn().unwrap(), InfoHash([number; 20]));
     let held = claim(&first, 1).unwrap();
-    assert!(matches!(claim(&second, 1), Err(StateError::InUse(_))));
+    assert!(matches!(claim(&second, 1), Err(StateError::InUse { .. })));
     claim(&second, 2).unwrap();
     drop(held);
     claim(&second, 1).unwrap();

@@ -7,30 +7,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether someone asked for the end.
 #[derive(Clone)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// Listens to signals from now on. Once per process.
-    pub(super) fn on_signals() -> Result<Stop, Failure> {
+    pub(crate) fn on_signals() -> Result<Stop, Failure> {
         let asked = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&asked);
-        ctrlc::set_handler(move || {
+        listen(move || {
             // What was committed is safe whenever we end: the second time nobody wants to wait.
             if flag.swap(true, Ordering::SeqCst) {
                 std::process::exit(Exit::Interrupted as i32);
             }
-        })
-        .map_err(|error| Failure::plain(format!("cannot listen to signals: {error}")))?;
+        })?;
+        Ok(Stop(asked))
+    }
+
+    /// The same for a run that ends at once anyway: nobody is in a hurry, and the terminal must be put in order.
+    pub(crate) fn for_a_demonstration() -> Result<Stop, Failure> {
+        let asked = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&asked);
+        listen(move || flag.store(true, Ordering::SeqCst))?;
         Ok(Stop(asked))
     }
 
     /// Asks for an orderly end, as a signal does.
-    pub(super) fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
     /// Whether the end was asked for.
-    pub(super) fn asked(&self) -> bool {
+    pub(crate) fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
+}
+
+fn listen(heard: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    ctrlc::set_handler(heard).map_err(|error| Failure::plain(format!("cannot listen to signals: {error}")))
 }
