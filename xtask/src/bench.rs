@@ -6,7 +6,6 @@
 use crate::interop::{Client, Content, Kind, Role};
 use crate::lab::process::Cost;
 use crate::lab::{self, Host, Lab};
-use crate::peers;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::net::SocketAddr;
@@ -43,7 +42,6 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         }
     }
     lab::enter()?;
-    peers::set_up()?;
     let _lab = Lab::new()?;
     let dir = PathBuf::from("/dev/shm/gannet-bench");
     let _ = fs::remove_dir_all(&dir);

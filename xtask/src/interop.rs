@@ -14,7 +14,6 @@ pub(crate) use client::{Client, Kind, Role};
 pub(crate) use content::{Content, Shared};
 
 use crate::lab::{self, Lab};
-use crate::peers;
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,6 @@ type Case = (String, Box<dyn Fn(&mut Lab, &Path) -> Result<String>>);
 /// Runs all cases, or those whose names contain one of the words; ends with a line of counts.
 pub(crate) fn run(words: &[&str]) -> Result<()> {
     lab::enter()?;
-    peers::set_up()?;
     let mut lab = Lab::new()?;
     let (mut passed, mut failed) = (0, 0);
     for (name, case) in cases() {

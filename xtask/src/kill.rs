@@ -7,7 +7,6 @@
 use crate::interop::{Client, Content, Kind, Role, scratch};
 use crate::lab::process::{output, run};
 use crate::lab::{self, Host, Lab};
-use crate::peers;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::fs;
@@ -48,7 +47,6 @@ struct Tally {
 pub(crate) fn run_kills(args: &[&str]) -> Result<()> {
     let Options { kills, seed, hogs } = options(args)?;
     lab::enter()?;
-    peers::set_up()?;
     let dir = scratch("kill")?;
     let mount = mount_ext4(&dir)?;
     let mut lab = Lab::new()?;

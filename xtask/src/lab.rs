@@ -4,6 +4,7 @@
 
 pub(crate) mod process;
 
+use crate::peers;
 use anyhow::{Context, Result, bail};
 use process::run;
 use std::net::Ipv4Addr;
@@ -13,11 +14,13 @@ use std::process::Command;
 /// Set in the re-executed process, which is inside the private namespaces.
 const INSIDE: &str = "GANNET_XTASK_INSIDE";
 
-/// Runs this very command again inside network and mount namespaces of its own; returns only there.
+/// Sets up the peers, then runs this very command again inside network and mount namespaces of its own; returns only there.
 pub(crate) fn enter() -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());
     }
+    // From where there is a way out to what is missing.
+    peers::set_up()?;
     let me = std::env::current_exe().context("own path")?;
     let error = Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
