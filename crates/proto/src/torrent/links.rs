@@ -188,7 +188,8 @@ impl Torrent {
             LinkEnd::Malformed => (CloseReason::Gone, Parting::Misbehaved),
             LinkEnd::ByPeer | LinkEnd::Broken => (CloseReason::Gone, Parting::Ended),
         };
-        if let Some(address) = peer.listens() {
+        // Of two links that crossed, one goes and the other stays: its peer has not parted.
+        if let Some(address) = peer.listens().filter(|&address| !self.is_linked_to(address)) {
             self.dialer.list.parted(cx.now, address, parting);
         }
         cx.tell(Event::PeerLeft(self.id, peer.link, why));

@@ -246,3 +246,39 @@ fn a_peer_that_names_port_after_port_is_one_candidate_and_is_dialled_again() {
     let dialled: Vec<SocketAddr> = take_dials(&mut rig).into_iter().map(|(_, remote)| remote).collect();
     assert_eq!(dialled, peers(1), "the others would count as linked for ever");
 }
+
+#[test]
+fn of_two_links_that_crossed_the_end_of_the_one_is_not_the_end_of_the_peer() {
+    let mut rig = Rig::leech(2, 32 * 1024);
+    let remote = SocketAddr::from(([80, 2, 0, 1], 6881));
+    rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &[remote] });
+    rig.pass(Duration::from_secs(1));
+    let (dial, _) = take_dials(&mut rig)[0];
+    // Its id is greater than ours: of two links the one that it began stays.
+    let peer_id = PeerId(*b"-ZZ0000-000000000000");
+    let mut up = LinkUp {
+        link: LinkId { slot: 9_000, generation: 0 },
+        torrent: ID,
+        remote,
+        dial: Some(dial),
+        peer_id,
+        reserved: Reserved::OURS,
+    };
+    let first = up.link;
+    rig.feed(Input::LinkUp(up));
+    let second = LinkId { slot: 9_001, generation: 0 };
+    (up.link, up.dial, up.remote) = (second, None, SocketAddr::from(([80, 2, 0, 1], 50_000)));
+    rig.feed(Input::LinkUp(up));
+    assert_eq!((rig.closed(first), rig.closed(second)), (Some(CloseReason::Duplicate), None));
+    // It says where it listens before the driver has the last word about the first link.
+    rig.say(second, Message::Extended { id: 0, body: b"d1:mde1:pi6881ee"[..].into() });
+    rig.feed(Input::LinkDown { link: first, why: LinkEnd::Closed(CloseReason::Duplicate) });
+    for _ in 0..60 {
+        rig.pass(Duration::from_secs(60));
+        rig.say(second, Message::KeepAlive);
+        assert_eq!(take_dials(&mut rig), [], "dialled while it is linked");
+    }
+    rig.feed(Input::LinkDown { link: second, why: LinkEnd::Broken });
+    rig.pass(Duration::from_secs(600));
+    assert_eq!(take_dials(&mut rig).len(), 1, "it has parted now");
+}
