@@ -45,7 +45,10 @@ impl Conduct {
     pub fn heard(&mut self, now: Instant, message: &Message) -> Result<(), PeerMisbehaved> {
         let cost = match message {
             // What moves content has limits of its own.
-            Message::Have(_) | Message::Request(_) | Message::Cancel(_) | Message::Reject(_) => 0,
+            Message::Have(_) | Message::Request(_) | Message::Reject(_) => 0,
+            // Each is a walk through the queue, and perhaps a reject. At the end of a download peers take back a window or two of
+            // requests at once, and a player that seeks does so time and again: far from what the purse holds.
+            Message::Cancel(_) => 1,
             Message::KeepAlive | Message::Choke | Message::Unchoke | Message::Interested => 1,
             Message::NotInterested | Message::Port(_) | Message::Suggest(_) | Message::AllowedFast(_) => 1,
             Message::Unknown(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => 1,

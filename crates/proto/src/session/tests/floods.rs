@@ -3,7 +3,7 @@
 
 use super::rig::{PLAIN, Rig};
 use crate::input::Unsent;
-use crate::peer::conduct::{CHOKED_REQUESTS_MAX, EXCESS_REQUESTS_MAX};
+use crate::peer::conduct::{CHOKED_REQUESTS_MAX, EXCESS_REQUESTS_MAX, PURSE_MAX, PURSE_PER_SECOND};
 use crate::{Config, Duration, Input, LinkId, Output, PeerMisbehaved, SendToken};
 use std::collections::BTreeMap;
 use wire::message::BlockRequest;
@@ -38,6 +38,18 @@ struct Flood {
     asked: Asked,
     /// Blocks leave while the flood comes.
     sending: bool,
+}
+
+impl Flood {
+    /// How many cancels it means to send.
+    fn cancels(&self) -> u32 {
+        match self.asked {
+            Same | Distinct => 0,
+            Cancelled => self.requests,
+            CancelledLate => self.requests.saturating_sub(10),
+            CancelledTwice => 3 * self.requests,
+        }
+    }
 }
 
 /// Requests by what they name, and what became of them.
@@ -96,6 +108,36 @@ fn send_all(rig: &mut Rig, waiting: &mut Vec<(SendToken, BlockRequest)>, tally: 
     for (token, request) in std::mem::take(waiting) {
         tally.of(request)[2] += 1;
         rig.feed(Input::Sent { token });
+    }
+}
+
+#[test]
+fn cancels_of_what_was_never_asked_end_a_link_and_a_window_taken_back_now_and_then_does_not() {
+    let mut rig = Rig::seed(PIECES, PIECE_LEN);
+    let link = rig.taker(Reserved::OURS);
+    let mut said = 0;
+    while rig.closed(link).is_none() {
+        rig.say(link, Message::Cancel(BlockRequest { piece: said % PIECES, offset: 0, len: BLOCK_LEN }));
+        said += 1;
+        assert!(said <= PURSE_MAX + 1, "{said} cancels for nothing");
+    }
+    assert_eq!(rig.fault(link), Some(PeerMisbehaved::Flood));
+
+    let mut rig = Rig::seed(PIECES, PIECE_LEN);
+    let link = rig.taker(Reserved::OURS);
+    for window in 0..100 {
+        let blocks = (0..500).map(|n| BlockRequest {
+            piece: window * 10 + n / 2,
+            offset: n % 2 * BLOCK_LEN,
+            len: BLOCK_LEN,
+        });
+        blocks.clone().for_each(|block| rig.say(link, Message::Request(block)));
+        blocks.for_each(|block| rig.say(link, Message::Cancel(block)));
+        let sent: Vec<SendToken> = rig.take_sends().into_iter().map(|(token, _)| token).collect();
+        sent.into_iter().for_each(|token| rig.feed(Input::Sent { token }));
+        rig.pass(Duration::from_secs(3));
+        rig.wishes.retain(|wish| matches!(wish, Output::Close { .. }));
+        assert_eq!(rig.closed(link), None, "window {window}");
     }
 }
 
@@ -185,6 +227,16 @@ fn judge(
             assert_eq!((asked, rig.fault(link)), (at, Some(fault)), "{case}");
         }
         // How fast blocks leave decides how many are too many.
+        // Every cancel costs a coin of the purse, into which at most a second or two have paid meanwhile.
+        None if keeps_up && flood.cancels() > PURSE_MAX => {
+            assert!(flood.cancels() > PURSE_MAX + 2 * PURSE_PER_SECOND, "{case}: too near the limit to tell");
+            assert_eq!(rig.fault(link), Some(PeerMisbehaved::Flood), "{case}");
+            let said = tally.sum(1);
+            assert!(
+                said > PURSE_MAX - 100 && said <= PURSE_MAX + 2 * PURSE_PER_SECOND,
+                "{case}: after {said}"
+            );
+        }
         None if !keeps_up => {
             let fault = rig.fault(link);
             assert!(fault.is_none_or(|fault| fault == PeerMisbehaved::TooManyRequests), "{case}: {fault:?}");
