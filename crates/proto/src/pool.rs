@@ -2,8 +2,8 @@
 //! whether there is enough.
 //!
 //! What always holds: without a lease nothing is limited but memory, links and slots; what was spent is never forgotten (an
-//! overdraft is paid off before anything is spent again); blocks that left for the sockets and are not known to be gone are
-//! worth at most [`UPLINK_QUEUE`] of the uplink's measured rate, but one block.
+//! overdraft is paid off before anything is spent again); blocks that left for the sockets, are not known to be gone and do not
+//! wait for a slow peer are worth at most [`UPLINK_QUEUE`] of the uplink's measured rate, but one block.
 
 use crate::rate::{Bucket, Meter};
 use crate::{Duration, Instant, Lease, LinkId, PeerKey, TorrentId};
@@ -12,8 +12,11 @@ use wire::Block;
 
 /// How long the blocks of all links together may take to leave: what a request of our own waits at most behind them.
 pub const UPLINK_QUEUE: Duration = Duration::from_millis(200);
-/// If nothing leaves for this long, one more block may, over another link: perhaps only the link is slow, not our uplink.
+/// If nothing leaves for this long, one more block may, over another link: perhaps only the link is slow, not our uplink. The
+/// next such probe waits twice as long, until one has left.
 pub const PROBE_AFTER: Duration = Duration::from_millis(250);
+/// Probes wait for no longer than 16 times that, four seconds.
+const PROBE_DOUBLINGS_MAX: u32 = 4;
 /// What may be spent at once after a pause, as time at the leased rate. Short, so that neighbours' traffic is not pushed aside.
 pub const BURST: Duration = Duration::from_millis(100);
 /// A lease for tests and drivers that limit nothing: slots and links as most clients have them, 64 MiB of buffers.
@@ -41,6 +44,10 @@ pub struct Pool {
     pub down_meter: Meter,
     /// The same, out.
     pub up_meter: Meter,
+    /// A torrent was refused memory since all of them were last looked at.
+    pub short: bool,
+    /// And some was set free since.
+    pub freed: bool,
     /// Links of all torrents.
     pub links: u32,
     /// Links that are not read because `down` is spent.
@@ -64,6 +71,8 @@ impl Pool {
             down: Bucket::new(lease.down, burst(lease.down), now),
             uplink: Uplink::default(),
             buffered: 0,
+            short: false,
+            freed: false,
             down_meter: Meter::default(),
             up_meter: Meter::default(),
             links: 0,
@@ -77,6 +86,7 @@ impl Pool {
 
     /// A new lease.
     pub fn set_lease(&mut self, now: Instant, lease: Lease) {
+        self.freed |= self.short && lease.buffer > self.lease.buffer;
         self.lease = lease;
         self.up.set(lease.up, burst(lease.up), now);
         self.down.set(lease.down, burst(lease.down), now);
@@ -111,8 +121,7 @@ fn burst(rate: Option<u64>) -> u64 {
 pub struct Uplink {
     /// Peers with blocks to be sent and credit to send them, in turn.
     ring: VecDeque<(TorrentId, PeerKey)>,
-    /// Bytes that were handed to the driver and have not left.
-    in_flight: u64,
+    out: InFlight,
     /// The best rate of late, bytes per second.
     capacity: u64,
     /// Since when the current measurement runs, and what left since.
@@ -120,6 +129,11 @@ pub struct Uplink {
     measured: u64,
     /// When a block was last handed over, or left.
     moved: Instant,
+    /// The block that is about to be handed over is a probe.
+    probing: bool,
+    /// When the last probe was handed over, and how many since one left.
+    probed: Instant,
+    probes: u32,
 }
 
 impl Uplink {
@@ -145,7 +159,7 @@ impl Uplink {
 
     /// Bytes that were handed to the driver and have not left.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight
+        self.out.total()
     }
 
     /// The best rate of late, bytes per second; 0 before anything was measured.
@@ -153,32 +167,41 @@ impl Uplink {
         self.capacity
     }
 
-    /// Whether a block of this length may be handed over: always, if it is alone.
-    pub fn has_room(&self, now: Instant, leased: Option<u64>, bytes: u32) -> bool {
+    /// Whether a block of this length may be handed over: always, if it is alone but for blocks that wait for a slow peer.
+    pub fn has_room(&mut self, now: Instant, leased: Option<u64>, bytes: u32) -> bool {
+        self.out.roll(now);
         let rate = self.capacity.min(leased.unwrap_or(u64::MAX));
         let most = rate / 1000 * UPLINK_QUEUE.as_millis() as u64;
-        let after = self.in_flight + u64::from(bytes);
-        self.in_flight == 0 || after <= most || self.moved + PROBE_AFTER <= now
+        let queued = self.out.queued();
+        let fits = queued == 0 || queued + u64::from(bytes) <= most;
+        self.probing = !fits && self.probe_at() <= now;
+        fits || self.probing
     }
 
     /// When a stalled uplink may be probed with one more block.
     pub fn probe_at(&self) -> Instant {
-        self.moved + PROBE_AFTER
+        self.moved + PROBE_AFTER * (1 << self.probes.min(PROBE_DOUBLINGS_MAX))
     }
 
     /// A block was handed over.
     pub fn sending(&mut self, now: Instant, bytes: u32) {
-        if self.in_flight == 0 && now.since(self.moved) > IDLE_AFTER {
+        if self.out.queued() == 0 && now.since(self.moved) > IDLE_AFTER {
             (self.measured_from, self.measured) = (now, 0);
         }
-        self.in_flight += u64::from(bytes);
+        self.out.add(now, bytes);
         self.moved = now;
+        if core::mem::take(&mut self.probing) {
+            (self.probed, self.probes) = (now, self.probes + 1);
+        }
     }
 
-    /// A block left, or never will.
-    pub fn done(&mut self, now: Instant, bytes: u32, left: bool) {
-        self.in_flight = self.in_flight.saturating_sub(u64::from(bytes));
+    /// A block that was handed over at `since` left, or never will.
+    pub fn done(&mut self, now: Instant, since: Instant, bytes: u32, left: bool) {
+        self.out.remove(now, since, bytes, left);
         self.moved = now;
+        if since >= self.probed {
+            self.probes = 0;
+        }
         self.measured += if left { u64::from(bytes) } else { 0 };
         let span = now.since(self.measured_from);
         if span >= MEASURE_EVERY {
@@ -188,6 +211,73 @@ impl Uplink {
             self.capacity = rate.max(self.capacity - self.capacity / 16);
             (self.measured_from, self.measured) = (now, 0);
         }
+    }
+}
+
+/// Bytes on their way out by when they were handed over, in spans of [`PROBE_AFTER`].
+///
+/// A block that is out for longer than a whole span, and that one of a later span has overtaken, waits for its own peer and not
+/// for our uplink: it does not keep others from sending. Where nothing overtakes, the uplink itself is slow, and all count.
+#[derive(Clone, Copy, Debug, Default)]
+struct InFlight {
+    /// When the present span began; the one before is as long as any.
+    began: Instant,
+    /// Bytes handed over in the present span, in the one before, and earlier. Links' credit keeps them far below 4 GiB.
+    fresh: u32,
+    older: u32,
+    oldest: u32,
+    /// Whether a block left that was handed over in the present span, and in the one before.
+    fresh_left: bool,
+    older_left: bool,
+}
+
+impl InFlight {
+    fn total(&self) -> u64 {
+        u64::from(self.fresh) + u64::from(self.older) + u64::from(self.oldest)
+    }
+
+    /// What the uplink has yet to carry, as far as can be told.
+    fn queued(&self) -> u64 {
+        match self.fresh_left || self.older_left {
+            true => u64::from(self.fresh) + u64::from(self.older),
+            false => self.total(),
+        }
+    }
+
+    fn roll(&mut self, now: Instant) {
+        let lasts = now.since(self.began);
+        if lasts < PROBE_AFTER {
+            return;
+        }
+        self.oldest = self.oldest.saturating_add(self.older);
+        if lasts < PROBE_AFTER * 2 {
+            self.began += PROBE_AFTER;
+            (self.older, self.older_left) = (self.fresh, self.fresh_left);
+        } else {
+            self.oldest = self.oldest.saturating_add(self.fresh);
+            self.began = now;
+            (self.older, self.older_left) = (0, false);
+        }
+        (self.fresh, self.fresh_left) = (0, false);
+    }
+
+    fn add(&mut self, now: Instant, bytes: u32) {
+        self.roll(now);
+        self.fresh = self.fresh.saturating_add(bytes);
+    }
+
+    fn remove(&mut self, now: Instant, since: Instant, bytes: u32, left: bool) {
+        self.roll(now);
+        let span = if since >= self.began {
+            self.fresh_left |= left;
+            &mut self.fresh
+        } else if since + PROBE_AFTER >= self.began {
+            self.older_left |= left;
+            &mut self.older
+        } else {
+            &mut self.oldest
+        };
+        *span = span.saturating_sub(bytes);
     }
 }
 
@@ -207,15 +297,17 @@ mod tests {
             assert!(slow.has_room(at(now), None, 16_384));
             slow.sending(at(now), 16_384);
             assert!(!slow.has_room(at(now), None, 16_384));
+            let since = at(now);
             now += 131_072; // 1 Mbit/s
-            slow.done(at(now), 16_384, true);
+            slow.done(at(now), since, 16_384, true);
         }
         assert!((110_000..=135_000).contains(&slow.capacity()), "{}", slow.capacity());
         let mut fast = Uplink::default();
         for _ in 0..1000 {
             fast.sending(at(now), 16_384);
+            let since = at(now);
             now += 1000;
-            fast.done(at(now), 16_384, true);
+            fast.done(at(now), since, 16_384, true);
         }
         let mut blocks = 0;
         while fast.has_room(at(now), None, 16_384) {
@@ -223,5 +315,47 @@ mod tests {
             blocks += 1;
         }
         assert!((150..=210).contains(&blocks), "{blocks} blocks at 16 MB/s");
+    }
+    #[test]
+    fn an_uplink_that_is_slow_itself_lets_no_more_out_because_blocks_are_old() {
+        let mut uplink = Uplink::default();
+        let mut out: VecDeque<Instant> = VecDeque::new();
+        let mut longest = 0;
+        // A block takes 600 ms; whoever may send does.
+        for millis in 0..60_000_u64 {
+            let now = at(millis * 1000);
+            if millis % 600 == 599
+                && let Some(since) = out.pop_front()
+            {
+                uplink.done(now, since, 16_384, true);
+            }
+            if uplink.has_room(now, None, 16_384) {
+                uplink.sending(now, 16_384);
+                out.push_back(now);
+            }
+            longest = longest.max(out.len());
+        }
+        assert!(longest <= 4, "{longest} blocks queue behind each other");
+    }
+
+    #[test]
+    fn spans_forget_nothing_and_count_nothing_twice() {
+        let mut rng = crate::Rng::new(crate::Seed(5));
+        let (mut flight, mut out, mut now) = (InFlight::default(), Vec::new(), 1_000_000);
+        for _ in 0..20_000 {
+            now += u64::from(rng.below(200_000));
+            if rng.below(2) == 0 {
+                flight.add(at(now), 16_384);
+                out.push(at(now));
+            } else if !out.is_empty() {
+                let since = out.swap_remove(rng.index(out.len()));
+                flight.remove(at(now), since, 16_384, rng.below(2) == 0);
+            }
+            assert_eq!(flight.total(), out.len() as u64 * 16_384);
+        }
+        for since in out {
+            flight.remove(at(now), since, 16_384, true);
+        }
+        assert_eq!((flight.fresh, flight.older, flight.oldest), (0, 0, 0));
     }
 }

@@ -36,6 +36,7 @@ pub struct Session {
 struct Entry {
     torrent: Box<Torrent>,
     rng: Rng,
+    turn: choking::Turn,
 }
 
 /// How far a shutdown has come.
@@ -221,7 +222,7 @@ impl Session {
                 if !self.torrents.contains_key(&add.torrent) && self.shutdown == Shutdown::No {
                     let (id, mut rng) = (add.torrent, self.rng.fork());
                     let torrent = Box::new(Torrent::new(&self.config, &mut rng, *add));
-                    self.torrents.insert(id, Entry { torrent, rng });
+                    self.torrents.insert(id, Entry { torrent, rng, turn: choking::Turn::default() });
                     self.with(id, out, Torrent::settle);
                 }
             }
@@ -266,6 +267,7 @@ impl Session {
                 // Looked at after every input.
                 Timer::Upload => {}
                 Timer::Download => self.read_on(out),
+                Timer::Memory => self.ask_again(out),
                 Timer::Torrent(id, timer) => self.on(id, out, |torrent, cx| torrent.on_timer(cx, timer)),
                 Timer::Peer(id, key) => self.on(id, out, |torrent, cx| torrent.on_peer_timer(cx, key)),
             }
@@ -321,8 +323,23 @@ impl Session {
         }
     }
 
+    /// There is memory again: torrents that were refused some ask for more, beginning anywhere, so that none is always last.
+    fn ask_again(&mut self, out: &mut Outbox) {
+        self.pool.short = false;
+        let waiting = self.torrents.iter().filter(|(_, entry)| entry.torrent.waits_for_memory());
+        let mut waiting: Vec<TorrentId> = waiting.map(|(&id, _)| id).collect();
+        let first = self.rng.index(waiting.len());
+        waiting.rotate_left(first);
+        for id in waiting {
+            self.on(id, out, Torrent::on_memory);
+        }
+    }
+
     /// What spans torrents, after every input.
     fn after(&mut self, out: &mut Outbox) {
+        if core::mem::take(&mut self.pool.freed) {
+            self.timers.set_no_later(Timer::Memory, self.now + MEMORY_PACE);
+        }
         if core::mem::take(&mut self.pool.choke_soon) {
             let at = self.choking.soonest(self.now);
             self.timers.set_no_later(Timer::Choke, at);
@@ -348,7 +365,7 @@ impl Session {
         out: &mut Outbox,
         act: impl FnOnce(&mut Torrent, &mut Cx<'_>) -> T,
     ) -> Option<T> {
-        let Entry { torrent, rng } = self.torrents.get_mut(&id)?;
+        let Entry { torrent, rng, turn: _ } = self.torrents.get_mut(&id)?;
         let mut cx = Cx {
             now: self.now,
             rng,
@@ -390,6 +407,8 @@ impl Session {
 
 /// No timer of the pool goes off sooner than this after now: a pace, not a precision.
 const MOMENT: crate::Duration = crate::Duration::from_millis(1);
+/// Torrents that were refused memory are looked for this often at most, while some is set free all the time.
+const MEMORY_PACE: crate::Duration = crate::Duration::from_millis(50);
 /// What a session asks for although nothing moves, bytes per second: so that something can begin.
 const DEMAND_MIN: u64 = 64 * 1024;
 /// Links are read again when this much may be: a block, so that reading does not start and stop for bytes.

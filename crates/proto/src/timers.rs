@@ -15,6 +15,8 @@ pub enum Timer {
     Upload,
     /// The download allowance has grown: links that were stopped may be read again.
     Download,
+    /// Memory was set free: torrents that were refused some may ask for more.
+    Memory,
     /// Something of one torrent.
     Torrent(TorrentId, TorrentTimer),
     /// The next thing that one peer's clocks say: a request out of time, silence, a keep-alive.

@@ -53,6 +53,17 @@ const MIN_RTT_AGE: Duration = Duration::from_secs(30);
 /// Blocks given up on whose answer may still come: as many as can be outstanding by default.
 pub const LATE_BLOCKS_MAX: usize = 512;
 
+/// So many rejects in a row are forgiven: a peer that has just begun to refuse rejects all that is under way at once.
+const REFUSALS_MAX: u32 = 8;
+
+/// Bounds of the time for which a peer that refuses everything is asked nothing: a second is many round trips, a minute as long
+/// as a request may take.
+const REST_MIN: Duration = Duration::from_secs(1);
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// A peer that has refused everything for so long, about seven rests, will not change: as long as silence is borne (BEP 3).
+const USELESS_AFTER: Duration = Duration::from_secs(120);
+
 /// A peer that fetches a piece within this time gets pieces of its own (libtorrent's `whole_pieces_threshold`).
 const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -74,6 +85,17 @@ pub struct Pipeline {
     round: Round,
     /// Bytes per second.
     rate: u64,
+    refusals: Refusals,
+}
+
+/// Rejects in a row, with no block between them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusals {
+    count: u32,
+    /// When the first of them came.
+    since: Instant,
+    /// Until when nothing is asked for.
+    rest_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +154,7 @@ impl Pipeline {
             rtt: RoundTrip::default(),
             round: Round::default(),
             rate: 0,
+            refusals: Refusals::default(),
         }
     }
 
@@ -148,9 +171,12 @@ impl Pipeline {
         if self.snubbed { 1 } else { self.target }
     }
 
-    /// How many more requests to make now.
+    /// How many more requests to make now. None while the peer is left in peace because it refuses everything.
     pub fn room(&self) -> u32 {
-        self.target().saturating_sub(self.outstanding.len() as u32)
+        match self.refusals.rest_until {
+            Some(_) => 0,
+            None => self.target().saturating_sub(self.outstanding.len() as u32),
+        }
     }
 
     /// How many requests are outstanding.
@@ -221,6 +247,7 @@ impl Pipeline {
         let Some(request) = self.take(block) else { return self.take_late(block) };
         self.heard(now);
         self.completed = now;
+        self.refusals = Refusals::default();
         let rtt = now.since(request.at);
         self.snubbed &= rtt > BLOCK_WITHIN;
         self.rtt.sample(rtt, now);
@@ -246,6 +273,32 @@ impl Pipeline {
         }
     }
 
+    /// The peer refused what we wait for although it serves us. A few times that is nothing: its `reqq` may be smaller than we
+    /// know. A peer that goes on is asked no more for as long as it has refused by now, so at intervals that double. Says
+    /// whether that has gone on for so long that it is of no use.
+    pub fn refused(&mut self, now: Instant) -> bool {
+        let row = &mut self.refusals;
+        if row.count == 0 {
+            row.since = now;
+        }
+        row.count = row.count.saturating_add(1);
+        let lasts = now.since(row.since);
+        if row.count >= REFUSALS_MAX {
+            row.rest_until = Some(now + lasts.clamp(REST_MIN, REST_MAX));
+        }
+        row.count >= REFUSALS_MAX && lasts >= USELESS_AFTER
+    }
+
+    /// Whether a rest is over now: it may be asked again.
+    pub fn has_rested(&mut self, now: Instant) -> bool {
+        self.refusals.rest_until.take_if(|until| *until <= now).is_some()
+    }
+
+    /// The peer serves us anew: it is asked at once. What it refused is not forgotten, or choking would wash it clean.
+    pub fn unchoked(&mut self) {
+        self.refusals.rest_until = None;
+    }
+
     /// We no longer want it and send a cancel; its answer may be on the way. Says whether it was outstanding.
     pub fn cancel(&mut self, block: Block) -> bool {
         let taken = self.take(block).is_some();
@@ -264,8 +317,13 @@ impl Pipeline {
         }
     }
 
-    /// When to call [`Pipeline::check`]. `None` while nothing is outstanding.
+    /// When to call [`Pipeline::check`] and [`Pipeline::has_rested`]. `None` while nothing is outstanding and no rest ends.
     pub fn check_at(&self) -> Option<Instant> {
+        self.give_up_at().into_iter().chain(self.refusals.rest_until).min()
+    }
+
+    /// When the peer has been silent for too long.
+    fn give_up_at(&self) -> Option<Instant> {
         let oldest = self.outstanding.front()?.at;
         let too_old = oldest + TIMEOUT_MAX;
         let silent = self.heard.max(oldest) + self.patience();
@@ -285,7 +343,7 @@ impl Pipeline {
             self.remember_late(request.block);
             released.push(request.block);
         }
-        if self.snubbed || self.check_at().is_none_or(|due| now < due) {
+        if self.snubbed || self.give_up_at().is_none_or(|due| now < due) {
             return false;
         }
         self.snubbed = true;

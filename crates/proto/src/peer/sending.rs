@@ -33,11 +33,12 @@ impl Sending {
         self.deficit = self.deficit.saturating_sub(bytes);
     }
 
-    /// It left, or never will.
-    pub fn finish(&mut self, now: Instant, sequence: u32, bytes: u32, left: bool) {
+    /// It left, or never will. Says when it was handed over.
+    pub fn finish(&mut self, now: Instant, sequence: u32, bytes: u32, left: bool) -> Instant {
         let at = self.started.iter().position(|&(started, _)| started == sequence);
         let since = at.and_then(|at| self.started.remove(at)).map(|(_, since)| since);
         self.credit.done(bytes, since.filter(|_| left).map(|since| now.since(since)));
+        since.unwrap_or(now)
     }
 }
 

@@ -65,9 +65,9 @@ impl UploadQueue {
         self.waiting.len() as u32
     }
 
-    /// Bytes on their way out.
-    pub fn bytes_sending(&self) -> u64 {
-        self.sending.iter().map(|(_, block)| u64::from(block.len)).sum()
+    /// What is on its way out: sequences of send tokens, and ranges. No answer to them is known afterwards.
+    pub fn take_sending(&mut self) -> VecDeque<(u32, Block)> {
+        core::mem::take(&mut self.sending)
     }
 
     /// The request to answer next.

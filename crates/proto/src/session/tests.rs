@@ -3,6 +3,7 @@
 
 mod floods;
 mod peers;
+mod pressure;
 mod reaching;
 mod rig;
 mod serving;

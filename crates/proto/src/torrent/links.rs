@@ -171,8 +171,10 @@ impl Torrent {
         self.picker.peer_left(key, &peer.pieces);
         self.blame.departed(key, peer.terms.remote.ip());
         // The driver answers every token before this; what a fault left over must not clog the uplink.
-        let left_over = u32::try_from(peer.uploads.bytes_sending()).unwrap_or(u32::MAX);
-        cx.pool.uplink.done(cx.now, left_over, false);
+        for (sequence, block) in peer.uploads.take_sending() {
+            let since = peer.sending.finish(cx.now, sequence, block.len, false);
+            cx.pool.uplink.done(cx.now, since, block.len, false);
+        }
         cx.pool.unread.retain(|&link| link != peer.link);
         if peer.state.peer_interested {
             self.peers.interested = self.peers.interested.saturating_sub(1);

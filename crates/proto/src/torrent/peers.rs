@@ -19,6 +19,8 @@ pub struct Peers {
     pub interested: u32,
     /// Peers that we serve.
     pub unchoked: u32,
+    /// One of them was asked for nothing because memory was short.
+    pub wait_for_memory: bool,
 }
 
 #[derive(Debug)]

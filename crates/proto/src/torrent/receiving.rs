@@ -259,6 +259,7 @@ impl Torrent {
         let now = reserved(&self.picker);
         let before = core::mem::replace(&mut self.totals.buffered, now);
         cx.pool.buffered = (cx.pool.buffered + now).saturating_sub(before);
+        cx.pool.freed |= cx.pool.short && now < before;
     }
 
     /// Pays for what was received; a link whose allowance is spent is not read until it has grown again.

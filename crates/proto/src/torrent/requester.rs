@@ -7,6 +7,7 @@
 use super::Torrent;
 use crate::PeerKey;
 use crate::cx::Cx;
+use crate::output::CloseReason;
 use crate::peer::Peer;
 use crate::peer::pipeline::Answer;
 use crate::pieces::PickFor;
@@ -16,8 +17,11 @@ impl Torrent {
     /// Fills a peer's pipeline.
     pub fn fill(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
-        if !self.stage.is_active() || !peer.state.am_interested || cx.pool.is_swamped() {
+        if !self.stage.is_active() || !peer.state.am_interested {
             return;
+        }
+        if cx.pool.is_swamped() {
+            return self.wait_for_memory(cx);
         }
         let only = peer.state.peer_choking.then_some(peer.fast.theirs.as_slice());
         let want = peer.pipeline.room();
@@ -37,6 +41,8 @@ impl Torrent {
         let mut blocks = core::mem::take(&mut cx.pool.blocks);
         self.picker.pick(&ask, cx.rng, &mut blocks);
         let was_idle = peer.pipeline.is_empty();
+        let budget = ask.open_bytes_max;
+        let refused = was_idle && blocks.is_empty();
         peer.pipeline.requested(&blocks, cx.now);
         for block in blocks.drain(..) {
             peer.send(cx, Message::Request(block.into()));
@@ -46,6 +52,28 @@ impl Torrent {
         if was_idle {
             self.arm_peer(cx, key);
         }
+        if refused
+            && self.picker.pieces().live_bytes() + u64::from(self.metainfo.layout.piece_len_max()) > budget
+        {
+            self.wait_for_memory(cx);
+        }
+    }
+
+    /// Too much is in memory to ask for more: perhaps other torrents' pieces, of whose end nobody here hears.
+    fn wait_for_memory(&mut self, cx: &mut Cx<'_>) {
+        self.peers.wait_for_memory = true;
+        cx.pool.short = true;
+    }
+
+    /// Whether a peer was asked for nothing because memory was short.
+    pub fn waits_for_memory(&self) -> bool {
+        self.peers.wait_for_memory
+    }
+
+    /// Memory was set free.
+    pub fn on_memory(&mut self, cx: &mut Cx<'_>) {
+        self.peers.wait_for_memory = false;
+        self.refill_starved(cx);
     }
 
     /// Blocks have fallen free: peers that had nothing to be asked for may be asked now.
@@ -94,6 +122,9 @@ impl Torrent {
 
     /// A peer serves us from now on.
     pub fn on_unchoked(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.pipeline.unchoked();
+        }
         self.fill(cx, key);
     }
 
@@ -105,6 +136,13 @@ impl Torrent {
                 self.picker.release(block, key);
                 // A peer that rejects what it allowed has changed its mind; asking again would go in circles.
                 peer.fast.theirs.retain(|&piece| piece != block.piece);
+                // With a choke come rejects of all that is under way (BEP 6); while it serves us they are its own idea.
+                let useless = !peer.state.peer_choking && peer.pipeline.refused(cx.now);
+                if useless {
+                    self.close(cx, key, CloseReason::Useless);
+                } else {
+                    self.arm_peer(cx, key);
+                }
                 self.refill_starved(cx);
             }
             Answer::Late => {}
@@ -121,7 +159,11 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let mut released = Vec::new();
         peer.pipeline.check(cx.now, &mut released);
+        let has_rested = peer.pipeline.has_rested(cx.now);
         if released.is_empty() {
+            if has_rested {
+                self.fill(cx, key);
+            }
             return;
         }
         // Called back, or the peer would send what it has in line beside what it is asked for again.

@@ -99,8 +99,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(block) = peer.uploads.sent(token.sequence) else { return };
         peer.clocks.said = cx.now;
-        peer.sending.finish(cx.now, token.sequence, block.len, true);
-        cx.pool.uplink.done(cx.now, block.len, true);
+        let since = peer.sending.finish(cx.now, token.sequence, block.len, true);
+        cx.pool.uplink.done(cx.now, since, block.len, true);
         peer.traffic.sent(cx.now, block.len);
         self.totals.uploaded += u64::from(block.len);
         cx.pool.up_meter.add(cx.now, u64::from(block.len));
@@ -112,8 +112,8 @@ impl Torrent {
     pub fn on_unsent(&mut self, cx: &mut Cx<'_>, key: PeerKey, token: SendToken, why: Unsent) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(block) = peer.uploads.unsent(token.sequence) else { return };
-        peer.sending.finish(cx.now, token.sequence, block.len, false);
-        cx.pool.uplink.done(cx.now, block.len, false);
+        let since = peer.sending.finish(cx.now, token.sequence, block.len, false);
+        cx.pool.uplink.done(cx.now, since, block.len, false);
         peer.reject(cx, block);
         peer.enlist(cx, self.id, key);
         match why {

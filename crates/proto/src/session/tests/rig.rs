@@ -77,9 +77,15 @@ impl Rig {
             links: 0,
             payloads: 0,
         };
+        rig.add(ID, resume);
+        rig
+    }
+
+    /// Another torrent of the same content.
+    pub(super) fn add(&mut self, torrent: TorrentId, resume: Option<ResumeRecord>) {
         let add = AddTorrent {
-            torrent: ID,
-            metainfo: Arc::clone(&rig.metainfo),
+            torrent,
+            metainfo: Arc::clone(&self.metainfo),
             resume,
             priorities: Box::default(),
             sequential: true,
@@ -87,8 +93,7 @@ impl Rig {
             peers: Vec::new(),
             seed_goal: SeedGoal::default(),
         };
-        rig.feed(Input::Command(Command::Add(Box::new(add))));
-        rig
+        self.feed(Input::Command(Command::Add(Box::new(add))));
     }
 
     pub(super) fn feed(&mut self, input: Input<'_>) {
@@ -123,9 +128,20 @@ impl Rig {
     }
 
     pub(super) fn link_as(&mut self, remote: SocketAddr, peer_id: PeerId, reserved: Reserved) -> LinkId {
+        self.link_in(ID, remote, peer_id, reserved)
+    }
+
+    /// A link to a new peer of this torrent.
+    pub(super) fn link_in(
+        &mut self,
+        torrent: TorrentId,
+        remote: SocketAddr,
+        peer_id: PeerId,
+        reserved: Reserved,
+    ) -> LinkId {
         self.links += 1;
         let link = LinkId { slot: self.links, generation: 7 };
-        self.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial: None, peer_id, reserved }));
+        self.feed(Input::LinkUp(LinkUp { link, torrent, remote, dial: None, peer_id, reserved }));
         link
     }
 
@@ -230,6 +246,18 @@ impl Rig {
             _ => true,
         });
         sends
+    }
+
+    /// Those to one peer.
+    pub(super) fn take_sends_of(&mut self, link: LinkId) -> Vec<(SendToken, Block)> {
+        let to = |wish: &Output| matches!(wish, Output::SendBlock { token, .. } if token.link == link);
+        let sends = self.wishes.extract_if(.., |wish| to(wish));
+        sends
+            .filter_map(|wish| match wish {
+                Output::SendBlock { token, block, .. } => Some((token, block)),
+                _ => None,
+            })
+            .collect()
     }
 
     pub(super) fn take_verify(&mut self) -> Option<(PieceIndex, Attempt)> {
