@@ -1,7 +1,8 @@
 //! What can be typed: commands, options, help with examples. Nothing is done here.
 
 use crate::quantity::{Rate, Size, Span};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use gannet::Policy;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -107,6 +108,7 @@ Examples:
   gannet get album.torrent --select '*.flac'      only these files
   gannet get film.torrent --sequential            from the beginning, to watch meanwhile
   gannet get debian.torrent --no-seed             end when all is on disk
+  gannet get debian.torrent --encryption prefer   where lines slow BitTorrent down by its looks
   gannet get debian.torrent --seed-ratio 1.5      serve on until 1.5 times its size is given back
   gannet get debian.torrent --json | jq .         for programs; see docs/json.md")]
 pub(crate) struct Get {
@@ -180,9 +182,37 @@ pub(crate) struct Net {
     /// Serve at most this many peers at once [default: 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) slots: Option<u32>,
+    /// Whether links are encrypted (MSE with RC4). This hides what kind of traffic they carry; it keeps no secret
+    #[arg(long, value_enum, default_value_t = Encryption::Allow, value_name = "WHEN")]
+    pub(crate) encryption: Encryption,
     /// Where progress is remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+}
+
+/// Whether links are encrypted.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encryption {
+    /// Never; peers that insist are not reached
+    Off,
+    /// With peers that insist
+    Allow,
+    /// With peers that can; costs processor time
+    Prefer,
+    /// With all; peers that cannot are not reached
+    Require,
+}
+
+impl Encryption {
+    /// As the library names it.
+    pub(crate) fn policy(self) -> Policy {
+        match self {
+            Encryption::Off => Policy::Off,
+            Encryption::Allow => Policy::Allow,
+            Encryption::Prefer => Policy::Prefer,
+            Encryption::Require => Policy::Require,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

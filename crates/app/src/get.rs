@@ -1,5 +1,6 @@
 //! `gannet get` and `gannet seed`: torrents at work until their goal or a signal.
 
+mod encryption;
 mod run;
 
 use crate::cli::{Exit, Get, Goal, Net, Seed};
@@ -11,6 +12,7 @@ use crate::show::json::{Listening, VERSION};
 use crate::source::{self, Torrent};
 use crate::stop::Stop;
 use crate::words::{shell, why};
+use encryption::EncryptionNews;
 use gannet::{AddOptions, Allocation, Client, ClientConfig, Priority, SeedGoal};
 use run::{Purpose, Run};
 use std::io::{IsTerminal, stderr, stdin};
@@ -28,7 +30,8 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let peers = peers(&args.net)?;
     let client = start(&args.net, &args.output, &screen)?;
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
-    let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices);
+    let news = EncryptionNews::new(args.net.encryption.policy());
+    let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices, news);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
         let priorities = selection::priorities(&torrent.metainfo, &args.select).map_err(Failure::plain)?;
@@ -60,7 +63,8 @@ pub(crate) fn seed(args: &Seed) -> Outcome {
         return Err(Failure::new(Exit::Disk, what));
     }
     let client = start(&args.net, &args.data, &screen)?;
-    let mut run = Run::new(&client, Purpose::Seed, goal(&args.goal), &stop, notices);
+    let news = EncryptionNews::new(args.net.encryption.policy());
+    let mut run = Run::new(&client, Purpose::Seed, goal(&args.goal), &stop, notices, news);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
         if let Some(folder) = source::folder_meant(&torrent.metainfo, &args.data) {
@@ -115,6 +119,7 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
         None => {}
     }
     config.limits.unchoke_slots = net.slots.unwrap_or(config.limits.unchoke_slots);
+    config.encryption = gannet::Encryption::both(net.encryption.policy());
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);
     let client = Client::start(config).map_err(Failure::plain)?;

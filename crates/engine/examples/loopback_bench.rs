@@ -1,10 +1,10 @@
 //! How fast one client seeds to another over loopback, and what it costs: two processes, one file in `/dev/shm`.
 //!
-//! `cargo run --release -p gannet --example loopback_bench -- [MiB] [piece KiB] [buffer MiB]` prints megabytes per second, CPU seconds per
+//! `cargo run --release -p gannet --example loopback_bench -- [MiB] [piece KiB] [buffer MiB] [encryption,...]` prints megabytes per second, CPU seconds per
 //! GiB of each side and their peak memory. Compare with floors measured on the same machine in the same hour, not with
-//! other machines' figures.
+//! other machines' figures. `off,require,off,require` as encryption sets plaintext beside RC4 in one run.
 
-use gannet::{AddOptions, Client, ClientConfig, Event, StageName};
+use gannet::{AddOptions, Client, ClientConfig, Encryption, Event, Policy, StageName};
 use proto::{Rng, Seed};
 use sha1::{Digest, Sha1};
 use std::error::Error;
@@ -23,31 +23,39 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
-        Some("seed") => seed(Path::new(&args[1])),
-        Some("leech") => leech(Path::new(&args[1]), args[2].parse()?, args[3].parse()?),
+        Some("seed") => seed(Path::new(&args[1]), policy(&args[2])?),
+        Some("leech") => leech(Path::new(&args[1]), args[2].parse()?, args[3].parse()?, policy(&args[4])?),
         mib => {
             let mib = mib.map_or(Ok(1024), str::parse)?;
             let piece_kib = args.get(1).map_or(Ok(1024), |arg| arg.parse())?;
             let buffer_mib = args.get(2).map_or("64", |arg| arg);
-            bench(mib, piece_kib, buffer_mib)
+            let mut encryptions = args.get(3).map_or("allow", |arg| arg).split(',');
+            encryptions.try_for_each(|encryption| bench(mib, piece_kib, buffer_mib, encryption))
         }
     }
 }
 
 /// Makes the content, runs both sides as processes of their own, prints what they cost.
-fn bench(mib: u64, piece_kib: u32, buffer_mib: &str) -> Outcome<()> {
+fn bench(mib: u64, piece_kib: u32, buffer_mib: &str, encryption: &str) -> Outcome<()> {
     let home = tempfile::Builder::new().prefix("gannet-bench").tempdir_in("/dev/shm")?;
     make_content(home.path(), mib * MIB, piece_kib * 1024)?;
     let program = std::env::current_exe()?;
     let mut seed = Command::new(&program)
         .arg("seed")
         .arg(home.path())
+        .arg(encryption)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
     let mut seed_says = BufReader::new(seed.stdout.take().ok_or("no stdout")?).lines();
     let address = seed_says.next().ok_or("the seed ended")??;
-    let leech = Command::new(&program).arg("leech").arg(home.path()).arg(address).arg(buffer_mib).output()?;
+    let leech = Command::new(&program)
+        .arg("leech")
+        .arg(home.path())
+        .arg(address)
+        .arg(buffer_mib)
+        .arg(encryption)
+        .output()?;
     drop(seed.stdin.take());
     let seed_cost = seed_says.next().ok_or("the seed ended")??;
     seed.wait()?;
@@ -56,7 +64,8 @@ fn bench(mib: u64, piece_kib: u32, buffer_mib: &str) -> Outcome<()> {
     }
     let same = std::fs::read(home.path().join("seed").join(CONTENT_NAME))?
         == std::fs::read(home.path().join("leech").join(CONTENT_NAME))?;
-    println!("{mib} MiB in pieces of {piece_kib} KiB, content {}", if same { "equal" } else { "DIFFERENT" });
+    let same = if same { "equal" } else { "DIFFERENT" };
+    println!("{mib} MiB in pieces of {piece_kib} KiB, encryption {encryption}, content {same}");
     println!("seed:  {seed_cost}");
     print!("{}", String::from_utf8_lossy(&leech.stdout));
     Ok(())
@@ -77,18 +86,25 @@ fn make_content(home: &Path, len: u64, piece_len: u32) -> Outcome<()> {
     Ok(std::fs::write(home.join("torrent"), torrent)?)
 }
 
-fn client(home: &Path, name: &str, buffer_mib: u64) -> Outcome<Client> {
+fn policy(name: &str) -> Outcome<Encryption> {
+    let policies = [Policy::Off, Policy::Allow, Policy::Prefer, Policy::Require];
+    let named = policies.into_iter().find(|policy| format!("{policy:?}").eq_ignore_ascii_case(name));
+    Ok(Encryption::both(named.ok_or_else(|| format!("no encryption is called {name}"))?))
+}
+
+fn client(home: &Path, name: &str, buffer_mib: u64, encryption: Encryption) -> Outcome<Client> {
     let mut config = ClientConfig::new(home.join(format!("{name}-state")), home.join(name));
     config.listen.ports = 0..=0;
     config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
     config.listen.ipv6 = None;
     config.limits.buffer = buffer_mib * MIB;
+    config.encryption = encryption;
     Ok(Client::start(config)?)
 }
 
 /// Checks the content, says where it listens, and seeds until its standard input ends; then says what that cost.
-fn seed(home: &Path) -> Outcome<()> {
-    let client = client(home, "seed", 64)?;
+fn seed(home: &Path, encryption: Encryption) -> Outcome<()> {
+    let client = client(home, "seed", 64, encryption)?;
     let events = client.events();
     client.add(&std::fs::read(home.join("torrent"))?, AddOptions::default())?;
     while !matches!(events.recv()?, Event::Stage(_, StageName::Seeding)) {}
@@ -100,8 +116,8 @@ fn seed(home: &Path) -> Outcome<()> {
     Ok(())
 }
 
-fn leech(home: &Path, address: SocketAddr, buffer_mib: u64) -> Outcome<()> {
-    let client = client(home, "leech", buffer_mib)?;
+fn leech(home: &Path, address: SocketAddr, buffer_mib: u64, encryption: Encryption) -> Outcome<()> {
+    let client = client(home, "leech", buffer_mib, encryption)?;
     let events = client.events();
     let (began, before) = (Instant::now(), cpu_time()?);
     let options = AddOptions { peers: vec![address], ..AddOptions::default() };

@@ -23,6 +23,7 @@ use crate::net::torrents::Entry;
 use crate::reply::{Answer, Reply};
 use crate::state::{Claim, State, StateError, StoredTorrent, TorrentOptions, Turn};
 use place::Place;
+use proto::door::Tally;
 use proto::share::Limits;
 use proto::{AddTorrent, TorrentId};
 use shared::{Known, Shared};
@@ -103,6 +104,7 @@ impl Client {
             config: Arc::new(session),
             seed: entropy::seed()?,
             limits: config.limits,
+            encryption: config.encryption,
             listeners,
             record: config.record,
         };
@@ -191,6 +193,13 @@ impl Client {
     pub fn fetch_torrent(&self, url: &str) -> Reply<Result<Vec<u8>, FetchError>> {
         let (answer, reply) = Answer::pair();
         self.edge.fetch(url.into(), answer);
+        reply
+    }
+
+    /// How many links there are not because one side encrypts and the other does not.
+    pub fn encryption_tally(&self) -> Reply<Tally> {
+        let (answer, reply) = Answer::pair();
+        self.asker.ask(Ask::EncryptionTally(answer));
         reply
     }
 

@@ -4,6 +4,7 @@
 
 use proto::Seed;
 use wire::PeerId;
+use wire::mse::{Chance, PAD_LEN_MAX, PRIVATE_KEY_LEN};
 
 /// Client code and version in peer ids, BEP 20 Azureus style: Gannet 0.1.0.
 const PEER_ID_PREFIX: [u8; 8] = *b"-GN0100-";
@@ -20,6 +21,26 @@ pub(crate) fn seed() -> std::io::Result<Seed> {
     Ok(Seed(u64::from_le_bytes(bytes()?)))
 }
 
+/// Chance for one encrypted handshake.
+pub(crate) struct MseChance {
+    private_key: [u8; PRIVATE_KEY_LEN],
+    pad: [u8; PAD_LEN_MAX],
+    pad_len: usize,
+}
+
+impl MseChance {
+    /// As the machines take it. Without PadC and PadD: clients of today expect none, and the other two hide the length.
+    pub(crate) fn as_chance(&self) -> Chance<'_> {
+        Chance { private_key: self.private_key, pad: &self.pad[..self.pad_len], zeros: 0 }
+    }
+}
+
+/// A private key and padding of any length.
+pub(crate) fn mse() -> std::io::Result<MseChance> {
+    let pad_len = usize::from(u16::from_le_bytes(bytes()?)) % (PAD_LEN_MAX + 1);
+    Ok(MseChance { private_key: bytes()?, pad: bytes()?, pad_len })
+}
+
 /// A fresh peer id: the prefix, then twelve random bytes.
 pub(crate) fn peer_id() -> std::io::Result<PeerId> {
     let mut id = [0; 20];
@@ -31,6 +52,13 @@ pub(crate) fn peer_id() -> std::io::Result<PeerId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_handshakes_share_nothing() {
+        let (a, b) = (mse().unwrap(), mse().unwrap());
+        assert!(a.as_chance().private_key != b.as_chance().private_key && a.pad != b.pad);
+        assert!((0..200).all(|_| mse().unwrap().as_chance().pad.len() <= PAD_LEN_MAX));
+    }
 
     #[test]
     fn two_peer_ids_share_the_prefix_and_nothing_else() {

@@ -21,9 +21,11 @@ pub use edge::{FetchError, Forbidden};
 pub use events::{EVENTS_MAX, Events};
 pub use mailbox::RecvError;
 pub use net::listen::Listen;
+pub use net::{LinkEncryption, LinkedPeer};
 pub use reply::Reply;
 
 pub use proto::command::SeedGoal;
+pub use proto::door::{Encryption, Policy, Tally};
 pub use proto::event::StageName;
 pub use proto::share::Limits;
 pub use proto::stats::{PeerStats, TorrentStats, TrackerStats};

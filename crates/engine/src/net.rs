@@ -14,16 +14,30 @@ mod outbound;
 mod perform;
 mod pieces;
 mod receive;
+mod sealed;
 mod send;
+mod shaking;
 pub(crate) mod torrents;
 
 use crate::client::shared::Shared;
 use crate::disk::Disk;
 use crate::edge::Edge;
+use proto::stats::PeerStats;
 use proto::{Event, TorrentId};
 use std::sync::Arc;
 use torrents::Entry;
 use wire::PeerId;
+
+pub use shaking::LinkEncryption;
+
+/// A linked peer as it stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LinkedPeer {
+    /// What is said over the link.
+    pub stats: PeerStats,
+    /// How its bytes look.
+    pub encryption: LinkEncryption,
+}
 
 /// What a loop works with but does not own.
 pub(crate) struct Outside {

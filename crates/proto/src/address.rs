@@ -72,6 +72,14 @@ impl HostSet {
         }
     }
 
+    /// Takes the host of an address out. Goes through the order of all, so not for hot paths.
+    pub fn remove(&mut self, ip: IpAddr) {
+        let host = host(ip);
+        if self.hosts.remove(&host) {
+            self.order.retain(|other| *other != host);
+        }
+    }
+
     /// Whether the host of this address is in the set.
     pub fn has(&self, ip: IpAddr) -> bool {
         self.hosts.contains(&host(ip))
@@ -109,5 +117,9 @@ mod tests {
         let ip = |n: u8| IpAddr::from([9, 9, 9, n]);
         [1, 2, 1, 3].into_iter().for_each(|n| set.insert(ip(n)));
         assert_eq!([1, 2, 3].map(|n| set.has(ip(n))), [false, true, true]);
+        [2, 9].into_iter().for_each(|n| set.remove(ip(n)));
+        assert_eq!([1, 2, 3].map(|n| set.has(ip(n))), [false, false, true]);
+        [4, 5].into_iter().for_each(|n| set.insert(ip(n)));
+        assert_eq!([2, 3, 4, 5].map(|n| set.has(ip(n))), [false, false, true, true]);
     }
 }

@@ -3,14 +3,22 @@
 //! nothing of what links carry after the handshake.
 //!
 //! Invariants: handshakes under way are bounded, in all and per address block; each ends in time; every `Accepted` is
-//! answered by one `Admit` or `Refuse`, every `Dial` ends in one `Linked` of the driver's or one `DialFailed` of ours.
-//! BEP: 3. Threats: C4, C5, C10
+//! answered by one `Admit` or `Refuse`, every `Greeted` by one `Answer` or `TurnAway` or ends with its pending link, every
+//! `Dial` ends in one `Linked` of the driver's or one `DialFailed` of ours. BEP: 3. Threats: C4, C5, C10, C11
+
+mod encryption;
+mod exchanges;
+
+pub use encryption::{Encryption, Greeting, Policy, Refusal};
+pub use exchanges::EXCHANGES_PER_SECOND_MAX;
 
 use crate::address::{self, HostSet};
 use crate::input::DialFailure;
 use crate::{DialId, Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
+use exchanges::Exchanges;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use wire::mse::Method;
 
 /// Incoming handshakes under way, all together. Each holds a socket and 68 bytes.
 pub const PENDING_MAX: usize = 256;
@@ -26,6 +34,8 @@ pub const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 pub const DIALS_QUEUED_MAX: usize = 1_000;
 /// Hosts refused at the door.
 pub const BANS_MAX: usize = 4_096;
+/// Hosts remembered that are reached another way than the one that we try first.
+pub const REMEMBERED_MAX: usize = 4_096;
 
 /// Which way a connection takes. uTP will be another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -34,11 +44,13 @@ pub enum Transport {
     Tcp,
 }
 
-/// What the bytes look like on the way. MSE will be another, with a budget for its key exchanges.
+/// What the bytes look like on the way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Crypto {
     /// As they are.
     Plaintext,
+    /// After a handshake of Message Stream Encryption in which these methods are offered or taken, the dearest first.
+    Mse(&'static [Method]),
 }
 
 /// One way to reach a peer.
@@ -49,9 +61,6 @@ pub struct Way {
     /// In which clothes.
     pub crypto: Crypto,
 }
-
-/// The ways to a peer in the order in which they are tried.
-const PLAN: [Way; 1] = [Way { transport: Transport::Tcp, crypto: Crypto::Plaintext }];
 
 /// An accepted socket before its handshake is complete. Named by the driver; never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -86,8 +95,17 @@ pub enum Input {
     },
     /// The first bytes came from an admitted socket.
     Heard(PendingId),
+    /// The first bytes of an admitted socket tell what it speaks. Answered by `Answer` or `TurnAway`, perhaps later.
+    Greeted {
+        /// Which one.
+        pending: PendingId,
+        /// What it speaks.
+        greeting: Greeting,
+    },
     /// An admitted socket is no longer pending: its handshake is complete, or it is closed.
     Settled(PendingId),
+    /// An admitted socket was closed, because its encrypted handshake could not be completed. It is no longer pending.
+    Unsettled(PendingId),
     /// The session wants to reach a peer.
     Dial {
         /// Its name.
@@ -105,6 +123,8 @@ pub enum Input {
         dial: DialId,
         /// Why.
         why: DialFailure,
+        /// Whether the peer had said anything.
+        heard: bool,
     },
     /// Refuse this host from now on, in both directions.
     Ban(IpAddr),
@@ -119,6 +139,20 @@ pub enum Output {
     Admit(PendingId),
     /// Close this socket unread.
     Refuse(PendingId),
+    /// Go on with the handshake of this socket, in this way.
+    Answer {
+        /// Which one.
+        pending: PendingId,
+        /// How.
+        crypto: Crypto,
+    },
+    /// Close this admitted socket: it does not speak as we want. `Settled` need not follow.
+    TurnAway {
+        /// Which one.
+        pending: PendingId,
+        /// Why.
+        why: Refusal,
+    },
     /// Close this admitted socket: it is too slow, or others have a better claim. `Settled` need not follow.
     DropPending(PendingId),
     /// Try this way. Answered by `Connected` or `WayFailed`.
@@ -156,6 +190,11 @@ pub struct Door {
     queue: VecDeque<DialId>,
     /// Dials under way.
     half_open: u32,
+    encryption: Encryption,
+    exchanges: Exchanges,
+    /// Hosts that were reached by the last way of the plan.
+    contrary: HostSet,
+    tally: Tally,
     /// When all that was dialled so far would have been, at an even pace.
     dialled_until: Instant,
     deadlines: BTreeSet<(Instant, Deadline)>,
@@ -163,18 +202,34 @@ pub struct Door {
     now: Instant,
 }
 
+/// What encryption has come to: why there is no link where there might have been one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Peers that came in plaintext and were turned away.
+    pub plaintext_refused: u64,
+    /// Peers that came encrypted and were turned away.
+    pub encrypted_refused: u64,
+    /// Encrypted handshakes of peers that came to us that could not be completed.
+    pub incoming_failed: u64,
+    /// Encrypted handshakes that we began and that came to nothing.
+    pub outgoing_failed: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     block: Option<IpAddr>,
     since: Instant,
     deadline: Instant,
+    greeted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Dial {
     remote: SocketAddr,
-    /// Which way of the plan is tried, or will be.
-    way: usize,
+    /// How many ways were tried before.
+    tried: usize,
+    /// The plan is gone through from its end.
+    contrary: bool,
     stage: Stage,
 }
 
@@ -195,9 +250,13 @@ enum Deadline {
 
 impl Door {
     /// A door at which nobody stands.
-    pub fn new(pace: Pace) -> Door {
+    pub fn new(pace: Pace, encryption: Encryption) -> Door {
         Door {
             pace,
+            encryption,
+            exchanges: Exchanges::default(),
+            contrary: HostSet::new(REMEMBERED_MAX),
+            tally: Tally::default(),
             banned: HostSet::new(BANS_MAX),
             pending: BTreeMap::new(),
             by_age: BTreeSet::new(),
@@ -219,14 +278,17 @@ impl Door {
             Input::Wake => {}
             Input::Accepted { pending, remote } => self.accepted(pending, remote, out),
             Input::Heard(pending) => self.heard(pending),
+            Input::Greeted { pending, greeting } => self.greeted(pending, greeting, out),
             Input::Settled(pending) => self.forget_pending(pending),
+            Input::Unsettled(pending) => self.unsettled(pending),
             Input::Dial { dial, remote } => self.dial(dial, remote, out),
             Input::Connected(dial) => self.connected(dial),
-            Input::Linked(dial) => drop(self.forget_dial(dial)),
-            Input::WayFailed { dial, why } => self.way_failed(dial, why, out),
+            Input::Linked(dial) => self.linked(dial),
+            Input::WayFailed { dial, why, heard } => self.way_failed(dial, why, heard, out),
             Input::Ban(ip) => self.banned.insert(ip),
             Input::Pace(pace) => self.pace = pace,
         }
+        self.begin_exchanges(out);
         self.begin_dials(out);
     }
 
@@ -234,10 +296,12 @@ impl Door {
     pub fn next_wake(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let turn = self.next_turn().filter(|_| !self.queue.is_empty() && self.has_room());
-        match (deadline, turn) {
-            (Some(deadline), Some(turn)) => Some(deadline.min(turn)),
-            (one, other) => one.or(other),
-        }
+        [deadline, turn, self.exchanges.next_turn()].into_iter().flatten().min()
+    }
+
+    /// What encryption has come to so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Incoming handshakes under way.
@@ -268,7 +332,7 @@ impl Door {
             }
         }
         let (since, deadline) = (self.now, self.now + SILENT_TIME_MAX);
-        self.pending.insert(id, Pending { block, since, deadline });
+        self.pending.insert(id, Pending { block, since, deadline, greeted: false });
         self.by_age.insert((since, id));
         self.deadlines.insert((deadline, Deadline::Pending(id)));
         if let Some(block) = block {
@@ -284,8 +348,41 @@ impl Door {
         self.deadlines.insert((pending.deadline, Deadline::Pending(id)));
     }
 
+    fn greeted(&mut self, id: PendingId, greeting: Greeting, out: &mut Vec<Output>) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        if std::mem::replace(&mut pending.greeted, true) {
+            return;
+        }
+        match self.encryption.incoming.answer(greeting) {
+            Ok(Crypto::Plaintext) => out.push(Output::Answer { pending: id, crypto: Crypto::Plaintext }),
+            Ok(Crypto::Mse(take)) => self.exchanges.wait(id, take),
+            Err(why) => {
+                match why {
+                    Refusal::NotEncrypted => self.tally.plaintext_refused += 1,
+                    Refusal::Encrypted => self.tally.encrypted_refused += 1,
+                }
+                self.forget_pending(id);
+                out.push(Output::TurnAway { pending: id, why });
+            }
+        }
+    }
+
+    fn begin_exchanges(&mut self, out: &mut Vec<Output>) {
+        while let Some((pending, take)) = self.exchanges.next(self.now) {
+            out.push(Output::Answer { pending, crypto: Crypto::Mse(take) });
+        }
+    }
+
+    fn unsettled(&mut self, id: PendingId) {
+        if self.pending.contains_key(&id) {
+            self.tally.incoming_failed += 1;
+            self.forget_pending(id);
+        }
+    }
+
     fn forget_pending(&mut self, id: PendingId) {
         let Some(pending) = self.pending.remove(&id) else { return };
+        self.exchanges.forget(id);
         self.by_age.remove(&(pending.since, id));
         self.deadlines.remove(&(pending.deadline, Deadline::Pending(id)));
         if let Some(block) = pending.block
@@ -308,7 +405,8 @@ impl Door {
         if self.queue.len() >= DIALS_QUEUED_MAX {
             return out.push(Output::DialFailed { dial: id, why: DialFailure::NotTried });
         }
-        self.dials.insert(id, Dial { remote, way: 0, stage: Stage::Queued });
+        let contrary = self.contrary.has(remote.ip());
+        self.dials.insert(id, Dial { remote, tried: 0, contrary, stage: Stage::Queued });
         self.queue.push_back(id);
     }
 
@@ -322,14 +420,29 @@ impl Door {
         }
     }
 
-    /// The next way of the plan takes its turn at once, before dials that have not begun; after the last the dial failed.
-    fn way_failed(&mut self, id: DialId, why: DialFailure, out: &mut Vec<Output>) {
-        if self.dials.get(&id).is_none_or(|dial| dial.stage == Stage::Queued) {
-            return;
+    /// Remembers which way led to the host, if it was not the first of the plan, so that the next dial begins with it.
+    fn linked(&mut self, id: DialId) {
+        let Some(dial) = self.forget_dial(id) else { return };
+        let plan = self.encryption.outgoing.plan();
+        match dial.crypto(plan) == plan[0] {
+            true => self.contrary.remove(dial.remote.ip()),
+            false => self.contrary.insert(dial.remote.ip()),
         }
-        let Some(Dial { remote, way, .. }) = self.forget_dial(id) else { return };
-        if way + 1 < PLAN.len() {
-            self.dials.insert(id, Dial { remote, way: way + 1, stage: Stage::Queued });
+    }
+
+    /// The next way of the plan takes its turn at once, before dials that have not begun; after the last the dial failed.
+    ///
+    /// All ways are over TCP: where none stands, another would not. And who answers, but not as a peer of this torrent, may
+    /// be anybody (C10): only who accepts us and then has nothing to say is asked a second time.
+    fn way_failed(&mut self, id: DialId, why: DialFailure, heard: bool, out: &mut Vec<Output>) {
+        let Some(dial) = self.forget_dial(id) else { return };
+        let plan = self.encryption.outgoing.plan();
+        let shaking = matches!(dial.stage, Stage::Handshaking(_));
+        if shaking && matches!(dial.crypto(plan), Crypto::Mse(_)) {
+            self.tally.outgoing_failed += 1;
+        }
+        if shaking && !heard && dial.tried + 1 < plan.len() {
+            self.dials.insert(id, Dial { tried: dial.tried + 1, stage: Stage::Queued, ..dial });
             self.queue.push_front(id);
         } else {
             out.push(Output::DialFailed { dial: id, why });
@@ -359,7 +472,7 @@ impl Door {
                     let connected =
                         self.dials.get(&id).is_some_and(|dial| matches!(dial.stage, Stage::Handshaking(_)));
                     let why = if connected { DialFailure::Handshake } else { DialFailure::TimedOut };
-                    self.way_failed(id, why, out);
+                    self.way_failed(id, why, false, out);
                 }
             }
         }
@@ -385,12 +498,23 @@ impl Door {
             let Some(dial) = self.dials.get_mut(&id) else { continue };
             let deadline = self.now + CONNECT_TIME_MAX;
             dial.stage = Stage::Connecting(deadline);
-            out.push(Output::Connect { dial: id, remote: dial.remote, way: PLAN[dial.way] });
+            let crypto = dial.crypto(self.encryption.outgoing.plan());
+            let way = Way { transport: Transport::Tcp, crypto };
+            out.push(Output::Connect { dial: id, remote: dial.remote, way });
             self.deadlines.insert((deadline, Deadline::Dial(id)));
             self.half_open += 1;
             let spacing = Duration::from_secs(1).checked_div(self.pace.dials_per_second);
             self.dialled_until = self.dialled_until.max(self.now) + spacing.unwrap_or_default();
         }
+    }
+}
+
+impl Dial {
+    /// The way of the plan that is tried, or will be.
+    fn crypto(&self, plan: &[Crypto]) -> Crypto {
+        let last = plan.len() - 1;
+        let step = self.tried.min(last);
+        plan[if self.contrary { last - step } else { step }]
     }
 }
 

@@ -1,5 +1,6 @@
 //! Torrents at work: their events told, their progress shown, until each has reached its end.
 
+use super::encryption::EncryptionNews;
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::{Size, Span};
@@ -67,6 +68,7 @@ pub(super) struct Run<'a> {
     goal: Option<SeedGoal>,
     stop: &'a Stop,
     notices: Receiver<String>,
+    news: EncryptionNews,
     jobs: Vec<Job>,
 }
 
@@ -78,9 +80,10 @@ impl<'a> Run<'a> {
         goal: Option<SeedGoal>,
         stop: &'a Stop,
         notices: Receiver<String>,
+        news: EncryptionNews,
     ) -> Run<'a> {
         let events = client.events();
-        Run { client, events, purpose, goal, stop, notices, jobs: Vec::new() }
+        Run { client, events, purpose, goal, stop, notices, news, jobs: Vec::new() }
     }
 
     /// Takes in a torrent.
@@ -403,6 +406,9 @@ impl<'a> Run<'a> {
             rows.push(Row { name: job.name.clone(), stats, have });
         }
         screen.progress(&rows);
+        if let Ok(tally) = self.client.encryption_tally().wait_for(PATIENCE) {
+            self.news.tell(screen, tally);
+        }
     }
 }
 

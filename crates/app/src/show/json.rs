@@ -1,6 +1,6 @@
 //! The lines that programs read (docs/json.md). A field is never renamed or taken away under the same `v`; new ones may come.
 
-use gannet::PeerStats;
+use gannet::{LinkEncryption, LinkedPeer};
 use serde::Serialize;
 use wire::DisplaySafe;
 
@@ -80,6 +80,7 @@ pub(crate) struct PeerLine {
     pub(crate) peer_id: String,
     pub(crate) client: Option<String>,
     pub(crate) incoming: bool,
+    pub(crate) encryption: &'static str,
     pub(crate) pieces: u32,
     pub(crate) downloaded: u64,
     pub(crate) uploaded: u64,
@@ -89,12 +90,18 @@ pub(crate) struct PeerLine {
 
 impl PeerLine {
     /// A peer as it stands.
-    pub(crate) fn of(peer: &PeerStats) -> PeerLine {
+    pub(crate) fn of(linked: &LinkedPeer) -> PeerLine {
+        let peer = &linked.stats;
         PeerLine {
             address: peer.remote.to_string(),
             peer_id: peer.peer_id.to_string(),
             client: peer.client.as_ref().map(|client| DisplaySafe::new(&**client).to_string()),
             incoming: peer.incoming,
+            encryption: match linked.encryption {
+                LinkEncryption::None => "none",
+                LinkEncryption::Handshake => "handshake",
+                LinkEncryption::Rc4 => "rc4",
+            },
             pieces: peer.pieces,
             downloaded: peer.downloaded,
             uploaded: peer.uploaded,
@@ -102,6 +109,15 @@ impl PeerLine {
             rate_up: peer.rate_up,
         }
     }
+}
+
+/// Peers that are no links because of encryption.
+#[derive(Serialize)]
+pub(crate) struct TurnedAway {
+    pub(crate) v: u32,
+    pub(crate) r#type: &'static str,
+    pub(crate) why: &'static str,
+    pub(crate) count: u64,
 }
 
 /// Something happened to a torrent; the fields that do not apply are absent.

@@ -2,6 +2,7 @@
 
 use crate::net::listen::Listen;
 use proto::command::SeedGoal;
+use proto::door::Encryption;
 use proto::share::Limits;
 use proto::{Config, Priority};
 use std::net::SocketAddr;
@@ -39,6 +40,9 @@ pub struct ClientConfig {
     pub listen: Listen,
     /// What all torrents together may use. Rates are bytes per second.
     pub limits: Limits,
+    /// Whether links are encrypted. It hides what kind of traffic they carry from those who sort traffic by how it looks; it
+    /// keeps nothing secret.
+    pub encryption: Encryption,
     /// How the protocol is played. Its `peer_id` is drawn anew at every start, unless [`ClientConfig::peer_id`] is set.
     pub session: Config,
     /// Threads that read, write and hash; one per core by default.
@@ -65,6 +69,7 @@ impl ClientConfig {
                 dials: DIALS_DEFAULT,
                 buffer: BUFFER_DEFAULT,
             },
+            encryption: Encryption::default(),
             session: Config::new(PeerId([0; 20])),
             disk_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             peer_id: None,

@@ -2,10 +2,11 @@
 
 use super::shared::Shared;
 use crate::disk::spec::WantedFiles;
+use crate::net::LinkedPeer;
 use crate::net::inbox::{Ask, Asker};
 use crate::reply::{Answer, Reply};
 use proto::command::SeedGoal;
-use proto::stats::{PeerStats, TorrentStats, TrackerStats};
+use proto::stats::{TorrentStats, TrackerStats};
 use proto::{Command, Priority, TorrentId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl TorrentHandle {
     }
 
     /// The linked peers.
-    pub fn peers(&self) -> Reply<Vec<PeerStats>> {
+    pub fn peers(&self) -> Reply<Vec<LinkedPeer>> {
         self.question(|answer| Ask::Peers(self.id, answer))
     }
 

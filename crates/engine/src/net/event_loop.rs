@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::disk::job::DiskJob;
 use crate::reply::Answer;
 use mio::{Events, Interest, Poll, Token, Waker};
-use proto::door::{self, Door};
+use proto::door::{self, Door, Encryption};
 use proto::share::Limits;
 use proto::{Command, Config, Duration, Input, Instant, Outbox, Seed, SendToken};
 use std::collections::VecDeque;
@@ -94,6 +94,7 @@ pub(crate) struct Ingredients {
     pub(crate) config: Arc<Config>,
     pub(crate) seed: Seed,
     pub(crate) limits: Limits,
+    pub(crate) encryption: Encryption,
     pub(crate) listeners: Listeners,
     pub(crate) record: Option<PathBuf>,
 }
@@ -120,7 +121,7 @@ impl Unconnected {
         }
         let clock = Clock::start();
         let now = clock.now();
-        let Ingredients { config, seed, limits, listeners, record } = made_from;
+        let Ingredients { config, seed, limits, encryption, listeners, record } = made_from;
         let machine = Machine::new(config, seed, now, record.as_deref())?;
         let ready = vec![true; listeners.sockets.len()];
         let mut made = EventLoop {
@@ -128,7 +129,7 @@ impl Unconnected {
             clock,
             now,
             machine,
-            door: Door::new(door::Pace::default()),
+            door: Door::new(door::Pace::default(), encryption),
             mail: Mail::default(),
             links: Links::default(),
             listening: Listening { listeners, ready, rest_until: now },

@@ -9,9 +9,9 @@
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::os::fd::AsFd;
-use wire::Message;
 use wire::frame::{self, Frame, FrameError, Limits};
 use wire::message::BlockRequest;
+use wire::{Cipher, Message};
 
 /// One read of a slow link, and the loop's scratch chunk: four blocks.
 pub(crate) const CHUNK_LEN_MIN: usize = 64 * 1024;
@@ -67,12 +67,22 @@ pub(crate) struct Inbound {
     told: u32,
     /// Bytes received since the last report that are no block's body.
     overhead: u32,
+    /// What the socket's bytes go through, in place, before anything else looks at them.
+    cipher: Cipher,
 }
 
 impl Inbound {
     /// Nothing received yet.
     pub(crate) fn new() -> Inbound {
-        Inbound { chunk: BytesMut::new(), read_len: CHUNK_LEN_MIN, need: 0, present: 0, told: 0, overhead: 0 }
+        Inbound {
+            chunk: BytesMut::new(),
+            read_len: CHUNK_LEN_MIN,
+            need: 0,
+            present: 0,
+            told: 0,
+            overhead: 0,
+            cipher: Cipher::Plaintext,
+        }
     }
 
     /// Reads once. `scratch` is the loop's: lent to the link until [`Inbound::settle`].
@@ -86,6 +96,8 @@ impl Inbound {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Fill::Some(0)),
             Err(error) => return Err(error),
         };
+        let fresh = self.chunk.len() - count;
+        self.cipher.apply(&mut self.chunk[fresh..]);
         if count == most && most > self.read_len / 2 {
             self.read_len = (self.read_len * 2).min(CHUNK_LEN_MAX);
         } else if count < most && count < self.read_len / 8 {
@@ -147,6 +159,17 @@ impl Inbound {
     /// The unread bytes as they are: a handshake is read before there are messages.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.chunk
+    }
+
+    /// Whether the peer has said anything since the last report.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.overhead > 0 || !self.chunk.is_empty()
+    }
+
+    /// Everything from the first unread byte on goes through this.
+    pub(crate) fn set_cipher(&mut self, mut cipher: Cipher) {
+        cipher.apply(&mut self.chunk);
+        self.cipher = cipher;
     }
 
     /// Passes over bytes that are no block's body.

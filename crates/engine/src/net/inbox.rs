@@ -3,12 +3,14 @@
 //! Invariant: a user who asks faster than the loop answers waits; the disk and the edge never wait, for what they answer was
 //! asked by the loop, which bounds it.
 
+use super::LinkedPeer;
 use crate::disk::job::DiskDone;
 use crate::disk::spec::WantedFiles;
 use crate::edge::Announced;
 use crate::reply::Answer;
+use proto::door::Tally;
 use proto::share::Limits;
-use proto::stats::{PeerStats, TorrentStats, TrackerStats};
+use proto::stats::{TorrentStats, TrackerStats};
 use proto::{AddTorrent, Command, TorrentId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +40,9 @@ pub(crate) enum Ask {
     /// How does it stand?
     Stats(TorrentId, Answer<TorrentStats>),
     /// Who is there?
-    Peers(TorrentId, Answer<Vec<PeerStats>>),
+    Peers(TorrentId, Answer<Vec<LinkedPeer>>),
+    /// What encryption has come to.
+    EncryptionTally(Answer<Tally>),
     /// How are the trackers?
     Trackers(TorrentId, Answer<Vec<TrackerStats>>),
     /// What is verified?

@@ -6,6 +6,7 @@
 
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::shaking::Shake;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use proto::door::PendingId;
@@ -48,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) socket: TcpStream,
     pub(crate) remote: SocketAddr,
     pub(crate) stage: Stage,
+    /// What the handshake speaks, and in the end what the link does.
+    pub(crate) shake: Shake,
     pub(crate) inbound: Inbound,
     pub(crate) outbound: Outbound,
     /// The session wants nothing read for now.
@@ -75,6 +78,7 @@ impl Link {
             remote,
             writable: !matches!(stage, Stage::Connecting(..)),
             stage,
+            shake: Shake::Unknown,
             inbound: Inbound::new(),
             outbound: Outbound::default(),
             paused: false,

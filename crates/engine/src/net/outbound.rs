@@ -3,15 +3,18 @@
 //! A control message overtakes every block of which no byte has been given to the socket. Blocks leave in the order in which
 //! their bytes are at hand. What may be sent, and how much, is the session's affair: it is here because it may. BEP: 3
 //!
+//! What is to be encrypted goes through [`Sealed`] on its way, some blocks at a time; "written" then means "sealed".
+//!
 //! Invariant: at most one block is partly written, and it is the first; control bytes are partly written only while none is.
 
+use super::sealed::Sealed;
 use crate::disk::job::Payload;
 use proto::SendToken;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use wire::frame::{self, BLOCK_HEAD_LEN};
 use wire::message::BlockRequest;
-use wire::{Message, PieceIndex};
+use wire::{Cipher, Message, PieceIndex};
 
 /// Blocks in one write: 1 MiB. Beyond 64 a vectored write was measured to gain nothing.
 const BLOCKS_PER_WRITE_MAX: usize = 64;
@@ -37,6 +40,8 @@ pub(crate) struct Outbound {
     reading: Vec<(SendToken, BlockRequest)>,
     /// Bytes sent since the last report that are no block's body.
     overhead: u32,
+    /// What leaves before everything else, as it stands there.
+    sealed: Sealed,
 }
 
 /// A block whose bytes are at hand.
@@ -89,6 +94,17 @@ impl Outbound {
         self.control.extend_from_slice(bytes);
     }
 
+    /// Appends bytes of an encrypted handshake: they overtake everything, and no cipher turns them.
+    pub(crate) fn handshake(&mut self, bytes: &[u8]) {
+        self.sealed.raw(bytes);
+        self.overhead = self.overhead.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Everything from the next byte on goes through this, after the handshake's own bytes.
+    pub(crate) fn set_cipher(&mut self, cipher: Cipher) {
+        self.sealed.set_cipher(cipher);
+    }
+
     /// Announces a block whose bytes are being read.
     pub(crate) fn expect(&mut self, token: SendToken, request: BlockRequest) {
         self.reading.push((token, request));
@@ -126,12 +142,13 @@ impl Outbound {
     pub(crate) fn abandon(&mut self) -> impl Iterator<Item = SendToken> + use<> {
         self.block_bytes = 0;
         let ready = std::mem::take(&mut self.blocks).into_iter().map(|ready| ready.token);
-        std::mem::take(&mut self.reading).into_iter().map(|(token, _)| token).chain(ready)
+        let sealed = self.sealed.abandon();
+        std::mem::take(&mut self.reading).into_iter().map(|(token, _)| token).chain(sealed).chain(ready)
     }
 
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.blocks.is_empty()
+        self.control.is_empty() && self.blocks.is_empty() && self.sealed.is_empty()
     }
 
     /// Whether the peer reads so slowly that the link is to be given up.
@@ -154,6 +171,9 @@ impl Outbound {
         if self.is_empty() {
             return Ok(Flush::Empty);
         }
+        if self.sealed.turns() || !self.sealed.is_empty() {
+            return self.flush_sealed(socket, sent);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let (count, offered) = self.gather(&mut slices);
         let written = match socket.write_vectored(&slices[..count]) {
@@ -168,6 +188,24 @@ impl Outbound {
             true => Flush::Empty,
             false if written < offered => Flush::Full,
             false => Flush::More,
+        })
+    }
+
+    /// Writes once of what is sealed; if nothing is, seals what leaves next.
+    fn flush_sealed(&mut self, socket: &mut impl Write, sent: &mut Vec<SendToken>) -> io::Result<Flush> {
+        if self.sealed.is_empty() {
+            let mut sealed = std::mem::take(&mut self.sealed);
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let (count, _) = self.gather(&mut slices);
+            sealed.fill(slices[..count].iter().map(|slice| &**slice));
+            self.note_written(sealed.len(), sealed.tokens());
+            self.sealed = sealed;
+        }
+        let taken = self.sealed.flush(socket, sent)?;
+        Ok(match self.is_empty() {
+            true => Flush::Empty,
+            false if taken => Flush::More,
+            false => Flush::Full,
         })
     }
 
@@ -243,6 +281,7 @@ fn put_from<'a>(ready: &'a Ready, at: usize, put: &mut impl FnMut(&'a [u8])) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sealed::SEALED_LEN_MAX;
     use super::*;
     use bytes::Bytes;
     use proto::LinkId;
@@ -262,7 +301,8 @@ mod tests {
         }
 
         fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+            let all: Vec<u8> = bytes.take(self.step).collect();
             self.write(&all)
         }
 
@@ -303,22 +343,51 @@ mod tests {
         heard
     }
 
+    fn rc4() -> Cipher {
+        Cipher::Rc4(Box::new(wire::mse::Rc4::new(b"some key")))
+    }
+
     #[test]
     fn every_frame_leaves_whole_and_is_told_once_however_the_socket_cuts() {
         for step in [5, 12, 13, 14, 1_000, 16_397, 70_000, usize::MAX] {
-            let (mut outbound, mut socket) = (Outbound::default(), Narrow { step, taken: Vec::new() });
-            (0..70).for_each(|number| give(&mut outbound, number, 1 + number * 13));
-            outbound.haves(&[PieceIndex(5), PieceIndex(6)]);
-            let mut sent = Vec::new();
-            while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {}
-            let expected: Vec<String> = ["Have(5)".to_string(), "Have(6)".to_string()]
-                .into_iter()
-                .chain((0..70).map(|number| format!("Block({number})")))
-                .collect();
-            assert_eq!(heard(&socket.taken), expected, "in steps of {step}");
-            assert_eq!(sent, (0..70).map(token).collect::<Vec<_>>());
-            assert_eq!(outbound.take_overhead(), 18 + 70 * 13);
+            for mut cipher in [Cipher::Plaintext, rc4()] {
+                let (mut outbound, mut socket) = (Outbound::default(), Narrow { step, taken: Vec::new() });
+                outbound.set_cipher(cipher.clone());
+                outbound.handshake(b"keys");
+                (0..70).for_each(|number| give(&mut outbound, number, 1 + number * 13));
+                // More than is sealed at once.
+                (70..80).for_each(|number| give(&mut outbound, number, 16_384));
+                outbound.haves(&[PieceIndex(5), PieceIndex(6)]);
+                let mut sent = Vec::new();
+                while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {}
+                let expected: Vec<String> = ["Have(5)".to_string(), "Have(6)".to_string()]
+                    .into_iter()
+                    .chain((0..80).map(|number| format!("Block({number})")))
+                    .collect();
+                let (keys, frames) = socket.taken.split_at_mut(4);
+                assert_eq!(keys, b"keys", "what belongs to the handshake is not turned");
+                cipher.apply(frames);
+                assert_eq!(heard(frames), expected, "in steps of {step}");
+                assert_eq!(sent, (0..80).map(token).collect::<Vec<_>>());
+                assert_eq!(outbound.take_overhead(), 4 + 18 + 80 * 13);
+            }
         }
+    }
+
+    #[test]
+    fn what_is_sealed_is_bounded_and_nothing_in_it_is_recalled_or_forgotten() {
+        let (mut outbound, mut socket) = (Outbound::default(), Narrow { step: 20, taken: Vec::new() });
+        outbound.set_cipher(rc4());
+        (0..40).for_each(|number| give(&mut outbound, number, 16_384));
+        let mut sent = Vec::new();
+        outbound.flush(&mut socket, &mut sent).unwrap();
+        assert_eq!((outbound.sealed.len(), sent.len()), (SEALED_LEN_MAX, 0));
+        outbound.message(&Message::Choke);
+        // Three blocks are sealed whole, the fourth in part; the fifth can be had back.
+        let recalls = [0, 3, 4].map(|number| outbound.recall(token(number)));
+        assert_eq!(recalls, [Recall::TooLate, Recall::TooLate, Recall::Recalled]);
+        let left: Vec<_> = outbound.abandon().collect();
+        assert_eq!(left, (0..40).filter(|number| *number != 4).map(token).collect::<Vec<_>>());
     }
 
     #[test]

@@ -75,7 +75,9 @@ impl EventLoop {
             door::Output::Refuse(pending) | door::Output::DropPending(pending) => {
                 self.links.remove(self.poll.registry(), link_of(pending));
             }
-            door::Output::Connect { dial, remote, way: _ } => self.connect(dial, remote),
+            door::Output::Answer { pending, crypto } => self.answer_greeting(pending, crypto),
+            door::Output::TurnAway { pending, why } => self.turn_away(pending, why),
+            door::Output::Connect { dial, remote, way } => self.connect(dial, remote, way),
             door::Output::Abandon(dial) => {
                 if let Some(link) = self.links.by_dial(dial) {
                     self.links.remove(self.poll.registry(), link);

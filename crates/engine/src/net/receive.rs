@@ -1,17 +1,18 @@
-//! From sockets to inputs: accepting, connecting, shaking hands, cutting messages.
+//! From sockets to inputs: accepting, connecting, reading, cutting messages.
 //!
 //! Who may come in is the door's to say, what a message means the session's. BEP: 3
 
 use super::event_loop::EventLoop;
 use super::inbound::{Fill, Received};
 use super::links::{Stage, pending_id};
+use super::shaking::Shake;
 use mio::net::TcpStream;
-use proto::input::{DialFailure, LinkEnd, LinkUp, Unsent};
-use proto::{DialId, Input, LinkId, TorrentId, door};
+use proto::door::{Transport, Way};
+use proto::input::{DialFailure, LinkEnd, Unsent};
+use proto::{DialId, Input, LinkId, door};
 use std::io;
 use std::net::SocketAddr;
-use wire::handshake::{self, HANDSHAKE_LEN};
-use wire::{Handshake, InfoHash, Message, Reserved, frame};
+use wire::Message;
 
 /// Sockets accepted in one turn, of each listener.
 const ACCEPTS_PER_TURN_MAX: usize = 64;
@@ -54,14 +55,20 @@ impl EventLoop {
     }
 
     /// Begins to connect, as the door says.
-    pub(super) fn connect(&mut self, dial: DialId, remote: SocketAddr) {
+    pub(super) fn connect(&mut self, dial: DialId, remote: SocketAddr, way: Way) {
         if self.torrents.get(dial.torrent).is_none() {
-            return self.way_failed(dial, DialFailure::NotTried);
+            return self.way_failed(dial, DialFailure::NotTried, false);
         }
+        let Transport::Tcp = way.transport;
         let added = TcpStream::connect(remote)
             .and_then(|socket| self.links.add(self.poll.registry(), socket, remote, Stage::Connecting(dial)));
-        if let Err(error) = added {
-            self.way_failed(dial, why_not_connected(&error));
+        match added {
+            Ok(id) => {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.shake = Shake::planned(way.crypto);
+                }
+            }
+            Err(error) => self.way_failed(dial, why_not_connected(&error), false),
         }
     }
 
@@ -77,28 +84,25 @@ impl EventLoop {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
             Err(error) => {
                 self.links.remove(self.poll.registry(), id);
-                return self.way_failed(dial, why_not_connected(&error));
+                return self.way_failed(dial, why_not_connected(&error), false);
             }
         }
         link.stage = Stage::Dialled(dial);
         link.writable = true;
         // What came with the connection is told only once.
         link.readable = true;
-        let Some(entry) = self.torrents.get(dial.torrent) else {
+        let info_hash = self.torrents.get(dial.torrent).map(|entry| entry.metainfo().info_hash);
+        if !info_hash.is_some_and(|info_hash| self.greet(id, info_hash)) {
             self.links.remove(self.poll.registry(), id);
-            return self.way_failed(dial, DialFailure::NotTried);
-        };
-        let hello = self.hello(entry.metainfo().info_hash);
-        if let Some(link) = self.links.get_mut(id) {
-            link.outbound.raw(&hello);
+            return self.way_failed(dial, DialFailure::NotTried, false);
         }
         self.tell_door(door::Input::Connected(dial));
         self.links.want_write(id);
         self.links.want_read(id);
     }
 
-    fn way_failed(&mut self, dial: DialId, why: DialFailure) {
-        self.tell_door(door::Input::WayFailed { dial, why });
+    fn way_failed(&mut self, dial: DialId, why: DialFailure, heard: bool) {
+        self.tell_door(door::Input::WayFailed { dial, why, heard });
     }
 
     /// Reads what is ready, each link its share.
@@ -152,7 +156,7 @@ impl EventLoop {
     }
 
     /// Cuts what is there into messages and blocks.
-    fn decode_messages(&mut self, id: LinkId) {
+    pub(super) fn decode_messages(&mut self, id: LinkId) {
         loop {
             let Some(link) = self.links.get_mut(id) else { return self.mail.haves.clear() };
             let Stage::Up(_, limits) = link.stage else { return };
@@ -192,70 +196,6 @@ impl EventLoop {
         }
     }
 
-    /// The handshake of a peer that we dialled.
-    fn read_answer(&mut self, id: LinkId, dial: DialId) {
-        let Some(link) = self.links.get_mut(id) else { return };
-        let expected = self.torrents.get(dial.torrent).map(|entry| entry.metainfo().info_hash);
-        match handshake::decode(link.inbound.unread()) {
-            Ok(None) => {}
-            Ok(Some(theirs)) if Some(theirs.info_hash) == expected => {
-                self.links.dial_ended(dial);
-                self.tell_door(door::Input::Linked(dial));
-                self.link_up(id, dial.torrent, Some(dial), theirs);
-            }
-            Ok(Some(_)) | Err(_) => {
-                self.links.remove(self.poll.registry(), id);
-                self.way_failed(dial, DialFailure::Handshake);
-            }
-        }
-    }
-
-    /// The handshake of a peer that dialled us. We answer as soon as we know which torrent it means.
-    fn read_greeting(&mut self, id: LinkId, heard: bool, answered: Option<TorrentId>) {
-        if !heard {
-            self.tell_door(door::Input::Heard(pending_id(id)));
-        }
-        let Some(link) = self.links.get_mut(id) else { return };
-        link.stage = Stage::Pending { heard: true, torrent: answered };
-        let torrent = match (answered, handshake::decode_head(link.inbound.unread())) {
-            (Some(torrent), _) => torrent,
-            (None, Ok(None)) => return,
-            (None, Err(_)) => return self.lose(id, LinkEnd::Malformed),
-            (None, Ok(Some((_, info_hash)))) => match self.torrents.by_hash(info_hash) {
-                Some(torrent) => {
-                    let hello = self.hello(info_hash);
-                    if let Some(link) = self.links.get_mut(id) {
-                        link.stage = Stage::Pending { heard: true, torrent: Some(torrent) };
-                        link.outbound.raw(&hello);
-                    }
-                    self.links.want_write(id);
-                    torrent
-                }
-                None => return self.lose(id, LinkEnd::Malformed),
-            },
-        };
-        let Some(link) = self.links.get_mut(id) else { return };
-        if let Ok(Some(theirs)) = handshake::decode(link.inbound.unread()) {
-            self.tell_door(door::Input::Settled(pending_id(id)));
-            self.link_up(id, torrent, None, theirs);
-        }
-    }
-
-    fn link_up(&mut self, id: LinkId, torrent: TorrentId, dial: Option<DialId>, theirs: Handshake) {
-        let Some(link) = self.links.get_mut(id) else { return };
-        let pieces = self.torrents.layout(torrent).map(|layout| layout.pieces());
-        link.stage = Stage::Up(torrent, frame::Limits::new(pieces));
-        link.inbound.skip(HANDSHAKE_LEN);
-        let Handshake { reserved, peer_id, .. } = theirs;
-        let remote = link.remote;
-        self.feed(Input::LinkUp(LinkUp { link: id, torrent, remote, dial, peer_id, reserved }));
-        self.decode_messages(id);
-    }
-
-    fn hello(&self, info_hash: InfoHash) -> [u8; HANDSHAKE_LEN] {
-        handshake::encode(&Handshake { reserved: Reserved::OURS, info_hash, peer_id: self.outside.peer_id })
-    }
-
     /// Ends a link, and tells whoever knew of it.
     pub(super) fn lose(&mut self, id: LinkId, why: LinkEnd) {
         let Some(mut link) = self.links.remove(self.poll.registry(), id) else { return };
@@ -266,7 +206,9 @@ impl EventLoop {
                 }
                 self.mail.to_session.push_back(Input::LinkDown { link: id, why });
             }
-            Stage::Connecting(dial) | Stage::Dialled(dial) => self.way_failed(dial, DialFailure::Handshake),
+            Stage::Connecting(dial) | Stage::Dialled(dial) => {
+                self.way_failed(dial, DialFailure::Handshake, link.inbound.has_heard());
+            }
             Stage::Pending { .. } => self.tell_door(door::Input::Settled(pending_id(id))),
         }
     }

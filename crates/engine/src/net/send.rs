@@ -1,10 +1,11 @@
 //! From what waits on links to sockets, and from users' wishes to commands.
 
+use super::LinkedPeer;
 use super::event_loop::{Ending, EventLoop};
 use super::inbox::Ask;
 use super::outbound::Flush;
 use proto::input::LinkEnd;
-use proto::{Command, Input, LinkId};
+use proto::{Command, Input, LinkId, TorrentId};
 
 impl EventLoop {
     /// Writes what waits, each link once.
@@ -35,6 +36,15 @@ impl EventLoop {
         self.report_overhead(id);
     }
 
+    fn linked_peers(&mut self, torrent: TorrentId) -> Vec<LinkedPeer> {
+        let peers = self.machine.session.peers(torrent).into_iter();
+        let linked = peers.filter_map(|stats| {
+            let encryption = self.links.get_mut(stats.link)?.shake.encryption();
+            Some(LinkedPeer { stats, encryption })
+        });
+        linked.collect()
+    }
+
     /// Grants a user's wish, or answers a question.
     pub(super) fn grant(&mut self, ask: Ask) {
         match ask {
@@ -55,7 +65,8 @@ impl EventLoop {
                     answer.give(stats);
                 }
             }
-            Ask::Peers(torrent, answer) => answer.give(self.machine.session.peers(torrent)),
+            Ask::Peers(torrent, answer) => answer.give(self.linked_peers(torrent)),
+            Ask::EncryptionTally(answer) => answer.give(self.door.tally()),
             Ask::Trackers(torrent, answer) => answer.give(self.machine.session.trackers(torrent)),
             Ask::Have(torrent, answer) => {
                 if let Some(have) = self.machine.session.have(torrent) {

@@ -5,7 +5,7 @@ use crate::state::Claim;
 use proto::TorrentId;
 use std::collections::HashMap;
 use std::sync::Arc;
-use wire::{InfoHash, Layout, Metainfo};
+use wire::{InfoHash, Layout, Metainfo, mse};
 
 /// One torrent of this loop.
 #[derive(Debug)]
@@ -30,19 +30,25 @@ impl Entry {
 pub(crate) struct Torrents {
     entries: HashMap<TorrentId, Entry>,
     by_hash: HashMap<InfoHash, TorrentId>,
+    /// What stands for each info-hash in encrypted handshakes.
+    by_mse_key: HashMap<[u8; 20], InfoHash>,
 }
 
 impl Torrents {
     /// Takes a torrent in.
     pub(crate) fn add(&mut self, torrent: TorrentId, entry: Entry) {
-        self.by_hash.insert(entry.metainfo().info_hash, torrent);
+        let info_hash = entry.metainfo().info_hash;
+        self.by_hash.insert(info_hash, torrent);
+        self.by_mse_key.insert(mse::torrent_key(&info_hash), info_hash);
         self.entries.insert(torrent, entry);
     }
 
     /// Takes a torrent out.
     pub(crate) fn remove(&mut self, torrent: TorrentId) -> Option<Entry> {
         let entry = self.entries.remove(&torrent)?;
-        self.by_hash.remove(&entry.metainfo().info_hash);
+        let info_hash = entry.metainfo().info_hash;
+        self.by_hash.remove(&info_hash);
+        self.by_mse_key.remove(&mse::torrent_key(&info_hash));
         Some(entry)
     }
 
@@ -59,6 +65,11 @@ impl Torrents {
     /// The torrent that a peer's handshake names.
     pub(crate) fn by_hash(&self, info_hash: InfoHash) -> Option<TorrentId> {
         self.by_hash.get(&info_hash).copied()
+    }
+
+    /// The info-hash that a peer's encrypted handshake stands for.
+    pub(crate) fn by_mse_key(&self, key: &[u8; 20]) -> Option<InfoHash> {
+        self.by_mse_key.get(key).copied()
     }
 
     /// The names of all.

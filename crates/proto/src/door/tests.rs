@@ -3,6 +3,8 @@
 use super::*;
 use crate::{Rng, Seed, TorrentId};
 
+mod encryption;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn dial_id(sequence: u32) -> DialId {
@@ -48,7 +50,7 @@ fn the_oldest_pending_gives_way() {
         ("127.0.0.{}:50", 200, 200),
         ("192.168.0.{}:50", 200, 200),
     ] {
-        let mut door = Door::new(Pace::default());
+        let mut door = Door::new(Pace::default(), Encryption::default());
         for id in 0..comers {
             let remote = address(&network.replace("{}", &(id % 256).to_string()));
             let out = accept(&mut door, at(id), id, remote);
@@ -63,7 +65,7 @@ fn the_oldest_pending_gives_way() {
 /// C4 in its numbers: 10,000 sockets that never finish, from everywhere.
 #[test]
 fn ten_thousand_half_handshakes_hold_256_places_and_are_gone_in_time() {
-    let mut door = Door::new(Pace::default());
+    let mut door = Door::new(Pace::default(), Encryption::default());
     let (mut admitted, mut ended) = (0, 0);
     for id in 0..10_000_u64 {
         let mut out = accept(&mut door, at(id), id, nth(id as u32));
@@ -85,7 +87,7 @@ fn ten_thousand_half_handshakes_hold_256_places_and_are_gone_in_time() {
 
 #[test]
 fn one_byte_now_and_then_buys_no_time() {
-    let mut door = Door::new(Pace::default());
+    let mut door = Door::new(Pace::default(), Encryption::default());
     accept(&mut door, at(0), 1, nth(1));
     for second in 1..10 {
         assert_eq!(tell(&mut door, at(0) + second * SECOND, Input::Heard(PendingId(1))), []);
@@ -97,7 +99,7 @@ fn one_byte_now_and_then_buys_no_time() {
 
 #[test]
 fn who_shook_hands_is_no_longer_pending() {
-    let mut door = Door::new(Pace::default());
+    let mut door = Door::new(Pace::default(), Encryption::default());
     accept(&mut door, at(0), 1, nth(1));
     tell(&mut door, at(1), Input::Settled(PendingId(1)));
     assert_eq!((door.pending(), door.next_wake()), (0, None));
@@ -108,7 +110,7 @@ fn who_shook_hands_is_no_longer_pending() {
 
 #[test]
 fn the_banned_are_refused_both_ways() {
-    let mut door = Door::new(Pace::default());
+    let mut door = Door::new(Pace::default(), Encryption::default());
     tell(&mut door, at(0), Input::Ban(nth(1).ip()));
     assert_eq!(accept(&mut door, at(0), 1, nth(1)), [Output::Refuse(PendingId(1))]);
     let out = tell(&mut door, at(0), Input::Dial { dial: dial_id(1), remote: nth(1) });
@@ -122,7 +124,7 @@ fn dials_keep_the_pace() {
     for (dials_per_second, half_open_max, at_once, one, nine) in
         [(30, 1_000, 30, 60, 300), (1, 1_000, 1, 2, 10), (30, 40, 30, 40, 40), (0, 40, 0, 0, 0)]
     {
-        let mut door = Door::new(Pace { dials_per_second, half_open_max });
+        let mut door = Door::new(Pace { dials_per_second, half_open_max }, Encryption::default());
         let start = at(1_000_000_000);
         let mut begun = 0;
         for n in 0..500 {
@@ -147,7 +149,7 @@ fn a_dial_ends_in_one_answer() {
     let now = at(5);
     let failed = |why| vec![Output::DialFailed { dial: dial_id(1), why }];
     let late = |why| [vec![Output::Abandon(dial_id(1))], failed(why)].concat();
-    let way_failed = |why| Input::WayFailed { dial: dial_id(1), why };
+    let way_failed = |why| Input::WayFailed { dial: dial_id(1), why, heard: true };
     // (what the driver says after `Connect`, when it falls silent, what the door says then)
     for (script, wait, expected) in [
         (vec![way_failed(DialFailure::Refused)], Duration::ZERO, failed(DialFailure::Refused)),
@@ -161,7 +163,7 @@ fn a_dial_ends_in_one_answer() {
         (vec![Input::Connected(dial_id(1)), Input::Linked(dial_id(1))], 100 * SECOND, vec![]),
         (vec![Input::Linked(dial_id(1))], 100 * SECOND, vec![]),
     ] {
-        let mut door = Door::new(Pace::default());
+        let mut door = Door::new(Pace::default(), Encryption::both(Policy::Off));
         let out = tell(&mut door, now, Input::Dial { dial: dial_id(1), remote: nth(1) });
         let way = Way { transport: Transport::Tcp, crypto: Crypto::Plaintext };
         assert_eq!(out, [Output::Connect { dial: dial_id(1), remote: nth(1), way }]);
@@ -179,7 +181,7 @@ fn a_dial_ends_in_one_answer() {
 
 #[test]
 fn a_full_queue_says_so() {
-    let mut door = Door::new(Pace { dials_per_second: 0, ..Pace::default() });
+    let mut door = Door::new(Pace { dials_per_second: 0, ..Pace::default() }, Encryption::default());
     for n in 0..DIALS_QUEUED_MAX as u32 {
         assert_eq!(tell(&mut door, at(0), Input::Dial { dial: dial_id(n), remote: nth(n) }), []);
     }
@@ -192,7 +194,7 @@ fn a_full_queue_says_so() {
 
 #[test]
 fn a_clock_that_stands_or_leaps_opens_no_floodgate() {
-    let mut door = Door::new(Pace::default());
+    let mut door = Door::new(Pace::default(), Encryption::default());
     let mut begun = 0;
     for n in 0..100 {
         begun += connects(&tell(&mut door, at(7), Input::Dial { dial: dial_id(n), remote: nth(n) }));
@@ -212,31 +214,37 @@ fn random_lives_keep_every_bound() {
     for seed in 0..20 {
         let mut rng = Rng::new(Seed(seed));
         let pace = Pace { dials_per_second: 50, half_open_max: 10 };
-        let mut door = Door::new(pace);
+        let mut door = Door::new(pace, Encryption::default());
         let mut now = Instant::ZERO;
         let (mut asked, mut answered, mut id) = (0, 0, 0);
         for _ in 0..5_000 {
             now += Duration::from_millis(rng.below(100).into());
             let some = PendingId(rng.below(id as u32 + 1).into());
             let dial = dial_id(rng.below(asked + 1));
-            let input = match rng.below(9) {
+            let input = match rng.below(11) {
                 0 | 1 => {
                     id += 1;
                     Input::Accepted { pending: PendingId(id), remote: nth(rng.below(3)) }
                 }
                 2 => Input::Heard(some),
+                9 => Input::Greeted {
+                    pending: some,
+                    greeting: if rng.below(3) == 0 { Greeting::Plaintext } else { Greeting::Encrypted },
+                },
+                10 => Input::Unsettled(some),
                 3 => Input::Settled(some),
                 4 | 5 => {
                     asked += 1;
                     Input::Dial { dial: dial_id(asked), remote: nth(asked) }
                 }
                 6 => Input::Connected(dial),
-                7 => Input::WayFailed { dial, why: DialFailure::Refused },
+                7 => Input::WayFailed { dial, why: DialFailure::Refused, heard: rng.below(2) == 0 },
                 _ => Input::Wake,
             };
             let out = tell(&mut door, now, input);
             answered += out.iter().filter(|output| matches!(output, Output::DialFailed { .. })).count();
             assert!(door.half_open <= 10 && door.pending() <= 24, "seed {seed}");
+            assert!(door.exchanges.len() <= door.pending(), "seed {seed}");
             assert_eq!(answered + door.dials(), asked as usize, "seed {seed}");
             assert_eq!(door.deadlines.len(), door.pending() + door.half_open as usize, "seed {seed}");
             assert_eq!(door.queue.len() + door.half_open as usize, door.dials(), "seed {seed}");

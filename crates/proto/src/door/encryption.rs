@@ -1,0 +1,93 @@
+//! Whether links are encrypted: a policy for each direction, and what follows from it. Pure: policy in, verdict out.
+//!
+//! Message Stream Encryption hides what kind of traffic a link carries; it keeps no secret and proves nobody's identity.
+//! Invariants: `Require` never leads to a plaintext stream, `Off` never to an encrypted handshake. Threats: C11
+
+use super::Crypto;
+use core::fmt;
+use wire::mse::Method;
+
+/// What we want of one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Policy {
+    /// Plaintext only.
+    Off,
+    /// Plaintext where it works, encryption where it must be: every peer is reached, and no time is spent on a cipher that
+    /// nobody asked for.
+    #[default]
+    Allow,
+    /// Encryption where it works, else plaintext.
+    Prefer,
+    /// RC4 from the first byte to the last, or no link.
+    Require,
+}
+
+/// The policies of both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Encryption {
+    /// For peers that come to us.
+    pub incoming: Policy,
+    /// For peers that we dial.
+    pub outgoing: Policy,
+}
+
+/// How a peer that came to us began, as the first 20 bytes tell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Greeting {
+    /// With the protocol's name.
+    Plaintext,
+    /// With anything else: a key, if it is a peer.
+    Encrypted,
+}
+
+/// Why a peer's greeting is not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// It came in plaintext, and encryption is required.
+    NotEncrypted,
+    /// It came encrypted, and encryption is off.
+    Encrypted,
+}
+
+/// Every method that there is, the one that hides more first.
+const BOTH: &[Method] = &[Method::Rc4, Method::Plaintext];
+
+impl Encryption {
+    /// The same policy in both directions.
+    pub fn both(policy: Policy) -> Encryption {
+        Encryption { incoming: policy, outgoing: policy }
+    }
+}
+
+impl Policy {
+    /// The ways to a peer, in the order in which they are tried.
+    pub(super) fn plan(self) -> &'static [Crypto] {
+        match self {
+            Policy::Off => &[Crypto::Plaintext],
+            Policy::Allow => &[Crypto::Plaintext, Crypto::Mse(BOTH)],
+            Policy::Prefer => &[Crypto::Mse(BOTH), Crypto::Plaintext],
+            Policy::Require => &[Crypto::Mse(&[Method::Rc4])],
+        }
+    }
+
+    /// How a peer that came to us is answered: which methods are taken if it is encrypted, the dearest first.
+    pub(super) fn answer(self, greeting: Greeting) -> Result<Crypto, Refusal> {
+        match (self, greeting) {
+            (Policy::Off | Policy::Allow | Policy::Prefer, Greeting::Plaintext) => Ok(Crypto::Plaintext),
+            (Policy::Require, Greeting::Plaintext) => Err(Refusal::NotEncrypted),
+            (Policy::Off, Greeting::Encrypted) => Err(Refusal::Encrypted),
+            (Policy::Allow, Greeting::Encrypted) => Ok(Crypto::Mse(&[Method::Plaintext, Method::Rc4])),
+            (Policy::Prefer, Greeting::Encrypted) => Ok(Crypto::Mse(BOTH)),
+            (Policy::Require, Greeting::Encrypted) => Ok(Crypto::Mse(&[Method::Rc4])),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::NotEncrypted => "the peer does not encrypt, and encryption is required",
+            Refusal::Encrypted => "the peer encrypts, and encryption is off",
+        })
+    }
+}
