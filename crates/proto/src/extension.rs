@@ -3,11 +3,14 @@
 
 pub mod donthave;
 pub mod handshake;
+pub mod pex;
 pub mod upload_only;
 
 use crate::PeerMisbehaved;
+use pex::PexDealings;
 use wire::Message;
 use wire::extension::{ExtensionHandshake, name};
+use wire::pex::PexMessage;
 
 /// An extension that we speak.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +22,10 @@ pub struct Extension {
 }
 
 /// All extensions that we speak. The id under which we want one is its place here plus 1: append, never reorder.
-pub const REGISTRY: [Extension; 2] = [
+pub const REGISTRY: [Extension; 3] = [
     Extension { name: name::UPLOAD_ONLY, receive: upload_only::receive },
     Extension { name: name::DONT_HAVE, receive: donthave::receive },
+    Extension { name: name::PEX, receive: pex::receive },
 ];
 
 /// What an extended message says.
@@ -33,6 +37,8 @@ pub enum ExtensionReport {
     UploadOnly(bool),
     /// The peer lost a piece (BEP 54). A stranger's number.
     DontHave(u32),
+    /// The peer says with whom it is linked (BEP 11). Strangers' addresses.
+    Pex(Box<PexMessage>),
     /// An extension that we do not speak: ignored.
     Unknown,
 }
@@ -48,6 +54,8 @@ pub struct RemoteExtensions {
     pub port: Option<u16>,
     /// It wants nothing (BEP 21).
     pub upload_only: bool,
+    /// Peer exchange with it.
+    pub pex: Box<PexDealings>,
 }
 
 impl RemoteExtensions {
@@ -70,9 +78,18 @@ impl RemoteExtensions {
 
     /// A message of the named extension, if the peer speaks it.
     pub fn message(&self, name: &str, body: Box<[u8]>) -> Option<Message> {
+        Some(Message::Extended { id: self.id_of(name)?, body })
+    }
+
+    /// The peer's id for the named extension, if it speaks it.
+    pub fn id_of(&self, name: &str) -> Option<u8> {
         let place = REGISTRY.iter().position(|extension| extension.name == name)?;
-        let id = self.ids.get(place).copied().filter(|&id| id != 0)?;
-        Some(Message::Extended { id, body })
+        self.ids.get(place).copied().filter(|&id| id != 0)
+    }
+
+    /// Whether the peer speaks the named extension.
+    pub fn speaks(&self, name: &str) -> bool {
+        self.id_of(name).is_some()
     }
 }
 

@@ -25,6 +25,8 @@ pub enum PeerMisbehaved {
     ExtendedWithoutOffer,
     /// An extension body that cannot be decoded.
     ExtensionMalformed,
+    /// Named peers (BEP 11) again and again without leaving a minute between.
+    PexTooOften,
     /// More messages of one kind than any honest peer sends.
     Flood,
     /// Found to have sent blocks that spoiled a piece. Bans.

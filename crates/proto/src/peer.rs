@@ -22,6 +22,7 @@ pub use pipeline::Pipeline;
 use sending::Sending;
 pub use upload_queue::UploadQueue;
 use wire::message::BlockRequest;
+use wire::pex::PexMessage;
 use wire::{Bitfield, Block, Layout, Message, PeerId, PieceIndex, Reserved};
 
 /// A peer and our dealings with it.
@@ -173,6 +174,8 @@ pub enum PeerReport {
     Met,
     /// It wants nothing more, or does again (BEP 21).
     UploadOnly,
+    /// It names peers (BEP 11). Strangers' addresses.
+    Named(Box<PexMessage>),
 }
 
 impl Peer {
@@ -286,7 +289,7 @@ impl Peer {
                     return Err(PeerMisbehaved::ExtendedWithoutOffer);
                 }
                 let report = extension::receive(id, &body)?;
-                self.on_extension(layout, report)
+                self.on_extension(layout, now, report)
             }
         }
     }
@@ -352,6 +355,7 @@ impl Peer {
     fn on_extension(
         &mut self,
         layout: &Layout,
+        now: Instant,
         report: ExtensionReport,
     ) -> Result<PeerReport, PeerMisbehaved> {
         match report {
@@ -371,6 +375,10 @@ impl Peer {
             ExtensionReport::DontHave(piece) => {
                 let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
                 Ok(if self.pieces.has(piece) { PeerReport::Lost(piece) } else { PeerReport::Nothing })
+            }
+            ExtensionReport::Pex(message) => {
+                let read = self.extensions.pex.heard(now)?;
+                Ok(if read { PeerReport::Named(message) } else { PeerReport::Nothing })
             }
             ExtensionReport::Unknown => Ok(PeerReport::Nothing),
         }

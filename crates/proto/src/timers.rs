@@ -36,6 +36,8 @@ pub enum TorrentTimer {
     Dial,
     /// A failed storage may be tried again.
     Retry,
+    /// Peers are told of one another (BEP 11).
+    Pex,
     /// The seeding goal may be reached.
     SeedGoal,
 }

@@ -1,12 +1,13 @@
 //! One content as we take part in it: its pieces, its peers, its way to the disk, its trackers, and how they work together.
 //!
 //! Here is what the parts are; each file under `torrent/` is one concern of the whole. A torrent never names the session: what
-//! reaches beyond it goes through `Cx`. BEP: 3, 6, 10, 12, 21, 27, 40
+//! reaches beyond it goes through `Cx`. BEP: 3, 6, 10, 11, 12, 21, 27, 40
 
 pub mod choking;
 pub mod dialer;
 pub mod durability;
 pub mod goals;
+pub mod gossip;
 pub mod have_log;
 pub mod links;
 pub mod messages;
@@ -134,6 +135,7 @@ impl Torrent {
             TorrentTimer::Announce => self.visit_trackers(cx),
             TorrentTimer::Dial => self.dial(cx),
             TorrentTimer::Retry => self.on_retry(cx),
+            TorrentTimer::Pex => self.name_peers(cx),
             TorrentTimer::SeedGoal => self.check_seed_goal(cx),
         }
     }

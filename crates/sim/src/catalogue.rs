@@ -35,6 +35,8 @@ pub const CATALOGUE: &[Entry] = &[
     ("as_bytes", as_bytes),
     ("bit_rot", bit_rot),
     ("split", split),
+    ("chain", chain),
+    ("private_chain", private_chain),
     ("matrix", matrix),
     ("hostile_swarm", crate::hostile::swarm::attacked),
     ("peaceful_swarm", crate::hostile::swarm::alone),
@@ -357,4 +359,21 @@ fn chance_fault(rng: &mut Rng, nodes: u32) -> Fault {
         8 => Fault::TrackerDies { lasts: Some(lasts) },
         _ => Fault::BreakLink { node, nth: rng.below(8) },
     }
+}
+
+/// Nobody runs a tracker, and each of sixteen knows one neighbour: what the seed at one end has must reach the other.
+pub fn chain(seed: u64) -> Scenario {
+    Scenario::new("chain", seed)
+        .content(64 * MIB, 256 * KIB)
+        .without_tracker()
+        .node(NodeSpec::seed(CABLE))
+        .nodes(15, NodeSpec::leecher(CABLE))
+        .each(|index, spec| spec.knows = index.checked_sub(1).into_iter().collect())
+        .within(secs(900))
+        .lingers(secs(200))
+}
+
+/// The same with a private torrent: nobody names anybody, so each stays with its neighbours.
+pub fn private_chain(seed: u64) -> Scenario {
+    chain(seed).private()
 }

@@ -65,6 +65,22 @@ impl Content {
         Ok(Content::new(Arc::new(metainfo)))
     }
 
+    /// The same, but that its description names no tracker.
+    #[must_use]
+    pub fn without_tracker(&self) -> Content {
+        let mut metainfo = (*self.metainfo).clone();
+        metainfo.trackers.clear();
+        Content { metainfo: Arc::new(metainfo), key: self.key }
+    }
+
+    /// The same, but private (BEP 27).
+    #[must_use]
+    pub fn private(&self) -> Content {
+        let mut metainfo = (*self.metainfo).clone();
+        metainfo.private = true;
+        Content { metainfo: Arc::new(metainfo), key: self.key }
+    }
+
     /// Its description.
     pub fn metainfo(&self) -> &Arc<Metainfo> {
         &self.metainfo

@@ -82,6 +82,7 @@ impl World {
                 self.queue.push(at, far, Happening::Knock(knock));
             }
             Some(_) | None => {
+                *self.network.void.entry(remote).or_default() += 1;
                 let why = DialFailure::TimedOut;
                 self.queue.push(self.now + DIAL_TIMEOUT, node, Happening::Unanswered { knock, why });
             }

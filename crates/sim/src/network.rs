@@ -11,6 +11,7 @@ mod pipe;
 use crate::content::Tag;
 use crate::happening::{Happening, NOBODY};
 use crate::queue::EventQueue;
+use core::net::SocketAddr;
 use core::time::Duration;
 use pipe::{Control, Lane, Outgoing, Pipe};
 use proto::{Instant, LinkId, SendToken};
@@ -105,6 +106,8 @@ pub struct Network {
     pub totals: Totals,
     /// Payload bytes that arrived, by sender and receiver.
     pub sent: BTreeMap<(u32, u32), u64>,
+    /// Dials to addresses where nobody is.
+    pub void: BTreeMap<SocketAddr, u32>,
 }
 
 /// Payload bytes by their fate. `left = arrived + lost +` what is on its way.
@@ -163,6 +166,7 @@ impl Network {
             ticking: false,
             totals: Totals::default(),
             sent: BTreeMap::new(),
+            void: BTreeMap::new(),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Scenario {
     total: u64,
     piece_len: u32,
     block_len: u32,
+    trackers: bool,
+    private: bool,
     nodes: Vec<NodeSpec>,
     faults: Vec<(Instant, Fault)>,
     crash_point: Option<CrashPoint>,
@@ -50,6 +52,8 @@ impl Scenario {
             total: 4 << 20,
             piece_len: 64 << 10,
             block_len: 16 << 10,
+            trackers: true,
+            private: false,
             nodes: Vec::new(),
             faults: Vec::new(),
             crash_point: None,
@@ -68,6 +72,16 @@ impl Scenario {
     /// A block is so long: 16 KiB unless this says otherwise.
     pub fn blocks_of(self, block_len: u32) -> Scenario {
         Scenario { block_len, ..self }
+    }
+
+    /// There is no tracker: nodes know whom they know, and whom they hear of.
+    pub fn without_tracker(self) -> Scenario {
+        Scenario { trackers: false, ..self }
+    }
+
+    /// The torrent is private (BEP 27).
+    pub fn private(self) -> Scenario {
+        Scenario { private: true, ..self }
     }
 
     /// Another node.
@@ -149,6 +163,8 @@ impl Scenario {
     pub fn build(&self) -> World {
         let content = Content::made_up(self.name, self.total, self.piece_len, self.block_len);
         let content = content.unwrap_or_else(|why| panic!("{}: no such content: {why:?}", self.name));
+        let content = if self.trackers { content } else { content.without_tracker() };
+        let content = if self.private { content.private() } else { content };
         let mut world = World::new(self.settings.clone(), vec![Arc::new(content)]);
         if let Some(only) = self.journal {
             world.trace.keep_journal(only);

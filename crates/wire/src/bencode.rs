@@ -43,6 +43,9 @@ impl Limits {
     /// The handshake of the extension protocol (BEP 10): two levels and some tens of keys in practice.
     pub const EXTENSION_HANDSHAKE: Limits = Limits { bytes: 64 * 1024, tokens: 4_096, depth: 8 };
 
+    /// Peer exchange (BEP 11): 100 addresses of either family come and gone are 4 KiB; some clients send a few hundred.
+    pub const PEER_EXCHANGE: Limits = Limits { bytes: 32 * 1024, tokens: 256, depth: 4 };
+
     /// The bencoded head of an extension message that raw bytes follow (BEP 9): three integers in practice.
     pub const EXTENSION_HEAD: Limits = Limits { bytes: 1024, tokens: 64, depth: 4 };
 }

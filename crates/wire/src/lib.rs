@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod metainfo;
 pub mod mse;
 pub mod path;
+pub mod pex;
 pub mod tracker_http;
 pub mod tracker_udp;
 

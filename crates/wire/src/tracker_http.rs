@@ -11,6 +11,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 pub mod query;
+pub mod scrape;
 #[cfg(test)]
 mod tests;
 

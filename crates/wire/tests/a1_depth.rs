@@ -1,7 +1,7 @@
 //! Threat row A1: values nested to any depth cost no stack: in decoding, walking, printing, cloning and dropping.
 //!
-//! The table asks for 270 cases at nine entry points. Six exist by now (torrent, metadata from peers, tracker reply,
-//! extension handshake, the head of a ut_metadata message, bencode itself); shapes are therefore tried closed and cut off.
+//! The table asks for 270 cases at nine entry points. Eight exist by now (torrent, metadata from peers, tracker reply,
+//! scrape, extension handshake, the head of a ut_metadata message, peer exchange, bencode itself); shapes are therefore tried closed and cut off.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -15,6 +15,8 @@ use wire::bencode::{Bencode, BencodeFault, Limits, Value};
 use wire::extension::{ExtensionError, ExtensionHandshake};
 use wire::metadata::{MetadataError, MetadataMessage};
 use wire::metainfo::MetainfoError;
+use wire::pex::{PexError, PexMessage};
+use wire::tracker_http::scrape::ScrapeReply;
 use wire::tracker_http::{Reply, ReplyError};
 
 const CASES_MIN: usize = 270;
@@ -131,12 +133,30 @@ fn in_head(nest: &[u8]) -> Verdict {
     }))
 }
 
-const ENTRIES: [Entry; 5] = [
+fn in_peer_exchange(nest: &[u8]) -> Verdict {
+    let message = [b"d5:added0:1:x".as_slice(), nest, b"e"].concat();
+    verdict(PexMessage::decode(&message).map_err(|error| match error {
+        PexError::Bencode(error) => Some(error.fault),
+        PexError::NotADictionary => None,
+    }))
+}
+
+fn in_scrape_reply(nest: &[u8]) -> Verdict {
+    let reply = [b"d5:filesde1:x".as_slice(), nest, b"e"].concat();
+    verdict(ScrapeReply::decode(&reply).map_err(|error| match error {
+        ReplyError::Bencode(error) => Some(error.fault),
+        ReplyError::NotAReply => None,
+    }))
+}
+
+const ENTRIES: [Entry; 7] = [
     ("torrent", in_torrent, Limits::TORRENT.depth),
     ("metadata", in_metadata, Limits::METADATA.depth),
     ("tracker reply", in_tracker_reply, Limits::TRACKER_REPLY.depth),
+    ("scrape reply", in_scrape_reply, Limits::TRACKER_REPLY.depth),
     ("extension handshake", in_handshake, Limits::EXTENSION_HANDSHAKE.depth),
     ("ut_metadata head", in_head, Limits::EXTENSION_HEAD.depth),
+    ("peer exchange", in_peer_exchange, Limits::PEER_EXCHANGE.depth),
 ];
 
 fn everything() {

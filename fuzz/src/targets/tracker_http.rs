@@ -1,10 +1,12 @@
 //! Answers of HTTP trackers: bounded, dialable, and what was understood survives being written and read.
 
 use wire::announce::{PEERS_MAX, TEXT_LEN_MAX};
+use wire::tracker_http::scrape::{SCRAPE_FILES_MAX, ScrapeReply};
 use wire::tracker_http::{PeerFormat, Reply};
 
 /// One input.
 pub fn run(data: &[u8]) {
+    scrape(data);
     let Ok(reply) = Reply::decode(data) else { return };
     match &reply {
         Reply::Peers(announced) => {
@@ -40,6 +42,16 @@ pub fn run(data: &[u8]) {
             }
         }
     }
+}
+
+/// A scrape has a bounded number of rows, and those survive being written and read.
+fn scrape(data: &[u8]) {
+    let Ok(read) = ScrapeReply::decode(data) else { return };
+    let again = ScrapeReply::decode(&read.encode()).expect("our own writing is read");
+    let (ScrapeReply::Files(rows), ScrapeReply::Files(written)) = (&read, &again) else { return };
+    assert!(rows.len() <= SCRAPE_FILES_MAX);
+    // Of a torrent that is named twice one row is left.
+    assert!(written.iter().all(|row| rows.contains(row)));
 }
 
 /// A stranger's text was cut; what is no UTF-8 in it was replaced, by up to three bytes for one.

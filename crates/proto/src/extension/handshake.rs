@@ -5,7 +5,7 @@
 use super::{ExtensionReport, REGISTRY};
 use crate::{Config, PeerMisbehaved};
 use wire::Message;
-use wire::extension::{ExtensionHandshake, HANDSHAKE_ID};
+use wire::extension::{ExtensionHandshake, HANDSHAKE_ID, name};
 
 /// What the message says.
 pub fn receive(body: &[u8]) -> Result<ExtensionReport, PeerMisbehaved> {
@@ -13,10 +13,11 @@ pub fn receive(body: &[u8]) -> Result<ExtensionReport, PeerMisbehaved> {
     Ok(ExtensionReport::Handshake(Box::new(read)))
 }
 
-/// Ours. What a peer need not know is left out when anonymous.
-pub fn message(config: &Config, listening: Option<u16>, upload_only: bool) -> Message {
+/// Ours. What a peer need not know is left out when anonymous; a private torrent's peers do not name one another (BEP 27).
+pub fn message(config: &Config, listening: Option<u16>, upload_only: bool, private: bool) -> Message {
+    let spoken = REGISTRY.iter().zip(1..).filter(|(extension, _)| !(private && extension.name == name::PEX));
     let handshake = ExtensionHandshake {
-        extensions: REGISTRY.iter().zip(1..).map(|(extension, id)| (extension.name.into(), id)).collect(),
+        extensions: spoken.map(|(extension, id)| (extension.name.into(), id)).collect(),
         client: (!config.anonymous).then(|| config.client.clone()),
         port: listening.filter(|_| !config.anonymous),
         reqq: Some(config.requests_in_max),
@@ -32,7 +33,11 @@ mod tests {
     use wire::PeerId;
 
     fn read(config: &Config) -> ExtensionHandshake {
-        let Message::Extended { id: 0, body } = message(config, Some(6881), true) else {
+        read_of(config, false)
+    }
+
+    fn read_of(config: &Config, private: bool) -> ExtensionHandshake {
+        let Message::Extended { id: 0, body } = message(config, Some(6881), true, private) else {
             panic!("no handshake")
         };
         let Ok(ExtensionReport::Handshake(read)) = receive(&body) else { panic!("not understood") };
@@ -46,6 +51,16 @@ mod tests {
         assert_eq!((read.id_of("upload_only"), read.id_of("lt_donthave")), (Some(1), Some(2)));
         assert_eq!((read.reqq, read.port, read.upload_only), (Some(500), Some(6881), Some(true)));
         assert_eq!(read.client, Some(config.client));
+    }
+
+    #[test]
+    fn a_private_torrent_offers_no_peer_exchange() {
+        let config = Config::new(PeerId([0; 20]));
+        assert_eq!(read_of(&config, false).id_of("ut_pex"), Some(3));
+        assert_eq!(
+            (read_of(&config, true).id_of("ut_pex"), read_of(&config, true).id_of("upload_only")),
+            (None, Some(1))
+        );
     }
 
     #[test]

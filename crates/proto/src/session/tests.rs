@@ -2,6 +2,7 @@
 //! scripted peers.
 
 mod floods;
+mod gossip;
 mod peers;
 mod pressure;
 mod reaching;

@@ -138,7 +138,8 @@ impl Torrent {
         let pieces = self.picker.pieces();
         if peer.terms.extended {
             let upload_only = pieces.lacking_count() == 0;
-            let introduction = handshake::message(cx.config, cx.pool.listening, upload_only);
+            let private = self.metainfo.private;
+            let introduction = handshake::message(cx.config, cx.pool.listening, upload_only, private);
             peer.send(cx, introduction);
         }
         let (have, total) = (pieces.have_count(), self.metainfo.layout.pieces());

@@ -59,6 +59,7 @@ impl Torrent {
             PeerReport::Cancel(block) => self.on_cancel(cx, key, block),
             PeerReport::Rejected(block) => self.on_rejected(cx, key, block),
             PeerReport::Allowed => self.fill(cx, key),
+            PeerReport::Named(message) => self.on_named(cx, key, &message),
             PeerReport::Met => self.on_met(cx, key),
             PeerReport::UploadOnly => {
                 self.on_met(cx, key);
@@ -98,6 +99,7 @@ impl Torrent {
 
     /// A peer introduced itself: if it came to us we may now know where it listens, and need not dial it there.
     fn on_met(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        self.expect_names(cx, key);
         let Some(peer) = self.peers.get(key).filter(|peer| peer.terms.incoming) else { return };
         if let Some(address) = peer.listens() {
             self.dialer.found(PeerSource::Incoming, address, cx.rng);

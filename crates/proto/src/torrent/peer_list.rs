@@ -8,6 +8,7 @@
 mod attempts;
 mod bans;
 pub mod priority;
+mod told;
 
 use crate::address::{self, canonical};
 use crate::input::{DialFailure, PeerSource};
@@ -18,6 +19,8 @@ pub use bans::BANS_MAX;
 use bans::Bans;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
+pub use told::TOLD_MAX;
+use told::Tellers;
 
 /// Candidates of an active torrent: some 100 times what it links to, as the field has it. About 0.5 MiB when full.
 pub const CANDIDATES_MAX: usize = 3_000;
@@ -59,6 +62,7 @@ pub struct PeerList {
     /// Candidates by address block, private ones not counted.
     per_group: BTreeMap<IpAddr, u16>,
     attempts: Attempts,
+    tellers: Box<Tellers>,
     bans: Bans,
     our_address: Option<SocketAddr>,
     paused: bool,
@@ -75,6 +79,10 @@ pub enum Refused {
     Ourselves,
     /// It is banned.
     Banned,
+    /// A machine of a private network, named by a peer from outside.
+    Local,
+    /// Who named it has named as many as it may.
+    TellerFull,
     /// The list, or this address block's part of it, is full of candidates no worse.
     Full,
 }
@@ -105,6 +113,10 @@ struct Candidate {
     useless: bool,
     /// BEP 40 if our address is known, else drawn by lot.
     priority: u32,
+    /// Which peer's word it is, if nobody better named it.
+    teller: Option<IpAddr>,
+    /// Nobody said that it can be reached.
+    doubtful: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +133,7 @@ enum State {
 struct Order {
     fails: u8,
     source: PeerSource,
+    doubtful: bool,
     /// Priority, turned round.
     rank: u32,
     slot: u32,
@@ -174,6 +187,8 @@ impl PeerList {
             proven: false,
             useless: false,
             priority,
+            teller: None,
+            doubtful: false,
         });
         Ok(true)
     }
@@ -380,7 +395,12 @@ impl PeerList {
         }
         self.per_source[old as usize] -= 1;
         self.per_source[source as usize] += 1;
-        self.edit(slot, |candidate| candidate.source = source);
+        let mut teller = None;
+        self.edit(slot, |candidate| {
+            (candidate.source, candidate.doubtful) = (source, false);
+            teller = candidate.teller.take();
+        });
+        self.tellers.forget(teller);
     }
 
     /// Room for one more candidate, at the expense of the source that has most.
@@ -413,7 +433,8 @@ impl PeerList {
 
     /// The idle candidate of a source that we would miss least.
     fn worst_of(&self, source: PeerSource) -> Option<u32> {
-        let end = Order { fails: u8::MAX, source: PeerSource::Pex, rank: u32::MAX, slot: u32::MAX };
+        let end =
+            Order { fails: u8::MAX, source: PeerSource::Pex, doubtful: true, rank: u32::MAX, slot: u32::MAX };
         let (owner, order) = self.idle.range(..=(source, end)).next_back()?;
         (*owner == source).then_some(order.slot)
     }
@@ -449,6 +470,7 @@ impl PeerList {
         let Some(candidate) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
         self.unindex(slot, &candidate);
         self.by_address.remove(&candidate.address);
+        self.tellers.forget(candidate.teller);
         self.per_source[candidate.source as usize] -= 1;
         if let Some(group) = address::block(candidate.address.ip())
             && let Some(count) = self.per_group.get_mut(&group)
@@ -484,7 +506,8 @@ impl PeerList {
 
 impl Candidate {
     fn order(&self, slot: u32) -> Order {
-        Order { fails: self.fails, source: self.source, rank: u32::MAX - self.priority, slot }
+        let Candidate { fails, source, doubtful, priority, .. } = *self;
+        Order { fails, source, doubtful, rank: u32::MAX - priority, slot }
     }
 }
 

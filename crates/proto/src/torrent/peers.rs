@@ -5,9 +5,13 @@
 
 use crate::PeerKey;
 use crate::peer::Peer;
+use core::net::SocketAddr;
+use std::collections::VecDeque;
 
 /// Links of one torrent, whatever the settings say: keys have 16 bits for the slot.
 pub const PEERS_MAX: usize = 10_000;
+/// Peers that went and that are remembered, so that others can be told (BEP 11): as many as two messages name.
+const DEPARTED_MAX: usize = 100;
 
 /// The table.
 #[derive(Debug, Default)]
@@ -21,6 +25,14 @@ pub struct Peers {
     pub unchoked: u32,
     /// One of them was asked for nothing because memory was short.
     pub wait_for_memory: bool,
+    /// Who went of late, and where it listened.
+    departed: Box<Departed>,
+}
+
+/// Peers that went, oldest first. Apart from the table, so that one without peers stays small.
+#[derive(Debug, Default)]
+struct Departed {
+    list: VecDeque<(PeerKey, SocketAddr)>,
 }
 
 #[derive(Debug)]
@@ -63,7 +75,18 @@ impl Peers {
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(key.slot() as u16);
         self.count -= 1;
+        if let Some(address) = peer.listens() {
+            self.departed.list.push_back((key, address));
+        }
+        if self.departed.list.len() > DEPARTED_MAX {
+            self.departed.list.pop_front();
+        }
         Some(peer)
+    }
+
+    /// Where a peer listened that went of late.
+    pub fn departed(&self, key: PeerKey) -> Option<SocketAddr> {
+        self.departed.list.iter().find(|(departed, _)| *departed == key).map(|(_, address)| *address)
     }
 
     /// A peer.

@@ -129,7 +129,7 @@ fn every_variant_inside_inputs_reads_back_the_same() {
     check::<Message>(0..17);
     check::<LinkEnd>(0..4);
     check::<CloseReason>(0..9);
-    check::<PeerMisbehaved>(0..13);
+    check::<PeerMisbehaved>(0..14);
     check::<DialFailure>(0..5);
     check::<Unsent>(0..3);
     check::<Found>(0..3);

@@ -82,6 +82,7 @@ code! { enum PeerMisbehaved {
     10 ExtensionMalformed,
     11 Flood,
     12 CorruptBlocks,
+    13 PexTooOften,
 } }
 code! { enum Message {
     0 KeepAlive,

@@ -82,7 +82,7 @@ pub fn announce_url(
     Ok(out)
 }
 
-fn check_url(url: &str) -> Result<(), UrlError> {
+pub(super) fn check_url(url: &str) -> Result<(), UrlError> {
     if url.len() > URL_LEN_MAX {
         return Err(UrlError::TooLong);
     }
@@ -208,7 +208,7 @@ impl Pairs {
 }
 
 /// Escapes all but the characters that never need it (RFC 3986, unreserved).
-fn percent_encode(bytes: &[u8], out: &mut String) {
+pub(super) fn percent_encode(bytes: &[u8], out: &mut String) {
     const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Seed;
+use wire::pex::{PexFlags, PexPeer};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -352,4 +353,27 @@ fn random_lives_keep_the_indices_true() {
         println!("seed {seed}");
         check_invariant(&list);
     }
+}
+
+#[test]
+fn whoever_names_many_crowds_nobody_out() {
+    let (mut list, mut rng) = list(&[]);
+    let peer = |n: u32, flags| PexPeer { address: nth(n), flags };
+    let teller = |n: u8| SocketAddr::from(([200, n, 0, 1], 6881));
+    let mut told =
+        |list: &mut PeerList, by: u8, n: u32, flags| list.told(teller(by), peer(n, flags), &mut rng);
+    for n in 0..u32::from(TOLD_MAX) {
+        assert_eq!(told(&mut list, 1, n, PexFlags::default()), Ok(true), "{n}");
+    }
+    assert_eq!(told(&mut list, 1, 5_000, PexFlags::REACHABLE), Err(Refused::TellerFull));
+    assert_eq!(told(&mut list, 1, 3, PexFlags::REACHABLE), Ok(false), "known already");
+    assert_eq!(told(&mut list, 2, 5_000, PexFlags::REACHABLE), Ok(true));
+    assert_eq!(list.next(Instant::ZERO), Some(nth(5_000)), "whom somebody reached comes first");
+    // A tracker vouches for one: it no longer counts as the teller's word.
+    assert_eq!(list.add(nth(7), PeerSource::Tracker, &mut Rng::new(Seed(1))), Ok(false));
+    assert_eq!(list.tellers.count(teller(1).ip()), TOLD_MAX - 1);
+    assert_eq!(told(&mut list, 1, 5_001, PexFlags::default()), Ok(true));
+    list.ban(nth(8).ip());
+    assert_eq!(list.tellers.count(teller(1).ip()), TOLD_MAX - 1, "a candidate that goes makes room");
+    check_invariant(&list);
 }
