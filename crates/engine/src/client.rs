@@ -94,7 +94,7 @@ impl Client {
         let (unconnected, asker, answerer) = Unconnected::new()?;
         let edge = {
             let answerer = answerer.clone();
-            Arc::new(Edge::start(move |announced| answerer.answer(Answered::Announced(announced)))?)
+            Arc::new(Edge::start(move |told| answerer.answer(Answered::Edge(told)))?)
         };
         let disk = DiskConfig { threads: config.disk_threads.get(), files_open_max: FILES_OPEN_MAX, state };
         let disk = Disk::start(disk, move |done| answerer.answer(Answered::Disk(done)))?;

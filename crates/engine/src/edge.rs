@@ -1,5 +1,5 @@
-//! What is slow and conventional, on a thread of its own: trackers over HTTP(S) and UDP, name look-ups, torrent files behind
-//! URLs. Decides nothing about when to go where; it is told, and answers once.
+//! What is slow and conventional, on a thread of its own: trackers over HTTP(S) and UDP, web seeds, name look-ups, torrent files
+//! behind URLs. Decides nothing about when to go where; it is told, and answers once.
 //!
 //! Invariant: at most [`VISITS_MAX`] visits are under way, at most [`WAITING_MAX`] wait; each ends in time.
 
@@ -11,6 +11,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 mod udp;
+pub(crate) mod web;
 
 pub(crate) use announce::Visit;
 pub use fetch::FetchError;
@@ -18,8 +19,8 @@ pub use guard::Forbidden;
 
 use crate::reply::Answer;
 use http::Http;
-use proto::AnnounceId;
 use proto::input::{AnnounceFailure, AnnounceReply};
+use proto::{AnnounceId, FetchId};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use udp::UdpTrackers;
+use web::{Fetched, RangeJob, Ranges};
 
 /// Visits under way at once, as libtorrent's.
 const VISITS_MAX: usize = 50;
@@ -43,10 +45,20 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// How an announce ended.
 pub(crate) type Announced = (AnnounceId, Result<AnnounceReply, AnnounceFailure>);
 
+/// What the edge tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// An announce ended.
+    Announced(Announced),
+    /// A fetch from a web seed goes on, or ended.
+    Fetched(Fetched),
+}
+
 /// Something to do.
 enum Job {
     Announce(Box<Visit>),
     Fetch(String, Answer<Result<Vec<u8>, FetchError>>),
+    Range(Box<RangeJob>),
     OffLoop(Box<dyn FnOnce() + Send>),
 }
 
@@ -59,8 +71,8 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Starts the thread. Ended announces are handed to `tell`.
-    pub(crate) fn start(tell: impl Fn(Announced) + Send + Sync + 'static) -> io::Result<Edge> {
+    /// Starts the thread. Ended announces and what web seeds give are handed to `tell`.
+    pub(crate) fn start(tell: impl Fn(Told) + Send + Sync + 'static) -> io::Result<Edge> {
         let http = Http::new().map_err(io::Error::other)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -70,6 +82,7 @@ impl Edge {
         let (jobs, inbox) = unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let visits = Visits {
+            ranges: Ranges::new(http.clone()),
             http,
             udp: UdpTrackers::default(),
             turns: Semaphore::new(VISITS_MAX),
@@ -94,6 +107,13 @@ impl Edge {
     pub(crate) fn fetch(&self, url: String, answer: Answer<Result<Vec<u8>, FetchError>>) {
         // The job bears the answer, which speaks for itself when it is dropped.
         let _ = self.give(Job::Fetch(url, answer));
+    }
+
+    /// Fetches a range of content from a web seed; `tell` hears of its blocks and its end. Returns its name if there is no
+    /// room for it.
+    pub(crate) fn fetch_range(&self, job: RangeJob) -> Result<(), FetchId> {
+        let name = job.fetch;
+        self.give(Job::Range(Box::new(job))).map_err(|()| name)
     }
 
     /// Does something that may block, where it holds nobody up. It is done even without room: there is little of it.
@@ -127,10 +147,11 @@ impl Drop for Edge {
 /// What all visits share.
 struct Visits {
     http: Http,
+    ranges: Ranges,
     udp: UdpTrackers,
     turns: Semaphore,
     waiting: Arc<AtomicUsize>,
-    tell: Box<dyn Fn(Announced) + Send + Sync>,
+    tell: Box<dyn Fn(Told) + Send + Sync>,
 }
 
 async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
@@ -140,6 +161,9 @@ async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
             match job {
                 Job::Announce(visit) => visits.announce(*visit).await,
                 Job::Fetch(url, answer) => answer.give(visits.fetch(&url).await),
+                Job::Range(job) => {
+                    visits.ranges.fetch(*job, &|fetched| (visits.tell)(Told::Fetched(fetched))).await
+                }
                 Job::OffLoop(work) => {
                     if tokio::task::spawn_blocking(work).await.is_err() {
                         tracing::error!("work off the loop panicked");
@@ -162,7 +186,7 @@ impl Visits {
             let seconds = visit.timeout().as_secs();
             Err(AnnounceFailure::Unreachable(format!("no answer within {seconds} s").into()))
         });
-        (self.tell)((visit.announce.announce, outcome));
+        (self.tell)(Told::Announced((visit.announce.announce, outcome)));
     }
 
     async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {

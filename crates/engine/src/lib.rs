@@ -28,7 +28,7 @@ pub use proto::command::SeedGoal;
 pub use proto::door::{Encryption, Policy, Tally};
 pub use proto::event::StageName;
 pub use proto::share::Limits;
-pub use proto::stats::{PeerStats, TorrentStats, TrackerStats};
+pub use proto::stats::{PeerStats, TorrentStats, TrackerStats, WebSeedState, WebSeedStats};
 pub use proto::{DiskError, DiskErrorKind};
 pub use proto::{Event, Priority, TorrentId};
 pub use wire::{Bitfield, InfoHash, Metainfo, PeerId, PieceIndex};

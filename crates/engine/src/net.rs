@@ -18,6 +18,7 @@ mod sealed;
 mod send;
 mod shaking;
 pub(crate) mod torrents;
+mod web;
 
 use crate::client::shared::Shared;
 use crate::disk::Disk;

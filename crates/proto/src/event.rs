@@ -44,6 +44,17 @@ pub enum Event {
         /// Text of the tracker or of the driver. A stranger's text: show it through `DisplaySafe` only.
         why: Box<str>,
     },
+    /// A web seed did not give what it was asked for, and why. It is asked again later, unless it is dropped.
+    WebSeedFailed {
+        /// Of which torrent.
+        torrent: TorrentId,
+        /// Index among the torrent's web seeds.
+        seed: u8,
+        /// What happened. May quote the server: show it through `DisplaySafe` only.
+        why: Box<str>,
+        /// It is not asked again in this run.
+        dropped: bool,
+    },
     /// Storage failed: the torrent is paused with this reason, and tries again by itself where that can help.
     StorageFailed(TorrentId, DiskError),
     /// A removed torrent is gone; its id is free.

@@ -53,6 +53,15 @@ pub struct AnnounceId {
     pub sequence: u32,
 }
 
+/// One range on its way from a web server (BEP 19). Named by the session; ends in exactly one `FetchEnded`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FetchId {
+    /// For which torrent.
+    pub torrent: TorrentId,
+    /// Counts this torrent's fetches.
+    pub sequence: u32,
+}
+
 /// Which time round a piece is being fetched; counts up when it fails its hash, so that late answers are known as late.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Attempt(pub u32);
@@ -61,7 +70,11 @@ pub struct Attempt(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(pub u32);
 
+/// The first slot of keys that stand for web seeds. No peer sits there: the table of peers ends far below.
+const WEB_SEED_SLOT: u16 = 0xff00;
+
 /// One peer of one torrent, inside the session: a slot of the torrent's peer table and which tenant of it. Does not cross the seam.
+/// A web seed has a key too, so that the picker and blame know every source of blocks by one kind of name.
 ///
 /// The generation keeps a newcomer from being taken for the peer that had its slot before: blocks of unfinished pieces
 /// remember who sent them, and a ban must not fall on the next tenant.
@@ -72,6 +85,17 @@ impl PeerKey {
     /// The peer in this slot; `generation` counts the slot's tenants and may wrap.
     pub const fn new(slot: u16, generation: u16) -> PeerKey {
         PeerKey((generation as u32) << 16 | slot as u32)
+    }
+
+    /// The web seed with this index.
+    pub const fn of_web_seed(index: u8) -> PeerKey {
+        PeerKey::new(WEB_SEED_SLOT + index as u16, 0)
+    }
+
+    /// Which web seed this is; nothing if it is a peer.
+    pub const fn web_seed(self) -> Option<u8> {
+        let slot = self.slot() as u16;
+        if slot >= WEB_SEED_SLOT { Some((slot - WEB_SEED_SLOT) as u8) } else { None }
     }
 
     /// Index into the torrent's peer table.

@@ -1,7 +1,7 @@
 //! What can happen to a session. Closed: a new variant breaks both drivers at compile time, which is the intent.
 
 use crate::output::CloseReason;
-use crate::{AnnounceId, Attempt, Command, DialId, Epoch, LinkId, PayloadId, SendToken, TorrentId};
+use crate::{AnnounceId, Attempt, Command, DialId, Epoch, FetchId, LinkId, PayloadId, SendToken, TorrentId};
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
@@ -180,6 +180,22 @@ pub enum Input<'a> {
         /// What it said.
         outcome: Result<AnnounceReply, AnnounceFailure>,
     },
+    /// The next block of a fetch came and is parked. Answered by exactly one `Keep` or `Drop`.
+    Fetched {
+        /// Of which fetch.
+        fetch: FetchId,
+        /// Which block.
+        block: wire::message::BlockRequest,
+        /// The parked bytes.
+        payload: PayloadId,
+    },
+    /// A fetch ended: every block of it came, or no more will.
+    FetchEnded {
+        /// Which one.
+        fetch: FetchId,
+        /// What kept it from giving everything, if something did.
+        outcome: Result<(), FetchFailure>,
+    },
     /// Peers from elsewhere: the user, a resume record, later DHT, LSD and PEX.
     FoundPeers {
         /// For which torrent.
@@ -326,6 +342,34 @@ pub enum PeerSource {
     Dht,
     /// Another peer (BEP 11).
     Pex,
+}
+
+/// Why a web server did not give all that it was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchFailure {
+    /// What kind; decides what the session does.
+    pub fault: FetchFault,
+    /// What the user should read. May quote the server: a stranger's text.
+    pub detail: Box<str>,
+}
+
+/// Kinds of faults of web servers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FetchFault {
+    /// `CancelFetch` came in time.
+    Cancelled,
+    /// No connection, or it broke, or nothing came for too long.
+    Unreachable,
+    /// It would rather not serve us now, and may say when to come again.
+    Busy(Option<Duration>),
+    /// It does not have this file of the layout, or not in this length. It may have others.
+    Absent(u32),
+    /// It will not serve us.
+    Refused,
+    /// What it says is not what BEP 19 wants: no ranges, other ranges, packed, too much or too little.
+    Nonsense,
+    /// We do not go there: the URL is none, or leads where it must not (SSRF rules).
+    Forbidden,
 }
 
 /// What a tracker said.

@@ -44,7 +44,9 @@ pub use block_set::BlockSet;
 pub use command::{AddTorrent, Command, Lease, Priority};
 pub use config::Config;
 pub use event::Event;
-pub use ids::{AnnounceId, Attempt, DialId, Epoch, LinkId, PayloadId, PeerKey, SendToken, TorrentId};
+pub use ids::{
+    AnnounceId, Attempt, DialId, Epoch, FetchId, LinkId, PayloadId, PeerKey, SendToken, TorrentId,
+};
 pub use input::{DiskError, DiskErrorKind, Input};
 pub use misbehaviour::PeerMisbehaved;
 pub use output::{Outbox, Output};

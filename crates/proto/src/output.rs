@@ -1,6 +1,8 @@
 //! What a session wants done. Closed, like [`crate::Input`]. A driver performs outputs in order.
 
-use crate::{AnnounceId, Attempt, BlockSet, DialId, Epoch, Event, LinkId, PayloadId, PeerMisbehaved};
+use crate::{
+    AnnounceId, Attempt, BlockSet, DialId, Epoch, Event, FetchId, LinkId, PayloadId, PeerMisbehaved,
+};
 use crate::{ResumeRecord, SendToken, TorrentId};
 use core::net::SocketAddr;
 use std::sync::Arc;
@@ -199,6 +201,24 @@ pub enum Output {
 
     /// Visit a tracker. Ends in `Announced`.
     Announce(Box<Announce>),
+    /// Fetch a range of the content from a web server (BEP 19). Ends in `FetchEnded`, after one `Fetched` for each block that
+    /// came, in order.
+    Fetch(Box<Fetch>),
+    /// No more of this fetch is wanted. `FetchEnded` follows all the same.
+    CancelFetch {
+        /// Which.
+        fetch: FetchId,
+    },
+    /// Stop reading a fetch: the allowance is spent.
+    PauseFetch {
+        /// Which.
+        fetch: FetchId,
+    },
+    /// Go on reading it.
+    ResumeFetch {
+        /// Which.
+        fetch: FetchId,
+    },
     /// Look for peers wherever the driver can (DHT, LSD); answers come as `FoundPeers`.
     FindPeers {
         /// For which torrent.
@@ -232,6 +252,17 @@ pub struct Announce {
     pub key: u32,
     /// What the tracker gave us last time.
     pub tracker_id: Option<Box<str>>,
+}
+
+/// A range to be fetched from a web server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetch {
+    /// Its name.
+    pub fetch: FetchId,
+    /// The web seed's URL, as the torrent has it; a stranger's text.
+    pub url: Arc<str>,
+    /// Bytes of the content: whole blocks, beside one another.
+    pub range: core::ops::Range<u64>,
 }
 
 /// Why we close a link.

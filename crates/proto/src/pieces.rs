@@ -14,6 +14,7 @@ pub mod remote_pieces;
 pub use availability::Availability;
 pub use blame::Blame;
 pub use open_piece::{BlockState, OpenPiece, Origin};
+pub use picker::runs::RunFor;
 pub use picker::{PickFor, PiecePicker, Received, Speed};
 pub use remote_pieces::RemotePieces;
 

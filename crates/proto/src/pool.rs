@@ -6,7 +6,7 @@
 //! wait for a slow peer are worth at most [`UPLINK_QUEUE`] of the uplink's measured rate, but one block.
 
 use crate::rate::{Bucket, Meter};
-use crate::{Duration, Instant, Lease, LinkId, PeerKey, TorrentId};
+use crate::{Duration, FetchId, Instant, Lease, LinkId, PeerKey, TorrentId};
 use std::collections::VecDeque;
 use wire::Block;
 
@@ -50,8 +50,8 @@ pub struct Pool {
     pub freed: bool,
     /// Links of all torrents.
     pub links: u32,
-    /// Links that are not read because `down` is spent.
-    pub unread: Vec<LinkId>,
+    /// Links and fetches that are not read because `down` is spent.
+    pub unread: Vec<Reader>,
     /// The port under which peers reach us, if the driver said.
     pub listening: Option<u16>,
     /// The choker should meet soon: somebody became interested, or a slot fell free.
@@ -60,6 +60,15 @@ pub struct Pool {
     pub blocks: Vec<Block>,
     /// Room for the peers of one cancel, likewise.
     pub others: Vec<PeerKey>,
+}
+
+/// Where payload is read from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    /// A peer.
+    Link(LinkId),
+    /// A web seed.
+    Fetch(FetchId),
 }
 
 impl Pool {

@@ -8,8 +8,8 @@ mod choking;
 use crate::cx::Cx;
 use crate::event::StageName;
 use crate::input::LinkUp;
-use crate::pool::{LEASE_DEFAULT, Pool};
-use crate::stats::{Demand, PeerStats, TorrentStats, TrackerStats};
+use crate::pool::{LEASE_DEFAULT, Pool, Reader};
+use crate::stats::{Demand, PeerStats, TorrentStats, TrackerStats, WebSeedStats};
 use crate::timers::{Timer, Timers};
 use crate::torrent::{Torrent, Turn};
 use crate::{Command, Config, Event, Input, Instant, LinkId, Outbox, Output, PeerKey, Rng, Seed, TorrentId};
@@ -94,6 +94,11 @@ impl Session {
     /// The trackers of a torrent.
     pub fn trackers(&self, torrent: TorrentId) -> Vec<TrackerStats> {
         self.torrents.get(&torrent).map(|entry| entry.torrent.tracker_stats(self.now)).unwrap_or_default()
+    }
+
+    /// The web seeds of a torrent.
+    pub fn web_seeds(&self, torrent: TorrentId) -> Vec<WebSeedStats> {
+        self.torrents.get(&torrent).map(|entry| entry.torrent.web_seed_stats(self.now)).unwrap_or_default()
     }
 
     /// The torrents, in the order of their ids.
@@ -209,6 +214,16 @@ impl Session {
             Input::Announced { announce, outcome } => {
                 self.with(announce.torrent, out, |torrent, cx| torrent.on_announced(cx, announce, outcome));
             }
+            Input::Fetched { fetch, block, payload } => {
+                let known = self
+                    .with(fetch.torrent, out, |torrent, cx| torrent.on_fetched(cx, fetch, block, payload));
+                if known.is_none() {
+                    out.push(Output::Drop { payload });
+                }
+            }
+            Input::FetchEnded { fetch, outcome } => {
+                self.with(fetch.torrent, out, |torrent, cx| torrent.on_fetch_ended(cx, fetch, outcome));
+            }
             Input::FoundPeers { torrent, source, peers } => {
                 self.with(torrent, out, |torrent, cx| torrent.on_found_peers(cx, source, peers));
             }
@@ -317,9 +332,14 @@ impl Session {
         let available = self.pool.down.available(self.now);
         let most = usize::try_from(available.div_ceil(READ_AT_ONCE)).unwrap_or(usize::MAX);
         let count = most.min(self.pool.unread.len());
-        for link in self.pool.unread.drain(..count).collect::<Vec<_>>() {
-            out.push(Output::ResumeReading { link });
-            self.with_peer(link, out, |torrent, cx, key| torrent.on_read_again(cx, key));
+        for reader in self.pool.unread.drain(..count).collect::<Vec<_>>() {
+            match reader {
+                Reader::Link(link) => {
+                    out.push(Output::ResumeReading { link });
+                    self.with_peer(link, out, |torrent, cx, key| torrent.on_read_again(cx, key));
+                }
+                Reader::Fetch(fetch) => out.push(Output::ResumeFetch { fetch }),
+            }
         }
     }
 

@@ -40,6 +40,8 @@ pub struct TorrentStats {
     pub seeds: u32,
     /// Peers known but not linked.
     pub candidates: u32,
+    /// Web seeds that are being fetched from.
+    pub web_seeds: u32,
     /// Time spent since completion, this run.
     pub seeding_for: Duration,
     /// Payload bytes received in earlier runs, as the resume record has them.
@@ -98,6 +100,36 @@ pub struct TrackerStats {
     pub swarm: Option<(u32, u32)>,
     /// Until the next visit; `None` while one is under way.
     pub next: Option<Duration>,
+}
+
+/// One web seed of a torrent as it stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WebSeedStats {
+    /// Its URL, as the torrent has it; a stranger's text.
+    pub url: std::sync::Arc<str>,
+    /// How we stand with it.
+    pub state: WebSeedState,
+    /// Payload bytes received from it.
+    pub downloaded: u64,
+    /// Payload bytes per second from it.
+    pub rate_down: u64,
+    /// Pieces of it that were wrong.
+    pub pieces_bad: u8,
+    /// The last fetch came to nothing, and why.
+    pub failure: Option<Box<str>>,
+}
+
+/// How we stand with a web seed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WebSeedState {
+    /// It may be asked, and nothing is to be asked for.
+    Idle,
+    /// Ranges are on their way.
+    Fetching,
+    /// It failed, and is asked again after this long.
+    Waiting(Duration),
+    /// It is not asked again.
+    Dropped,
 }
 
 /// What a session could use, for the divider of limits.

@@ -38,6 +38,8 @@ pub enum TorrentTimer {
     Retry,
     /// Peers are told of one another (BEP 11).
     Pex,
+    /// A web seed that failed may be asked again.
+    WebSeeds,
     /// The seeding goal may be reached.
     SeedGoal,
 }

@@ -1,11 +1,12 @@
 //! One content as we take part in it: its pieces, its peers, its way to the disk, its trackers, and how they work together.
 //!
 //! Here is what the parts are; each file under `torrent/` is one concern of the whole. A torrent never names the session: what
-//! reaches beyond it goes through `Cx`. BEP: 3, 6, 10, 11, 12, 21, 27, 40
+//! reaches beyond it goes through `Cx`. BEP: 3, 6, 10, 11, 12, 19, 21, 27, 40
 
 pub mod choking;
 pub mod dialer;
 pub mod durability;
+pub mod fetching;
 pub mod goals;
 pub mod gossip;
 pub mod have_log;
@@ -20,6 +21,7 @@ pub mod stage;
 pub mod stats;
 pub mod tracking;
 pub mod uploader;
+pub mod web_seed;
 
 use crate::announce::Announcer;
 use crate::choker::Choker;
@@ -37,6 +39,7 @@ use peers::Peers;
 use stage::Stage;
 use std::sync::Arc;
 pub use uploader::Turn;
+use web_seed::WebSeeds;
 use wire::Metainfo;
 
 /// A torrent.
@@ -47,13 +50,16 @@ pub struct Torrent {
     stage: Stage,
     goals: Goals,
     picker: PiecePicker,
-    blame: Blame,
+    /// Apart, because nearly always there is nobody to suspect.
+    blame: Box<Blame>,
     choker: Choker,
     saver: Saver,
     peers: Peers,
     haves: HaveLog,
     dialer: Dialer,
     announcer: Announcer,
+    /// Apart, because most torrents have none.
+    web_seeds: Box<WebSeeds>,
     totals: Totals,
 }
 
@@ -105,13 +111,14 @@ impl Torrent {
             stage: Stage::new(resume, paused),
             goals,
             picker,
-            blame: Blame::new(rng),
+            blame: Box::new(Blame::new(rng)),
             choker: Choker::new(),
             saver: Saver::new(torrent),
             peers: Peers::new(),
             haves: HaveLog::new(),
             dialer,
             announcer: Announcer::new(torrent, &metainfo.trackers, rng),
+            web_seeds: Box::new(WebSeeds::new(&metainfo.web_seeds)),
             totals: Totals::default(),
             metainfo,
         }
@@ -136,6 +143,7 @@ impl Torrent {
             TorrentTimer::Dial => self.dial(cx),
             TorrentTimer::Retry => self.on_retry(cx),
             TorrentTimer::Pex => self.name_peers(cx),
+            TorrentTimer::WebSeeds => self.fetch(cx),
             TorrentTimer::SeedGoal => self.check_seed_goal(cx),
         }
     }

@@ -51,7 +51,18 @@ impl Content {
     /// # Errors
     /// As [`Layout::with_block_len`].
     pub fn made_up(name: &str, total: u64, piece_len: u32, block_len: u32) -> Result<Content, LayoutError> {
-        let layout = Layout::with_block_len(total, piece_len, block_len)?;
+        Content::with_web_seeds(name, Layout::with_block_len(total, piece_len, block_len)?, Vec::new())
+    }
+
+    /// The same, with these web seeds.
+    ///
+    /// # Errors
+    /// None, for a layout that exists.
+    pub fn with_web_seeds(
+        name: &str,
+        layout: Layout,
+        web_seeds: Vec<String>,
+    ) -> Result<Content, LayoutError> {
         let hash = |piece: PieceIndex| {
             let mut hash = [0; 20];
             hash[..4].copy_from_slice(&piece.0.to_be_bytes());
@@ -62,6 +73,7 @@ impl Content {
         let mut metainfo =
             Metainfo::synthetic(name, layout, &hashes).map_err(|_| LayoutError::TooManyPieces)?;
         metainfo.trackers = vec![vec![TRACKER_URL.into()]];
+        metainfo.web_seeds = web_seeds;
         Ok(Content::new(Arc::new(metainfo)))
     }
 

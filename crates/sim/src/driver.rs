@@ -67,6 +67,10 @@ impl World {
                 self.announce(node, &announce);
             }
             Output::FindPeers { torrent: _ } => {}
+            Output::Fetch(fetch) => self.fetch(node, *fetch),
+            Output::CancelFetch { fetch } => self.cancel_fetch(node, fetch),
+            Output::PauseFetch { fetch } => self.pause_fetch(node, fetch, true),
+            Output::ResumeFetch { fetch } => self.pause_fetch(node, fetch, false),
             Output::Event(event) => self.on_event(node, event),
         }
     }

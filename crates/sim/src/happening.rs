@@ -4,7 +4,8 @@ use crate::content::Tag;
 use crate::fault::Fault;
 use crate::network::{ConnId, Parcel, PipeId, Side};
 use proto::input::{DialFailure, LinkEnd};
-use proto::{DialId, Input, SendToken};
+use proto::{DialId, FetchId, Input, SendToken};
+use wire::Block;
 
 /// The owner of events that are nobody's in particular; last among those of one moment.
 pub(crate) const NOBODY: u32 = u32::MAX;
@@ -41,6 +42,8 @@ pub(crate) enum Happening {
     Down { conn: ConnId, side: Side, why: LinkEnd },
     /// The block in service has left.
     BlockLeft { pipe: PipeId, stamp: u32 },
+    /// A fetch from a web server goes on.
+    Web { incarnation: u32, what: WebStep },
     /// The network shares its capacity anew.
     Quantum,
 
@@ -50,6 +53,15 @@ pub(crate) enum Happening {
     Fault(Box<Fault>),
     /// The checkers look at the slow things.
     Inspect,
+}
+
+/// How a fetch goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WebStep {
+    /// A block has left the server: the next one may.
+    Left { fetch: FetchId },
+    /// A block is here.
+    Came { fetch: FetchId, block: Block, tag: Tag },
 }
 
 /// A dial on its way.

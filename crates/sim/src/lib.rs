@@ -24,6 +24,7 @@ pub mod scenario;
 mod store;
 pub mod trace;
 pub mod tracker;
+pub mod web;
 pub mod world;
 
 pub use checker::{Finding, Losses};
@@ -34,4 +35,5 @@ pub use network::Access;
 pub use node::{Heard, Holds, Leaves, Nature, Node, NodeSpec};
 pub use scenario::{Outcome, Scenario};
 pub use store::Store;
+pub use web::{Manners, WebServer};
 pub use world::{Settings, World};

@@ -14,6 +14,13 @@ use proto::{Command, DiskErrorKind, Event, Input};
 const GOODBYE_MAX: Duration = Duration::from_secs(10);
 
 impl World {
+    /// What a disk found wrong with what it was asked.
+    pub(crate) fn collect_complaints(&mut self, index: u32) {
+        for text in self.nodes[index as usize].disk.complaints.drain(..) {
+            self.checkers.report(self.now, index, "disk", text);
+        }
+    }
+
     /// Something goes wrong, now.
     pub(crate) fn befall(&mut self, fault: Fault) {
         match fault {

@@ -318,6 +318,7 @@ impl Story {
             Event::Stage(..)
             | Event::SeedGoalReached(_)
             | Event::TrackerFailed { .. }
+            | Event::WebSeedFailed { .. }
             | Event::StorageFailed(..)
             | Event::Removed(_)
             | Event::Stopped => {}

@@ -6,11 +6,13 @@
 use crate::content::Content;
 use crate::fault::{CrashPoint, Fault};
 use crate::node::{Holds, Node, NodeSpec};
+use crate::web::{WebServer, url_of};
 use crate::world::{Settings, World, torrent_id};
 use core::fmt::Write;
 use core::time::Duration;
 use proto::Instant;
 use std::sync::Arc;
+use wire::Layout;
 
 /// What a world is to be put through.
 #[derive(Clone, Debug)]
@@ -23,6 +25,7 @@ pub struct Scenario {
     trackers: bool,
     private: bool,
     nodes: Vec<NodeSpec>,
+    web_servers: Vec<WebServer>,
     faults: Vec<(Instant, Fault)>,
     crash_point: Option<CrashPoint>,
     within: Duration,
@@ -55,6 +58,7 @@ impl Scenario {
             trackers: true,
             private: false,
             nodes: Vec::new(),
+            web_servers: Vec::new(),
             faults: Vec::new(),
             crash_point: None,
             within: Duration::from_secs(1800),
@@ -87,6 +91,12 @@ impl Scenario {
     /// Another node.
     pub fn node(mut self, spec: NodeSpec) -> Scenario {
         self.nodes.push(spec);
+        self
+    }
+
+    /// A web server with the content, which the torrent names.
+    pub fn web_server(mut self, spec: WebServer) -> Scenario {
+        self.web_servers.push(spec);
         self
     }
 
@@ -161,7 +171,9 @@ impl Scenario {
     /// # Panics
     /// If there can be no such content: the scenario is wrong, not the code under test.
     pub fn build(&self) -> World {
-        let content = Content::made_up(self.name, self.total, self.piece_len, self.block_len);
+        let urls = (0..self.web_servers.len()).map(url_of).collect();
+        let layout = Layout::with_block_len(self.total, self.piece_len, self.block_len);
+        let content = layout.and_then(|layout| Content::with_web_seeds(self.name, layout, urls));
         let content = content.unwrap_or_else(|why| panic!("{}: no such content: {why:?}", self.name));
         let content = if self.trackers { content } else { content.without_tracker() };
         let content = if self.private { content.private() } else { content };
@@ -169,6 +181,7 @@ impl Scenario {
         if let Some(only) = self.journal {
             world.trace.keep_journal(only);
         }
+        self.web_servers.iter().for_each(|&spec| world.web.add(spec));
         for spec in &self.nodes {
             world.add(spec.clone());
         }

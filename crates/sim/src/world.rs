@@ -14,6 +14,7 @@ use crate::node::{Brain, Heard, Holds, Leaves, NO_GOAL, Node, NodeSpec, Parked, 
 use crate::queue::EventQueue;
 use crate::trace::Trace;
 use crate::tracker::SimTracker;
+use crate::web::Web;
 use core::time::Duration;
 use proto::input::{DialFailure, LinkEnd, LinkUp, Unsent};
 use proto::{
@@ -61,6 +62,7 @@ pub struct World {
     pub(crate) contents: Vec<Arc<Content>>,
     pub(crate) checkers: Checkers,
     pub(crate) tracker: SimTracker,
+    pub(crate) web: Web,
     pub(crate) crash_point: Option<CrashPoint>,
     /// The disk job after which the crash point is reached.
     pub(crate) fatal_job: Option<u64>,
@@ -82,6 +84,7 @@ impl World {
             contents,
             checkers: Checkers::default(),
             tracker: SimTracker::new(settings.seed),
+            web: Web::default(),
             crash_point: None,
             fatal_job: None,
             trace: Trace::new(settings.traced),
@@ -296,6 +299,7 @@ impl World {
                     self.feed(node, Input::Sent { token });
                 }
             }
+            Happening::Web { incarnation, what } => self.web_happens(node, incarnation, what),
             Happening::Quantum => self.network.deal(self.now, &mut self.queue),
             Happening::Fault(fault) => self.befall(*fault),
             Happening::Inspect => self.inspect(),
@@ -499,12 +503,6 @@ impl World {
         }
     }
 
-    pub(crate) fn collect_complaints(&mut self, index: u32) {
-        for text in self.nodes[index as usize].disk.complaints.drain(..) {
-            self.checkers.report(self.now, index, "disk", text);
-        }
-    }
-
     /// The crash point is reached.
     pub(crate) fn crash_now(&mut self, index: u32) {
         if let Some(point) = self.crash_point.take() {
@@ -533,6 +531,7 @@ impl World {
         node.links = Default::default();
         node.payloads = Default::default();
         node.metering = false;
+        self.forget_fetches(index);
         for (conn, side) in self.network.conns_of(index) {
             self.break_off(conn, side.other());
         }

@@ -204,6 +204,21 @@ impl Layout {
         fits.then_some(Block { piece, offset, len })
     }
 
+    /// The block that holds this byte of the content, if there is one.
+    pub fn block_at(&self, offset: u64) -> Option<Block> {
+        if offset >= self.total {
+            return None;
+        }
+        let piece = PieceIndex((offset / u64::from(self.piece_len)) as u32);
+        let inside = (offset % u64::from(self.piece_len)) as u32;
+        Some(self.nth_block(piece, inside / self.block_len))
+    }
+
+    /// Where in the content a block starts.
+    pub fn block_offset(&self, block: Block) -> u64 {
+        self.piece_offset(block.piece) + u64::from(block.offset)
+    }
+
     /// How many files there are, pads and empty ones included; at least 1.
     pub fn files(&self) -> u32 {
         self.files.len()

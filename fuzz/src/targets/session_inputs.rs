@@ -28,7 +28,7 @@ fn live(trace: &[u8]) -> u128 {
     session.handle(head.start, Input::Command(Command::Add(Box::new(torrent()))), &mut out);
     for (now, input) in reader.map_while(Result::ok) {
         let input = input.as_input();
-        if let Input::Block { payload, .. } = &input
+        if let Input::Block { payload, .. } | Input::Fetched { payload, .. } = &input
             && !parked.insert(*payload)
         {
             // Two payloads under one name are beyond what anybody can tell apart.
@@ -55,7 +55,8 @@ fn answer(parked: &mut BTreeSet<PayloadId>, output: &Output) {
 /// Three pieces of two and a half blocks; its name across the seam is (0, 0), as fuzzed ids like to be.
 fn torrent() -> AddTorrent {
     let layout = Layout::new(3 * 40_960, 40_960).expect("numbers that make a layout");
-    let metainfo = Metainfo::synthetic("fuzz", layout, &[[7; 20]; 3]).expect("a hash per piece");
+    let mut metainfo = Metainfo::synthetic("fuzz", layout, &[[7; 20]; 3]).expect("a hash per piece");
+    metainfo.web_seeds = vec!["http://a/".into(), "http://b/".into()];
     AddTorrent {
         torrent: TorrentId { slot: 0, generation: 0 },
         metainfo: Arc::new(metainfo),

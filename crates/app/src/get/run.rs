@@ -219,6 +219,9 @@ impl<'a> Run<'a> {
             Event::TrackerAnswered { torrent, tracker, peers } => {
                 self.on_tracker(screen, *torrent, *tracker, Ok(*peers));
             }
+            Event::WebSeedFailed { torrent, seed, why, dropped } => {
+                self.on_web_seed_failed(screen, *torrent, *seed, why, *dropped);
+            }
             Event::StorageFailed(torrent, error) => self.on_storage_failed(screen, *torrent, error),
             Event::Finished(_)
             | Event::PeerJoined(..)
@@ -321,6 +324,30 @@ impl<'a> Run<'a> {
         });
     }
 
+    fn on_web_seed_failed(
+        &mut self,
+        screen: &Screen,
+        torrent: TorrentId,
+        seed: u8,
+        why: &str,
+        dropped: bool,
+    ) {
+        self.tell(screen, torrent, |job| {
+            let url = job.handle.metainfo().web_seeds.get(usize::from(seed));
+            let url = DisplaySafe::new(url.map(String::as_str).unwrap_or_default()).to_string();
+            let why = DisplaySafe::new(why).to_string();
+            let then = if dropped { "; it is not asked again" } else { "" };
+            let text = format!("{}: web seed {url}: {why}{then}", job.name);
+            let told = Happened {
+                web_seed: Some(url),
+                why: Some(why),
+                dropped: Some(dropped),
+                ..happened("web_seed_failed", job)
+            };
+            (Some(text), told)
+        });
+    }
+
     fn on_storage_failed(&mut self, screen: &Screen, torrent: TorrentId, error: &gannet::DiskError) {
         let helps_itself = helps_itself(error.kind);
         self.tell(screen, torrent, |job| {
@@ -396,6 +423,7 @@ impl<'a> Run<'a> {
                     rate_up: stats.rate_up,
                     peers: stats.peers,
                     seeds: stats.seeds,
+                    web_seeds: stats.web_seeds,
                 },
                 eta: panel::eta(&stats).map(|eta| eta.as_secs()),
             });

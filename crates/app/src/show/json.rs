@@ -42,6 +42,7 @@ pub(crate) struct Traffic {
     pub(crate) rate_up: u64,
     pub(crate) peers: u32,
     pub(crate) seeds: u32,
+    pub(crate) web_seeds: u32,
 }
 
 /// What a torrent starts from: what an earlier run left, or what lay there.
@@ -139,4 +140,8 @@ pub(crate) struct Happened<'a> {
     pub(crate) peers: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) web_seed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dropped: Option<bool>,
 }

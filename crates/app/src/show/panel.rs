@@ -138,7 +138,10 @@ fn per_cent(part: u64, whole: u64) -> f64 {
 }
 
 fn peers(stats: &TorrentStats) -> String {
-    count(stats.peers, "peer")
+    match stats.web_seeds {
+        0 => count(stats.peers, "peer"),
+        web_seeds => format!("{}, {}", count(stats.peers, "peer"), count(web_seeds, "web seed")),
+    }
 }
 
 /// Which pieces are here: each mark stands for as many pieces as it must.
@@ -188,6 +191,7 @@ mod tests {
             rate_up: 1 << 19,
             peers: 3,
             seeds: 1,
+            web_seeds: 0,
             candidates: 0,
             seeding_for: Duration::ZERO,
             downloaded_before: 0,

@@ -6,7 +6,7 @@ use crate::net::LinkedPeer;
 use crate::net::inbox::{Ask, Asker};
 use crate::reply::{Answer, Reply};
 use proto::command::SeedGoal;
-use proto::stats::{TorrentStats, TrackerStats};
+use proto::stats::{TorrentStats, TrackerStats, WebSeedStats};
 use proto::{Command, Priority, TorrentId};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,6 +62,11 @@ impl TorrentHandle {
     /// The trackers, all tiers in order.
     pub fn trackers(&self) -> Reply<Vec<TrackerStats>> {
         self.question(|answer| Ask::Trackers(self.id, answer))
+    }
+
+    /// The web seeds (BEP 19), as the torrent lists them.
+    pub fn web_seeds(&self) -> Reply<Vec<WebSeedStats>> {
+        self.question(|answer| Ask::WebSeeds(self.id, answer))
     }
 
     /// The verified pieces.

@@ -14,6 +14,8 @@ pub(crate) enum Errand {
     Tracker,
     /// A `.torrent` file behind a URL that the user gave.
     TorrentFile,
+    /// Content from a web server that a torrent names.
+    WebSeed,
 }
 
 /// Why we do not go there.
@@ -31,6 +33,9 @@ pub enum Forbidden {
     /// Something on this machine that does not look like a tracker.
     #[error("it leads to this machine, and its path does not begin with /announce")]
     Loopback,
+    /// Something near us that could be told to do things by what follows the question mark.
+    #[error("it leads to this machine or its network, and bears a query")]
+    LocalQuery,
     /// No host of its own: unspecified, multicast, broadcast, reserved.
     #[error("it leads to an address that is no host's")]
     NoAddress,
@@ -56,7 +61,8 @@ pub(crate) enum Reach {
 /// Whether this URL may be visited at all. Its addresses are asked about one by one.
 pub(crate) fn check_url(url: &Url, errand: Errand) -> Result<(), Forbidden> {
     match (url.scheme(), errand) {
-        ("http" | "https", Errand::Tracker | Errand::TorrentFile) | ("udp", Errand::Tracker) => {}
+        ("http" | "https", Errand::Tracker | Errand::TorrentFile | Errand::WebSeed)
+        | ("udp", Errand::Tracker) => {}
         _ => return Err(Forbidden::Scheme),
     }
     if url.host_str().is_none_or(str::is_empty) {
@@ -84,6 +90,10 @@ pub(crate) fn check_address(
     let asks_like_a_tracker = url.scheme() == "udp" || url.path().starts_with("/announce");
     match (reach, errand) {
         (Reach::Loopback, Errand::Tracker) if !asks_like_a_tracker => Err(Forbidden::Loopback),
+        // A file server at home is honest, too; a form that does something when it is fetched is none.
+        (Reach::Loopback | Reach::Inside, Errand::WebSeed) if url.query().is_some() => {
+            Err(Forbidden::LocalQuery)
+        }
         _ => Ok(reach),
     }
 }

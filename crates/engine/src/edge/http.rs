@@ -1,7 +1,7 @@
 //! One GET: resolve, check, connect to what was checked, follow redirects under the same checks, read a bounded body.
 //!
-//! TLS is always verified against the system's roots; there is no way to turn that off. Each hop has a client of its own, so
-//! that no connection, cookie or credential outlives the visit. Threats: A11, A13, E1, E3
+//! TLS is always verified against the system's roots; there is no way to turn that off. Each hop of a visit has a client of
+//! its own, so that no connection, cookie or credential outlives the visit; web seeds (`web`) keep theirs for a while. Threats: A11, A13, E1, E3
 
 use super::guard::{self, Errand, Forbidden};
 use super::resolve::resolve;
@@ -15,7 +15,7 @@ use url::Url;
 use wire::compact::Family;
 
 /// Redirects that are followed.
-const REDIRECTS_MAX: u32 = 5;
+pub(crate) const REDIRECTS_MAX: u32 = 5;
 
 /// Bytes of the headers of one answer; trackers send a few hundred.
 const HEADERS_LEN_MAX: usize = 64 * 1024;
@@ -25,6 +25,9 @@ const HEADERS_MAX: usize = 100;
 
 /// How long a server may take to accept a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection is kept for the next request; servers commonly close it after 60 s or more.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// What we call ourselves to servers.
 const USER_AGENT: &str = concat!("Gannet/", env!("CARGO_PKG_VERSION"));
@@ -104,6 +107,21 @@ impl Http {
         Err(VisitError::Failed(format!("more than {REDIRECTS_MAX} redirects")))
     }
 
+    /// A client that knows this URL's host at these addresses and nowhere else, and follows no redirect.
+    pub(crate) fn client(&self, url: &Url, addresses: &[SocketAddr]) -> Result<reqwest::Client, VisitError> {
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .http1_max_headers(HEADERS_MAX)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_MAX)
+            .user_agent(USER_AGENT)
+            .resolve_to_addrs(url.host_str().unwrap_or_default(), addresses)
+            .build()
+            .map_err(describe)
+    }
+
     /// One request to one server, at an address that was checked.
     async fn hop(
         &self,
@@ -118,16 +136,7 @@ impl Http {
         }
         let addresses = resolve(url).await.map_err(VisitError::Failed)?;
         let addresses = allowed(url, bounds, &addresses, from)?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_max_headers(HEADERS_MAX)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .user_agent(USER_AGENT)
-            .resolve_to_addrs(url.host_str().unwrap_or_default(), &addresses)
-            .build()
-            .map_err(describe)?;
+        let client = self.client(url, &addresses)?;
         client.get(url.clone()).header(ACCEPT_ENCODING, "gzip").send().await.map_err(describe)
     }
 }
@@ -157,7 +166,7 @@ pub(crate) fn allowed(
 }
 
 /// Where an answer sends us. What TLS protected is not asked for again without it.
-fn redirected(url: &Url, headers: &HeaderMap) -> Result<Url, VisitError> {
+pub(crate) fn redirected(url: &Url, headers: &HeaderMap) -> Result<Url, VisitError> {
     let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
     let location = location.ok_or_else(|| VisitError::Failed("a redirect to nowhere".into()))?;
     let target = url.join(location).map_err(|error| VisitError::BadUrl(error.to_string()))?;
@@ -167,7 +176,7 @@ fn redirected(url: &Url, headers: &HeaderMap) -> Result<Url, VisitError> {
     Ok(target)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), VisitError> {
+pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), VisitError> {
     let len: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if len > HEADERS_LEN_MAX {
         return Err(VisitError::Failed(format!("headers of {len} bytes")));
@@ -220,7 +229,7 @@ fn unpack(packed: &[u8], most: usize) -> Result<Option<Vec<u8>>, VisitError> {
 }
 
 /// What went wrong, with its causes but without the URL: that may hold a passkey.
-fn describe(error: reqwest::Error) -> VisitError {
+pub(crate) fn describe(error: reqwest::Error) -> VisitError {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

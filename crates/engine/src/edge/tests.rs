@@ -21,8 +21,9 @@ use wire::{InfoHash, PeerId};
 fn edge() -> (Edge, Receiver<Announced>) {
     let (tell, told) = channel();
     let tell = std::sync::Mutex::new(tell);
-    let edge = Edge::start(move |announced| {
-        let _ = tell.lock().unwrap().send(announced);
+    let edge = Edge::start(move |told| match told {
+        Told::Announced(announced) => _ = tell.lock().unwrap().send(announced),
+        Told::Fetched(_) => {}
     });
     (edge.unwrap(), told)
 }

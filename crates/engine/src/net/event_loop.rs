@@ -14,6 +14,7 @@ use super::pieces::Payloads;
 use super::torrents::Torrents;
 use crate::clock::Clock;
 use crate::disk::job::DiskJob;
+use crate::edge::Told;
 use crate::reply::Answer;
 use mio::{Events, Interest, Poll, Token, Waker};
 use proto::door::{self, Door, Encryption};
@@ -215,8 +216,9 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let resting = accepting.then_some(self.listening.rest_until);
-        // Without links there is nothing to divide, and an idle client sleeps.
-        let dealing = (!self.links.is_empty()).then(|| self.leases.next_wake());
+        // Without links and fetches there is nothing to divide, and an idle client sleeps.
+        let at_work = !self.links.is_empty() || !self.payloads.flows.is_empty();
+        let dealing = at_work.then(|| self.leases.next_wake());
         let wakes = [self.machine.session.next_wake(), self.door.next_wake(), resting, dealing];
         let next = wakes.into_iter().flatten().min()?;
         // Rounded up: a timer that is asked a little early says "not yet", and then we would spin until it is time.
@@ -259,7 +261,10 @@ impl EventLoop {
         for answered in answers {
             match answered {
                 Answered::Disk(done) => self.disk_done(done),
-                Answered::Announced((announce, outcome)) => self.feed(Input::Announced { announce, outcome }),
+                Answered::Edge(Told::Announced((announce, outcome))) => {
+                    self.feed(Input::Announced { announce, outcome });
+                }
+                Answered::Edge(Told::Fetched(fetched)) => self.fetched(fetched),
             }
         }
         asks.into_iter().for_each(|ask| self.grant(ask));

@@ -6,11 +6,11 @@
 use super::LinkedPeer;
 use crate::disk::job::DiskDone;
 use crate::disk::spec::WantedFiles;
-use crate::edge::Announced;
+use crate::edge::Told;
 use crate::reply::Answer;
 use proto::door::Tally;
 use proto::share::Limits;
-use proto::stats::{TorrentStats, TrackerStats};
+use proto::stats::{TorrentStats, TrackerStats, WebSeedStats};
 use proto::{AddTorrent, Command, TorrentId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +45,8 @@ pub(crate) enum Ask {
     EncryptionTally(Answer<Tally>),
     /// How are the trackers?
     Trackers(TorrentId, Answer<Vec<TrackerStats>>),
+    /// How are the web seeds?
+    WebSeeds(TorrentId, Answer<Vec<WebSeedStats>>),
     /// What is verified?
     Have(TorrentId, Answer<Bitfield>),
     /// Save everything, say goodbye, stop.
@@ -59,7 +61,7 @@ pub(crate) enum Answered {
     /// By a disk thread.
     Disk(DiskDone),
     /// By the edge.
-    Announced(Announced),
+    Edge(Told),
 }
 
 /// Wakes a loop that may be asleep in the kernel, at most once for everything that has come since it last looked.

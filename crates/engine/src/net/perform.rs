@@ -63,6 +63,10 @@ impl EventLoop {
             Output::Announce(announce) => self.announce(*announce),
             // Nobody to ask yet: trackers are asked by `Announce`, and there is no DHT and no local discovery.
             Output::FindPeers { torrent: _ } => {}
+            Output::Fetch(fetch) => self.fetch(*fetch),
+            Output::CancelFetch { fetch } => self.cancel_fetch(fetch),
+            Output::PauseFetch { fetch } => self.pause_fetch(fetch, true),
+            Output::ResumeFetch { fetch } => self.pause_fetch(fetch, false),
             Output::Event(event) => self.tell_user(event),
         }
     }
@@ -253,6 +257,7 @@ impl EventLoop {
             | Event::PeerLeft(..)
             | Event::TrackerAnswered { .. }
             | Event::TrackerFailed { .. }
+            | Event::WebSeedFailed { .. }
             | Event::StorageFailed(..) => {}
         }
         self.outside.shared.events.announce(&event);

@@ -5,9 +5,11 @@
 //! Invariant: a slice once kept is never written to again, so hashing, writing and sending may share it.
 
 use crate::disk::job::{BlockSource, Payload};
+use crate::edge::web::Flow;
 use bytes::{Bytes, BytesMut};
-use proto::{Attempt, BlockSet, PayloadId, TorrentId};
+use proto::{Attempt, BlockSet, FetchId, PayloadId, TorrentId};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use wire::{Block, Layout, PieceIndex};
 
 /// All payload of one loop.
@@ -17,6 +19,8 @@ pub(crate) struct Payloads {
     pub(crate) parked: Parked,
     /// Kept.
     pub(crate) pieces: Pieces,
+    /// How much of each range from a web seed may be on its way to us.
+    pub(crate) flows: HashMap<FetchId, Arc<Flow>>,
 }
 
 /// Blocks that the session has not yet judged.

@@ -68,6 +68,7 @@ impl EventLoop {
             Ask::Peers(torrent, answer) => answer.give(self.linked_peers(torrent)),
             Ask::EncryptionTally(answer) => answer.give(self.door.tally()),
             Ask::Trackers(torrent, answer) => answer.give(self.machine.session.trackers(torrent)),
+            Ask::WebSeeds(torrent, answer) => answer.give(self.machine.session.web_seeds(torrent)),
             Ask::Have(torrent, answer) => {
                 if let Some(have) = self.machine.session.have(torrent) {
                     answer.give(have.clone());

@@ -29,6 +29,11 @@ impl Content {
 
     /// The torrent, with these trackers.
     pub(crate) fn torrent_with(&self, trackers: Vec<Vec<String>>) -> Vec<u8> {
+        self.torrent_of(trackers, Vec::new())
+    }
+
+    /// The torrent, with these trackers and web seeds.
+    pub(crate) fn torrent_of(&self, trackers: Vec<Vec<String>>, web_seeds: Vec<String>) -> Vec<u8> {
         let mut files: Vec<&(String, Vec<u8>)> = self.files.iter().collect();
         files.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
         let new = files.iter().map(|(path, bytes)| NewFile {
@@ -39,7 +44,7 @@ impl Content {
         let hashes: Vec<[u8; 20]> =
             all.chunks(self.piece_len as usize).map(|piece| Sha1::digest(piece).into()).collect();
         let builder = MetainfoBuilder::directory(self.name.clone(), new.collect(), self.piece_len);
-        builder.trackers(trackers).build(&hashes).unwrap().0
+        builder.trackers(trackers).web_seeds(web_seeds).build(&hashes).unwrap().0
     }
 
     /// Puts the files where a client looks for them.

@@ -6,6 +6,7 @@ mod content;
 mod encryption;
 mod swarm;
 mod tracker;
+mod web;
 
 use content::Content;
 use gannet::{AddError, AddOptions, Client, Event, Priority, RecvError, StageName};

@@ -5,6 +5,7 @@
 
 use super::PieceIndex;
 use crate::{Attempt, BlockSet, Instant, PeerKey};
+use core::ops::Range;
 use wire::{Block, Layout};
 
 /// End-game: how many peers beside the first are asked for the same block. Two copies find a quick peer nearly always; each more
@@ -173,6 +174,29 @@ impl OpenPiece {
     pub(super) fn absent_from(&self, from: u32) -> Option<u32> {
         let next = |set: &BlockIndex| set.first_from(from).or_else(|| set.first_from(0));
         next(&self.free).or_else(|| next(&self.asked))
+    }
+
+    /// Asks for the first free blocks that lie beside one another, as many as there are; says which. O(blocks taken).
+    pub(super) fn ask_run(&mut self, source: PeerKey) -> Range<u32> {
+        let Some(first) = self.free.first() else { return 0..0 };
+        let mut end = first;
+        while self.block(end) == Some(BlockState::Free) {
+            self.free.remove(end);
+            self.asked.insert(end);
+            self.blocks[end as usize] = BlockState::Asked(source);
+            end += 1;
+        }
+        first..end
+    }
+
+    /// Who sent all blocks, if one did; blocks that left memory count too.
+    pub(super) fn sole_source(&self) -> Option<PeerKey> {
+        let source = |state: &BlockState| match state {
+            BlockState::Kept(peer) | BlockState::Spilling(peer) | BlockState::Spilled(peer) => Some(*peer),
+            BlockState::Free | BlockState::Asked(_) | BlockState::Restored => None,
+        };
+        let first = source(self.blocks.first()?)?;
+        self.blocks.iter().all(|state| source(state) == Some(first)).then_some(first)
     }
 
     /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`; says how many.

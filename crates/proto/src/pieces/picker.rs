@@ -11,6 +11,7 @@
 //! BEP: 3 (rarest first, end-game), 6 (allowed fast, suggest)
 
 pub mod choice;
+pub mod runs;
 
 use super::availability::Search;
 use super::open_piece::Released;
@@ -412,6 +413,14 @@ impl PiecePicker {
         let index = self.pieces.begin(piece, None)?;
         self.availability.remove(piece, self.pieces.priority(piece));
         Some(index)
+    }
+
+    /// Where an open piece stands in the table.
+    fn open_index(&self, piece: PieceIndex) -> Option<OpenIndex> {
+        match self.pieces.state(piece) {
+            PieceState::Open(index) => Some(index),
+            PieceState::Missing | PieceState::Verifying(_) | PieceState::Have(_) => None,
+        }
     }
 
     fn close(&mut self, index: OpenIndex, state: PieceState) {

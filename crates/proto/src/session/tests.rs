@@ -10,6 +10,7 @@ mod rig;
 mod serving;
 mod storage;
 mod toy;
+mod web_seeds;
 
 use super::Session;
 use crate::command::SeedGoal;

@@ -143,6 +143,7 @@ impl Torrent {
         self.save(cx);
         self.announce_upload_only(cx);
         self.leave_useless_peers(cx);
+        self.stop_fetching(cx, None);
         self.announcer.set_complete(self.is_seed());
         self.visit_trackers(cx);
         self.tell_stage(cx);

@@ -10,6 +10,7 @@ use crate::extension::handshake;
 use crate::input::{DialFailure, LinkEnd, LinkUp};
 use crate::output::CloseReason;
 use crate::peer::{AllowedFast, Peer, Terms};
+use crate::pool::Reader;
 use crate::timers::Timer;
 use crate::{Duration, Event, Output, PeerKey, PeerMisbehaved};
 use core::net::{IpAddr, SocketAddr};
@@ -176,7 +177,7 @@ impl Torrent {
             let since = peer.sending.finish(cx.now, sequence, block.len, false);
             cx.pool.uplink.done(cx.now, since, block.len, false);
         }
-        cx.pool.unread.retain(|&link| link != peer.link);
+        cx.pool.unread.retain(|&reader| reader != Reader::Link(peer.link));
         if peer.state.peer_interested {
             self.peers.interested = self.peers.interested.saturating_sub(1);
         }
@@ -250,7 +251,7 @@ impl Torrent {
     pub fn on_peer_timer(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
         // Whom we do not read we cannot blame for silence.
-        let unread = cx.pool.unread.contains(&peer.link);
+        let unread = cx.pool.unread.contains(&Reader::Link(peer.link));
         if !unread && peer.clocks.heard + SILENCE_MAX <= cx.now {
             return self.close(cx, key, CloseReason::Idle);
         }

@@ -10,6 +10,7 @@ use crate::input::BlockDigest;
 use crate::output::CloseReason;
 use crate::peer::pipeline::Answer;
 use crate::pieces::{OpenPiece, Received};
+use crate::pool::Reader;
 use crate::timers::TorrentTimer;
 use crate::{
     Attempt, BlockSet, DiskError, Duration, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved,
@@ -67,9 +68,10 @@ impl Torrent {
         self.charge_reading(cx, key, bytes);
     }
 
-    fn take_in(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block, payload: PayloadId) {
+    /// A block that was asked for: kept if it is the first to come. Says whether it was.
+    pub fn take_in(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block, payload: PayloadId) -> bool {
         let mut others = core::mem::take(&mut cx.pool.others);
-        match self.picker.received(block, key, cx.now, &mut others) {
+        let new = match self.picker.received(block, key, cx.now, &mut others) {
             Received::New { whole } => {
                 cx.push(Output::Keep { payload, torrent: self.id, block });
                 self.cancel_copies(cx, &others, block);
@@ -77,15 +79,18 @@ impl Torrent {
                     Some(attempt) => self.verify(cx, block.piece, attempt),
                     None => self.saver.kept(cx, &mut self.picker, block.piece),
                 }
+                true
             }
             Received::Duplicate | Received::Unwanted => {
                 cx.push(Output::Drop { payload });
                 self.totals.wasted += u64::from(block.len);
+                false
             }
-        }
+        };
         others.clear();
         cx.pool.others = others;
         self.account(cx);
+        new
     }
 
     /// Nobody asked for it. A few are forgiven: cancels and chokes cross blocks on their way.
@@ -115,13 +120,17 @@ impl Torrent {
     ) {
         let origins = self.picker.origins(piece);
         let spilled = self.picker.pieces().open_piece(piece).map(OpenPiece::spilled).unwrap_or_default();
+        let sole = self.picker.sole_source(piece).filter(|source| !good && source.web_seed().is_some());
         if !self.picker.verified(piece, attempt, good) {
             return;
         }
-        let liars = match good {
+        let mut liars = match good {
             true => self.blame.good(piece, digests),
             false => self.blame.bad(piece, &origins, digests),
         };
+        // A slow server's blocks leave memory before the piece is whole, and the disk could be to blame as well. But a server is
+        // only dropped, not banned, and only after several such pieces; else it would be asked for the same one for ever.
+        liars.extend(sole.filter(|sole| !liars.contains(sole)));
         if good {
             self.on_good_piece(cx, piece, attempt, spilled);
         } else {
@@ -156,7 +165,9 @@ impl Torrent {
 
     /// A peer was found to have spoiled a piece. It may be gone already; its address is not forgotten.
     fn convict(&mut self, cx: &mut Cx<'_>, liar: PeerKey) {
-        if self.peers.get(liar).is_some() {
+        if let Some(seed) = liar.web_seed() {
+            self.convict_web_seed(cx, seed);
+        } else if self.peers.get(liar).is_some() {
             self.misbehaved(cx, liar, PeerMisbehaved::CorruptBlocks);
         } else if let Some(ip) = self.blame.address_of(liar) {
             self.ban(cx, SocketAddr::new(ip, 0));
@@ -269,8 +280,9 @@ impl Torrent {
             return;
         }
         let Some(peer) = self.peers.get(key).filter(|peer| !peer.state.closing) else { return };
-        if !cx.pool.unread.contains(&peer.link) {
-            cx.pool.unread.push(peer.link);
+        let reader = Reader::Link(peer.link);
+        if !cx.pool.unread.contains(&reader) {
+            cx.pool.unread.push(reader);
             cx.push(Output::PauseReading { link: peer.link });
         }
     }
@@ -278,6 +290,7 @@ impl Torrent {
     /// Closes links and announces the end; nothing more is asked for or served.
     pub fn halt(&mut self, cx: &mut Cx<'_>) {
         self.close_all(cx, CloseReason::TorrentStopped);
+        self.stop_fetching(cx, None);
         self.announcer.stop(cx.now);
         self.dialer.list.set_paused(true);
         self.visit_trackers(cx);
@@ -309,6 +322,7 @@ impl Torrent {
             cx.push(Output::FindPeers { torrent: self.id });
         }
         self.arm_dialer(cx);
+        self.fetch(cx);
         self.check_seed_goal(cx);
     }
 }

@@ -88,6 +88,7 @@ impl Torrent {
         for key in starved {
             self.fill(cx, key);
         }
+        self.fetch(cx);
     }
 
     /// Tells a peer whether it has something that we want, if that changed. O(1) nearly always.
@@ -108,6 +109,7 @@ impl Torrent {
             self.update_interest(cx, key);
             self.fill(cx, key);
         }
+        self.fetch(cx);
     }
 
     /// A peer chokes us.
@@ -194,6 +196,9 @@ impl Torrent {
     /// A block came that others were asked for too: they need not send it.
     pub fn cancel_copies(&mut self, cx: &mut Cx<'_>, others: &[PeerKey], block: Block) {
         for &key in others {
+            if let Some(seed) = key.web_seed() {
+                self.on_beaten(cx, seed, block);
+            }
             let Some(peer) = self.peers.get_mut(key) else { continue };
             if peer.pipeline.cancel(block) {
                 peer.send(cx, Message::Cancel(block.into()));

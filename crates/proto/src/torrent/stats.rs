@@ -2,7 +2,7 @@
 
 use super::Torrent;
 use crate::Instant;
-use crate::stats::{PeerStats, TorrentStats, TrackerStats};
+use crate::stats::{PeerStats, TorrentStats, TrackerStats, WebSeedStats};
 use wire::Bitfield;
 
 impl Torrent {
@@ -15,6 +15,8 @@ impl Torrent {
             rate_up += peer.traffic.up.rate(now);
             seeds += u32::from(peer.pieces.is_seed());
         }
+        let (web_seeds, rate_of_web_seeds) = self.web_seeds.totals(now);
+        rate_down += rate_of_web_seeds;
         TorrentStats {
             stage: self.stage.name(self.is_finished()),
             pieces_have: pieces.have_count(),
@@ -32,6 +34,7 @@ impl Torrent {
             peers: self.peers.count(),
             seeds,
             candidates: u32::try_from(self.dialer.list.candidates()).unwrap_or(u32::MAX),
+            web_seeds,
             seeding_for: self.goals.seeding_for(now),
             downloaded_before: self.totals.before.downloaded,
             uploaded_before: self.totals.before.uploaded,
@@ -81,6 +84,11 @@ impl Torrent {
     /// The trackers.
     pub fn tracker_stats(&self, now: Instant) -> Vec<TrackerStats> {
         self.announcer.stats(now)
+    }
+
+    /// The web seeds.
+    pub fn web_seed_stats(&self, now: Instant) -> Vec<WebSeedStats> {
+        self.web_seeds.stats(now)
     }
 
     /// The verified pieces.

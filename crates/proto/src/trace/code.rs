@@ -254,6 +254,16 @@ impl<T: Take, E: Take> Take for Result<T, E> {
     }
 }
 
+impl Put for () {
+    fn put(&self, _: &mut Vec<u8>) {}
+}
+
+impl Take for () {
+    fn take(_: &mut Source<'_>) -> Result<(), TraceError> {
+        Ok(())
+    }
+}
+
 impl<A: Put, B: Put> Put for (A, B) {
     fn put(&self, to: &mut Vec<u8>) {
         self.0.put(to);

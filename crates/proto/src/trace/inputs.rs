@@ -112,6 +112,8 @@ inputs! {
         21 StorageFailed { torrent, operation, error },
         22 Closed { torrent },
         23 Announced { announce, outcome },
+        40 Fetched { fetch, block, payload },
+        41 FetchEnded { fetch, outcome },
     }
     borrowed {
         6 Haves { link, pieces },

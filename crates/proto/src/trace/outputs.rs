@@ -2,7 +2,7 @@
 
 use super::code::{Put, put};
 use crate::event::{Event, StageName};
-use crate::output::{Announce, AnnounceEvent, Output};
+use crate::output::{Announce, AnnounceEvent, Fetch, Output};
 use crate::{Instant, Outbox};
 use wire::Block;
 
@@ -30,10 +30,20 @@ put! { enum Output {
     20 Announce(visit),
     21 FindPeers { torrent },
     22 Event(event),
+    40 Fetch(fetch),
+    41 CancelFetch { fetch },
+    42 PauseFetch { fetch },
+    43 ResumeFetch { fetch },
 } }
 put! { struct Announce {
     announce, tracker, url, event, uploaded, downloaded, left, want, key, tracker_id,
 } }
+put! { struct Fetch { fetch, url, range } }
+impl Put for core::ops::Range<u64> {
+    fn put(&self, to: &mut Vec<u8>) {
+        (self.start, self.end).put(to);
+    }
+}
 put! { enum AnnounceEvent { 0 None, 1 Started, 2 Completed, 3 Stopped, 4 Paused } }
 put! { enum Event {
     0 Stage(torrent, stage),
@@ -50,6 +60,7 @@ put! { enum Event {
     11 StorageFailed(torrent, error),
     12 Removed(torrent),
     13 Stopped,
+    40 WebSeedFailed { torrent, seed, why, dropped },
 } }
 put! { enum StageName { 0 Opening, 1 Checking, 2 Downloading, 3 Seeding, 4 Paused, 5 Failed } }
 put! { struct Block { piece, offset, len } }

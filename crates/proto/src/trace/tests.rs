@@ -3,7 +3,8 @@
 use super::*;
 use crate::command::{AddTorrent, Command, Priority, SeedGoal};
 use crate::input::{
-    AnnounceFailure, DialFailure, DiskErrorKind, DiskOperation, Found, LinkEnd, PeerSource, Unsent,
+    AnnounceFailure, DialFailure, DiskErrorKind, DiskOperation, FetchFault, Found, LinkEnd, PeerSource,
+    Unsent,
 };
 use crate::output::{CloseReason, Output};
 use crate::resume::{OpenRecord, ResumeRecord};
@@ -137,6 +138,7 @@ fn every_variant_inside_inputs_reads_back_the_same() {
     check::<DiskErrorKind>(0..8);
     check::<PeerSource>(0..7);
     check::<AnnounceFailure>(0..3);
+    check::<FetchFault>(0..7);
     check::<Priority>(0..4);
 }
 

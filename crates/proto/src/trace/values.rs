@@ -5,14 +5,14 @@ use super::code::{Put, Source, Take, code, put, take};
 use crate::command::{AddTorrent, Command, Lease, Priority, SeedGoal};
 use crate::config::{Config, SeedPolicy};
 use crate::input::{
-    AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskError, DiskErrorKind, DiskOperation, Found,
-    LinkEnd, LinkUp, PeerSource, Unsent,
+    AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskError, DiskErrorKind, DiskOperation,
+    FetchFailure, FetchFault, Found, LinkEnd, LinkUp, PeerSource, Unsent,
 };
 use crate::output::CloseReason;
 use crate::resume::{OpenRecord, ResumeRecord};
 use crate::{
-    AnnounceId, Attempt, BlockSet, DialId, Duration, Epoch, Instant, LinkId, PayloadId, PeerMisbehaved, Seed,
-    SendToken, TorrentId,
+    AnnounceId, Attempt, BlockSet, DialId, Duration, Epoch, FetchId, Instant, LinkId, PayloadId,
+    PeerMisbehaved, Seed, SendToken, TorrentId,
 };
 use wire::layout::FileLen;
 use wire::message::BlockRequest;
@@ -24,6 +24,7 @@ code! { struct PayloadId { slot, generation } }
 code! { struct DialId { torrent, sequence } }
 code! { struct SendToken { link, sequence } }
 code! { struct AnnounceId { torrent, sequence } }
+code! { struct FetchId { torrent, sequence } }
 code! { struct Attempt(number) }
 code! { struct Epoch(number) }
 code! { struct Seed(number) }
@@ -63,6 +64,10 @@ code! { struct ResumeRecord { have, open, uploaded, downloaded } }
 code! { struct OpenRecord { piece, blocks } }
 
 code! { struct LinkUp { link, torrent, remote, dial, peer_id, reserved } }
+code! { struct FetchFailure { fault, detail } }
+code! { enum FetchFault {
+    0 Cancelled, 1 Unreachable, 2 Busy(after), 3 Absent(file), 4 Refused, 5 Nonsense, 6 Forbidden,
+} }
 code! { enum DialFailure { 0 Refused, 1 TimedOut, 2 Unreachable, 3 Handshake, 4 NotTried } }
 code! { enum LinkEnd { 0 Closed(why), 1 ByPeer, 2 Broken, 3 Malformed } }
 code! { enum CloseReason {

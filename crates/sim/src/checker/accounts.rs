@@ -41,6 +41,7 @@ impl Checker for Accounts {
                 let told = row.told.remove(link).unwrap_or(0);
                 row.received += u64::from(block.len).saturating_sub(told);
             }
+            Input::Fetched { block, .. } => row.received += u64::from(block.len),
             Input::LinkDown { link, .. } => {
                 row.told.remove(link);
             }

@@ -13,7 +13,7 @@ pub(super) struct Payloads {
 
 #[derive(Default)]
 struct Row {
-    parked: BTreeMap<PayloadId, (LinkId, BlockRequest)>,
+    parked: BTreeMap<PayloadId, (Option<LinkId>, BlockRequest)>,
     sending: BTreeSet<SendToken>,
 }
 
@@ -30,7 +30,10 @@ impl Checker for Payloads {
         let row = row(&mut self.rows, scene.index);
         match input {
             Input::Block { link, block, payload } => {
-                row.parked.insert(*payload, (*link, *block));
+                row.parked.insert(*payload, (Some(*link), *block));
+            }
+            Input::Fetched { block, payload, .. } => {
+                row.parked.insert(*payload, (None, *block));
             }
             Input::Sent { token } | Input::Unsent { token, .. } => {
                 let known = row.sending.remove(token);
@@ -39,7 +42,7 @@ impl Checker for Payloads {
                 }
             }
             Input::LinkDown { link, .. } => {
-                let parked = row.parked.iter().find(|(_, (from, _))| from == link);
+                let parked = row.parked.iter().find(|(_, (from, _))| from == &Some(*link));
                 parked.into_iter().for_each(|payload| report(format!("no verdict on {payload:?}")));
                 let sending = row.sending.iter().find(|token| token.link == *link);
                 sending.into_iter().for_each(|token| report(format!("the driver forgot {token:?}")));

@@ -1,8 +1,12 @@
 //! A driver that does what it is told and answers each wish once, in whatever order and with whatever luck the script says.
 
+mod fetching;
+
 use super::manners::{Link, Manners};
 use crate::script::Script;
 use core::net::SocketAddr;
+use core::ops::Range;
+use proto::FetchId;
 use proto::command::SeedGoal;
 use proto::input::{AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskOperation, Found, LinkEnd};
 use proto::input::{LinkUp, PeerSource, Unsent};
@@ -34,6 +38,7 @@ static CONTENTS: LazyLock<[Arc<Metainfo>; 3]> = LazyLock::new(|| {
         let mut metainfo = Metainfo::synthetic("content", layout, &hashes).expect("a torrent");
         let tier = |urls: &[&str]| urls.iter().map(ToString::to_string).collect();
         metainfo.trackers = vec![tier(&["http://a/announce", "udp://b:1"]), tier(&["http://c/announce"])];
+        metainfo.web_seeds = tier(&["http://d/", "http://e/f"]);
         metainfo.private = private;
         Arc::new(metainfo)
     };
@@ -54,6 +59,8 @@ pub(super) struct Driver {
     jobs: Vec<Output>,
     dials: Vec<DialId>,
     announces: Vec<AnnounceId>,
+    /// Fetches under way, and what of each is still to come.
+    fetches: Vec<(FetchId, Range<u64>)>,
     named: u32,
     /// Print the story as it goes; in replays only.
     tells: bool,
@@ -74,6 +81,7 @@ impl Driver {
             jobs: Vec::new(),
             dials: Vec::new(),
             announces: Vec::new(),
+            fetches: Vec::new(),
             named: 0,
             tells: cfg!(not(fuzzing)) && std::env::var_os("GANNET_FUZZ_TELL").is_some(),
         };
@@ -99,6 +107,8 @@ impl Driver {
             13 => self.announced(script),
             14 => self.found_peers(script),
             15 | 16 => self.finish_job(script, false),
+            18 => self.fetched(script),
+            19 => self.fetch_ended(script),
             17 => (0..8).for_each(|_| self.finish_job(script, true)),
             _ => self.message(script),
         }
@@ -142,6 +152,18 @@ impl Driver {
                 let Announce { announce, url, .. } = *announce;
                 assert!(!self.announces.contains(&announce), "{announce:?} ({url}) twice");
                 self.announces.push(announce);
+            }
+            Output::Fetch(fetch) => {
+                assert!(
+                    self.fetches.iter().all(|(other, _)| *other != fetch.fetch),
+                    "{:?} twice",
+                    fetch.fetch
+                );
+                assert!(!fetch.range.is_empty(), "a fetch of nothing");
+                self.fetches.push((fetch.fetch, fetch.range));
+            }
+            Output::CancelFetch { fetch } | Output::PauseFetch { fetch } | Output::ResumeFetch { fetch } => {
+                assert!(self.fetches.iter().any(|(other, _)| *other == fetch), "{fetch:?} is not under way");
             }
             Output::Open { .. }
             | Output::Check { .. }

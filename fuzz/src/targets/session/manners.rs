@@ -156,6 +156,11 @@ impl Manners {
         self.parked.insert(payload, block);
     }
 
+    /// A block of a fetch is about to be handed in.
+    pub(super) fn park_fetched(&mut self, block: BlockRequest, payload: PayloadId) {
+        self.parked.insert(payload, block);
+    }
+
     /// A block that was to be sent was, or was not.
     pub(super) fn answered(&mut self, token: SendToken, sent: bool) {
         let Some(request) = self.sending.remove(&token) else { return };

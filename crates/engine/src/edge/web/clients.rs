@@ -1,0 +1,128 @@
+//! Connections to web servers, kept for the next request; one client per origin, which connects to checked addresses only.
+//!
+//! Always: a redirect is followed under the same checks as the first request; credentials in a web seed's URL go to its own
+//! origin and nowhere else; a name is looked up again after [`KEPT_FOR`]. Threats: C14, E1
+
+use super::super::guard::{self, Errand, Forbidden};
+use super::super::http::{self, Bounds, Http, REDIRECTS_MAX, VisitError};
+use super::super::resolve::resolve;
+use super::nonsense;
+use proto::input::FetchFailure;
+use reqwest::header::{ACCEPT_ENCODING, RANGE};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use url::{Origin, Url};
+
+/// Origins whose clients are kept: a few for each torrent that fetches.
+const CLIENTS_MAX: usize = 64;
+
+/// How long the addresses of a name are believed.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Clients {
+    http: Http,
+    kept: Mutex<Vec<Kept>>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    origin: Origin,
+    since: Instant,
+    /// As the name was looked up.
+    found: Vec<SocketAddr>,
+    /// Those of them that the client may connect to.
+    allowed: Vec<SocketAddr>,
+    client: reqwest::Client,
+}
+
+impl Clients {
+    /// None yet.
+    pub(super) fn new(http: Http) -> Clients {
+        Clients { http, kept: Mutex::default() }
+    }
+
+    /// Asks for bytes of a file, wherever redirects lead. The answer is not looked at.
+    pub(super) async fn ask(&self, url: &Url, bytes: Range<u64>) -> Result<reqwest::Response, FetchFailure> {
+        let (mut url, mut from) = (url.clone(), None);
+        for _ in 0..=REDIRECTS_MAX {
+            let client = self.client(&url, from).await?;
+            let range = format!("bytes={}-{}", bytes.start, bytes.end - 1);
+            let request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity").header(RANGE, range);
+            let response = request.send().await.map_err(|error| {
+                self.forget(&url.origin());
+                http::describe(error)
+            })?;
+            http::check_headers(response.headers()).map_err(|error| nonsense(error.to_string()))?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(response);
+            }
+            from = response.remote_addr().map(|address| address.ip());
+            let target = http::redirected(&url, response.headers());
+            let mut target = target.map_err(|error| nonsense(error.to_string()))?;
+            keep_credentials(&url, &mut target);
+            url = target;
+        }
+        Err(nonsense(format!("more than {REDIRECTS_MAX} redirects")))
+    }
+
+    async fn client(&self, url: &Url, from: Option<IpAddr>) -> Result<reqwest::Client, VisitError> {
+        guard::check_url(url, Errand::WebSeed)?;
+        let kept = self.kept().iter().find(|kept| kept.origin == url.origin()).cloned();
+        let kept = kept.filter(|kept| kept.since.elapsed() < KEPT_FOR);
+        let found = match &kept {
+            Some(kept) => kept.found.clone(),
+            None => resolve(url).await.map_err(VisitError::Failed)?,
+        };
+        let bounds = Bounds { errand: Errand::WebSeed, family: None, body_len_max: 0 };
+        let allowed = http::allowed(url, bounds, &found, from)?;
+        if let Some(kept) = kept.filter(|kept| kept.allowed == allowed) {
+            return Ok(kept.client);
+        }
+        let client = self.http.client(url, &allowed)?;
+        self.keep(Kept {
+            origin: url.origin(),
+            since: Instant::now(),
+            found,
+            allowed,
+            client: client.clone(),
+        });
+        Ok(client)
+    }
+
+    fn keep(&self, new: Kept) {
+        let mut kept = self.kept();
+        kept.retain(|kept| kept.origin != new.origin);
+        if kept.len() >= CLIENTS_MAX {
+            kept.remove(0);
+        }
+        kept.push(new);
+    }
+
+    /// Its addresses may have changed, or its connections be stale.
+    fn forget(&self, origin: &Origin) {
+        self.kept().retain(|kept| kept.origin != *origin);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A redirect within an origin keeps its credentials; one that leaves it has none, not even those that it names itself.
+fn keep_credentials(from: &Url, to: &mut Url) {
+    let same = from.origin() == to.origin();
+    let (name, password) = if same { (from.username(), from.password()) } else { ("", None) };
+    // Only URLs without a host refuse credentials, and those are refused a line later.
+    let _ = to.set_username(name);
+    let _ = to.set_password(password);
+}
+
+impl From<Forbidden> for FetchFailure {
+    fn from(why: Forbidden) -> FetchFailure {
+        VisitError::Forbidden(why).into()
+    }
+}
