@@ -6,6 +6,7 @@ mod run;
 use crate::cli::{Exit, Get, Goal, Net, Seed};
 use crate::failure::{Failure, Outcome};
 use crate::notices;
+use crate::room::Room;
 use crate::selection;
 use crate::show::Screen;
 use crate::show::json::{Listening, VERSION};
@@ -32,9 +33,11 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
     let news = EncryptionNews::new(args.net.encryption.policy());
     let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices, news);
+    let mut room = Room::at(&args.output);
     for given in &args.torrents {
         let torrent = source::read_or_fetch(given, &client)?;
         let priorities = selection::priorities(&torrent.metainfo, &args.select).map_err(Failure::plain)?;
+        room.claim(&torrent.metainfo, &priorities)?;
         let options = AddOptions {
             output_dir: Some(absolute(&args.output)?),
             priorities,

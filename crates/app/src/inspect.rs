@@ -9,6 +9,7 @@ use gannet::Metainfo;
 use serde::Serialize;
 use std::fmt::Write as _;
 use wire::bencode::Oddity;
+use wire::disguise::disguises;
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Outcome {
@@ -48,12 +49,15 @@ pub(crate) struct FileRow {
     pub(crate) path: String,
     pub(crate) length: u64,
     pub(crate) pad: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) beware: Option<String>,
 }
 
 impl Description {
     /// What a torrent says.
     pub(crate) fn of(metainfo: &Metainfo) -> Description {
         let text = |text: &Option<wire::DisplaySafe>| text.as_ref().map(ToString::to_string);
+        let mut disguised = disguises(metainfo).into_iter().peekable();
         let files = metainfo.layout.file_indices().map(|file| {
             let extent = metainfo.layout.extent(file);
             FileRow {
@@ -61,6 +65,7 @@ impl Description {
                 path: metainfo.original_path(file).to_string(),
                 length: extent.len,
                 pad: extent.pad,
+                beware: disguised.next_if(|(at, _)| *at == file).map(|(_, disguise)| disguise.to_string()),
             }
         });
         Description {
@@ -156,6 +161,9 @@ fn describe(metainfo: &Metainfo, files_max: usize) -> String {
     }
     for (oddity, offset) in metainfo.oddities.iter() {
         row("oddity", format!("{} at byte {offset}; forgiven", oddity_words(oddity)));
+    }
+    for (file, disguise) in disguises(metainfo).into_iter().take(files_max) {
+        row("beware", format!("{} is {disguise}", metainfo.original_path(file)));
     }
     row("files", layout.files().to_string());
     for file in layout.file_indices().filter(|&file| !layout.extent(file).pad).take(files_max) {

@@ -74,7 +74,15 @@ pub struct Volume {
     pub free: u64,
     /// Mounted read-only.
     pub read_only: bool,
+    /// Bytes that one file may have, where the file system is known to have a limit that people meet.
+    pub file_max: Option<u64>,
 }
+
+/// What `statfs` calls FAT, whatever its variant but for exFAT.
+const FAT_MAGIC: u64 = 0x4d44;
+
+/// A file on FAT has its length in 32 bits.
+const FAT_FILE_MAX: u64 = u32::MAX as u64;
 
 impl Dir {
     /// The directory at a path that the user chose: links in it are followed.
@@ -126,7 +134,9 @@ impl Dir {
     /// The file system it lies on.
     pub fn volume(&self) -> io::Result<Volume> {
         let stat = rustix::fs::fstatvfs(&self.fd)?;
+        let magic = rustix::fs::fstatfs(&self.fd)?.f_type as u64;
         Ok(Volume {
+            file_max: (magic == FAT_MAGIC).then_some(FAT_FILE_MAX),
             fsid: stat.f_fsid,
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
             read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),

@@ -11,6 +11,7 @@ pub mod bencode;
 pub mod bitfield;
 pub mod cipher;
 pub mod compact;
+pub mod disguise;
 pub mod display_safe;
 pub mod extension;
 pub mod frame;

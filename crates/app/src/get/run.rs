@@ -18,12 +18,16 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use wire::DisplaySafe;
+use wire::disguise::disguises;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 /// How long the loop may take for an answer before it is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Disguised files that are named one by one.
+const DISGUISES_TOLD_MAX: usize = 10;
 
 /// What the torrents are there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +112,9 @@ impl<'a> Run<'a> {
             handle,
         };
         screen.json(&Happened { name: Some(job.name.clone()), ..happened("added", &job) });
+        if self.purpose == Purpose::Get {
+            tell_disguises(screen, &job);
+        }
         self.jobs.push(job);
         Ok(())
     }
@@ -443,6 +450,22 @@ impl<'a> Run<'a> {
 impl Job {
     fn is_over(&self) -> bool {
         matches!(self.status, Status::Ended | Status::Incomplete(_) | Status::Broken(_))
+    }
+}
+
+/// Names programs that pretend to be something else, before anything of them is fetched.
+fn tell_disguises(screen: &Screen, job: &Job) {
+    let metainfo = job.handle.metainfo();
+    let found = disguises(metainfo);
+    for (file, disguise) in found.iter().take(DISGUISES_TOLD_MAX) {
+        let path = metainfo.original_path(*file).to_string();
+        screen.say(&format!("beware: {path} is {disguise}"));
+        let why = Some(disguise.to_string());
+        screen.json(&Happened { path: Some(path), why, ..happened("beware", job) });
+    }
+    if found.len() > DISGUISES_TOLD_MAX {
+        let more = count((found.len() - DISGUISES_TOLD_MAX) as u64, "file");
+        screen.say(&format!("beware: and {more} more like these; gannet inspect names them"));
     }
 }
 

@@ -139,6 +139,8 @@ pub(crate) struct Happened<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) peers: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) web_seed: Option<String>,

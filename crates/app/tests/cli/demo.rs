@@ -55,9 +55,9 @@ fn on_a_terminal_it_obeys_keys_and_puts_the_terminal_in_order() {
     demo.wait_for("A SERVER (HTTP), killed at 0:");
     demo.wait_for("never done: the rest is gone");
     demo.press("q");
-    let screen = demo.end();
+    let (code, screen) = demo.end();
     assert!(!screen.other_screen && !screen.cursor_hidden, "{}", screen.text());
-    assert!(screen.text().contains("exit code 0"), "{}", screen.text());
+    assert_eq!(code, Some(0), "{}", screen.text());
     assert_nothing_is_left(&place);
 }
 
@@ -68,7 +68,7 @@ fn a_narrow_terminal_without_colours_is_told_how_both_sides_stand() {
     let screen = demo.wait_for("all of it from 80x24 on; q quits");
     assert!(screen.text().contains("swarm ") && !screen.coloured, "{}", screen.text());
     demo.press("\x03");
-    assert!(demo.end().text().contains("exit code 0"));
+    assert_eq!(demo.end().0, Some(0));
     assert_nothing_is_left(&place);
 }
 
@@ -78,7 +78,8 @@ fn a_dumb_terminal_gets_lines() {
     let mut demo = OnTerminal::start(&place, &["demo"], (80, 24), &[("TERM", "dumb")]);
     demo.wait_for("0:05  server");
     demo.press("\x03");
-    assert!(demo.end().text().contains("It was ended at 0:"));
+    let (code, screen) = demo.end();
+    assert!(code == Some(130) && screen.text().contains("It was ended at 0:"), "{code:?} {}", screen.text());
     assert!(!demo.raw().contains('\x1b'));
     assert_nothing_is_left(&place);
 }

@@ -9,3 +9,4 @@ mod program;
 mod pty;
 mod refusals;
 mod stopping;
+mod terminal;

@@ -45,7 +45,7 @@ impl OnTerminal {
         let (columns, rows) = size;
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let typed = format!(
-            "stty cols {columns} rows {rows}; {} {}; echo \"exit code $?\"",
+            "stty cols {columns} rows {rows}; exec {} {}",
             env!("CARGO_BIN_EXE_gannet"),
             quoted.join(" ")
         );
@@ -93,11 +93,40 @@ impl OnTerminal {
         self.wait_until(&format!("`{text}`"), |screen| screen.text().contains(text))
     }
 
-    /// Waits until the program has ended; the screen it leaves behind.
-    pub(crate) fn end(&mut self) -> &Screen {
+    /// Waits until the program has ended; its exit code, and the screen it leaves behind.
+    pub(crate) fn end(&mut self) -> (Option<i32>, &Screen) {
         let deadline = Instant::now() + PATIENCE;
         while self.take_in(deadline) {}
-        &self.screen
+        (self.child.wait().unwrap().code(), &self.screen)
+    }
+
+    /// Makes the terminal as wide as this. The model stays as it is: terminals differ in what they do to old lines.
+    pub(crate) fn resize(&self, columns: usize) {
+        let ours = |entry: &std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // The name before it may hold blanks, but no closing parenthesis follows.
+            let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+            parent == Some(self.child.id())
+        };
+        let program = std::fs::read_dir("/proc").unwrap().map(Result::unwrap).find(ours).unwrap();
+        let terminal = std::fs::read_link(program.path().join("fd/2")).unwrap();
+        let resized =
+            Command::new("stty").arg("-F").arg(terminal).args(["cols", &columns.to_string()]).status();
+        assert!(resized.unwrap().success());
+    }
+
+    /// Waits for so many more redraws of a panel; the lines of the last whole one.
+    pub(crate) fn panel_after(&mut self, redraws: usize) -> Vec<String> {
+        const CLEARED: &str = "\x1b[J";
+        let wanted = self.raw().matches(CLEARED).count() + redraws;
+        let deadline = Instant::now() + PATIENCE;
+        while self.raw().matches(CLEARED).count() <= wanted {
+            assert!(self.take_in(deadline), "it ended:\n{}", self.screen.text());
+        }
+        let raw = self.raw();
+        let last_whole = raw.rsplit(CLEARED).nth(1).unwrap();
+        // What follows goes back to the panel's top.
+        last_whole.split('\x1b').next().unwrap().lines().map(str::to_owned).collect()
     }
 
     /// Everything that was sent, as it was.

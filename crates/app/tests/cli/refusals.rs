@@ -123,3 +123,44 @@ fn a_seed_that_is_incomplete_does_not_stop_the_others() {
     seed.signal("INT");
     assert_eq!(seed.end().code, Some(5));
 }
+
+#[test]
+fn a_download_that_has_no_room_is_refused_before_anything_is_written() {
+    let place = Place::new();
+    // Below the longest content that there is (32 TiB), and more than anyone has.
+    let pieces = 40_960;
+    let info = format!(
+        "d6:lengthi{}e4:name4:huge12:piece lengthi{}e6:pieces{}:",
+        (1u64 << 29) * pieces,
+        1 << 29,
+        pieces * 20
+    );
+    let mut torrent = format!("d4:info{info}").into_bytes();
+    torrent.extend(vec![0; pieces as usize * 20]);
+    torrent.extend(b"ee");
+    place.write("huge.torrent", &torrent);
+    let refused = place.run(&["get", "huge.torrent", "-o", "got", "--port", "0"]);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(
+        refused.last_word().starts_with("error: huge needs 20.0 TiB more, and got has room for "),
+        "{refused:?}"
+    );
+    assert!(!place.exists("got"));
+}
+
+#[test]
+fn a_disguised_program_is_named_before_it_is_fetched() {
+    let place = Place::new();
+    place.write("season/film.mkv.exe", b"MZ");
+    place.create(&["season"]);
+    let told = "film.mkv.exe is a program (.exe) whose name pretends .mkv";
+    let inspected = place.run(&["inspect", "season.torrent"]);
+    assert!(inspected.out.contains(&format!("beware      {told}")), "{inspected:?}");
+    let json = place.run(&["inspect", "season.torrent", "--json"]).json_of("torrent");
+    assert_eq!(json["files"][0]["beware"], "a program (.exe) whose name pretends .mkv");
+    let mut get = place.start(&["get", "season.torrent", "-o", "got", "--port", "0", "--plain"]);
+    get.wait_for(&format!("beware: {told}"));
+    let mut get =
+        place.start(&["get", "season.torrent", "-o", "got2", "--port", "0", "--json", "--state", "other"]);
+    assert_eq!(get.wait_for_type("beware")["path"], "film.mkv.exe");
+}
