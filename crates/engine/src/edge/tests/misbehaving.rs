@@ -8,14 +8,23 @@ use crate::edge::{Edge, FetchError};
 use crate::reply::Answer;
 use proto::input::{AnnounceFailure, AnnounceReply};
 use proto::output::AnnounceEvent;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What may be under way on one connection besides what a visit takes in: both of the kernel's buffers.
-const UNDER_WAY_MAX: u64 = 16 << 20;
+/// The kernel's buffer of a server's side. Small, so that what a server is rid of has left for the client.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// A server says this much, and then listens for [`PAUSE`] whether the client has had enough: so a client that reads always
+/// keeps up, and the kernel has no reason to give it the buffer of a fast bulk transfer.
+const SAID_AT_ONCE: usize = 64 << 10;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// What may be under way on one connection besides what a visit takes in: Linux doubles the buffer that it was asked for, and the
+/// client's begins at 128 KiB, and grows by 16 segments of loopback's 64 KiB once it has been read a few times.
+const UNDER_WAY_MAX: u64 = 2 * SEND_BUFFER as u64 + (128 << 10) + 16 * (64 << 10);
 
 /// How much the process may grow; a tenth of what the largest bomb here unpacks to, and that once for each visit.
 const GROWTH_MAX: u64 = 400 << 20;
@@ -402,6 +411,8 @@ struct Server {
 impl Server {
     fn start(plays: Vec<Play>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Those that it accepts take after it.
+        socket2::SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER).unwrap();
         let (address, ended) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
         let is_ended = Arc::clone(&ended);
         let thread = std::thread::spawn(move || {
@@ -431,7 +442,7 @@ impl Server {
 }
 
 /// Plays one connection to its end. A client that has heard enough closes; that is its right.
-fn perform(play: &Play, mut socket: &TcpStream, address: SocketAddr) -> u64 {
+fn perform(play: &Play, socket: &TcpStream, address: SocketAddr) -> u64 {
     socket.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut request = BufReader::new(socket);
     // What does not begin like a request is TLS, which has no lines.
@@ -443,19 +454,36 @@ fn perform(play: &Play, mut socket: &TcpStream, address: SocketAddr) -> u64 {
     if let Some(at) = says.windows(6).position(|window| window == b"SERVER") {
         says.splice(at..at + 6, address.to_string().into_bytes());
     }
+    socket.set_read_timeout(Some(PAUSE)).unwrap();
     let mut taken = 0;
-    let mut say = |bytes: &[u8]| {
-        let said = socket.write_all(bytes).is_ok();
-        taken += if said { bytes.len() as u64 } else { 0 };
-        said
-    };
-    let said = say(&says);
+    let said = say(socket, &says, &mut taken);
     match &play.then {
         Then::Close | Then::Hold => {}
         Then::Reset => socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap(),
-        Then::Repeat(bytes) => while said && say(bytes) {},
+        Then::Repeat(bytes) => {
+            let bytes = bytes.repeat(SAID_AT_ONCE.div_ceil(bytes.len()));
+            while said && say(socket, &bytes, &mut taken) {}
+        }
     }
     taken
+}
+
+/// Says this at a pace, until it is cut off; counts every byte that it got rid of.
+fn say(mut socket: &TcpStream, bytes: &[u8], taken: &mut u64) -> bool {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match socket.write(&rest[..rest.len().min(SAID_AT_ONCE)]) {
+            Ok(len) if len > 0 => {
+                *taken += len as u64;
+                rest = &rest[len..];
+            }
+            Ok(_) | Err(_) => return false,
+        }
+        if bytes.len() >= SAID_AT_ONCE && matches!(socket.read(&mut [0; 512]), Ok(0)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// How a visit ended, in words, and whether that is how it should have.
