@@ -10,11 +10,11 @@ use crate::room::Room;
 use crate::selection;
 use crate::show::Screen;
 use crate::show::json::{Listening, VERSION};
-use crate::source::{self, Torrent};
+use crate::source::{self, Given, Torrent};
 use crate::stop::Stop;
 use crate::words::{shell, why};
 use encryption::EncryptionNews;
-use gannet::{AddOptions, Allocation, Client, ClientConfig, Priority, SeedGoal};
+use gannet::{AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Priority, SeedGoal};
 use run::{Purpose, Run};
 use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -35,19 +35,16 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices, news);
     let mut room = Room::at(&args.output);
     for given in &args.torrents {
-        let torrent = source::read_or_fetch(given, &client)?;
-        let priorities = selection::priorities(&torrent.metainfo, &args.select).map_err(Failure::plain)?;
-        room.claim(&torrent.metainfo, &priorities)?;
+        let given = source::find(given, &client)?;
         let options = AddOptions {
             output_dir: Some(absolute(&args.output)?),
-            priorities,
             sequential: args.sequential,
             peers: peers.clone(),
             seed_goal: goal.unwrap_or_default(),
             allocation: if args.allocate { Allocation::Full } else { Allocation::default() },
             ..AddOptions::default()
         };
-        add(&mut run, &screen, &torrent, options)?;
+        get_one(&mut run, &screen, given, options, (&args.select, &mut room))?;
     }
     let outcome = run.until_done(&mut screen);
     screen.end();
@@ -89,6 +86,32 @@ pub(crate) fn seed(args: &Seed) -> Outcome {
     let outcome = run.until_done(&mut screen);
     screen.end();
     outcome
+}
+
+/// Adds a torrent of which the wanted files are chosen now, or when it is known which there are.
+fn get_one(
+    run: &mut Run<'_>,
+    screen: &Screen,
+    given: Given,
+    mut options: AddOptions,
+    (select, room): (&[String], &mut Room),
+) -> Result<(), Failure> {
+    match given {
+        Given::Torrent(torrent) => {
+            options.priorities = selection::priorities(&torrent.metainfo, select).map_err(Failure::plain)?;
+            room.claim(&torrent.metainfo, &options.priorities)?;
+            add(run, screen, &torrent, options)
+        }
+        Given::Magnet { given, magnet } => {
+            if !select.is_empty() {
+                let select = select.to_vec();
+                options.choose =
+                    Some(ChooseFiles::by(move |metainfo| selection::priorities(metainfo, &select)));
+            }
+            run.add_magnet(screen, &given, &magnet, options)
+                .map_err(|error| Failure::plain(format!("{}: {error}", magnet.info_hash)))
+        }
+    }
 }
 
 fn add(run: &mut Run<'_>, screen: &Screen, torrent: &Torrent, options: AddOptions) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use crate::cli::Exit;
 use crate::failure::Failure;
 use crate::words::{shell, why};
-use gannet::{Client, Metainfo};
+use gannet::{Client, InfoHash, Magnet, Metainfo};
 use std::fs::File;
 use std::io::{Error, Read, stdin};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,36 @@ pub(crate) struct Torrent {
     pub(crate) given: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) metainfo: Metainfo,
+}
+
+/// What the command line names: a torrent, or where to find one.
+pub(crate) enum Given {
+    /// A torrent file, read.
+    Torrent(Box<Torrent>),
+    /// A magnet link, or an info-hash alone.
+    Magnet {
+        /// As it was typed.
+        given: String,
+        /// What it says.
+        magnet: Box<Magnet>,
+    },
+}
+
+/// Reads a torrent file or link, or fetches a torrent file over HTTP(S).
+pub(crate) fn find(given: &str, client: &Client) -> Result<Given, Failure> {
+    match magnet(given)? {
+        Some(magnet) => Ok(Given::Magnet { given: given.into(), magnet: Box::new(magnet) }),
+        None => read_or_fetch(given, client).map(|torrent| Given::Torrent(Box::new(torrent))),
+    }
+}
+
+/// The link, if this is meant to be one, or an info-hash that is no file's name.
+pub(crate) fn magnet(given: &str) -> Result<Option<Magnet>, Failure> {
+    if Magnet::is_meant(given) {
+        return Magnet::parse(given).map(Some).map_err(|error| Failure::new(Exit::BadTorrent, error));
+    }
+    let hash = given.parse::<InfoHash>().ok().filter(|_| !Path::new(given).exists());
+    Ok(hash.map(Magnet::new))
 }
 
 /// Reads a torrent file, or standard input for `-`.
@@ -69,8 +99,11 @@ fn take(from: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
 
 fn unreadable(given: &str, error: &Error) -> Failure {
     Failure::plain(match given {
-        magnet if magnet.starts_with("magnet:") => {
-            "magnet links are not supported yet; name a torrent file, or the URL of one".into()
+        magnet if Magnet::is_meant(magnet) => {
+            format!(
+                "a magnet link does not say what this command needs; fetch it: gannet get {}",
+                shell(Path::new(magnet))
+            )
         }
         url if url.starts_with("http://") || url.starts_with("https://") => {
             format!(

@@ -3,12 +3,14 @@
 mod config;
 mod error;
 mod handle;
+pub(crate) mod magnet;
 mod place;
 pub(crate) mod shared;
 
 pub use config::{AddOptions, ClientConfig};
 pub use error::{AddError, StartError};
 pub use handle::TorrentHandle;
+pub use magnet::ChooseFiles;
 
 use crate::disk::spec::{Allocation, StorageSpec, WantedFiles};
 use crate::disk::{Disk, DiskConfig};
@@ -22,20 +24,25 @@ use crate::net::listen::Listeners;
 use crate::net::torrents::Entry;
 use crate::reply::{Answer, Reply};
 use crate::state::{Claim, State, StateError, StoredTorrent, TorrentOptions, Turn};
+use magnet::Pending;
 use place::Place;
 use proto::door::Tally;
 use proto::share::Limits;
-use proto::{AddTorrent, TorrentId};
+use proto::{AddMagnet, AddTorrent, Command, TorrentId};
 use shared::{Known, Shared};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
-use wire::{Metainfo, PeerId};
+use wire::magnet::PeerHint;
+use wire::{InfoHash, Magnet, Metainfo, PeerId};
 
 /// Files held open at once: a quarter of the 1,024 descriptors that a process usually gets, the rest are for peers.
 const FILES_OPEN_MAX: usize = 256;
+
+/// Addresses of one host that are taken for peers: names with more are load balancers'.
+const ADDRESSES_PER_HOST_MAX: usize = 8;
 
 /// A BitTorrent client: its torrents, its sockets, its threads.
 ///
@@ -51,7 +58,7 @@ const FILES_OPEN_MAX: usize = 256;
 /// let torrent = client.add(&std::fs::read("debian.torrent")?, AddOptions::default())?;
 /// while let Ok(event) = events.recv() {
 ///     if event == Event::Durable(torrent.id()) {
-///         println!("{} is complete and on disk", torrent.metainfo().name.original);
+///         println!("{} is complete and on disk", torrent.info_hash());
 ///         break;
 ///     }
 /// }
@@ -97,8 +104,12 @@ impl Client {
             Arc::new(Edge::start(move |told| answerer.answer(Answered::Edge(told)))?)
         };
         let disk = DiskConfig { threads: config.disk_threads.get(), files_open_max: FILES_OPEN_MAX, state };
-        let disk = Disk::start(disk, move |done| answerer.answer(Answered::Disk(done)))?;
-        let outside = Outside { peer_id, disk, edge: Arc::clone(&edge), shared: Arc::clone(&shared) };
+        let disk = {
+            let answerer = answerer.clone();
+            Disk::start(disk, move |done| answerer.answer(Answered::Disk(done)))?
+        };
+        let (edge_of_loop, shared_with_loop) = (Arc::clone(&edge), Arc::clone(&shared));
+        let outside = Outside { peer_id, disk, edge: edge_of_loop, answerer, shared: shared_with_loop };
         let session = proto::Config { peer_id, ..config.session };
         let made_from = Ingredients {
             config: Arc::new(session),
@@ -129,7 +140,15 @@ impl Client {
     /// When the bytes are no torrent, the torrent is already here, one that runs has a file of the same path, or the state says
     /// no.
     pub fn add(&self, torrent: &[u8], options: AddOptions) -> Result<TorrentHandle, AddError> {
-        let metainfo = Arc::new(Metainfo::parse(torrent)?);
+        self.add_parsed(torrent, Arc::new(Metainfo::parse(torrent)?), options)
+    }
+
+    fn add_parsed(
+        &self,
+        torrent: &[u8],
+        metainfo: Arc<Metainfo>,
+        options: AddOptions,
+    ) -> Result<TorrentHandle, AddError> {
         let files = metainfo.layout.files() as usize;
         if !options.priorities.is_empty() && options.priorities.len() != files {
             return Err(AddError::Priorities { given: options.priorities.len(), files });
@@ -152,10 +171,52 @@ impl Client {
                 paused: options.paused,
                 seed_goal: options.seed_goal,
             },
-            added: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            added: now(),
             resume,
         };
-        self.enter(&self.entrance()?, metainfo, stored, options.allocation, options.peers)
+        self.enter(&Entrance::open(&self.shared)?, metainfo, stored, options.allocation, options.peers)
+    }
+
+    /// Takes part in a torrent of which only a link is known: its metadata comes from peers first, and is remembered. If an
+    /// earlier run has fetched it, no peer is needed.
+    ///
+    /// Peers that the link names by host names are looked up meanwhile.
+    ///
+    /// # Errors
+    /// As [`Client::add`]. A torrent that has a file of the same path as one that runs stops when its metadata has come
+    /// (`Event::MetadataUnusable`).
+    pub fn add_magnet(&self, magnet: &Magnet, mut options: AddOptions) -> Result<TorrentHandle, AddError> {
+        options.peers.extend(magnet.peers.iter().filter_map(PeerHint::address));
+        let earlier = self.shared.state.torrent(magnet.info_hash).ok().flatten();
+        let earlier = earlier.filter(|earlier| !is_link(&earlier.metainfo));
+        let handle = match earlier {
+            Some(earlier) => self.add_known(magnet, &earlier.metainfo, options)?,
+            None => {
+                let stored = StoredTorrent {
+                    info_hash: magnet.info_hash,
+                    metainfo: magnet.to_string().into_bytes(),
+                    root: options.output_dir.unwrap_or_else(|| self.output_dir.clone()),
+                    options: TorrentOptions {
+                        priorities: Box::default(),
+                        sequential: options.sequential,
+                        paused: options.paused,
+                        seed_goal: options.seed_goal,
+                    },
+                    added: now(),
+                    resume: None,
+                };
+                let entrance = Entrance::open(&self.shared)?;
+                let pending = Pending {
+                    magnet: magnet.clone(),
+                    choose: options.choose,
+                    root: stored.root.clone(),
+                    allocation: options.allocation,
+                };
+                self.enter_magnet(&entrance, pending, stored, options.peers)?
+            }
+        };
+        self.look_up(handle.id(), magnet);
+        Ok(handle)
     }
 
     /// Takes part again in the torrents of earlier runs; one answer for each.
@@ -163,11 +224,17 @@ impl Client {
     /// # Errors
     /// When the state cannot be read at all. A torrent whose record is damaged is named in the log and left out.
     pub fn restore(&self) -> Result<Vec<Result<TorrentHandle, AddError>>, AddError> {
-        let entrance = self.entrance()?;
+        let entrance = Entrance::open(&self.shared)?;
         let stored = self.shared.state.torrents().map_err(state_failed)?;
         stored.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
         let handles = stored.torrents.into_iter().map(|stored| {
-            let metainfo = Arc::new(Metainfo::parse(&stored.metainfo)?);
+            if let Some(magnet) = link_of(&stored.metainfo) {
+                let (root, allocation) = (stored.root.clone(), Allocation::default());
+                let named = magnet.peers.iter().filter_map(PeerHint::address).collect();
+                let pending = Pending { magnet, choose: None, root, allocation };
+                return self.enter_magnet(&entrance, pending, stored, named);
+            }
+            let metainfo = Arc::new(Metainfo::parse_stored(&stored.metainfo)?);
             self.enter(&entrance, metainfo, stored, Allocation::default(), Vec::new())
         });
         Ok(handles.collect())
@@ -176,7 +243,7 @@ impl Client {
     /// The torrents of this client.
     pub fn torrents(&self) -> Vec<TorrentHandle> {
         let torrents = self.shared.torrents().into_iter();
-        torrents.map(|(id, metainfo)| self.handle(id, metainfo)).collect()
+        torrents.map(|(id, info_hash)| self.handle(id, info_hash)).collect()
     }
 
     /// What happens from now on.
@@ -229,10 +296,12 @@ impl Client {
         allocation: Allocation,
         peers: Vec<SocketAddr>,
     ) -> Result<TorrentHandle, AddError> {
-        let options = stored.options.clone();
+        let (options, info_hash) = (stored.options.clone(), stored.info_hash);
         let place = Place::new(Arc::clone(&metainfo), &stored.root);
-        let id = self.shared.enter(Known { place: place.clone(), options: options.clone() })?;
-        let claim = self.claim(entrance, &place, &stored).inspect_err(|_| drop(self.shared.removed(id)))?;
+        let known = Known { info_hash, place: Some(place.clone()), options: options.clone() };
+        let id = self.shared.enter(known)?;
+        let claim =
+            self.claim(entrance, Some(&place), &stored).inspect_err(|_| drop(self.shared.removed(id)))?;
         let add = AddTorrent {
             torrent: id,
             metainfo: Arc::clone(&metainfo),
@@ -244,36 +313,128 @@ impl Client {
             seed_goal: options.seed_goal,
         };
         let entry = Entry {
-            spec: Arc::new(StorageSpec { metainfo: Arc::clone(&metainfo), root: stored.root, allocation }),
+            info_hash,
+            spec: Some(Arc::new(StorageSpec { metainfo, root: stored.root, allocation })),
+            pending: None,
             wanted: WantedFiles::from_priorities(&options.priorities),
             _claim: claim,
         };
-        self.asker.ask(Ask::Add(Box::new(add), Box::new(entry)));
-        Ok(self.handle(id, metainfo))
+        self.asker.ask(Ask::Add(Box::new(Command::Add(Box::new(add))), id, Box::new(entry)));
+        Ok(self.handle(id, info_hash))
     }
 
-    fn entrance(&self) -> Result<Entrance, AddError> {
-        let turn = self.shared.state.turn().map_err(state_failed)?;
-        let claimed = self.shared.state.claimed(&turn, |info_hash| self.shared.has(info_hash));
-        let others = claimed.map_err(state_failed)?.into_iter().filter_map(|other| {
-            let metainfo = Metainfo::parse(&other.metainfo).ok()?;
-            Some(Place::new(Arc::new(metainfo), &other.root))
+    fn enter_magnet(
+        &self,
+        entrance: &Entrance,
+        pending: Pending,
+        stored: StoredTorrent,
+        peers: Vec<SocketAddr>,
+    ) -> Result<TorrentHandle, AddError> {
+        let (options, info_hash) = (stored.options.clone(), stored.info_hash);
+        let id = self.shared.enter(Known { info_hash, place: None, options: options.clone() })?;
+        let claim = self.claim(entrance, None, &stored).inspect_err(|_| drop(self.shared.removed(id)))?;
+        let add = AddMagnet {
+            torrent: id,
+            info_hash,
+            trackers: pending.magnet.trackers.clone(),
+            sequential: options.sequential,
+            paused: options.paused,
+            peers,
+            seed_goal: options.seed_goal,
+        };
+        let entry = Entry {
+            info_hash,
+            spec: None,
+            pending: Some(Arc::new(pending)),
+            wanted: WantedFiles::default(),
+            _claim: claim,
+        };
+        self.asker.ask(Ask::Add(Box::new(Command::AddMagnet(Box::new(add))), id, Box::new(entry)));
+        Ok(self.handle(id, info_hash))
+    }
+
+    /// A link to a torrent whose metadata an earlier run has fetched.
+    fn add_known(
+        &self,
+        magnet: &Magnet,
+        torrent: &[u8],
+        mut options: AddOptions,
+    ) -> Result<TorrentHandle, AddError> {
+        let metainfo = Metainfo::parse_stored(torrent)?;
+        let pending = Pending {
+            magnet: magnet.clone(),
+            choose: options.choose.take(),
+            root: PathBuf::new(),
+            allocation: options.allocation,
+        };
+        options.priorities = pending.priorities(&metainfo).map_err(AddError::Choice)?.into();
+        self.add_parsed(torrent, Arc::new(metainfo), options)
+    }
+
+    /// Looks up the peers that a link names by their hosts' names.
+    fn look_up(&self, torrent: TorrentId, magnet: &Magnet) {
+        let hosts = magnet.peers.iter().filter_map(|peer| match peer {
+            PeerHint::Host(host, port) => Some((host.clone(), *port)),
+            PeerHint::Address(_) => None,
         });
-        Ok(Entrance { turn, others: others.collect() })
+        for (host, port) in hosts {
+            let asker = self.asker.clone();
+            self.edge.off_loop(move || match (host.as_str(), port).to_socket_addrs() {
+                Ok(found) => {
+                    let peers = found.take(ADDRESSES_PER_HOST_MAX).collect();
+                    asker.ask(Ask::Command(Command::AddPeers(torrent, peers)));
+                }
+                Err(error) => tracing::warn!("the link names a peer {host}:{port}: {error}"),
+            });
+        }
     }
 
     /// Takes the right to run a torrent and remembers it, unless another process runs it or one with the same files.
-    fn claim(&self, entrance: &Entrance, place: &Place, stored: &StoredTorrent) -> Result<Claim, AddError> {
+    fn claim(
+        &self,
+        entrance: &Entrance,
+        place: Option<&Place>,
+        stored: &StoredTorrent,
+    ) -> Result<Claim, AddError> {
         let claim = self.shared.state.claim(&entrance.turn, stored.info_hash).map_err(state_failed)?;
-        entrance.others.iter().try_for_each(|other| place.keep_apart(other))?;
+        if let Some(place) = place {
+            entrance.others.iter().try_for_each(|other| place.keep_apart(other))?;
+        }
         self.shared.state.add(stored).map_err(state_failed)?;
         claim.sign(&stored.root);
         Ok(claim)
     }
 
-    fn handle(&self, id: TorrentId, metainfo: Arc<Metainfo>) -> TorrentHandle {
-        TorrentHandle::new(id, metainfo, self.asker.clone(), Arc::clone(&self.shared))
+    fn handle(&self, id: TorrentId, info_hash: InfoHash) -> TorrentHandle {
+        TorrentHandle::new(id, info_hash, self.asker.clone(), Arc::clone(&self.shared))
     }
+}
+
+impl Entrance {
+    fn open(shared: &Shared) -> Result<Entrance, AddError> {
+        let turn = shared.state.turn().map_err(state_failed)?;
+        let claimed = shared.state.claimed(&turn, |info_hash| shared.has(info_hash));
+        let others = claimed.map_err(state_failed)?.into_iter().filter_map(|other| {
+            let metainfo = Metainfo::parse_stored(&other.metainfo).ok()?;
+            Some(Place::new(Arc::new(metainfo), &other.root))
+        });
+        Ok(Entrance { turn, others: others.collect() })
+    }
+}
+
+/// Whether what is remembered of a torrent is its link alone.
+fn is_link(stored: &[u8]) -> bool {
+    stored.starts_with(b"magnet:")
+}
+
+/// The link, if that is all that is remembered.
+fn link_of(stored: &[u8]) -> Option<Magnet> {
+    is_link(stored).then(|| Magnet::parse(str::from_utf8(stored).ok()?).ok())?
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn state_failed(error: StateError) -> AddError {

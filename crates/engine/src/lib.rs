@@ -15,7 +15,7 @@ mod net;
 mod reply;
 mod state;
 
-pub use client::{AddError, AddOptions, Client, ClientConfig, StartError, TorrentHandle};
+pub use client::{AddError, AddOptions, ChooseFiles, Client, ClientConfig, StartError, TorrentHandle};
 pub use disk::spec::Allocation;
 pub use edge::{FetchError, Forbidden};
 pub use events::{EVENTS_MAX, Events};
@@ -31,4 +31,4 @@ pub use proto::share::Limits;
 pub use proto::stats::{PeerStats, TorrentStats, TrackerStats, WebSeedState, WebSeedStats};
 pub use proto::{DiskError, DiskErrorKind};
 pub use proto::{Event, Priority, TorrentId};
-pub use wire::{Bitfield, InfoHash, Metainfo, PeerId, PieceIndex};
+pub use wire::{Bitfield, InfoHash, Magnet, Metainfo, PeerId, PieceIndex};

@@ -10,6 +10,7 @@ mod lease;
 mod links;
 pub(crate) mod listen;
 mod machine;
+pub(crate) mod metadata;
 mod outbound;
 mod perform;
 mod pieces;
@@ -23,6 +24,7 @@ mod web;
 use crate::client::shared::Shared;
 use crate::disk::Disk;
 use crate::edge::Edge;
+use inbox::Answerer;
 use proto::stats::PeerStats;
 use proto::{Event, TorrentId};
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub(crate) struct Outside {
     pub(crate) disk: Disk,
     /// Trackers.
     pub(crate) edge: Arc<Edge>,
+    /// Where work off the loop answers.
+    pub(crate) answerer: Answerer,
     /// What the client's handles see.
     pub(crate) shared: Arc<Shared>,
 }
@@ -57,7 +61,7 @@ impl Outside {
     fn removed(&self, torrent: TorrentId, entry: Entry) {
         let shared = Arc::clone(&self.shared);
         self.edge.off_loop(move || {
-            if let Err(error) = shared.state.remove(entry.metainfo().info_hash) {
+            if let Err(error) = shared.state.remove(entry.info_hash) {
                 tracing::error!(%error, "a removed torrent will be back after a restart");
             }
             drop(entry);

@@ -16,6 +16,7 @@ pub(crate) use error::{StateError, StateNotice};
 pub(crate) use record::{FileMark, ResumeUpdate, StoredResume, StoredTorrent, TorrentOptions, VolumeMark};
 
 use os::fs::{Access, Dir, File};
+use proto::Priority;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -145,6 +146,24 @@ impl State {
         let id = rows::id_of(&tx, info_hash)?.ok_or(StateError::Unknown(info_hash))?;
         let (mut torrent, _) = rows::read(&tx, id)?;
         torrent.options = options.clone();
+        rows::write_torrent(&tx, &torrent)?;
+        Ok(tx.commit()?)
+    }
+
+    /// The metadata of a torrent has come: its file replaces the link that is remembered, and its files have priorities. A
+    /// torrent that was removed meanwhile is not brought back.
+    pub(crate) fn set_metainfo(
+        &self,
+        info_hash: InfoHash,
+        metainfo: &[u8],
+        priorities: &[Priority],
+    ) -> Result<(), StateError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let id = rows::id_of(&tx, info_hash)?.ok_or(StateError::Unknown(info_hash))?;
+        let (mut torrent, _) = rows::read(&tx, id)?;
+        torrent.metainfo = metainfo.into();
+        torrent.options.priorities = priorities.into();
         rows::write_torrent(&tx, &torrent)?;
         Ok(tx.commit()?)
     }

@@ -140,8 +140,8 @@ fn torrents_of_every_piece_length_are_added_checked_downloaded_and_seeded() {
             fs::create_dir(seed.dir(number)).unwrap();
             fs::write(seed.dir(number).join("n"), &content).unwrap();
             let seeding = seed.add(number, &torrent, &[]);
-            assert_eq!(seeding.metainfo().version, version, "{piece_len}");
-            assert_eq!(seeding.metainfo().layout.piece_len_max(), piece_len);
+            assert_eq!(seeding.metainfo().unwrap().version, version, "{piece_len}");
+            assert_eq!(seeding.metainfo().unwrap().layout.piece_len_max(), piece_len);
             cases += 1;
             torrents.push((torrent, content.clone(), seeding));
         }
@@ -152,7 +152,7 @@ fn torrents_of_every_piece_length_are_added_checked_downloaded_and_seeded() {
         torrents.iter().enumerate().map(|(n, (torrent, ..))| leech.add(n, torrent, peers)).collect();
     leech.wait_for(torrents.len(), |event| matches!(event, Event::Durable(_)));
     for (number, (_, content, seeding)) in torrents.iter().enumerate() {
-        let piece_len = seeding.metainfo().layout.piece_len_max();
+        let piece_len = seeding.metainfo().unwrap().layout.piece_len_max();
         let (served, fetched) = (seeding.stats().wait().unwrap(), leeching[number].stats().wait().unwrap());
         assert_eq!(served.pieces_have, served.pieces, "{piece_len}");
         assert!(fs::read(leech.dir(number).join("n")).unwrap() == *content, "{piece_len}: wrong content");

@@ -3,13 +3,15 @@
 use crate::{Duration, ResumeRecord, TorrentId};
 use core::net::SocketAddr;
 use std::sync::Arc;
-use wire::Metainfo;
+use wire::{InfoHash, Metainfo};
 
 /// A wish of the user, or of the driver on the user's behalf.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Take part in a torrent.
     Add(Box<AddTorrent>),
+    /// Take part in a torrent of which only the hash is known: its metadata comes from peers first (BEP 9).
+    AddMagnet(Box<AddMagnet>),
     /// Stop all traffic of it, keep its data and place.
     Pause(TorrentId),
     /// Go on after a pause or a failure.
@@ -52,6 +54,25 @@ pub struct AddTorrent {
     /// Do not start by itself.
     pub paused: bool,
     /// Peers the user names.
+    pub peers: Vec<SocketAddr>,
+    /// When to stop seeding.
+    pub seed_goal: SeedGoal,
+}
+
+/// A torrent to take part in whose metadata is still to be fetched.
+#[derive(Clone, Debug)]
+pub struct AddMagnet {
+    /// Its name across the seam.
+    pub torrent: TorrentId,
+    /// What is known of it.
+    pub info_hash: InfoHash,
+    /// Announce URLs, best first.
+    pub trackers: Vec<String>,
+    /// Fetch pieces in order, once there are any.
+    pub sequential: bool,
+    /// Do not start by itself.
+    pub paused: bool,
+    /// Peers that the user or the link names.
     pub peers: Vec<SocketAddr>,
     /// When to stop seeding.
     pub seed_goal: SeedGoal,

@@ -10,6 +10,15 @@ use wire::PieceIndex;
 pub enum Event {
     /// The stage of a torrent changed.
     Stage(TorrentId, StageName),
+    /// The metadata has come from peers and is right: content and files are known (BEP 9).
+    MetadataReceived(TorrentId),
+    /// The metadata has come and is right, but the torrent cannot be used; it stops with this reason.
+    MetadataUnusable {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// Text for the user.
+        why: Box<str>,
+    },
     /// A piece was verified.
     PieceDone(TorrentId, PieceIndex),
     /// A piece failed its hash and is fetched again.
@@ -66,6 +75,8 @@ pub enum Event {
 /// The stages of a torrent by name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StageName {
+    /// Only the hash is known: fetching the metadata from peers.
+    FetchingMetadata,
     /// Looking at what is on disk.
     Opening,
     /// Hashing what is on disk.

@@ -3,6 +3,7 @@
 
 pub mod donthave;
 pub mod handshake;
+pub mod metadata;
 pub mod pex;
 pub mod upload_only;
 
@@ -22,10 +23,11 @@ pub struct Extension {
 }
 
 /// All extensions that we speak. The id under which we want one is its place here plus 1: append, never reorder.
-pub const REGISTRY: [Extension; 3] = [
+pub const REGISTRY: [Extension; 4] = [
     Extension { name: name::UPLOAD_ONLY, receive: upload_only::receive },
     Extension { name: name::DONT_HAVE, receive: donthave::receive },
     Extension { name: name::PEX, receive: pex::receive },
+    Extension { name: name::METADATA, receive: metadata::receive },
 ];
 
 /// What an extended message says.
@@ -39,6 +41,10 @@ pub enum ExtensionReport {
     DontHave(u32),
     /// The peer says with whom it is linked (BEP 11). Strangers' addresses.
     Pex(Box<PexMessage>),
+    /// The peer asks for a piece of metadata (BEP 9). A stranger's number.
+    MetadataRequest(u32),
+    /// The peer will not send a piece of metadata (BEP 9). A stranger's number.
+    MetadataReject(u32),
     /// An extension that we do not speak: ignored.
     Unknown,
 }
@@ -56,6 +62,10 @@ pub struct RemoteExtensions {
     pub upload_only: bool,
     /// Peer exchange with it.
     pub pex: Box<PexDealings>,
+    /// How many requests it queues.
+    pub reqq: Option<u32>,
+    /// How large it says the metadata is (BEP 9); 0 if it has none itself.
+    pub metadata_size: Option<u32>,
 }
 
 impl RemoteExtensions {
@@ -74,6 +84,8 @@ impl RemoteExtensions {
         // But where it listens it says once: a candidate for each of ten thousand ports would fill the list of them.
         self.port = self.port.or(introduction.port);
         self.upload_only = introduction.upload_only.unwrap_or(self.upload_only);
+        self.reqq = introduction.reqq.or(self.reqq);
+        self.metadata_size = introduction.metadata_size.or(self.metadata_size);
     }
 
     /// A message of the named extension, if the peer speaks it.

@@ -1,11 +1,13 @@
 //! What can happen to a session. Closed: a new variant breaks both drivers at compile time, which is the intent.
 
 use crate::output::CloseReason;
-use crate::{AnnounceId, Attempt, Command, DialId, Epoch, FetchId, LinkId, PayloadId, SendToken, TorrentId};
+use crate::{
+    AnnounceId, Attempt, Command, DialId, Epoch, FetchId, LinkId, PayloadId, Priority, SendToken, TorrentId,
+};
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
-use wire::{Bitfield, Message, PeerId, PieceIndex, Reserved};
+use wire::{Bitfield, Message, Metainfo, PeerId, PieceIndex, Reserved};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -51,6 +53,20 @@ pub enum Input<'a> {
         link: LinkId,
         /// Piece number, offset and length as the peer named them.
         block: wire::message::BlockRequest,
+        /// The parked bytes.
+        payload: PayloadId,
+    },
+    /// A piece of metadata arrived and is parked (BEP 9). Answered by exactly one `KeepMetadata` or `Drop`. The numbers are a
+    /// stranger's.
+    MetadataPiece {
+        /// From whom.
+        link: LinkId,
+        /// Which piece.
+        piece: u32,
+        /// How large the whole is, as the message says.
+        total: Option<u32>,
+        /// Bytes of this piece.
+        len: u32,
         /// The parked bytes.
         payload: PayloadId,
     },
@@ -173,6 +189,25 @@ pub enum Input<'a> {
         torrent: TorrentId,
     },
 
+    /// The metadata that was assembled has the right hash and is of use.
+    MetadataReady {
+        /// Whose.
+        torrent: TorrentId,
+        /// What it says.
+        metainfo: Arc<Metainfo>,
+        /// One per file; empty means all `Normal`.
+        priorities: Box<[Priority]>,
+    },
+    /// It has not, or is not.
+    MetadataFailed {
+        /// Whose.
+        torrent: TorrentId,
+        /// Of which claimed size.
+        size: u32,
+        /// Why.
+        why: MetadataFailure,
+    },
+
     /// A tracker visit ended.
     Announced {
         /// Which one.
@@ -261,6 +296,15 @@ pub enum Unsent {
     LinkDown,
     /// The block could not be read.
     Disk(DiskError),
+}
+
+/// Why assembled metadata is not taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MetadataFailure {
+    /// It is not what the info-hash names: somebody lied.
+    WrongHash,
+    /// It is, but the torrent cannot be used. Text for the user.
+    Unusable(Box<str>),
 }
 
 /// What the storage holds, compared with the resume record.

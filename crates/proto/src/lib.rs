@@ -23,6 +23,7 @@ pub mod event;
 pub mod extension;
 pub mod ids;
 pub mod input;
+pub mod metadata;
 pub mod misbehaviour;
 pub mod output;
 pub mod peer;
@@ -41,7 +42,7 @@ pub mod trace;
 pub mod tracker;
 
 pub use block_set::BlockSet;
-pub use command::{AddTorrent, Command, Lease, Priority};
+pub use command::{AddMagnet, AddTorrent, Command, Lease, Priority};
 pub use config::Config;
 pub use event::Event;
 pub use ids::{

@@ -29,6 +29,10 @@ pub enum PeerMisbehaved {
     PexTooOften,
     /// More messages of one kind than any honest peer sends.
     Flood,
+    /// A piece of metadata that cannot be one of what the peer said it has (BEP 9).
+    MetadataMalformed,
+    /// Lied about the metadata: its size, or all of its bytes. Bans.
+    MetadataLie,
     /// Found to have sent blocks that spoiled a piece. Bans.
     CorruptBlocks,
 }
@@ -36,6 +40,6 @@ pub enum PeerMisbehaved {
 impl PeerMisbehaved {
     /// Whether the peer's address is refused from now on.
     pub fn bans(self) -> bool {
-        matches!(self, PeerMisbehaved::CorruptBlocks)
+        matches!(self, PeerMisbehaved::CorruptBlocks | PeerMisbehaved::MetadataLie)
     }
 }

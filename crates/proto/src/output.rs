@@ -114,6 +114,44 @@ pub enum Output {
         payload: PayloadId,
     },
 
+    /// The parked payload is this piece of metadata: hold it, apart from those of other sizes.
+    KeepMetadata {
+        /// Which payload.
+        payload: PayloadId,
+        /// Whose metadata.
+        torrent: TorrentId,
+        /// Of which claimed size.
+        size: u32,
+        /// Which piece.
+        piece: u32,
+    },
+    /// All pieces of this size are here: put them together, hash and read them, and if all is well make them durable. Ends
+    /// in `MetadataReady` or `MetadataFailed`.
+    AssembleMetadata {
+        /// Whose.
+        torrent: TorrentId,
+        /// Of which claimed size.
+        size: u32,
+    },
+    /// Forget all pieces of this size. No answer.
+    DiscardMetadata {
+        /// Whose.
+        torrent: TorrentId,
+        /// Of which claimed size.
+        size: u32,
+    },
+    /// Send a piece of our metadata (BEP 9). Ends in exactly one `Sent` or `Unsent`.
+    SendMetadata {
+        /// Its name; names the link.
+        token: SendToken,
+        /// Whose metadata.
+        torrent: TorrentId,
+        /// The peer's id for these messages.
+        id: u8,
+        /// Which piece.
+        piece: u32,
+    },
+
     /// Look at what is on disk, compared with the resume record that came with `Add`. Ends in `Opened` or `StorageFailed`.
     Open {
         /// Whose.

@@ -6,6 +6,7 @@
 
 pub mod conduct;
 pub mod fast;
+pub mod metadata;
 pub mod pipeline;
 pub mod sending;
 pub mod upload_queue;
@@ -18,6 +19,7 @@ use crate::{Config, Instant, LinkId, Output, PeerKey, PeerMisbehaved, TorrentId}
 use conduct::Conduct;
 use core::net::SocketAddr;
 pub use fast::AllowedFast;
+use metadata::PeerMetadata;
 pub use pipeline::Pipeline;
 use sending::Sending;
 pub use upload_queue::UploadQueue;
@@ -52,6 +54,8 @@ pub struct Peer {
     pub clocks: Clocks,
     /// How it behaves.
     pub conduct: Conduct,
+    /// What it said before there was a layout, and what metadata it wants.
+    pub metadata: PeerMetadata,
     /// How much of our log of new pieces it knows of.
     pub haves_told: u64,
 }
@@ -164,6 +168,8 @@ pub enum PeerReport {
     Lost(PieceIndex),
     /// It asks for a range.
     Request(Block),
+    /// It asks for a range although there is no layout yet: a stranger's numbers.
+    Unservable(BlockRequest),
     /// It no longer asks for it.
     Cancel(Block),
     /// It will not send what we asked for.
@@ -176,6 +182,10 @@ pub enum PeerReport {
     UploadOnly,
     /// It names peers (BEP 11). Strangers' addresses.
     Named(Box<PexMessage>),
+    /// It asks for a piece of metadata. A stranger's number.
+    MetadataRequest(u32),
+    /// It will not send a piece of metadata. A stranger's number.
+    MetadataReject(u32),
 }
 
 impl Peer {
@@ -201,6 +211,7 @@ impl Peer {
             traffic: Traffic::default(),
             clocks: Clocks { linked: now, heard: now, said: now, choked: now },
             conduct: Conduct::new(now),
+            metadata: PeerMetadata::default(),
             haves_told,
         }
     }
@@ -240,6 +251,9 @@ impl Peer {
         message: Message,
     ) -> Result<PeerReport, PeerMisbehaved> {
         self.conduct.heard(now, &message)?;
+        if self.metadata.early.is_some() {
+            return self.receive_early(now, message);
+        }
         match message {
             Message::KeepAlive | Message::Port(_) | Message::Unknown(_) => Ok(PeerReport::Nothing),
             Message::Choke => Ok(self.on_choke(true)),
@@ -315,6 +329,9 @@ impl Peer {
         now: Instant,
         piece: u32,
     ) -> Result<PeerReport, PeerMisbehaved> {
+        if self.metadata.early.is_some() {
+            return self.on_early_have(now, piece);
+        }
         let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
         self.state.announced = true;
         match self.pieces.insert(piece, layout.pieces()) {
@@ -358,7 +375,20 @@ impl Peer {
         now: Instant,
         report: ExtensionReport,
     ) -> Result<PeerReport, PeerMisbehaved> {
-        match report {
+        if let ExtensionReport::DontHave(piece) = report {
+            let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
+            return Ok(if self.pieces.has(piece) { PeerReport::Lost(piece) } else { PeerReport::Nothing });
+        }
+        self.on_shared_extension(now, report)
+    }
+
+    /// What needs no layout to be understood.
+    fn on_shared_extension(
+        &mut self,
+        now: Instant,
+        report: ExtensionReport,
+    ) -> Result<PeerReport, PeerMisbehaved> {
+        Ok(match report {
             ExtensionReport::Handshake(introduction) => {
                 let before = self.extensions.upload_only;
                 self.extensions.meet(&introduction);
@@ -366,22 +396,20 @@ impl Peer {
                     self.pipeline.set_reqq(reqq);
                 }
                 let changed = self.extensions.upload_only != before;
-                Ok(if changed { PeerReport::UploadOnly } else { PeerReport::Met })
+                if changed { PeerReport::UploadOnly } else { PeerReport::Met }
             }
             ExtensionReport::UploadOnly(flag) => {
                 self.extensions.upload_only = flag;
-                Ok(PeerReport::UploadOnly)
-            }
-            ExtensionReport::DontHave(piece) => {
-                let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
-                Ok(if self.pieces.has(piece) { PeerReport::Lost(piece) } else { PeerReport::Nothing })
+                PeerReport::UploadOnly
             }
             ExtensionReport::Pex(message) => {
                 let read = self.extensions.pex.heard(now)?;
-                Ok(if read { PeerReport::Named(message) } else { PeerReport::Nothing })
+                return Ok(if read { PeerReport::Named(message) } else { PeerReport::Nothing });
             }
-            ExtensionReport::Unknown => Ok(PeerReport::Nothing),
-        }
+            ExtensionReport::MetadataRequest(piece) => PeerReport::MetadataRequest(piece),
+            ExtensionReport::MetadataReject(piece) => PeerReport::MetadataReject(piece),
+            ExtensionReport::DontHave(_) | ExtensionReport::Unknown => PeerReport::Nothing,
+        })
     }
 
     fn offered_fast(&self) -> Result<(), PeerMisbehaved> {

@@ -11,6 +11,7 @@ use crate::input::LinkUp;
 use crate::pool::{LEASE_DEFAULT, Pool, Reader};
 use crate::stats::{Demand, PeerStats, TorrentStats, TrackerStats, WebSeedStats};
 use crate::timers::{Timer, Timers};
+use crate::torrent::metadata::ParkedPiece;
 use crate::torrent::{Torrent, Turn};
 use crate::{Command, Config, Event, Input, Instant, LinkId, Outbox, Output, PeerKey, Rng, Seed, TorrentId};
 use std::collections::BTreeMap;
@@ -123,7 +124,7 @@ impl Session {
         for entry in self.torrents.values() {
             demand.interested += entry.torrent.interested();
             match entry.torrent.stage() {
-                StageName::Downloading => {
+                StageName::Downloading | StageName::FetchingMetadata => {
                     demand.links_wanted += self.config.links_per_torrent;
                     demand.down += down.max(DEMAND_MIN);
                 }
@@ -161,6 +162,20 @@ impl Session {
                 if known.is_none() {
                     out.push(Output::Drop { payload });
                 }
+            }
+            Input::MetadataPiece { link, piece, total, len, payload } => {
+                let came = ParkedPiece { piece, total, len, payload };
+                let known =
+                    self.with_peer(link, out, |torrent, cx, key| torrent.on_metadata_piece(cx, key, came));
+                if known.is_none() {
+                    out.push(Output::Drop { payload });
+                }
+            }
+            Input::MetadataReady { torrent, metainfo, priorities } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_metadata_ready(cx, metainfo, &priorities));
+            }
+            Input::MetadataFailed { torrent, size, why } => {
+                self.with(torrent, out, |torrent, cx| torrent.on_metadata_failed(cx, size, why));
             }
             Input::Progress { link, bytes } => {
                 self.with_peer(link, out, |torrent, cx, key| torrent.on_progress(cx, key, bytes));
@@ -233,13 +248,10 @@ impl Session {
     fn command(&mut self, command: Command, out: &mut Outbox) {
         match command {
             Command::Add(add) => {
-                // Whoever creates a thing names it: a name that is taken is the driver's mistake, and the older one stays.
-                if !self.torrents.contains_key(&add.torrent) && self.shutdown == Shutdown::No {
-                    let (id, mut rng) = (add.torrent, self.rng.fork());
-                    let torrent = Box::new(Torrent::new(&self.config, &mut rng, *add));
-                    self.torrents.insert(id, Entry { torrent, rng, turn: choking::Turn::default() });
-                    self.with(id, out, Torrent::settle);
-                }
+                self.enter(add.torrent, out, |config, rng| Some(Torrent::new(config, rng, *add)));
+            }
+            Command::AddMagnet(add) => {
+                self.enter(add.torrent, out, |config, rng| Torrent::fetching(config, rng, *add));
             }
             Command::Pause(id) => self.on(id, out, Torrent::pause),
             Command::Resume(id) => self.on(id, out, Torrent::resume),
@@ -270,6 +282,24 @@ impl Session {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes a torrent in. Whoever creates a thing names it: a name that is taken is the driver's mistake, and the older one stays.
+    fn enter(
+        &mut self,
+        id: TorrentId,
+        out: &mut Outbox,
+        make: impl FnOnce(&Config, &mut Rng) -> Option<Torrent>,
+    ) {
+        if self.torrents.contains_key(&id) || self.shutdown != Shutdown::No {
+            return;
+        }
+        let mut rng = self.rng.fork();
+        if let Some(torrent) = make(&self.config, &mut rng) {
+            let torrent = Box::new(torrent);
+            self.torrents.insert(id, Entry { torrent, rng, turn: choking::Turn::default() });
+            self.with(id, out, Torrent::settle);
         }
     }
 

@@ -10,9 +10,11 @@ use wire::PeerId;
 pub struct TorrentStats {
     /// Its stage.
     pub stage: StageName,
+    /// While the metadata is fetched and somebody says how large it is: bytes of it that are here, and all.
+    pub metadata: Option<(u32, u32)>,
     /// Pieces verified.
     pub pieces_have: u32,
-    /// Pieces in all.
+    /// Pieces in all; 0 while the metadata is not here.
     pub pieces: u32,
     /// Bytes of wanted content.
     pub wanted: u64,

@@ -40,6 +40,8 @@ pub enum TorrentTimer {
     Pex,
     /// A web seed that failed may be asked again.
     WebSeeds,
+    /// A peer that was asked for metadata may have run out of time, or have rested long enough.
+    Metadata,
     /// The seeding goal may be reached.
     SeedGoal,
 }

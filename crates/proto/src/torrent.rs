@@ -1,7 +1,7 @@
 //! One content as we take part in it: its pieces, its peers, its way to the disk, its trackers, and how they work together.
 //!
 //! Here is what the parts are; each file under `torrent/` is one concern of the whole. A torrent never names the session: what
-//! reaches beyond it goes through `Cx`. BEP: 3, 6, 10, 11, 12, 19, 21, 27, 40
+//! reaches beyond it goes through `Cx`. BEP: 3, 6, 9, 10, 11, 12, 19, 21, 27, 40
 
 pub mod choking;
 pub mod dialer;
@@ -12,6 +12,7 @@ pub mod gossip;
 pub mod have_log;
 pub mod links;
 pub mod messages;
+pub mod metadata;
 pub mod pace;
 pub mod peer_list;
 pub mod peers;
@@ -35,6 +36,7 @@ use dialer::Dialer;
 use durability::{Lifetime, Saver};
 use goals::Goals;
 use have_log::HaveLog;
+use metadata::Metadata;
 use peers::Peers;
 use stage::Stage;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use wire::Metainfo;
 pub struct Torrent {
     id: TorrentId,
     metainfo: Arc<Metainfo>,
+    metadata: Metadata,
     stage: Stage,
     goals: Goals,
     picker: PiecePicker,
@@ -108,6 +111,7 @@ impl Torrent {
         goals.apply(&metainfo.layout, &mut picker);
         Torrent {
             id: torrent,
+            metadata: Metadata::Known,
             stage: Stage::new(resume, paused),
             goals,
             picker,
@@ -144,6 +148,7 @@ impl Torrent {
             TorrentTimer::Retry => self.on_retry(cx),
             TorrentTimer::Pex => self.name_peers(cx),
             TorrentTimer::WebSeeds => self.fetch(cx),
+            TorrentTimer::Metadata => self.fetch_metadata(cx),
             TorrentTimer::SeedGoal => self.check_seed_goal(cx),
         }
     }

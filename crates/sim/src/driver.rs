@@ -35,8 +35,18 @@ impl World {
 
             Output::Keep { payload, torrent, block } => self.keep(node, payload, torrent, block),
             Output::Drop { payload } => {
+                self.drop_metadata(node, payload);
                 // The checker of payloads reports a name that nobody knows.
                 let _ = self.nodes[node as usize].payloads.take(payload);
+            }
+
+            Output::KeepMetadata { payload, torrent, size, piece } => {
+                self.keep_metadata(node, payload, torrent, size, piece);
+            }
+            Output::AssembleMetadata { torrent, size } => self.assemble_metadata(node, torrent, size),
+            Output::DiscardMetadata { torrent, size } => self.discard_metadata(node, torrent, size),
+            Output::SendMetadata { token, torrent, id: _, piece } => {
+                self.send_metadata(node, token, torrent, piece);
             }
 
             Output::Open { torrent, wanted: _ } => self.disk_step(node, torrent, Work::Open),
@@ -106,6 +116,7 @@ impl World {
 
     /// Sends a control message over a link of a node; a puppet's hand, too.
     pub(crate) fn send(&mut self, node: u32, link: LinkId, message: Message) {
+        let message = self.as_said(node, message);
         let bytes = wire::frame::encoded_len(&message) as u32;
         self.send_parcel(node, link, Parcel::Message(message), bytes);
     }
@@ -142,7 +153,7 @@ impl World {
     /// What a node makes of a block on its way out.
     fn as_sent(&mut self, node: u32, block: Block, token: SendToken, tag: Tag) -> Tag {
         match self.nodes[node as usize].spec.nature {
-            Nature::Honest | Nature::Stalls => tag,
+            Nature::Honest | Nature::Stalls | Nature::LiesAboutMetadata { .. } => tag,
             Nature::Corrupts { permille } => {
                 let place = u64::from(block.piece.0) << 32 | u64::from(block.offset);
                 let salt = mix(place ^ mix(u64::from(token.sequence) << 32 | u64::from(node)));
@@ -212,7 +223,7 @@ impl World {
     }
 
     /// Something that the session learns at once, but not before its present wishes are done.
-    fn tell(&mut self, node: u32, input: Input<'static>) {
+    pub(crate) fn tell(&mut self, node: u32, input: Input<'static>) {
         self.tell_at(self.now, node, input);
     }
 
@@ -250,7 +261,7 @@ impl World {
                 }
                 return parcel;
             }
-            Parcel::Block { .. } => return parcel,
+            Parcel::Block { .. } | Parcel::Metadata { .. } => return parcel,
         };
         wire::frame::encode(message, &mut bytes);
         let pieces = self.contents[0].metainfo().layout.pieces();

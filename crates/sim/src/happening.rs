@@ -25,6 +25,8 @@ pub(crate) enum Happening {
     Disk { incarnation: u32, job: u64 },
     /// A block was read for sending.
     ReadDone { pipe: PipeId, token: SendToken, tag: Tag },
+    /// A piece of metadata has left.
+    MetadataLeft { incarnation: u32, token: SendToken },
     /// Header and control bytes are reported.
     Meter { incarnation: u32 },
 

@@ -9,6 +9,7 @@ use crate::world::{World, torrent_id};
 use core::time::Duration;
 use proto::input::LinkEnd;
 use proto::{Command, DiskErrorKind, Event, Input};
+use wire::Bitfield;
 
 /// How long a goodbye may take.
 const GOODBYE_MAX: Duration = Duration::from_secs(10);
@@ -108,6 +109,19 @@ impl World {
         ailment(&mut self.node_mut(node).disk.faults);
         self.node_mut(node).ills.ailed = true;
         self.heal_after(lasts, Healing::Disk { node });
+    }
+
+    /// Whether all other nodes together have every piece.
+    pub(crate) fn is_spread_without(&self, index: u32) -> bool {
+        let pieces = self.contents[0].metainfo().layout.pieces();
+        let mut union = Bitfield::new(pieces);
+        for node in self.nodes.iter().filter(|node| node.index != index) {
+            let have = node.session().and_then(|session| session.have(torrent_id(0)));
+            have.into_iter().flat_map(Bitfield::iter).for_each(|piece| {
+                union.insert(piece);
+            });
+        }
+        union.is_full()
     }
 
     fn heal_after(&mut self, lasts: Duration, healing: Healing) {

@@ -64,6 +64,15 @@ pub enum Parcel {
         /// Its bytes.
         tag: Tag,
     },
+    /// A piece of metadata.
+    Metadata {
+        /// Which.
+        piece: u32,
+        /// How large the whole is said to be.
+        total: u32,
+        /// Whether it is what its place in the right whole wants.
+        right: bool,
+    },
 }
 
 /// One of the two ends of a connection; the dialer's is 0.
@@ -532,7 +541,7 @@ impl Parcel {
     pub fn payload(&self) -> u64 {
         match self {
             Parcel::Block { block, .. } => u64::from(block.len),
-            Parcel::Message(_) | Parcel::Haves(_) => 0,
+            Parcel::Message(_) | Parcel::Haves(_) | Parcel::Metadata { .. } => 0,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::content::{Content, Tag};
 use crate::disk::{Disk, DiskModel};
 use crate::hostile::Attacker;
 use crate::hostile::habit::Habit;
+use crate::metadata::Shelf;
 use crate::network::{Access, ConnId, PipeId, Side};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -59,6 +60,11 @@ pub enum Nature {
     },
     /// Accepts requests and never sends a block.
     Stalls,
+    /// Says that the metadata is so large, and sends wrong pieces of it.
+    LiesAboutMetadata {
+        /// Bytes.
+        size: u32,
+    },
 }
 
 /// What a node is.
@@ -88,6 +94,8 @@ pub struct NodeSpec {
     pub priorities: Vec<Priority>,
     /// Fetches in order.
     pub sequential: bool,
+    /// Knows the torrent's hash alone: its metadata comes from peers.
+    pub by_magnet: bool,
     /// Played by the test instead of a session.
     pub puppet: bool,
     /// Played by an attacker instead of a session.
@@ -112,10 +120,16 @@ impl NodeSpec {
             fast: true,
             priorities: Vec::new(),
             sequential: false,
+            by_magnet: false,
             puppet: false,
             hostile: None,
             config: Config::new(PeerId([0; 20])),
         }
+    }
+
+    /// An honest peer that knows the torrent's hash alone, on such a link.
+    pub fn magnet(access: Access) -> NodeSpec {
+        NodeSpec { by_magnet: true, ..NodeSpec::leecher(access) }
     }
 
     /// An honest peer that has everything, on such a link.
@@ -155,6 +169,7 @@ pub struct Node {
     pub(crate) config: Arc<Config>,
     pub(crate) links: Links,
     pub(crate) payloads: Payloads,
+    pub(crate) shelf: Shelf,
     pub(crate) alarm: Alarm,
     /// Durability steps asked for so far, all its processes together.
     pub(crate) steps: u32,
@@ -245,6 +260,7 @@ impl Node {
             config,
             links: Links::default(),
             payloads: Payloads::default(),
+            shelf: Shelf::default(),
             alarm: Alarm::default(),
             steps: 0,
             metering: false,
@@ -291,6 +307,11 @@ impl Node {
         self.payloads.parked
     }
 
+    /// Pieces of metadata that it holds in memory.
+    pub fn metadata_pieces_held(&self) -> usize {
+        self.shelf.pieces()
+    }
+
     /// Links that are up.
     pub fn links(&self) -> usize {
         self.links.up
@@ -316,6 +337,8 @@ impl Story {
             Event::Durable(_) => self.durable = Some(now),
             Event::PeerBanned(_, addr) => self.banned.push(*addr),
             Event::Stage(..)
+            | Event::MetadataReceived(_)
+            | Event::MetadataUnusable { .. }
             | Event::SeedGoalReached(_)
             | Event::TrackerFailed { .. }
             | Event::WebSeedFailed { .. }
@@ -424,6 +447,11 @@ impl Payloads {
         place.1 = Some(parked);
         self.parked += 1;
         PayloadId { slot, generation: place.0 }
+    }
+
+    /// Parks a piece of metadata, which has no block of its own.
+    pub(crate) fn park_metadata(&mut self) -> PayloadId {
+        self.park(Parked { block: BlockRequest { piece: 0, offset: 0, len: 0 }, tag: Tag::GARBAGE })
     }
 
     /// Takes the bytes; `None` if they were taken before, or never were.

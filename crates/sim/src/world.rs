@@ -272,6 +272,7 @@ impl World {
             }
             Happening::Disk { incarnation, job } => self.disk_done(node, incarnation, job),
             Happening::ReadDone { pipe, token, tag } => self.read_done(pipe, token, tag),
+            Happening::MetadataLeft { incarnation, token } => self.metadata_left(node, incarnation, token),
             Happening::Meter { incarnation } => self.report_overhead(node, incarnation),
             Happening::Knock(knock) => self.knock(node, knock),
             Happening::Answered { conn, knock } => {
@@ -335,6 +336,10 @@ impl World {
         self.feed(index, Input::Command(Command::Lease(lease)));
         for slot in 0..self.contents.len() {
             let torrent = torrent_id(slot);
+            if spec.by_magnet && !self.nodes[index as usize].shelf.known.contains(&torrent) {
+                self.add_magnet(index, torrent);
+                continue;
+            }
             let add = AddTorrent {
                 torrent,
                 metainfo: self.contents[slot].metainfo().clone(),
@@ -440,6 +445,7 @@ impl World {
                 self.hear(index, Heard::Haves(link, pieces.clone()));
                 self.feed(index, Input::Haves { link, pieces: &pieces });
             }
+            Parcel::Metadata { piece, total, right } => self.read_metadata(index, link, piece, total, right),
             Parcel::Block { block, tag } => {
                 self.count_overhead(index, link, BLOCK_HEADER, 0);
                 let request = BlockRequest::from(block);
@@ -475,6 +481,7 @@ impl World {
                 self.feed(index, Input::Unsent { token, why: Unsent::LinkDown });
             }
         }
+        self.forget_metadata_of(index, link);
         self.network.close_end(conn, side);
         self.nodes[index as usize].links.close(link);
         self.hear(index, Heard::Down(link, why));
@@ -530,6 +537,7 @@ impl World {
         node.incarnation += 1;
         node.links = Default::default();
         node.payloads = Default::default();
+        node.shelf.crash();
         node.metering = false;
         self.forget_fetches(index);
         for (conn, side) in self.network.conns_of(index) {
@@ -560,19 +568,6 @@ impl World {
         for (link, received, sent) in node.links.take_counts() {
             self.feed(index, Input::Overhead { link, received, sent });
         }
-    }
-
-    /// Whether all other nodes together have every piece.
-    fn is_spread_without(&self, index: u32) -> bool {
-        let pieces = self.contents[0].metainfo().layout.pieces();
-        let mut union = Bitfield::new(pieces);
-        for node in self.nodes.iter().filter(|node| node.index != index) {
-            let have = node.session().and_then(|session| session.have(torrent_id(0)));
-            have.into_iter().flat_map(Bitfield::iter).for_each(|piece| {
-                union.insert(piece);
-            });
-        }
-        union.is_full()
     }
 
     fn inspect(&mut self) {

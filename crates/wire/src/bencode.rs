@@ -37,6 +37,9 @@ impl Limits {
     /// An `info` dictionary that came from peers (BEP 9). Honest ones reach 4.2 MB; 32 MiB is what most clients allow.
     pub const METADATA: Limits = Limits { bytes: 32 * 1024 * 1024, tokens: 2_500_000, depth: 100 };
 
+    /// A `.torrent` that we wrote around metadata from peers: that, and the longest lists of URLs.
+    pub const STORED: Limits = Limits { bytes: 36 * 1024 * 1024, tokens: 3_000_000, depth: 102 };
+
     /// An HTTP tracker's reply: 1 MiB holds 10,000 peers even as dictionaries of 7 values (BEP 3, 7, 23).
     pub const TRACKER_REPLY: Limits = Limits { bytes: 1024 * 1024, tokens: 250_000, depth: 8 };
 

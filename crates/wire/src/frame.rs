@@ -307,6 +307,12 @@ pub fn block_head(request: BlockRequest) -> [u8; BLOCK_HEAD_LEN] {
     [l0, l1, l2, l3, id::PIECE, p0, p1, p2, p3, o0, o1, o2, o3]
 }
 
+/// What goes before the body of an extended message (BEP 10) of so many bytes; the body itself is the driver's to send.
+pub fn extended_head(extension: u8, body_len: usize) -> [u8; 6] {
+    let [l0, l1, l2, l3] = u32::try_from(body_len).unwrap_or(u32::MAX).saturating_add(2).to_be_bytes();
+    [l0, l1, l2, l3, id::EXTENDED, extension]
+}
+
 /// Bytes that [`encode`] appends for this message.
 pub fn encoded_len(message: &Message) -> usize {
     match message {

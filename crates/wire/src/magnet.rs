@@ -198,6 +198,14 @@ impl fmt::Display for Magnet {
 }
 
 impl PeerHint {
+    /// The address, if it is one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            PeerHint::Address(address) => Some(*address),
+            PeerHint::Host(..) => None,
+        }
+    }
+
     /// `host:port`, `1.2.3.4:port` or `[v6]:port`.
     pub fn parse(text: &str) -> Option<PeerHint> {
         if let Ok(address) = text.parse::<SocketAddr>() {

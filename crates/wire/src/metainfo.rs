@@ -122,6 +122,11 @@ impl Metainfo {
         parse::torrent(torrent)
     }
 
+    /// Reads what [`Metainfo::to_torrent`] wrote: metadata from peers may be longer than a `.torrent` file of strangers.
+    pub fn parse_stored(torrent: &[u8]) -> Result<Metainfo, MetainfoError> {
+        parse::stored(torrent)
+    }
+
     /// Reads an `info` dictionary that peers sent (BEP 9). The caller compares the info-hash.
     pub fn from_info(info: &[u8]) -> Result<Metainfo, MetainfoError> {
         parse::info_alone(info)
@@ -182,6 +187,17 @@ impl Metainfo {
     /// The `info` dictionary, byte for byte: what BEP 9 serves.
     pub fn info(&self) -> &Arc<[u8]> {
         &self.info
+    }
+
+    /// A `.torrent` file of this: its `info` byte for byte, its trackers and web seeds.
+    pub fn to_torrent(&self) -> Vec<u8> {
+        build::torrent_of(self)
+    }
+
+    /// How long the `info` dictionary is. One that was never bencode is taken to be as long as its hashes.
+    pub fn metadata_len(&self) -> u32 {
+        let len = if self.info.is_empty() { self.hashes.bytes.len() } else { self.info.len() };
+        u32::try_from(len).unwrap_or(u32::MAX)
     }
 
     /// Whether the files lie in a directory, rather than being one file.

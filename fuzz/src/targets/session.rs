@@ -3,6 +3,7 @@
 
 mod driver;
 mod manners;
+mod metadata;
 
 use crate::script::Script;
 use driver::Driver;

@@ -28,7 +28,9 @@ fn live(trace: &[u8]) -> u128 {
     session.handle(head.start, Input::Command(Command::Add(Box::new(torrent()))), &mut out);
     for (now, input) in reader.map_while(Result::ok) {
         let input = input.as_input();
-        if let Input::Block { payload, .. } | Input::Fetched { payload, .. } = &input
+        if let Input::Block { payload, .. }
+        | Input::Fetched { payload, .. }
+        | Input::MetadataPiece { payload, .. } = &input
             && !parked.insert(*payload)
         {
             // Two payloads under one name are beyond what anybody can tell apart.
@@ -47,7 +49,9 @@ fn live(trace: &[u8]) -> u128 {
 
 /// A payload is kept or dropped once, and only if it was handed in.
 fn answer(parked: &mut BTreeSet<PayloadId>, output: &Output) {
-    if let Output::Keep { payload, .. } | Output::Drop { payload } = output {
+    if let Output::Keep { payload, .. } | Output::KeepMetadata { payload, .. } | Output::Drop { payload } =
+        output
+    {
         assert!(parked.remove(payload), "{payload:?} was not handed in, or was answered before");
     }
 }

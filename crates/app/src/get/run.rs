@@ -11,7 +11,7 @@ use crate::source::Torrent;
 use crate::stop::Stop;
 use crate::words::{count, shell};
 use gannet::{
-    AddError, AddOptions, Bitfield, Client, Event, Events, Metainfo, Priority, RecvError, SeedGoal,
+    AddError, AddOptions, Bitfield, Client, Event, Events, Magnet, Metainfo, Priority, RecvError, SeedGoal,
     StageName, TorrentHandle, TorrentId,
 };
 use std::path::Path;
@@ -52,6 +52,8 @@ enum Status {
     Incomplete(String),
     /// It will not come by itself.
     Broken(String),
+    /// Its metadata came, and is of no use.
+    Unusable(String),
 }
 
 /// One torrent at work.
@@ -59,6 +61,8 @@ struct Job {
     handle: TorrentHandle,
     info_hash: String,
     name: String,
+    /// Its trackers' URLs, all tiers in order.
+    trackers: Vec<String>,
     /// The command that fetches what is missing of it.
     to_fetch: String,
     status: Status,
@@ -106,7 +110,8 @@ impl<'a> Run<'a> {
         let handle = self.client.add(&torrent.bytes, options)?;
         let job = Job {
             info_hash: handle.info_hash().to_string(),
-            name: handle.metainfo().name.original.to_string(),
+            name: torrent.metainfo.name.original.to_string(),
+            trackers: torrent.metainfo.trackers.iter().flatten().cloned().collect(),
             to_fetch,
             status: Status::Looking,
             handle,
@@ -114,6 +119,38 @@ impl<'a> Run<'a> {
         screen.json(&Happened { name: Some(job.name.clone()), ..happened("added", &job) });
         if self.purpose == Purpose::Get {
             tell_disguises(screen, &job);
+        }
+        self.jobs.push(job);
+        Ok(())
+    }
+
+    /// Takes in a torrent of which only a link is known.
+    pub(super) fn add_magnet(
+        &mut self,
+        screen: &Screen,
+        given: &str,
+        magnet: &Magnet,
+        options: AddOptions,
+    ) -> Result<(), AddError> {
+        let handle = self.client.add_magnet(magnet, options)?;
+        // An earlier run may have fetched the metadata; else the link's own word counts.
+        let known = handle.metainfo().map(|metainfo| metainfo.name.original.to_string());
+        let named = known.or_else(|| magnet.name.as_ref().map(ToString::to_string));
+        let job = Job {
+            info_hash: handle.info_hash().to_string(),
+            name: named.unwrap_or_else(|| handle.info_hash().to_string()),
+            trackers: magnet.trackers.clone(),
+            to_fetch: format!("gannet get {}", shell(Path::new(given))),
+            status: Status::Looking,
+            handle,
+        };
+        screen.json(&Happened { name: Some(job.name.clone()), ..happened("added", &job) });
+        if magnet.left_out > 0 {
+            let text = format!(
+                "{} of the link's addresses are none, or too many, and are left out",
+                magnet.left_out
+            );
+            screen.say(&format!("{}: {text}", job.name));
         }
         self.jobs.push(job);
         Ok(())
@@ -169,6 +206,10 @@ impl<'a> Run<'a> {
         for job in &self.jobs {
             match &job.status {
                 Status::Incomplete(why) => lost.push(format!("{}: {why}", job.name)),
+                Status::Unusable(why) => {
+                    exit = Exit::BadTorrent;
+                    lost.push(format!("{}: {why}", job.name));
+                }
                 Status::Broken(why) => {
                     exit = Exit::Disk;
                     lost.push(format!("{}: {why}", job.name));
@@ -230,12 +271,33 @@ impl<'a> Run<'a> {
                 self.on_web_seed_failed(screen, *torrent, *seed, why, *dropped);
             }
             Event::StorageFailed(torrent, error) => self.on_storage_failed(screen, *torrent, error),
+            Event::MetadataReceived(torrent) => self.on_metadata(screen, *torrent),
+            Event::MetadataUnusable { torrent, why } => {
+                if let Some(job) = self.job_mut(*torrent) {
+                    job.status = Status::Unusable(why.to_string());
+                    let told = format!("{}: {why}", job.name);
+                    screen
+                        .json(&Happened { why: Some(why.to_string()), ..happened("metadata_unusable", job) });
+                    self.say_if_others_go_on(screen, &told);
+                }
+            }
             Event::Finished(_)
             | Event::PeerJoined(..)
             | Event::PeerLeft(..)
             | Event::Removed(_)
             | Event::Stopped => {}
         }
+    }
+
+    /// What a link only named is known now.
+    fn on_metadata(&mut self, screen: &Screen, torrent: TorrentId) {
+        let Some(job) = self.job_mut(torrent) else { return };
+        let Some(metainfo) = job.handle.metainfo() else { return };
+        job.name = metainfo.name.original.to_string();
+        let (files, size) = (metainfo.layout.files(), Size(metainfo.layout.total()));
+        screen.say(&format!("{}: found: {}, {size}", job.name, count(files, "file")));
+        screen.json(&Happened { name: Some(job.name.clone()), ..happened("metadata", job) });
+        tell_disguises(screen, job);
     }
 
     fn on_stage(&mut self, screen: &mut Screen, torrent: TorrentId, stage: StageName) {
@@ -267,14 +329,11 @@ impl<'a> Run<'a> {
         }
         let missing = stats.pieces - stats.pieces_have;
         if missing == 0 {
-            let files = job.handle.metainfo().layout.files() as usize;
+            let Some(metainfo) = job.handle.metainfo() else { return };
+            let files = metainfo.layout.files() as usize;
             job.handle.set_priorities(&vec![Priority::Normal; files]);
             job.status = Status::Durable;
-            screen.say(&format!(
-                "{}: complete, {}; Ctrl-C stops",
-                job.name,
-                Size(job.handle.metainfo().layout.total())
-            ));
+            screen.say(&format!("{}: complete, {}; Ctrl-C stops", job.name, Size(metainfo.layout.total())));
             screen.json(&happened("seeding", job));
         } else {
             let why = format!(
@@ -311,7 +370,7 @@ impl<'a> Run<'a> {
 
     fn on_tracker(&mut self, screen: &Screen, torrent: TorrentId, tracker: u16, said: Result<u32, &str>) {
         self.tell(screen, torrent, |job| {
-            let url = job.handle.metainfo().trackers.iter().flatten().nth(tracker.into());
+            let url = job.trackers.get(usize::from(tracker));
             let url = DisplaySafe::new(url.map(String::as_str).unwrap_or_default()).to_string();
             match said {
                 Ok(peers) => {
@@ -340,7 +399,8 @@ impl<'a> Run<'a> {
         dropped: bool,
     ) {
         self.tell(screen, torrent, |job| {
-            let url = job.handle.metainfo().web_seeds.get(usize::from(seed));
+            let metainfo = job.handle.metainfo();
+            let url = metainfo.as_ref().and_then(|metainfo| metainfo.web_seeds.get(usize::from(seed)));
             let url = DisplaySafe::new(url.map(String::as_str).unwrap_or_default()).to_string();
             let why = DisplaySafe::new(why).to_string();
             let then = if dropped { "; it is not asked again" } else { "" };
@@ -405,9 +465,9 @@ impl<'a> Run<'a> {
                 Purpose::Get => matches!(job.status, Status::Durable | Status::Ended),
                 Purpose::Seed => stats.pieces_have == stats.pieces,
             };
-            if self.purpose == Purpose::Seed {
+            if let (Purpose::Seed, Some(metainfo)) = (self.purpose, job.handle.metainfo()) {
                 // Nothing is wanted of it while it is checked, but that is not what is shown.
-                (stats.wanted, stats.wanted_have) = size_and_have(job.handle.metainfo(), &have);
+                (stats.wanted, stats.wanted_have) = size_and_have(&metainfo, &have);
             }
             screen.json(&Progress {
                 v: VERSION,
@@ -449,14 +509,14 @@ impl<'a> Run<'a> {
 
 impl Job {
     fn is_over(&self) -> bool {
-        matches!(self.status, Status::Ended | Status::Incomplete(_) | Status::Broken(_))
+        matches!(self.status, Status::Ended | Status::Incomplete(_) | Status::Broken(_) | Status::Unusable(_))
     }
 }
 
 /// Names programs that pretend to be something else, before anything of them is fetched.
 fn tell_disguises(screen: &Screen, job: &Job) {
-    let metainfo = job.handle.metainfo();
-    let found = disguises(metainfo);
+    let Some(metainfo) = job.handle.metainfo() else { return };
+    let found = disguises(&metainfo);
     for (file, disguise) in found.iter().take(DISGUISES_TOLD_MAX) {
         let path = metainfo.original_path(*file).to_string();
         screen.say(&format!("beware: {path} is {disguise}"));

@@ -61,6 +61,11 @@ fn figures(stats: &TorrentStats) -> Vec<String> {
             figures.push(peers(stats));
             figures.push(format!("{} given", Size(stats.uploaded + stats.uploaded_before)));
         }
+        StageName::FetchingMetadata => {
+            figures.push(metadata(stats));
+            figures.push(peers(stats));
+            return figures;
+        }
         StageName::Checking => figures.push(format!("{} checked", checked(stats))),
         StageName::Paused | StageName::Failed => {
             figures.push(stage_word(stats.stage).into());
@@ -91,6 +96,9 @@ fn join(figures: Vec<String>, width: usize) -> String {
 pub(crate) fn plain(row: &Row) -> String {
     let stats = &row.stats;
     let done = match stats.stage {
+        StageName::FetchingMetadata => {
+            return format!("{}: {}, {}", row.name, metadata(stats), peers(stats));
+        }
         StageName::Opening => return format!("{}: opening, {}", row.name, Size(stats.wanted)),
         StageName::Checking => checked(stats),
         StageName::Downloading | StageName::Seeding | StageName::Paused | StageName::Failed => percent(stats),
@@ -108,6 +116,7 @@ pub(crate) fn plain(row: &Row) -> String {
 /// The stage in a word.
 pub(crate) fn stage_word(stage: StageName) -> &'static str {
     match stage {
+        StageName::FetchingMetadata => "metadata",
         StageName::Opening => "opening",
         StageName::Checking => "checking",
         StageName::Downloading => "downloading",
@@ -121,6 +130,17 @@ pub(crate) fn stage_word(stage: StageName) -> &'static str {
 pub(crate) fn eta(stats: &TorrentStats) -> Option<Duration> {
     let left = stats.wanted.saturating_sub(stats.wanted_have + stats.unverified);
     (stats.rate_down > 0 && left > 0).then(|| Duration::from_secs(left.div_ceil(stats.rate_down)))
+}
+
+/// How far a torrent is of which only the hash is known.
+fn metadata(stats: &TorrentStats) -> String {
+    match stats.metadata {
+        Some((here, size)) => {
+            let part = per_cent(here.into(), size.into());
+            format!("fetching its description, {part:.1} % of {}", Size(size.into()))
+        }
+        None => "looking for somebody who has it".into(),
+    }
 }
 
 fn percent(stats: &TorrentStats) -> String {
@@ -177,6 +197,7 @@ mod tests {
         });
         let stats = TorrentStats {
             stage: StageName::Downloading,
+            metadata: None,
             pieces_have: have,
             pieces,
             wanted: u64::from(pieces) << 20,

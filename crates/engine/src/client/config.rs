@@ -1,5 +1,6 @@
 //! What a user of the library may set. Plain values with sensible defaults.
 
+use super::magnet::ChooseFiles;
 use crate::net::listen::Listen;
 use proto::command::SeedGoal;
 use proto::door::Encryption;
@@ -83,8 +84,11 @@ impl ClientConfig {
 pub struct AddOptions {
     /// Where its content goes; by default where an earlier run put it, else [`ClientConfig::output_dir`].
     pub output_dir: Option<PathBuf>,
-    /// One per file of the torrent; empty means that all are wanted.
+    /// One per file of the torrent; empty means that all are wanted. Of a magnet link [`AddOptions::choose`] decides.
     pub priorities: Vec<Priority>,
+    /// Which files of a magnet link's torrent are wanted, asked when it is known which there are; else the link's own
+    /// selection (BEP 53) decides. It is not remembered over a restart.
+    pub choose: Option<ChooseFiles>,
     /// Fetch pieces in order, so that the content can be used while it comes.
     pub sequential: bool,
     /// Do not start by itself.

@@ -50,6 +50,9 @@ pub enum AddError {
         /// How many files there are.
         files: usize,
     },
+    /// Whoever was to choose the files did not.
+    #[error("{0}")]
+    Choice(String),
     /// The state cannot be used, or another client runs this torrent.
     #[error("{0}")]
     State(String),

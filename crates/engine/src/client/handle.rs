@@ -19,7 +19,7 @@ use wire::{Bitfield, InfoHash, Metainfo};
 #[derive(Clone)]
 pub struct TorrentHandle {
     id: TorrentId,
-    metainfo: Arc<Metainfo>,
+    info_hash: InfoHash,
     asker: Asker,
     shared: Arc<Shared>,
 }
@@ -27,11 +27,11 @@ pub struct TorrentHandle {
 impl TorrentHandle {
     pub(super) fn new(
         id: TorrentId,
-        metainfo: Arc<Metainfo>,
+        info_hash: InfoHash,
         asker: Asker,
         shared: Arc<Shared>,
     ) -> TorrentHandle {
-        TorrentHandle { id, metainfo, asker, shared }
+        TorrentHandle { id, info_hash, asker, shared }
     }
 
     /// Its name in events.
@@ -41,12 +41,13 @@ impl TorrentHandle {
 
     /// Its name in the world.
     pub fn info_hash(&self) -> InfoHash {
-        self.metainfo.info_hash
+        self.info_hash
     }
 
-    /// What it is.
-    pub fn metainfo(&self) -> &Arc<Metainfo> {
-        &self.metainfo
+    /// What it is; `None` until the metadata of a torrent that began with a magnet link has come
+    /// (`Event::MetadataReceived`).
+    pub fn metainfo(&self) -> Option<Arc<Metainfo>> {
+        self.shared.metainfo(self.id)
     }
 
     /// How it stands.
@@ -96,9 +97,11 @@ impl TorrentHandle {
         self.command(Command::Recheck(self.id));
     }
 
-    /// Which files to fetch and how eagerly: one priority for each file. A list of another length is ignored.
+    /// Which files to fetch and how eagerly: one priority for each file. A list of another length is ignored, and
+    /// so is any while it is not known which files there are.
     pub fn set_priorities(&self, priorities: &[Priority]) {
-        if priorities.len() != self.metainfo.layout.files() as usize {
+        let files = self.metainfo().map_or(0, |metainfo| metainfo.layout.files());
+        if files == 0 || priorities.len() != files as usize {
             return;
         }
         self.shared.change(self.id, |options| options.priorities = priorities.into());
@@ -141,6 +144,6 @@ impl TorrentHandle {
 
 impl std::fmt::Debug for TorrentHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TorrentHandle({:?}, {})", self.id, self.metainfo.info_hash)
+        write!(f, "TorrentHandle({:?}, {})", self.id, self.info_hash)
     }
 }

@@ -6,7 +6,7 @@ use super::AddError;
 use super::place::Place;
 use crate::events::EventHub;
 use crate::state::{State, TorrentOptions};
-use proto::TorrentId;
+use proto::{Priority, TorrentId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::{InfoHash, Metainfo};
@@ -30,15 +30,32 @@ struct Registry {
 /// What the client itself remembers of a torrent.
 #[derive(Clone)]
 pub(crate) struct Known {
-    /// What it is, and where its files go.
-    pub(crate) place: Place,
+    /// Its name in the world.
+    pub(crate) info_hash: InfoHash,
+    /// What it is, and where its files go, as soon as that is here.
+    pub(crate) place: Option<Place>,
     /// What the user set.
     pub(crate) options: TorrentOptions,
 }
 
 impl Known {
-    fn metainfo(&self) -> &Arc<Metainfo> {
-        self.place.metainfo()
+    fn metainfo(&self) -> Option<&Arc<Metainfo>> {
+        self.place.as_ref().map(Place::metainfo)
+    }
+
+    /// An error if this place and that of the torrent which was here first have a file in common.
+    fn keep_apart(&self, place: &Place) -> Result<(), AddError> {
+        self.place.as_ref().map_or(Ok(()), |first| place.keep_apart(first))
+    }
+}
+
+impl Registry {
+    /// An error if a torrent of ours has a file there.
+    fn keep_apart(&self, place: &Place) -> Result<(), AddError> {
+        self.slots
+            .iter()
+            .filter_map(|(_, known)| known.as_ref())
+            .try_for_each(|known| known.keep_apart(place))
     }
 }
 
@@ -51,12 +68,12 @@ impl Shared {
     /// Gives a torrent its name; an error if this client has it already, or another one with the same files.
     pub(crate) fn enter(&self, known: Known) -> Result<TorrentId, AddError> {
         let mut registry = self.registry();
-        let info_hash = known.metainfo().info_hash;
+        let info_hash = known.info_hash;
         if registry.by_hash.contains_key(&info_hash) {
             return Err(AddError::Known(info_hash));
         }
-        for (_, first) in &registry.slots {
-            first.as_ref().map_or(Ok(()), |first| known.place.keep_apart(&first.place))?;
+        if let Some(place) = &known.place {
+            registry.keep_apart(place)?;
         }
         let slot = registry.slots.iter().position(|(_, known)| known.is_none()).unwrap_or_else(|| {
             registry.slots.push((0, None));
@@ -80,16 +97,16 @@ impl Shared {
         let (generation, place) = registry.slots.get_mut(torrent.slot as usize)?;
         let known = if *generation == torrent.generation { place.take()? } else { return None };
         *generation = generation.wrapping_add(1);
-        registry.by_hash.remove(&known.metainfo().info_hash);
+        registry.by_hash.remove(&known.info_hash);
         Some(known)
     }
 
     /// All torrents.
-    pub(crate) fn torrents(&self) -> Vec<(TorrentId, Arc<Metainfo>)> {
+    pub(crate) fn torrents(&self) -> Vec<(TorrentId, InfoHash)> {
         let registry = self.registry();
         let named = registry.slots.iter().enumerate().filter_map(|(slot, (generation, known))| {
             let id = TorrentId { slot: slot as u32, generation: *generation };
-            Some((id, Arc::clone(known.as_ref()?.metainfo())))
+            Some((id, known.as_ref()?.info_hash))
         });
         named.collect()
     }
@@ -105,8 +122,36 @@ impl Shared {
             change(&mut known.options);
             known.clone()
         };
-        if let Err(error) = self.state.set_options(changed.metainfo().info_hash, &changed.options) {
+        if let Err(error) = self.state.set_options(changed.info_hash, &changed.options) {
             tracing::warn!(%error, "a setting holds until the client stops, but is not remembered");
+        }
+    }
+
+    /// What a torrent is, if that is known.
+    pub(crate) fn metainfo(&self, torrent: TorrentId) -> Option<Arc<Metainfo>> {
+        let registry = self.registry();
+        let (generation, known) = registry.slots.get(torrent.slot as usize)?;
+        let known = known.as_ref().filter(|_| *generation == torrent.generation)?;
+        known.metainfo().map(Arc::clone)
+    }
+
+    /// A torrent's metadata has come: where its files go is known now. An error if another torrent has a file there.
+    pub(crate) fn learnt(
+        &self,
+        torrent: TorrentId,
+        place: Place,
+        priorities: &[Priority],
+    ) -> Result<(), AddError> {
+        let mut registry = self.registry();
+        registry.keep_apart(&place)?;
+        match registry.slots.get_mut(torrent.slot as usize) {
+            Some((generation, Some(known))) if *generation == torrent.generation => {
+                known.place = Some(place);
+                known.options.priorities = priorities.into();
+                Ok(())
+            }
+            // It was removed meanwhile; nobody hears of this.
+            Some(_) | None => Err(AddError::Stopped),
         }
     }
 

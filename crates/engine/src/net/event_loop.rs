@@ -265,6 +265,7 @@ impl EventLoop {
                     self.feed(Input::Announced { announce, outcome });
                 }
                 Answered::Edge(Told::Fetched(fetched)) => self.fetched(fetched),
+                Answered::Metadata(assembled) => self.metadata_assembled(*assembled),
             }
         }
         asks.into_iter().for_each(|ask| self.grant(ask));

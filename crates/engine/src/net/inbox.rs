@@ -4,6 +4,7 @@
 //! asked by the loop, which bounds it.
 
 use super::LinkedPeer;
+use super::metadata::Assembled;
 use crate::disk::job::DiskDone;
 use crate::disk::spec::WantedFiles;
 use crate::edge::Told;
@@ -11,7 +12,7 @@ use crate::reply::Answer;
 use proto::door::Tally;
 use proto::share::Limits;
 use proto::stats::{TorrentStats, TrackerStats, WebSeedStats};
-use proto::{AddTorrent, Command, TorrentId};
+use proto::{Command, TorrentId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
@@ -30,7 +31,7 @@ const ANSWERS_PER_TURN_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) enum Ask {
     /// Take part in a torrent.
-    Add(Box<AddTorrent>, Box<super::torrents::Entry>),
+    Add(Box<Command>, TorrentId, Box<super::torrents::Entry>),
     /// Something that the session understands.
     Command(Command),
     /// Which files are wanted, and the session's word for it.
@@ -62,6 +63,8 @@ pub(crate) enum Answered {
     Disk(DiskDone),
     /// By the edge.
     Edge(Told),
+    /// Off the loop: metadata was put together.
+    Metadata(Box<Assembled>),
 }
 
 /// Wakes a loop that may be asleep in the kernel, at most once for everything that has come since it last looked.

@@ -9,6 +9,7 @@
 
 use super::sealed::Sealed;
 use crate::disk::job::Payload;
+use bytes::Bytes;
 use proto::SendToken;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -119,6 +120,17 @@ impl Outbound {
     /// Appends a block.
     pub(crate) fn block(&mut self, token: SendToken, request: BlockRequest, body: Payload) {
         let ready = Ready { token, head: frame::block_head(request), body };
+        self.block_bytes += ready.len();
+        self.blocks.push_back(ready);
+    }
+
+    /// Appends an extended message with a large body, which waits its turn like a block and is answered like one.
+    pub(crate) fn extended(&mut self, token: SendToken, id: u8, bencoded: &[u8], body: Bytes) {
+        let mut whole = frame::extended_head(id, bencoded.len() + body.len()).to_vec();
+        whole.extend_from_slice(bencoded);
+        // A block's head has room for the frame's and the beginning of the bencoded one, which has some 40 bytes.
+        let Some((&head, rest)) = whole.split_first_chunk() else { return };
+        let ready = Ready { token, head, body: Payload::two(Bytes::copy_from_slice(rest), body) };
         self.block_bytes += ready.len();
         self.blocks.push_back(ready);
     }
@@ -283,7 +295,6 @@ fn put_from<'a>(ready: &'a Ready, at: usize, put: &mut impl FnMut(&'a [u8])) {
 mod tests {
     use super::super::sealed::SEALED_LEN_MAX;
     use super::*;
-    use bytes::Bytes;
     use proto::LinkId;
     use wire::frame::{Frame, Limits};
 
@@ -345,6 +356,23 @@ mod tests {
 
     fn rc4() -> Cipher {
         Cipher::Rc4(Box::new(wire::mse::Rc4::new(b"some key")))
+    }
+
+    #[test]
+    fn a_piece_of_metadata_leaves_as_one_extended_message_and_is_answered_for() {
+        let (mut outbound, mut sent, mut out) = (Outbound::default(), Vec::new(), Vec::new());
+        let token = SendToken { link: LinkId { slot: 0, generation: 0 }, sequence: 1 << 31 };
+        let bencoded =
+            wire::metadata::MetadataMessage::Data { piece: 0, total_size: Some(5), at: 0 }.encode();
+        outbound.extended(token, 7, &bencoded, Bytes::from_static(b"d1:x0"));
+        outbound.message(&Message::Unchoke);
+        while outbound.flush(&mut out, &mut sent).unwrap() != Flush::Empty {}
+        assert_eq!(sent, [token]);
+        let expected = Message::Extended { id: 7, body: [&bencoded[..], b"d1:x0"].concat().into() };
+        let mut bytes = Vec::new();
+        frame::encode(&Message::Unchoke, &mut bytes);
+        frame::encode(&expected, &mut bytes);
+        assert_eq!(out, bytes, "control messages overtake it");
     }
 
     #[test]

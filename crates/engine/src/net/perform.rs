@@ -29,6 +29,14 @@ impl EventLoop {
                 }
             }
             Output::Drop { payload } => drop(self.payloads.parked.take(payload)),
+            Output::KeepMetadata { payload, torrent, size, piece } => {
+                self.keep_metadata(payload, torrent, size, piece);
+            }
+            Output::AssembleMetadata { torrent, size } => self.assemble_metadata(torrent, size),
+            Output::DiscardMetadata { torrent, size } => self.discard_metadata(torrent, size),
+            Output::SendMetadata { token, torrent, id, piece } => {
+                self.send_metadata(token, torrent, id, piece);
+            }
             Output::Open { torrent, wanted: _ } => self.open(torrent),
             Output::Check { torrent, pieces } => self.outside.disk.submit(DiskJob::Check { torrent, pieces }),
             Output::Verify { torrent, piece, attempt, key, digests } => {
@@ -137,7 +145,8 @@ impl EventLoop {
 
     fn open(&mut self, torrent: TorrentId) {
         let Some(entry) = self.torrents.get(torrent) else { return };
-        let (spec, wanted) = (entry.spec.clone(), entry.wanted.clone());
+        let Some(spec) = entry.spec.clone() else { return };
+        let wanted = entry.wanted.clone();
         self.outside.disk.submit(DiskJob::Open { torrent, spec, wanted });
     }
 
@@ -219,7 +228,7 @@ impl EventLoop {
         let listeners = &self.listening.listeners;
         let visit = Visit {
             announce,
-            info_hash: entry.metainfo().info_hash,
+            info_hash: entry.info_hash,
             peer_id: self.outside.peer_id,
             port: listeners.port.max(1),
             ipv6: listeners.has_ipv6(),
@@ -236,6 +245,7 @@ impl EventLoop {
             Event::Removed(torrent) => {
                 if let Some(entry) = self.torrents.remove(torrent) {
                     self.payloads.pieces.forget_torrent(torrent);
+                    self.payloads.metadata.forget_torrent(torrent);
                     self.outside.removed(torrent, entry);
                 }
                 return;
@@ -248,6 +258,8 @@ impl EventLoop {
             // The torrent refuses it itself; the door does so before a handshake, and for all torrents.
             Event::PeerBanned(_, remote) => self.tell_door(door::Input::Ban(remote.ip())),
             Event::Stage(..)
+            | Event::MetadataReceived(_)
+            | Event::MetadataUnusable { .. }
             | Event::PieceDone(..)
             | Event::PieceFailed(..)
             | Event::Finished(..)

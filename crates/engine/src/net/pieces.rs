@@ -4,6 +4,7 @@
 //! Knows no peer and decides nothing; the session bounds how much is here by its lease of buffer bytes.
 //! Invariant: a slice once kept is never written to again, so hashing, writing and sending may share it.
 
+use super::metadata::MetadataPieces;
 use crate::disk::job::{BlockSource, Payload};
 use crate::edge::web::Flow;
 use bytes::{Bytes, BytesMut};
@@ -21,6 +22,8 @@ pub(crate) struct Payloads {
     pub(crate) pieces: Pieces,
     /// How much of each range from a web seed may be on its way to us.
     pub(crate) flows: HashMap<FetchId, Arc<Flow>>,
+    /// Kept, of metadata.
+    pub(crate) metadata: MetadataPieces,
 }
 
 /// Blocks that the session has not yet judged.

@@ -91,7 +91,7 @@ impl EventLoop {
         link.writable = true;
         // What came with the connection is told only once.
         link.readable = true;
-        let info_hash = self.torrents.get(dial.torrent).map(|entry| entry.metainfo().info_hash);
+        let info_hash = self.torrents.get(dial.torrent).map(|entry| entry.info_hash);
         if !info_hash.is_some_and(|info_hash| self.greet(id, info_hash)) {
             self.links.remove(self.poll.registry(), id);
             return self.way_failed(dial, DialFailure::NotTried, false);
@@ -162,6 +162,10 @@ impl EventLoop {
             let Stage::Up(_, limits) = link.stage else { return };
             match link.inbound.next(&limits) {
                 Ok(Some(Received::Message(Message::Have(piece)))) => self.mail.haves.push(piece),
+                Ok(Some(Received::Message(Message::Extended { id: extension, body }))) => {
+                    self.feed_haves(id);
+                    self.read_extended(id, extension, body);
+                }
                 Ok(Some(Received::Message(message))) => {
                     self.feed_haves(id);
                     self.feed(Input::Message { link: id, message });

@@ -48,9 +48,9 @@ impl EventLoop {
     /// Grants a user's wish, or answers a question.
     pub(super) fn grant(&mut self, ask: Ask) {
         match ask {
-            Ask::Add(add, entry) => {
-                self.torrents.add(add.torrent, *entry);
-                self.feed(Input::Command(Command::Add(add)));
+            Ask::Add(add, torrent, entry) => {
+                self.torrents.add(torrent, *entry);
+                self.feed(Input::Command(*add));
             }
             Ask::Command(command) => self.feed(Input::Command(command)),
             Ask::SetWanted(torrent, wanted, command) => {

@@ -99,7 +99,7 @@ impl EventLoop {
 
     /// The handshake of a peer that we dialled.
     pub(super) fn read_answer(&mut self, id: LinkId, dial: DialId) {
-        let expected = self.torrents.get(dial.torrent).map(|entry| entry.metainfo().info_hash);
+        let expected = self.torrents.get(dial.torrent).map(|entry| entry.info_hash);
         if let Err(error) = self.read_keys(id, expected) {
             return self.dial_misled(id, dial, &error);
         }

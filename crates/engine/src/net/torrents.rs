@@ -1,5 +1,6 @@
 //! What the driver itself must know of each torrent: what it is and where it goes.
 
+use crate::client::magnet::Pending;
 use crate::disk::spec::{StorageSpec, WantedFiles};
 use crate::state::Claim;
 use proto::TorrentId;
@@ -10,8 +11,12 @@ use wire::{InfoHash, Layout, Metainfo, mse};
 /// One torrent of this loop.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Where it goes, and its metainfo.
-    pub(crate) spec: Arc<StorageSpec>,
+    /// Its name in the world.
+    pub(crate) info_hash: InfoHash,
+    /// Where it goes, and its metainfo, as soon as that is here.
+    pub(crate) spec: Option<Arc<StorageSpec>>,
+    /// What is to be done when it comes.
+    pub(crate) pending: Option<Arc<Pending>>,
     /// Which files may be created.
     pub(crate) wanted: WantedFiles,
     /// No other process runs it while we hold this.
@@ -19,9 +24,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// What it is.
-    pub(crate) fn metainfo(&self) -> &Metainfo {
-        &self.spec.metainfo
+    /// What it is, if that is known.
+    pub(crate) fn metainfo(&self) -> Option<&Metainfo> {
+        self.spec.as_ref().map(|spec| &*spec.metainfo)
     }
 }
 
@@ -37,7 +42,7 @@ pub(crate) struct Torrents {
 impl Torrents {
     /// Takes a torrent in.
     pub(crate) fn add(&mut self, torrent: TorrentId, entry: Entry) {
-        let info_hash = entry.metainfo().info_hash;
+        let info_hash = entry.info_hash;
         self.by_hash.insert(info_hash, torrent);
         self.by_mse_key.insert(mse::torrent_key(&info_hash), info_hash);
         self.entries.insert(torrent, entry);
@@ -46,7 +51,7 @@ impl Torrents {
     /// Takes a torrent out.
     pub(crate) fn remove(&mut self, torrent: TorrentId) -> Option<Entry> {
         let entry = self.entries.remove(&torrent)?;
-        let info_hash = entry.metainfo().info_hash;
+        let info_hash = entry.info_hash;
         self.by_hash.remove(&info_hash);
         self.by_mse_key.remove(&mse::torrent_key(&info_hash));
         Some(entry)
@@ -77,8 +82,8 @@ impl Torrents {
         self.entries.keys().copied()
     }
 
-    /// Its pieces and blocks.
+    /// Its pieces and blocks, if they are known.
     pub(crate) fn layout(&self, torrent: TorrentId) -> Option<&Layout> {
-        Some(&self.entries.get(&torrent)?.metainfo().layout)
+        Some(&self.entries.get(&torrent)?.metainfo()?.layout)
     }
 }

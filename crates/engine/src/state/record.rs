@@ -10,7 +10,7 @@ use wire::{InfoHash, PieceIndex};
 pub(crate) struct StoredTorrent {
     /// Its name.
     pub(crate) info_hash: InfoHash,
-    /// The bytes of the `.torrent` file.
+    /// The bytes of the `.torrent` file; or, while the metadata has not come, of the magnet link.
     pub(crate) metainfo: Vec<u8>,
     /// Where its files are.
     pub(crate) root: PathBuf,

@@ -15,7 +15,9 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables that this code writes.
-pub(super) const VERSION: i64 = 1;
+///
+/// 2: `torrent.metainfo` may be a magnet link. The tables are those of 1.
+pub(super) const VERSION: i64 = 2;
 
 /// A version above this is no later Gannet's, it is damage.
 const VERSION_PLAUSIBLE_MAX: i64 = 1000;
@@ -76,8 +78,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
     db.pragma_update(None, "trusted_schema", false)?;
     match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         0 => create(&mut db)?,
+        1 => db.pragma_update(None, "user_version", VERSION)?,
         VERSION => {}
-        found @ 2..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
+        found @ 3..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
         _ => return Err(StateError::Record("its version number makes no sense")),
     }
     Ok(db)

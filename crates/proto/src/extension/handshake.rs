@@ -14,7 +14,13 @@ pub fn receive(body: &[u8]) -> Result<ExtensionReport, PeerMisbehaved> {
 }
 
 /// Ours. What a peer need not know is left out when anonymous; a private torrent's peers do not name one another (BEP 27).
-pub fn message(config: &Config, listening: Option<u16>, upload_only: bool, private: bool) -> Message {
+pub fn message(
+    config: &Config,
+    listening: Option<u16>,
+    upload_only: bool,
+    private: bool,
+    metadata_size: Option<u32>,
+) -> Message {
     let spoken = REGISTRY.iter().zip(1..).filter(|(extension, _)| !(private && extension.name == name::PEX));
     let handshake = ExtensionHandshake {
         extensions: spoken.map(|(extension, id)| (extension.name.into(), id)).collect(),
@@ -22,6 +28,7 @@ pub fn message(config: &Config, listening: Option<u16>, upload_only: bool, priva
         port: listening.filter(|_| !config.anonymous),
         reqq: Some(config.requests_in_max),
         upload_only: upload_only.then_some(true),
+        metadata_size,
         ..ExtensionHandshake::default()
     };
     Message::Extended { id: HANDSHAKE_ID, body: handshake.encode().into() }
@@ -37,7 +44,8 @@ mod tests {
     }
 
     fn read_of(config: &Config, private: bool) -> ExtensionHandshake {
-        let Message::Extended { id: 0, body } = message(config, Some(6881), true, private) else {
+        let Message::Extended { id: 0, body } = message(config, Some(6881), true, private, Some(20_000))
+        else {
             panic!("no handshake")
         };
         let Ok(ExtensionReport::Handshake(read)) = receive(&body) else { panic!("not understood") };
@@ -50,6 +58,7 @@ mod tests {
         let read = read(&config);
         assert_eq!((read.id_of("upload_only"), read.id_of("lt_donthave")), (Some(1), Some(2)));
         assert_eq!((read.reqq, read.port, read.upload_only), (Some(500), Some(6881), Some(true)));
+        assert_eq!((read.id_of("ut_metadata"), read.metadata_size), (Some(4), Some(20_000)));
         assert_eq!(read.client, Some(config.client));
     }
 

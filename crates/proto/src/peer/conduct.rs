@@ -3,6 +3,7 @@
 //! Every message costs something, and the purse fills with time, so that no honest peer ever empties it and no flood lasts.
 //! Threats: C3, C6.
 
+use crate::extension::metadata::METADATA_ID;
 use crate::{Instant, PeerMisbehaved};
 use wire::Message;
 
@@ -52,6 +53,8 @@ impl Conduct {
             Message::KeepAlive | Message::Choke | Message::Unchoke | Message::Interested => 1,
             Message::NotInterested | Message::Port(_) | Message::Suggest(_) | Message::AllowedFast(_) => 1,
             Message::Unknown(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => 1,
+            // A large torrent's metadata is asked for in two thousand of these, and has limits of its own.
+            Message::Extended { id: METADATA_ID, body } if body.len() < 1024 => 1,
             Message::Extended { body, .. } => 10 + u32::try_from(body.len() / 1024).unwrap_or(PURSE_MAX),
         };
         self.earn(now);

@@ -125,6 +125,11 @@ impl PiecePicker {
         self.sequential = sequential;
     }
 
+    /// Whether pieces are fetched in order.
+    pub fn is_sequential(&self) -> bool {
+        self.sequential
+    }
+
     /// How eagerly each piece is wanted. O(pieces), and one move per rarity bucket for each piece that changes.
     pub fn set_priorities(&mut self, priority_of: impl Fn(PieceIndex) -> Priority) {
         for piece in self.pieces.layout.piece_indices() {

@@ -19,7 +19,7 @@ use wire::{Block, Layout};
 impl Torrent {
     /// Asks web seeds for more, as far as there is something to ask for.
     pub fn fetch(&mut self, cx: &mut Cx<'_>) {
-        if self.web_seeds.is_empty() || !self.stage.is_active() {
+        if self.web_seeds.is_empty() || !self.stage.is_fetching() {
             return;
         }
         if !self.is_finished() && !cx.pool.is_swamped() {

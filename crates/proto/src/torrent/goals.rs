@@ -38,6 +38,11 @@ impl Goals {
         }
     }
 
+    /// Which files are wanted, of a content that is known only now.
+    pub fn set_files(&mut self, layout: &Layout, files: &[Priority]) {
+        self.priorities = of_pieces(layout, files);
+    }
+
     /// Tells the picker how eagerly each piece is wanted.
     pub fn apply(&self, layout: &Layout, picker: &mut PiecePicker) {
         debug_assert!(self.priorities.as_ref().is_none_or(|all| all.len() == layout.pieces() as usize));
@@ -97,6 +102,10 @@ fn of_pieces(layout: &Layout, files: &[Priority]) -> Option<Box<[Priority]>> {
 impl Torrent {
     /// Which files to fetch, and how eagerly.
     pub fn set_priorities(&mut self, cx: &mut Cx<'_>, files: &[Priority]) {
+        // The driver remembers them until there are files, and hands them in with these.
+        if !self.is_known() {
+            return;
+        }
         self.goals.priorities = of_pieces(&self.metainfo.layout, files);
         self.goals.apply(&self.metainfo.layout, &mut self.picker);
         cx.push(Output::Want { torrent: self.id, wanted: self.goals.wanted(&self.metainfo.layout) });

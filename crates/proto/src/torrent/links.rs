@@ -32,7 +32,10 @@ impl Torrent {
         }
         self.dialer.landed(cx.now, up.dial, up.remote);
         let terms = Terms::new(up.remote, up.peer_id, up.dial.is_none(), up.reserved);
-        let peer = Peer::new(cx.config, &self.metainfo.layout, cx.now, up.link, terms, self.haves.head());
+        let mut peer = Peer::new(cx.config, &self.metainfo.layout, cx.now, up.link, terms, self.haves.head());
+        if !self.is_known() {
+            peer.metadata.early = Some(Box::default());
+        }
         let Some(key) = self.peers.insert(peer) else {
             cx.push(Output::Close { link: up.link, why: CloseReason::Limit });
             return None;
@@ -135,12 +138,14 @@ impl Torrent {
 
     /// The first words: who we are, what we have, what may be asked for in spite of a choke.
     fn greet(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let metadata_size = self.metadata_size();
         let Some(peer) = self.peers.get_mut(key) else { return };
         let pieces = self.picker.pieces();
         if peer.terms.extended {
             let upload_only = pieces.lacking_count() == 0;
             let private = self.metainfo.private;
-            let introduction = handshake::message(cx.config, cx.pool.listening, upload_only, private);
+            let introduction =
+                handshake::message(cx.config, cx.pool.listening, upload_only, private, metadata_size);
             peer.send(cx, introduction);
         }
         let (have, total) = (pieces.have_count(), self.metainfo.layout.pieces());
@@ -197,6 +202,7 @@ impl Torrent {
             self.dialer.list.parted(cx.now, address, parting);
         }
         cx.tell(Event::PeerLeft(self.id, peer.link, why));
+        self.forget_source(cx, key);
         self.arm_dialer(cx);
         self.refill_starved(cx);
     }
@@ -210,6 +216,7 @@ impl Torrent {
         cx.push(Output::Close { link: peer.link, why });
         cx.timers.clear(Timer::Peer(self.id, key));
         self.release_all(key);
+        self.forget_source(cx, key);
     }
 
     /// Ends the link of a peer that broke the protocol.

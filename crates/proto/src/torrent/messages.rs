@@ -1,5 +1,5 @@
 //! What follows from what peers say. The peer's own machine has judged the message; here the torrent acts on the report.
-//! BEP: 3, 6, 10, 21, 54
+//! BEP: 3, 6, 9, 10, 21, 54
 
 use super::Torrent;
 use crate::PeerKey;
@@ -56,13 +56,20 @@ impl Torrent {
             }
             PeerReport::Lost(piece) => self.on_remote_loss(cx, key, piece),
             PeerReport::Request(block) => self.on_request(cx, key, block),
+            PeerReport::Unservable(request) => self.on_unservable(cx, key, request),
+            PeerReport::MetadataRequest(piece) => self.on_metadata_request(cx, key, piece),
+            PeerReport::MetadataReject(piece) => self.on_metadata_rejected(cx, key, piece),
             PeerReport::Cancel(block) => self.on_cancel(cx, key, block),
             PeerReport::Rejected(block) => self.on_rejected(cx, key, block),
             PeerReport::Allowed => self.fill(cx, key),
             PeerReport::Named(message) => self.on_named(cx, key, &message),
-            PeerReport::Met => self.on_met(cx, key),
+            PeerReport::Met => {
+                self.on_met(cx, key);
+                self.consider_source(cx, key);
+            }
             PeerReport::UploadOnly => {
                 self.on_met(cx, key);
+                self.consider_source(cx, key);
                 self.part_if_useless(cx, key);
             }
         }

@@ -1,8 +1,8 @@
 //! The peers of one torrent that we know of, linked or not, and whom to dial next. Not the links, and not how to dial.
 //!
 //! Invariants: an address is in the list once; the list is bounded, and when it is full the source that filled it most
-//! gives way; nothing here walks the whole list but [`PeerList::set_our_address`], [`PeerList::recall_useless`] and a change
-//! of bounds; an address
+//! gives way; nothing here walks the whole list but [`PeerList::set_our_address`], [`PeerList::recall_useless`],
+//! [`PeerList::forget_gossip`] and a change of bounds; an address
 //! that only gossip names and that never shook hands is dialled at most once an hour. BEP: 40. Threats: C6, C10, C12
 
 mod attempts;
@@ -272,6 +272,22 @@ impl PeerList {
                 });
             }
         }
+    }
+
+    /// Forgets whom only gossip names (DHT, LSD, PEX), once, when a torrent turns out to be private (BEP 27). Returns those that
+    /// are linked: the links are the caller's to close.
+    pub fn forget_gossip(&mut self) -> Vec<SocketAddr> {
+        let mut linked = Vec::new();
+        for slot in 0..self.slots.len() as u32 {
+            match self.get(slot) {
+                Some(candidate) if is_gossip(candidate.source) => match candidate.state {
+                    State::Linked(_) => linked.push(candidate.address),
+                    State::Ready | State::Waiting(_) | State::Dialling => self.remove(slot),
+                },
+                Some(_) | None => {}
+            }
+        }
+        linked
     }
 
     /// Forgets a host and refuses it from now on, on any port. Its links, if it has any, are the caller's to close.

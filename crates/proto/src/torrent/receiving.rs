@@ -255,7 +255,7 @@ impl Torrent {
     /// Takes the next step towards stable storage, if one is due, and tells the user when all of it is there.
     pub fn save(&mut self, cx: &mut Cx<'_>) {
         // A storage that failed would only fail again: it is asked once more when it was opened.
-        if !self.stage.has_failed() {
+        if self.stage.may_save() {
             self.saver.proceed(cx, &mut self.picker, self.totals.life());
         }
         if self.goals.finished.is_some() && !self.goals.durable_told && self.saver.is_caught_up() {
@@ -294,10 +294,13 @@ impl Torrent {
         self.announcer.stop(cx.now);
         self.dialer.list.set_paused(true);
         self.visit_trackers(cx);
-        for timer in [TorrentTimer::Dial, TorrentTimer::SeedGoal] {
+        for timer in [TorrentTimer::Dial, TorrentTimer::Metadata, TorrentTimer::SeedGoal] {
             cx.timers.clear(self.timer(timer));
         }
         self.goals.halt(cx.now);
+        if !self.is_known() {
+            return;
+        }
         self.saver.touch();
         if !self.stage.has_failed() {
             self.saver.flush(cx, &mut self.picker);
@@ -305,13 +308,21 @@ impl Torrent {
         }
     }
 
-    /// Begins, or begins again: the storage is open and can be trusted.
-    pub fn start(&mut self, cx: &mut Cx<'_>) {
+    /// Begins with what lies on disk, as soon as it is known what that can be.
+    pub fn start_content(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_known() {
+            return;
+        }
         self.saver.resume(cx);
         self.saver.proceed(cx, &mut self.picker, self.totals.life());
         for (piece, attempt) in self.stage.take_whole() {
             self.verify(cx, piece, attempt);
         }
+    }
+
+    /// Begins, or begins again: the storage is open and can be trusted.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        self.start_content(cx);
         self.announcer.set_complete(self.is_seed());
         self.announcer.start();
         self.dialer.list.set_paused(false);

@@ -17,7 +17,7 @@ impl Torrent {
     /// Fills a peer's pipeline.
     pub fn fill(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
-        if !self.stage.is_active() || !peer.state.am_interested {
+        if !self.stage.is_fetching() || !peer.state.am_interested {
             return;
         }
         if cx.pool.is_swamped() {

@@ -37,6 +37,8 @@ pub struct Stage {
     told: Option<StageName>,
     /// Failures in a row.
     failures: u32,
+    /// The metadata has just come: peers and trackers stay at work while the storage is opened for the first time.
+    born: bool,
     /// Unfinished pieces of an earlier run whose blocks are all there.
     whole: Vec<(PieceIndex, Attempt)>,
 }
@@ -44,6 +46,8 @@ pub struct Stage {
 /// What is known of the storage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Storage {
+    /// There is no metadata yet that would say what to store.
+    Unknown,
     /// Not looked at yet.
     Shut,
     /// It did not do what was asked, and was not looked at since.
@@ -61,6 +65,8 @@ enum Storage {
 enum Stop {
     Paused,
     Failed(DiskErrorKind),
+    /// Its metadata is of no use.
+    Unusable,
     /// It is being removed.
     Leaving,
 }
@@ -78,6 +84,7 @@ impl Stage {
             active: false,
             told: None,
             failures: 0,
+            born: false,
             whole: Vec::new(),
         }
     }
@@ -85,6 +92,35 @@ impl Stage {
     /// Whether peers and trackers are at work.
     pub fn is_active(&self) -> bool {
         self.active
+    }
+
+    /// Whether peers are at work on pieces: the storage can take them.
+    pub fn is_fetching(&self) -> bool {
+        self.active && self.storage == Storage::Open
+    }
+
+    /// Whether there is a storage to save to, and no known reason why it would not.
+    pub fn may_save(&self) -> bool {
+        !matches!(self.storage, Storage::Unknown | Storage::Broken)
+    }
+
+    /// There is nothing to store until the metadata is here.
+    pub fn lacks_metadata(&mut self) {
+        self.storage = Storage::Unknown;
+    }
+
+    /// There is now.
+    pub fn has_metadata(&mut self) {
+        if self.storage == Storage::Unknown {
+            (self.storage, self.born) = (Storage::Shut, self.active);
+        }
+    }
+
+    /// The metadata is of no use: the torrent stops, and begins anew if the user wants that.
+    pub fn give_up(&mut self) {
+        if self.stop.is_none() {
+            self.stop = Some(Stop::Unusable);
+        }
     }
 
     /// Whether the torrent is on its way out.
@@ -101,7 +137,8 @@ impl Stage {
     pub fn checked(&self) -> u32 {
         match self.storage {
             Storage::Checking(pieces) => pieces,
-            Storage::Shut
+            Storage::Unknown
+            | Storage::Shut
             | Storage::Broken
             | Storage::Opening
             | Storage::Open
@@ -114,7 +151,8 @@ impl Stage {
     pub fn name(&self, complete: bool) -> StageName {
         match (self.stop, self.storage) {
             (Some(Stop::Paused | Stop::Leaving), _) => StageName::Paused,
-            (Some(Stop::Failed(_)), _) => StageName::Failed,
+            (Some(Stop::Failed(_) | Stop::Unusable), _) => StageName::Failed,
+            (None, Storage::Unknown) => StageName::FetchingMetadata,
             (None, Storage::Checking(_)) => StageName::Checking,
             (None, Storage::Open) if self.doubtful.is_some() => StageName::Checking,
             (None, Storage::Open) if complete => StageName::Seeding,
@@ -135,7 +173,12 @@ impl Stage {
     }
 
     fn may_run(&self) -> bool {
-        self.stop.is_none() && self.storage == Storage::Open && self.doubtful.is_none()
+        let open = match self.storage {
+            Storage::Unknown | Storage::Open => true,
+            Storage::Shut | Storage::Opening => self.born,
+            Storage::Broken | Storage::Checking(_) | Storage::Closing | Storage::Gone => false,
+        };
+        self.stop.is_none() && open && self.doubtful.is_none()
     }
 }
 
@@ -167,7 +210,9 @@ impl Torrent {
 
     /// Distrusts everything on disk.
     pub fn recheck(&mut self, cx: &mut Cx<'_>) {
-        self.doubt(Bitfield::full(self.metainfo.layout.pieces()));
+        if self.is_known() {
+            self.doubt(Bitfield::full(self.metainfo.layout.pieces()));
+        }
         self.settle(cx);
     }
 
@@ -191,6 +236,7 @@ impl Torrent {
             return;
         }
         self.stage.storage = Storage::Open;
+        let born = core::mem::take(&mut self.stage.born) && self.stage.active;
         if let Some(Stop::Failed(_)) = self.stage.stop {
             self.stage.stop = None;
         }
@@ -222,6 +268,12 @@ impl Torrent {
             self.saver.flush(cx, &mut self.picker);
         }
         self.save(cx);
+        if born && self.stage.is_fetching() {
+            self.start_content(cx);
+            self.check_finished(cx);
+            self.reconsider_interest(cx);
+            self.refill_starved(cx);
+        }
     }
 
     /// A check goes on.
@@ -292,10 +344,11 @@ impl Torrent {
     pub fn fail(&mut self, cx: &mut Cx<'_>, error: DiskError) {
         match self.stage.storage {
             // One fault often fails several operations: the first says it all.
-            Storage::Broken | Storage::Closing | Storage::Gone => return self.settle(cx),
+            Storage::Unknown | Storage::Broken | Storage::Closing | Storage::Gone => return self.settle(cx),
             Storage::Shut | Storage::Opening | Storage::Open | Storage::Checking(_) => {}
         }
         self.stage.storage = Storage::Broken;
+        self.stage.born = false;
         if let Some(asked) = self.stage.asked.take() {
             self.doubt(asked);
         }
@@ -335,6 +388,9 @@ impl Torrent {
             self.stage.active = false;
             self.halt(cx);
         }
+        if self.stage.stop.is_some() {
+            self.stage.born = false;
+        }
         self.advance_storage(cx);
         self.tell_stage(cx);
     }
@@ -356,16 +412,25 @@ impl Torrent {
             (Storage::Open, Some(Stop::Leaving)) if !self.is_saved() => {}
             // A storage that failed saves nothing more; the driver closes it when what was asked for is done.
             (
-                Storage::Shut | Storage::Broken | Storage::Open | Storage::Opening | Storage::Checking(_),
+                Storage::Unknown
+                | Storage::Shut
+                | Storage::Broken
+                | Storage::Open
+                | Storage::Opening
+                | Storage::Checking(_),
                 Some(Stop::Leaving),
             ) => {
                 self.stage.storage = Storage::Closing;
                 cx.push(Output::CloseStorage { torrent });
             }
-            (Storage::Shut, Some(Stop::Failed(_)))
-            | (Storage::Broken, None | Some(Stop::Paused | Stop::Failed(_)))
-            | (Storage::Open, Some(Stop::Paused | Stop::Failed(_)))
-            | (Storage::Opening | Storage::Checking(_), None | Some(Stop::Paused | Stop::Failed(_)))
+            (Storage::Unknown, None | Some(Stop::Paused | Stop::Failed(_) | Stop::Unusable))
+            | (Storage::Shut, Some(Stop::Failed(_) | Stop::Unusable))
+            | (Storage::Broken, None | Some(Stop::Paused | Stop::Failed(_) | Stop::Unusable))
+            | (Storage::Open, Some(Stop::Paused | Stop::Failed(_) | Stop::Unusable))
+            | (
+                Storage::Opening | Storage::Checking(_),
+                None | Some(Stop::Paused | Stop::Failed(_) | Stop::Unusable),
+            )
             | (Storage::Closing | Storage::Gone, _) => {}
         }
     }

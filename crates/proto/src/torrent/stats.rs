@@ -9,6 +9,7 @@ impl Torrent {
     /// The torrent as it stands.
     pub fn stats(&self, now: Instant) -> TorrentStats {
         let pieces = self.picker.pieces();
+        let known = self.is_known();
         let (mut rate_down, mut rate_up, mut seeds) = (0, 0, 0);
         for (_, peer) in self.peers.iter() {
             rate_down += peer.traffic.down.rate(now);
@@ -20,8 +21,9 @@ impl Torrent {
         TorrentStats {
             stage: self.stage.name(self.is_finished()),
             pieces_have: pieces.have_count(),
-            pieces: self.metainfo.layout.pieces(),
-            wanted: pieces.wanted_bytes(),
+            metadata: self.metadata_progress(),
+            pieces: if known { self.metainfo.layout.pieces() } else { 0 },
+            wanted: if known { pieces.wanted_bytes() } else { 0 },
             wanted_have: pieces.wanted_bytes() - pieces.lacking_bytes(),
             unverified: self.unverified(),
             pieces_durable: pieces.durable().count(),

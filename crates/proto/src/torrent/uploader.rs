@@ -10,6 +10,7 @@ use crate::input::Unsent;
 use crate::peer::Peer;
 use crate::peer::upload_queue::Cancelled;
 use crate::{Output, PeerKey, SendToken};
+use wire::message::BlockRequest;
 use wire::{Block, Message};
 
 /// What a peer's turn came to.
@@ -56,6 +57,17 @@ impl Torrent {
         peer.enlist(cx, self.id, key);
     }
 
+    /// A peer asks for a range although we told it of no piece, and could not.
+    pub fn on_unservable(&mut self, cx: &mut Cx<'_>, key: PeerKey, request: BlockRequest) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.terms.fast {
+            peer.send(cx, Message::Reject(request));
+        }
+        if let Err(fault) = peer.conduct.asked_while_choked() {
+            self.misbehaved(cx, key, fault);
+        }
+    }
+
     /// A peer no longer wants a range.
     pub fn on_cancel(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block) {
         let Some(peer) = self.peers.get_mut(key) else { return };
@@ -96,6 +108,9 @@ impl Torrent {
 
     /// A block left.
     pub fn on_sent(&mut self, cx: &mut Cx<'_>, key: PeerKey, token: SendToken) {
+        if self.on_metadata_sent(cx, key, token) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(block) = peer.uploads.sent(token.sequence) else { return };
         peer.clocks.said = cx.now;
@@ -110,6 +125,9 @@ impl Torrent {
 
     /// A block will not leave.
     pub fn on_unsent(&mut self, cx: &mut Cx<'_>, key: PeerKey, token: SendToken, why: Unsent) {
+        if self.on_metadata_sent(cx, key, token) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Some(block) = peer.uploads.unsent(token.sequence) else { return };
         let since = peer.sending.finish(cx.now, token.sequence, block.len, false);

@@ -114,6 +114,9 @@ inputs! {
         23 Announced { announce, outcome },
         40 Fetched { fetch, block, payload },
         41 FetchEnded { fetch, outcome },
+        25 MetadataPiece { link, piece, total, len, payload },
+        26 MetadataReady { torrent, metainfo, priorities },
+        27 MetadataFailed { torrent, size, why },
     }
     borrowed {
         6 Haves { link, pieces },

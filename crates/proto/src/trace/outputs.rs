@@ -34,6 +34,10 @@ put! { enum Output {
     41 CancelFetch { fetch },
     42 PauseFetch { fetch },
     43 ResumeFetch { fetch },
+    23 KeepMetadata { payload, torrent, size, piece },
+    24 AssembleMetadata { torrent, size },
+    25 DiscardMetadata { torrent, size },
+    26 SendMetadata { token, torrent, id, piece },
 } }
 put! { struct Announce {
     announce, tracker, url, event, uploaded, downloaded, left, want, key, tracker_id,
@@ -61,8 +65,10 @@ put! { enum Event {
     12 Removed(torrent),
     13 Stopped,
     40 WebSeedFailed { torrent, seed, why, dropped },
+    14 MetadataReceived(torrent),
+    15 MetadataUnusable { torrent, why },
 } }
-put! { enum StageName { 0 Opening, 1 Checking, 2 Downloading, 3 Seeding, 4 Paused, 5 Failed } }
+put! { enum StageName { 0 Opening, 1 Checking, 2 Downloading, 3 Seeding, 4 Paused, 5 Failed, 6 FetchingMetadata } }
 put! { struct Block { piece, offset, len } }
 
 /// A running 128-bit digest of what a session wanted and when: equal for two runs if, for all that chance allows, they

@@ -2,11 +2,11 @@
 
 use super::TraceError;
 use super::code::{Put, Source, Take, code, put, take};
-use crate::command::{AddTorrent, Command, Lease, Priority, SeedGoal};
+use crate::command::{AddMagnet, AddTorrent, Command, Lease, Priority, SeedGoal};
 use crate::config::{Config, SeedPolicy};
 use crate::input::{
     AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskError, DiskErrorKind, DiskOperation,
-    FetchFailure, FetchFault, Found, LinkEnd, LinkUp, PeerSource, Unsent,
+    FetchFailure, FetchFault, Found, LinkEnd, LinkUp, MetadataFailure, PeerSource, Unsent,
 };
 use crate::output::CloseReason;
 use crate::resume::{OpenRecord, ResumeRecord};
@@ -55,8 +55,10 @@ code! { enum Command {
     10 Lease(lease),
     11 Listening(port),
     12 Shutdown,
+    13 AddMagnet(add),
 } }
 code! { struct AddTorrent { torrent, metainfo, resume, priorities, sequential, paused, peers, seed_goal } }
+code! { struct AddMagnet { torrent, info_hash, trackers, sequential, paused, peers, seed_goal } }
 code! { enum Priority { 0 Skip, 1 Low, 2 Normal, 3 High } }
 code! { struct SeedGoal { ratio_permille, time } }
 code! { struct Lease { up, down, unchoke_slots, links, buffer } }
@@ -88,6 +90,8 @@ code! { enum PeerMisbehaved {
     11 Flood,
     12 CorruptBlocks,
     13 PexTooOften,
+    14 MetadataMalformed,
+    15 MetadataLie,
 } }
 code! { enum Message {
     0 KeepAlive,
@@ -109,6 +113,7 @@ code! { enum Message {
     16 Unknown(id),
 } }
 code! { enum Unsent { 0 Recalled, 1 LinkDown, 2 Disk(error) } }
+code! { enum MetadataFailure { 0 WrongHash, 1 Unusable(why) } }
 code! { enum Found { 0 Nothing, 1 AsRecorded, 2 Doubtful(pieces) } }
 code! { enum DiskOperation {
     0 Open, 1 Check, 2 Verify(piece, attempt), 3 Write(piece, attempt), 4 Spill(piece, attempt), 5 Commit(epoch),

@@ -35,6 +35,10 @@ impl Checker for Payloads {
             Input::Fetched { block, payload, .. } => {
                 row.parked.insert(*payload, (None, *block));
             }
+            Input::MetadataPiece { link, piece, len, payload, .. } => {
+                row.parked
+                    .insert(*payload, (Some(*link), BlockRequest { piece: *piece, offset: 0, len: *len }));
+            }
             Input::Sent { token } | Input::Unsent { token, .. } => {
                 let known = row.sending.remove(token);
                 if !known {
@@ -64,13 +68,18 @@ impl Checker for Payloads {
                     report(format!("keeps {block:?} over one that is there"));
                 }
             }
+            Output::KeepMetadata { payload, piece, .. } => match row.parked.remove(payload) {
+                Some((_, came_as)) if came_as.piece == *piece => {}
+                Some((_, came_as)) => report(format!("keeps metadata {came_as:?} as piece {piece}")),
+                None => report(format!("keeps {payload:?}, which is not parked")),
+            },
             Output::Drop { payload } => {
                 let known = row.parked.remove(payload).is_some();
                 if !known {
                     report(format!("drops {payload:?}, which is not parked"));
                 }
             }
-            Output::SendBlock { token, .. } => {
+            Output::SendBlock { token, .. } | Output::SendMetadata { token, .. } => {
                 let new = row.sending.insert(*token);
                 if !new {
                     report(format!("sends under {token:?} twice"));

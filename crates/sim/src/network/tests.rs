@@ -144,7 +144,7 @@ fn who_does_not_read_is_sent_nothing_and_reads_in_order_later() {
         .into_iter()
         .filter_map(|parcel| match parcel {
             Parcel::Message(message) => Some(message),
-            Parcel::Haves(_) | Parcel::Block { .. } => None,
+            Parcel::Haves(_) | Parcel::Block { .. } | Parcel::Metadata { .. } => None,
         })
         .collect();
     assert_eq!(held, sequence);

@@ -7,6 +7,11 @@ use super::Value;
 pub struct Encoded(Vec<u8>);
 
 impl Encoded {
+    /// Bytes that are one value already, as they are: an `info` dictionary must not change.
+    pub(crate) fn raw(value: &[u8]) -> Encoded {
+        Encoded(value.to_vec())
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

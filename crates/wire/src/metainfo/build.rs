@@ -172,6 +172,21 @@ impl MetainfoBuilder {
     }
 }
 
+/// The `.torrent` of a description, around its `info` as it stands.
+pub(super) fn torrent_of(metainfo: &Metainfo) -> Vec<u8> {
+    let mut entries = vec![("info", Encoded::raw(metainfo.info()))];
+    let tiers = &metainfo.trackers;
+    entries.extend(tiers.iter().flatten().next().map(|first| ("announce", bytes(first))));
+    if tiers.iter().map(Vec::len).sum::<usize>() > 1 {
+        let tiers = tiers.iter().map(|tier| list(tier.iter().map(bytes)));
+        entries.push(("announce-list", list(tiers)));
+    }
+    if !metainfo.web_seeds.is_empty() {
+        entries.push(("url-list", list(metainfo.web_seeds.iter().map(bytes))));
+    }
+    dict(entries).into_bytes()
+}
+
 /// A piece length for so much content: at most 2,000 pieces, so that a torrent stays near 40 KB, but never below 16 KiB,
 /// which is one block, nor above 16 MiB, from where every client can hold and check pieces with ease.
 pub fn default_piece_len(total: u64) -> u32 {

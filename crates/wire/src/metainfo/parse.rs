@@ -18,7 +18,16 @@ use crate::{
 
 /// Reads a whole `.torrent`.
 pub(super) fn torrent(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
-    let parsed = Bencode::parse(bytes, &Limits::TORRENT)?;
+    within(bytes, &Limits::TORRENT)
+}
+
+/// Reads one that we wrote.
+pub(super) fn stored(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
+    within(bytes, &Limits::STORED)
+}
+
+fn within(bytes: &[u8], limits: &Limits) -> Result<Metainfo, MetainfoError> {
+    let parsed = Bencode::parse(bytes, limits)?;
     let root = parsed.root();
     let info = root.get("info").filter(|info| info.kind() == Kind::Dict).ok_or(MetainfoError::NotATorrent)?;
     let mut metainfo = from_info(info)?;

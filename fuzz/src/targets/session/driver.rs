@@ -53,8 +53,8 @@ pub(super) struct Driver {
     session: Session,
     now: Instant,
     out: Outbox,
-    manners: Manners,
-    torrents: BTreeMap<TorrentId, Arc<Metainfo>>,
+    pub(super) manners: Manners,
+    pub(super) torrents: BTreeMap<TorrentId, Arc<Metainfo>>,
     /// Wishes to the disk that were not answered.
     jobs: Vec<Output>,
     dials: Vec<DialId>,
@@ -109,6 +109,7 @@ impl Driver {
             15 | 16 => self.finish_job(script, false),
             18 => self.fetched(script),
             19 => self.fetch_ended(script),
+            20 => self.metadata(script),
             17 => (0..8).for_each(|_| self.finish_job(script, true)),
             _ => self.message(script),
         }
@@ -129,7 +130,7 @@ impl Driver {
     }
 
     /// Hands an input in and performs what comes out.
-    fn handle(&mut self, input: Input<'_>) {
+    pub(super) fn handle(&mut self, input: Input<'_>) {
         if self.tells {
             println!("{:?} {input:?}", self.now);
         }
@@ -172,6 +173,7 @@ impl Driver {
             | Output::Spill { .. }
             | Output::Sync { .. }
             | Output::Commit { .. }
+            | Output::AssembleMetadata { .. }
             | Output::CloseStorage { .. } => self.jobs.push(output),
             Output::Event(Event::Removed(torrent)) => {
                 assert!(self.torrents.remove(&torrent).is_some(), "{torrent:?} removed twice");
@@ -181,6 +183,9 @@ impl Driver {
             | Output::Send { .. }
             | Output::Haves { .. }
             | Output::SendBlock { .. }
+            | Output::SendMetadata { .. }
+            | Output::KeepMetadata { .. }
+            | Output::DiscardMetadata { .. }
             | Output::Unsend { .. }
             | Output::PauseReading { .. }
             | Output::ResumeReading { .. }
@@ -223,6 +228,9 @@ impl Driver {
         let torrent = TorrentId { slot: slot as u32, generation: self.name() };
         let flags = script.byte();
         self.torrents.insert(torrent, metainfo.clone());
+        if flags & 16 != 0 {
+            return self.add_magnet(torrent, flags, script);
+        }
         self.handle(Input::Command(Command::Add(Box::new(AddTorrent {
             torrent,
             metainfo: metainfo.clone(),
@@ -307,6 +315,7 @@ impl Driver {
             self.manners.answered(token, false);
             self.handle(Input::Unsent { token, why: Unsent::LinkDown });
         }
+        self.forget_metadata_of(link);
         self.manners.links.remove(&link);
         self.handle(Input::LinkDown { link, why });
     }
@@ -422,6 +431,9 @@ impl Driver {
         let Some(metainfo) = owner(&job).and_then(|torrent| self.torrents.get(&torrent)).cloned() else {
             return;
         };
+        if let Output::AssembleMetadata { torrent, size } = job {
+            return self.assembled(torrent, size, metainfo, luck);
+        }
         if let Some(input) = outcome(job, luck, &metainfo.layout, script) {
             self.handle(input);
         }
@@ -431,12 +443,12 @@ impl Driver {
         self.torrents.keys().nth(script.below(self.torrents.len())).copied()
     }
 
-    fn any_link(&self, script: &mut Script<'_>) -> Option<LinkId> {
+    pub(super) fn any_link(&self, script: &mut Script<'_>) -> Option<LinkId> {
         self.manners.links.keys().nth(script.below(self.manners.links.len())).copied()
     }
 
     /// A number that was not used before.
-    fn name(&mut self) -> u32 {
+    pub(super) fn name(&mut self) -> u32 {
         self.named += 1;
         self.named
     }
@@ -452,6 +464,7 @@ fn owner(job: &Output) -> Option<TorrentId> {
         | Output::Spill { torrent, .. }
         | Output::Sync { torrent, .. }
         | Output::Commit { torrent, .. }
+        | Output::AssembleMetadata { torrent, .. }
         | Output::CloseStorage { torrent } => Some(*torrent),
         _ => None,
     }
@@ -521,7 +534,7 @@ fn priorities(metainfo: &Metainfo, script: &mut Script<'_>) -> Box<[Priority]> {
     (0..metainfo.layout.files()).map(|_| all[script.below(4)]).collect()
 }
 
-fn seed_goal(script: &mut Script<'_>) -> SeedGoal {
+pub(super) fn seed_goal(script: &mut Script<'_>) -> SeedGoal {
     let flags = script.byte();
     SeedGoal {
         ratio_permille: (flags & 1 != 0).then(|| u32::from(script.byte()) * 10),
@@ -530,7 +543,7 @@ fn seed_goal(script: &mut Script<'_>) -> SeedGoal {
 }
 
 /// Few addresses, so that they meet again.
-fn address(script: &mut Script<'_>) -> SocketAddr {
+pub(super) fn address(script: &mut Script<'_>) -> SocketAddr {
     let byte = script.byte();
     let port = if byte & 0x40 == 0 { 6881 } else { u16::from(byte) };
     if byte & 0x80 == 0 {

@@ -35,6 +35,8 @@ pub(super) struct Manners {
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) sending: BTreeMap<SendToken, BlockRequest>,
     parked: BTreeMap<PayloadId, BlockRequest>,
+    /// Pieces of metadata on their way out.
+    pub(super) metadata: BTreeSet<SendToken>,
 }
 
 impl Link {
@@ -197,6 +199,14 @@ impl Manners {
                 let before = link.theirs.insert(request, true);
                 assert_eq!(before, Some(false), "serves {block:?}, which is not asked for or on its way");
                 assert!(self.sending.insert(*token, request).is_none(), "{token:?} twice");
+            }
+            Output::SendMetadata { token, torrent, .. } => {
+                assert_eq!(*torrent, self.up(token.link).torrent);
+                assert!(self.metadata.insert(*token), "{token:?} twice");
+            }
+            Output::KeepMetadata { payload, piece, .. } => {
+                let came_as = self.parked.remove(payload);
+                assert_eq!(came_as.map(|came| came.piece), Some(*piece), "keeps {payload:?}");
             }
             Output::Close { link, .. } => self.up(*link).closing = true,
             Output::Keep { payload, block, .. } => {

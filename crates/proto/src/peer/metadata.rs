@@ -1,0 +1,203 @@
+//! A peer and the metadata: what it said of its pieces before there was a layout to hold that against, and how much metadata
+//! we have sent it.
+//!
+//! Invariants: what is remembered of one peer is bounded by the longest bitfield and [`EARLY_HAVES_MAX`] numbers; at most
+//! [`METADATA_SENDING_MAX`] pieces of metadata are on their way to it, and no more than it can need leave for it in an hour.
+//! BEP: 6, 9. Threats: A6, C6
+
+use super::{FAST_THEIRS_MAX, Peer, PeerReport};
+use crate::extension::{self, ExtensionReport};
+use crate::pieces::RemotePieces;
+use crate::{Duration, Instant, PeerMisbehaved};
+use std::collections::VecDeque;
+use wire::layout::PIECES_MAX;
+use wire::{Bitfield, Layout, Message};
+
+/// Single pieces that a peer may name before we know the layout; what is beyond is forgotten: it costs us only a choice.
+pub const EARLY_HAVES_MAX: usize = 4_096;
+/// Requests for metadata that wait: four times as many as others send at once.
+pub const METADATA_REQUESTS_MAX: usize = 256;
+/// Pieces of metadata on their way to one peer: the next is at hand when one has left.
+pub const METADATA_SENDING_MAX: u32 = 2;
+/// How long a peer's share of metadata lasts.
+pub const METADATA_PERIOD: Duration = Duration::from_secs(3600);
+/// Pieces that it gets beyond twice the whole.
+pub const METADATA_SPARE: u32 = 16;
+
+/// Sequences of send tokens with this bit name pieces of metadata; those of blocks reach it after 32 TiB over one link.
+pub const METADATA_SEQUENCE: u32 = 1 << 31;
+
+/// What we know and owe of metadata with one peer.
+#[derive(Clone, Debug, Default)]
+pub struct PeerMetadata {
+    /// Present while the layout is not known.
+    pub early: Option<Box<Early>>,
+    /// What it asks for.
+    pub service: MetadataService,
+}
+
+/// What a peer said before there was a layout.
+#[derive(Clone, Debug, Default)]
+pub struct Early {
+    all_at_once: Option<AllAtOnce>,
+    haves: Vec<u32>,
+    allowed: Vec<u32>,
+}
+
+/// All that a peer has, in one message.
+#[derive(Clone, Debug)]
+enum AllAtOnce {
+    Bitfield(Box<[u8]>),
+    All,
+    None,
+}
+
+/// The sending of metadata to one peer.
+#[derive(Clone, Debug, Default)]
+pub struct MetadataService {
+    waiting: VecDeque<u32>,
+    sending: u32,
+    sequence: u32,
+    served: u32,
+    since: Option<Instant>,
+}
+
+impl Peer {
+    /// What the peer said while we do not know the layout. Kept, and looked at again when we do.
+    pub(super) fn receive_early(
+        &mut self,
+        now: Instant,
+        message: Message,
+    ) -> Result<PeerReport, PeerMisbehaved> {
+        match &message {
+            Message::HaveAll
+            | Message::HaveNone
+            | Message::Reject(_)
+            | Message::Suggest(_)
+            | Message::AllowedFast(_) => self.offered_fast()?,
+            Message::KeepAlive
+            | Message::Choke
+            | Message::Unchoke
+            | Message::Interested
+            | Message::NotInterested
+            | Message::Have(_)
+            | Message::Bitfield(_)
+            | Message::Request(_)
+            | Message::Cancel(_)
+            | Message::Port(_)
+            | Message::Extended { .. }
+            | Message::Unknown(_) => {}
+        }
+        let early = self.metadata.early.get_or_insert_default();
+        match message {
+            Message::KeepAlive
+            | Message::Port(_)
+            | Message::Unknown(_)
+            | Message::Cancel(_)
+            | Message::Suggest(_) => {}
+            Message::Choke => return Ok(self.on_choke(true)),
+            Message::Unchoke => return Ok(self.on_choke(false)),
+            Message::Interested => return Ok(self.on_interest(true)),
+            Message::NotInterested => return Ok(self.on_interest(false)),
+            Message::Have(piece) => return self.on_early_have(now, piece),
+            Message::Bitfield(bytes) => {
+                let pieces = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_mul(8);
+                let again = early.all_at_once.replace(AllAtOnce::Bitfield(bytes)).is_some();
+                if again {
+                    self.conduct.announced_again(now, pieces, 0)?;
+                }
+            }
+            Message::HaveAll => early.all_at_once = Some(AllAtOnce::All),
+            Message::HaveNone => early.all_at_once = Some(AllAtOnce::None),
+            // We have nothing that could be asked for, and said so.
+            Message::Request(request) => return Ok(PeerReport::Unservable(request)),
+            Message::Reject(_) => self.conduct.rejected_unrequested()?,
+            Message::AllowedFast(piece) => {
+                if early.allowed.len() < FAST_THEIRS_MAX && !early.allowed.contains(&piece) {
+                    early.allowed.push(piece);
+                }
+            }
+            Message::Extended { id, body } => {
+                if !self.terms.extended {
+                    return Err(PeerMisbehaved::ExtendedWithoutOffer);
+                }
+                return match extension::receive(id, &body)? {
+                    // It has one piece fewer than it said: it will tell, if we ask for it.
+                    ExtensionReport::DontHave(_) => Ok(PeerReport::Nothing),
+                    report => self.on_shared_extension(now, report),
+                };
+            }
+        }
+        Ok(PeerReport::Nothing)
+    }
+
+    /// One have before there is a layout.
+    pub(super) fn on_early_have(&mut self, now: Instant, piece: u32) -> Result<PeerReport, PeerMisbehaved> {
+        if piece >= PIECES_MAX {
+            return Err(PeerMisbehaved::PieceOutOfRange);
+        }
+        let early = self.metadata.early.get_or_insert_default();
+        if early.haves.len() < EARLY_HAVES_MAX {
+            early.haves.push(piece);
+            return Ok(PeerReport::Nothing);
+        }
+        self.conduct.repeated(now).map(|()| PeerReport::Nothing)
+    }
+
+    /// There is a layout now: what the peer said is held against it. Says whether it spoke of its pieces at all.
+    ///
+    /// # Errors
+    /// When it could not have said that of this content.
+    pub fn settle_early(&mut self, layout: &Layout) -> Result<bool, PeerMisbehaved> {
+        let Some(early) = self.metadata.early.take() else { return Ok(false) };
+        let Early { all_at_once, haves, allowed } = *early;
+        let spoke = all_at_once.is_some() || !haves.is_empty();
+        self.pieces = match all_at_once {
+            Some(AllAtOnce::Bitfield(bytes)) => {
+                let set = Bitfield::from_bytes(&bytes, layout.pieces());
+                RemotePieces::from_bitfield(set.map_err(|_| PeerMisbehaved::BitfieldMalformed)?)
+            }
+            Some(AllAtOnce::All) => RemotePieces::All,
+            Some(AllAtOnce::None) | None => RemotePieces::None,
+        };
+        for piece in haves {
+            let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
+            self.pieces.insert(piece, layout.pieces());
+        }
+        for piece in allowed {
+            self.fast.theirs.push(layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?);
+        }
+        self.state.announced |= spoke;
+        Ok(spoke)
+    }
+}
+
+impl MetadataService {
+    /// It asks for a piece of metadata that has so many; says whether it will get it.
+    pub fn ask(&mut self, now: Instant, piece: u32, pieces: u32) -> bool {
+        if self.since.is_none_or(|since| since + METADATA_PERIOD <= now) {
+            (self.since, self.served) = (Some(now), 0);
+        }
+        let share = pieces.saturating_mul(2).saturating_add(METADATA_SPARE);
+        let taken = piece < pieces && self.served < share && self.waiting.len() < METADATA_REQUESTS_MAX;
+        if taken {
+            self.served += 1;
+            self.waiting.push_back(piece);
+        }
+        taken
+    }
+
+    /// The piece to send next, and the sequence of its token; `None` while enough is on its way.
+    pub fn start(&mut self) -> Option<(u32, u32)> {
+        let piece =
+            if self.sending < METADATA_SENDING_MAX { self.waiting.pop_front()? } else { return None };
+        self.sending += 1;
+        self.sequence = self.sequence.wrapping_add(1) & !METADATA_SEQUENCE;
+        Some((piece, METADATA_SEQUENCE | self.sequence))
+    }
+
+    /// One left, or never will.
+    pub fn finish(&mut self) {
+        self.sending = self.sending.saturating_sub(1);
+    }
+}
