@@ -1,22 +1,25 @@
-//! The one clock of a client: monotonic, in `proto`'s microseconds since the client began. Wall time is nobody's business here.
+//! The one clock of a client: in `proto`'s microseconds since the client began. Wall time is nobody's business here.
+//!
+//! It goes on while the machine sleeps. Whoever wakes up after an hour finds every deadline of that hour passed: links that
+//! were silent for so long are closed, trackers are asked at once, and peers are dialled again, with no special case anywhere.
 
 use proto::{Duration, Instant};
 
 /// A running clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    epoch: std::time::Instant,
+    epoch: Duration,
 }
 
 impl Clock {
     /// A clock that starts now, one second after `Instant::ZERO`, so that "long before the start" can be said.
     pub(crate) fn start() -> Clock {
-        let now = std::time::Instant::now();
-        Clock { epoch: now.checked_sub(Duration::from_secs(1)).unwrap_or(now) }
+        Clock { epoch: os::clock::since_boot().saturating_sub(Duration::from_secs(1)) }
     }
 
     /// The time.
     pub(crate) fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+        let since = os::clock::since_boot().saturating_sub(self.epoch);
+        Instant::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
 }

@@ -1,6 +1,7 @@
 //! Sockets and files as the kernel offers them: vectored I/O, sync, `openat2`. The only crate that may hold unsafe code.
 //! Not one BitTorrent word.
 
+pub mod clock;
 pub mod fault;
 pub mod fs;
 pub mod limits;

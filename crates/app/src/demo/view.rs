@@ -20,7 +20,7 @@ const HEIGHT_MIN: usize = 18;
 const NAME: usize = 6;
 
 /// Columns of a cell of the table of flows.
-const CELL: usize = 6;
+const CELL: usize = 7;
 
 /// Columns between both sides.
 const GAP: usize = 2;
@@ -60,7 +60,7 @@ pub(super) fn clock(at: Duration) -> String {
 /// When a side will be done, in words.
 pub(super) fn finish(finish: Finish) -> String {
     match finish {
-        Finish::Unknown => "done when? (too early to say)".into(),
+        Finish::Unknown => "done: too early to say".into(),
         Finish::About(at) => format!("done at about {}", clock(at)),
         Finish::Done(at) => format!("everybody done at {}", clock(at)),
         Finish::Never => "never done: the rest is gone".into(),
@@ -112,7 +112,9 @@ fn large(
     }
     lines.push(Line::from(footer.message.to_owned()).style(BOLD));
     lines.push(keys());
-    lines.push(Line::from(format!("join from another terminal: {}", footer.join)));
+    let join = ["join from another terminal: ", "join: "].map(|label| format!("{label}{}", footer.join));
+    let fits = join.iter().position(|line| line.len() <= width).unwrap_or(1);
+    lines.push(Line::from(join[fits].clone()));
     lines
 }
 
@@ -161,18 +163,20 @@ fn right_side(board: &Board, at: Duration, width: usize, rows_max: usize) -> Vec
         (None, None) => "A SWARM (BitTorrent)".into(),
         (Some(seed), None) => format!("A SWARM, seed killed at {seed}"),
         (None, Some(tracker)) => format!("A SWARM, tracker killed at {tracker}"),
-        (Some(seed), Some(tracker)) => format!("A SWARM, killed: seed {seed}, tracker {tracker}"),
+        (Some(seed), Some(tracker)) => format!("A SWARM; dead: seed {seed}, tracker {tracker}"),
     };
     let title = Line::from(title).style(BOLD.fg(Color::Cyan));
     let mut lines = vec![title];
     let takers = board.members.iter().filter(|member| member.role != Role::Seed);
     lines.extend(folded(takers, rows_max, |member| member_row(member, board, width)));
-    lines.push(finish_line(board.right_finish(at)));
     let out = match board.pieces_out() {
-        out if out == board.pieces => "a copy is out".into(),
-        out => format!("{out} of {} pieces out", board.pieces),
+        out if out == board.pieces => "; a copy is out".into(),
+        out => format!("; {out} of {} out", board.pieces),
     };
-    lines.push(Line::from(format!("seed sent {}; {out}", copies(board.seed_sent(), board.file_len))));
+    let mut finish = finish_line(board.right_finish(at));
+    finish.push_span(out);
+    lines.push(finish);
+    lines.push(Line::from(format!("seed sent {}", copies(board.seed_sent(), board.file_len))));
     lines
 }
 

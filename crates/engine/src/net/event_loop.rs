@@ -25,6 +25,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// After this long at the latest it is noticed that the machine has slept.
+const SLEEP_NOTICED: Duration = Duration::from_secs(10);
+
 /// Readiness events taken from the kernel at once.
 const EVENTS_PER_POLL: usize = 1024;
 
@@ -221,8 +224,10 @@ impl EventLoop {
         let dealing = at_work.then(|| self.leases.next_wake());
         let wakes = [self.machine.session.next_wake(), self.door.next_wake(), resting, dealing];
         let next = wakes.into_iter().flatten().min()?;
+        // The kernel's own patience stands still while the machine sleeps; ours has gone on (see `clock`).
+        let sleep = next.since(self.clock.now()).min(SLEEP_NOTICED);
         // Rounded up: a timer that is asked a little early says "not yet", and then we would spin until it is time.
-        Some(next.since(self.clock.now()) + Duration::from_millis(1))
+        Some(sleep + Duration::from_millis(1))
     }
 
     fn note_readiness(&mut self, events: &Events) {

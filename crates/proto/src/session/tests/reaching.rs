@@ -72,6 +72,26 @@ fn trackers_are_told_of_start_completion_and_end_and_their_peers_are_dialled() {
 }
 
 #[test]
+fn a_machine_that_slept_for_an_hour_asks_trackers_at_once_and_dials_those_whose_links_died() {
+    let mut rig = Rig::leech_of(with_tracker(&super::toy::metainfo(2, 32 * 1024)));
+    let (announce, ..) = take_announce(&mut rig).expect("at once");
+    rig.feed(Input::Announced { announce, outcome: Ok(reply(peers(1))) });
+    let link = land(&mut rig, 700, Message::HaveAll);
+    assert_eq!(rig.closed(link), None);
+    // The lid was closed: nothing was seen of this time, and no timer came in between.
+    rig.now += Duration::from_secs(3600);
+    rig.feed(Input::Wake);
+    rig.pass(Duration::ZERO);
+    assert_eq!(rig.closed(link), Some(CloseReason::Idle));
+    let (announce, event, _) = take_announce(&mut rig).expect("the interval has passed");
+    assert_eq!(event, AnnounceEvent::None);
+    rig.feed(Input::LinkDown { link, why: LinkEnd::Closed(CloseReason::Idle) });
+    rig.feed(Input::Announced { announce, outcome: Ok(reply(peers(1))) });
+    rig.pass(Duration::from_secs(120));
+    assert_eq!(take_dials(&mut rig).first().map(|(_, again)| *again), Some(peers(1)[0]));
+}
+
+#[test]
 fn candidates_are_dialled_at_a_pace_and_never_more_at_once_than_the_bound() {
     let mut rig = Rig::leech(2, 32 * 1024);
     rig.feed(Input::FoundPeers { torrent: ID, source: PeerSource::Tracker, peers: &peers(200) });
