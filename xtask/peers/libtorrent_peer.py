@@ -19,6 +19,7 @@ def parse():
     parser.add_argument("--dir", required=True)
     parser.add_argument("--listen", required=True, help="address:port")
     parser.add_argument("--peer", action="append", default=[], help="address:port")
+    parser.add_argument("--set", action="append", default=[], help="setting=number")
     parser.add_argument("--tuned", action="store_true", help="settings for loopback speed")
     return parser.parse_args()
 
@@ -52,6 +53,9 @@ def settings(args):
             "max_queued_disk_bytes": 64 * 1024 * 1024,
             "hashing_threads": 2,
         })
+    for setting in args.set:
+        name, number = setting.split("=", 1)
+        chosen[name] = bool(int(number)) if name == "prefer_rc4" else int(number)
     return chosen
 
 

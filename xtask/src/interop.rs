@@ -4,6 +4,7 @@ mod aria2;
 mod client;
 mod content;
 mod corrupt;
+mod encryption;
 mod http;
 mod swarm;
 mod tracker;
@@ -56,6 +57,7 @@ fn cases() -> Vec<Case> {
     let mut cases = transfers::cases();
     cases.extend(swarm::cases());
     cases.extend(corrupt::cases());
+    cases.extend(encryption::cases());
     cases
 }
 

@@ -213,6 +213,8 @@ pub struct Tally {
     pub incoming_failed: u64,
     /// Encrypted handshakes that we began and that came to nothing.
     pub outgoing_failed: u64,
+    /// Peers that accepted us and closed our plaintext handshake without a word: perhaps they insist on encryption.
+    pub plaintext_unanswered: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -438,8 +440,10 @@ impl Door {
         let Some(dial) = self.forget_dial(id) else { return };
         let plan = self.encryption.outgoing.plan();
         let shaking = matches!(dial.stage, Stage::Handshaking(_));
-        if shaking && matches!(dial.crypto(plan), Crypto::Mse(_)) {
-            self.tally.outgoing_failed += 1;
+        match dial.crypto(plan) {
+            Crypto::Mse(_) if shaking => self.tally.outgoing_failed += 1,
+            Crypto::Plaintext if shaking && !heard => self.tally.plaintext_unanswered += 1,
+            Crypto::Mse(_) | Crypto::Plaintext => {}
         }
         if shaking && !heard && dial.tried + 1 < plan.len() {
             self.dials.insert(id, Dial { tried: dial.tried + 1, stage: Stage::Queued, ..dial });

@@ -1,6 +1,6 @@
 //! aria2c, driven by its JSON-RPC.
 
-use super::client::{Role, Status};
+use super::client::{Role, Settings, Status};
 use super::http;
 use crate::lab::Host;
 use crate::lab::process::Running;
@@ -13,7 +13,13 @@ use std::time::{Duration, Instant};
 const RPC_PORT: u16 = 6800;
 
 /// Starts aria2c with the torrent. It checks what is there and seeds it, or fetches it.
-pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Result<Running> {
+pub(super) fn start(
+    host: Host,
+    name: &str,
+    role: &Role<'_>,
+    work: &Path,
+    settings: &Settings<'_>,
+) -> Result<Running> {
     let mut command = host.command("aria2c");
     command
         .args([
@@ -37,6 +43,7 @@ pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Res
         .arg(format!("--dht-listen-port={}", role.port))
         .arg("--dht-file-path")
         .arg(work.join(format!("{name}-dht.dat")))
+        .args(settings.args)
         .arg("--dir")
         .arg(role.dir)
         .arg(role.torrent);

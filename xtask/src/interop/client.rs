@@ -36,6 +36,15 @@ pub(crate) struct Role<'a> {
     pub(crate) stay: bool,
 }
 
+/// What a case wants otherwise than usual.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings<'a> {
+    /// More arguments.
+    pub(crate) args: &'a [&'a str],
+    /// For Transmission: what replaces members of its settings.
+    pub(crate) json: Option<Value>,
+}
+
 /// How far a client is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Status {
@@ -69,12 +78,24 @@ impl fmt::Display for Kind {
 impl Client {
     /// Starts a client on a host; its logs and settings go to `work`.
     pub(crate) fn start(kind: Kind, host: Host, name: &str, role: Role<'_>, work: &Path) -> Result<Client> {
+        Client::start_with(kind, host, name, role, work, &Settings::default())
+    }
+
+    /// The same with settings of its own.
+    pub(crate) fn start_with(
+        kind: Kind,
+        host: Host,
+        name: &str,
+        role: Role<'_>,
+        work: &Path,
+        settings: &Settings<'_>,
+    ) -> Result<Client> {
         std::fs::create_dir_all(role.dir)?;
         let running = match kind {
-            Kind::Gannet => start_gannet(host, name, &role, work)?,
-            Kind::Libtorrent => start_libtorrent(host, name, &role, work)?,
-            Kind::Transmission => transmission::start(host, name, &role, work)?,
-            Kind::Aria2 => aria2::start(host, name, &role, work)?,
+            Kind::Gannet => start_gannet(host, name, &role, work, settings)?,
+            Kind::Libtorrent => start_libtorrent(host, name, &role, work, settings)?,
+            Kind::Transmission => transmission::start(host, name, &role, work, settings)?,
+            Kind::Aria2 => aria2::start(host, name, &role, work, settings)?,
         };
         Ok(Client { kind, host, running, last: Status::default() })
     }
@@ -128,11 +149,18 @@ impl Client {
     }
 }
 
-fn start_gannet(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Result<Running> {
+fn start_gannet(
+    host: Host,
+    name: &str,
+    role: &Role<'_>,
+    work: &Path,
+    settings: &Settings<'_>,
+) -> Result<Running> {
     let mut command = host.command(&gannet().to_string_lossy());
     command.args(["get", "--json"]).arg(role.torrent).arg("--output").arg(role.dir);
     command.arg("--state").arg(work.join(format!("{name}-state")));
     command.args(["--port", &role.port.to_string()]);
+    command.args(settings.args);
     if role.stay {
         command.args(["--seed-time", "600s"]);
     }
@@ -142,11 +170,17 @@ fn start_gannet(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Result<
     Running::start(name, work, &mut command)
 }
 
-fn start_libtorrent(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Result<Running> {
+fn start_libtorrent(
+    host: Host,
+    name: &str,
+    role: &Role<'_>,
+    work: &Path,
+    settings: &Settings<'_>,
+) -> Result<Running> {
     let mut command = host.command(&peers::python().to_string_lossy());
     command.arg(crate::root().join("xtask/peers/libtorrent_peer.py"));
     command.arg("--torrent").arg(role.torrent).arg("--dir").arg(role.dir);
-    command.arg("--listen").arg(format!("{}:{}", host.address(), role.port));
+    command.arg("--listen").arg(format!("{}:{}", host.address(), role.port)).args(settings.args);
     for peer in role.peers {
         command.args(["--peer", &peer.to_string()]);
     }

@@ -1,6 +1,6 @@
 //! transmission-daemon, driven by its RPC.
 
-use super::client::{Role, Status};
+use super::client::{Role, Settings, Status};
 use super::http;
 use crate::lab::Host;
 use crate::lab::process::Running;
@@ -14,10 +14,16 @@ use std::time::{Duration, Instant};
 const RPC_PORT: u16 = 9091;
 
 /// Starts the daemon and hands it the torrent.
-pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Result<Running> {
+pub(super) fn start(
+    host: Host,
+    name: &str,
+    role: &Role<'_>,
+    work: &Path,
+    settings: &Settings<'_>,
+) -> Result<Running> {
     let config = work.join(format!("{name}-config"));
     fs::create_dir_all(&config)?;
-    let settings = json!({
+    let mut chosen = json!({
         "bind-address-ipv4": host.address().to_string(),
         "peer-port": role.port,
         "rpc-port": RPC_PORT,
@@ -33,7 +39,10 @@ pub(super) fn start(host: Host, name: &str, role: &Role<'_>, work: &Path) -> Res
         "ratio-limit-enabled": false,
         "cache-size-mb": 4,
     });
-    fs::write(config.join("settings.json"), settings.to_string())?;
+    for (key, value) in settings.json.iter().filter_map(Value::as_object).flatten() {
+        chosen[key] = value.clone();
+    }
+    fs::write(config.join("settings.json"), chosen.to_string())?;
     let mut command = host.command("transmission-daemon");
     command.arg("--foreground").arg("--config-dir").arg(&config).env("HOME", work);
     let running = Running::start(name, work, &mut command)?;

@@ -37,7 +37,13 @@ impl EncryptionNews {
 fn reasons(policy: Policy, tally: &Tally) -> Vec<(&'static str, u64)> {
     match policy {
         Policy::Allow | Policy::Prefer => Vec::new(),
-        Policy::Off => vec![("a peer that encrypts (--encryption off)", tally.encrypted_refused)],
+        Policy::Off => vec![
+            ("a peer that encrypts (--encryption off)", tally.encrypted_refused),
+            (
+                "a peer that closes without a word; it may insist on encryption (--encryption off)",
+                tally.plaintext_unanswered,
+            ),
+        ],
         Policy::Require => vec![
             ("a peer that came without encryption (--encryption require)", tally.plaintext_refused),
             ("a peer whose encrypted handshake failed (--encryption require)", tally.incoming_failed),
@@ -52,10 +58,15 @@ mod tests {
 
     #[test]
     fn only_what_the_policy_turns_away_is_told() {
-        let tally =
-            Tally { plaintext_refused: 1, encrypted_refused: 2, incoming_failed: 3, outgoing_failed: 4 };
+        let tally = Tally {
+            plaintext_refused: 1,
+            encrypted_refused: 2,
+            incoming_failed: 3,
+            outgoing_failed: 4,
+            plaintext_unanswered: 5,
+        };
         let counts = |policy| reasons(policy, &tally).into_iter().map(|(_, count)| count).collect::<Vec<_>>();
-        assert_eq!(counts(Policy::Off), [2]);
+        assert_eq!(counts(Policy::Off), [2, 5]);
         assert_eq!(counts(Policy::Allow), Vec::<u64>::new());
         assert_eq!(counts(Policy::Prefer), Vec::<u64>::new());
         assert_eq!(counts(Policy::Require), [1, 3, 4]);

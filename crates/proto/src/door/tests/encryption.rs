@@ -298,9 +298,11 @@ fn refusals_are_counted_by_their_reason() {
     dial(&mut door, 2, PEERS[1]);
     accept(&mut door, at(9), 7, nth(7));
     (0..2).for_each(|_| drop(tell(&mut door, at(9), Input::Unsettled(PendingId(7)))));
-    let tally = Tally { plaintext_refused: 1, encrypted_refused: 0, incoming_failed: 1, outgoing_failed: 2 };
+    let tally = Tally { plaintext_refused: 1, incoming_failed: 1, outgoing_failed: 2, ..Tally::default() };
     assert_eq!(door.tally(), tally);
     let mut door = Door::new(Pace::default(), Encryption::both(Policy::Off));
     accept_from(&mut door, PEERS[5]);
     assert_eq!(door.tally(), Tally { encrypted_refused: 1, ..Tally::default() });
+    dial(&mut door, 1, PEERS[5]);
+    assert_eq!(door.tally(), Tally { encrypted_refused: 1, plaintext_unanswered: 1, ..Tally::default() });
 }

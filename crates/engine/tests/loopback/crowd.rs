@@ -1,0 +1,111 @@
+//! C4 over real sockets: crowds that knock and never come in. 30 cases, 10,020 sockets, from addresses all over 127/8.
+//! (Networks of strangers get eight places each; loopback addresses are neighbours and do not count as one. The door's own
+//! tests hold that.)
+
+use super::content::Content;
+use super::swarm::{PATIENCE, Peer, wait_for};
+use gannet::{AddOptions, Event, StageName};
+use proto::door::{HANDSHAKE_TIME_MAX, PENDING_MAX};
+use socket2::{Domain, Socket, Type};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+use wire::mse::{Chance, Initiator, KEY_LEN, Method};
+
+const CASES: u32 = 30;
+const SOCKETS_PER_CASE: u32 = 334;
+
+/// What a process may grow by while 256 strangers are at its door: 64 KiB each, the room of one read.
+const GROWTH_MAX: u64 = 256 * 64 * 1024;
+
+/// What a stranger says before it falls silent: nothing, and ever more of each kind of handshake.
+fn words(case: u32, info_hash: gannet::InfoHash) -> Vec<u8> {
+    let plaintext = [&b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0"[..], &info_hash.0, &[9; 19]].concat();
+    let mut encrypted = Vec::new();
+    let chance = Chance { private_key: [case as u8 + 1; 20], pad: &[7; 500], zeros: 0 };
+    Initiator::new(info_hash, &[Method::Rc4], &[], chance, &mut encrypted);
+    let (from, len) = match case % 10 {
+        0 => (&plaintext, 0),
+        1 => (&plaintext, 1),
+        2 => (&plaintext, 19),
+        3 => (&plaintext, 20),
+        4 => (&plaintext, 47),
+        5 => (&plaintext, 67),
+        6 => (&encrypted, 1),
+        7 => (&encrypted, KEY_LEN - 1),
+        8 => (&encrypted, KEY_LEN),
+        _ => (&encrypted, KEY_LEN + 500),
+    };
+    from[..len].to_vec()
+}
+
+/// A third of the cases comes from one address, a third from one network, a third from everywhere.
+fn source(case: u32, number: u32) -> Ipv4Addr {
+    match case / 10 {
+        0 => Ipv4Addr::new(127, 1, 0, 1),
+        1 => Ipv4Addr::new(127, 2, case as u8, (number % 250) as u8 + 1),
+        _ => Ipv4Addr::new(127, 3 + (number % 200) as u8, case as u8, (number / 200) as u8 + 1),
+    }
+}
+
+fn knock(peer: &Peer, from: Ipv4Addr, say: &[u8]) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&peer.addresses()[0].into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    // Whoever gives way to others may be closed already.
+    let _ = stream.write_all(say);
+    stream.set_nonblocking(true).unwrap();
+    stream
+}
+
+/// Whether the other side has not closed it. What it said is read.
+fn is_open(mut stream: &TcpStream) -> bool {
+    loop {
+        match stream.read(&mut [0; 4096]) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn crowds_that_never_come_in_hold_256_places_for_ten_seconds_and_keep_nobody_out() {
+    let content = Content::new("besieged", &[("a", 100_000)], 32 * 1024, 41);
+    let seed = Peer::start();
+    content.write_to(seed.downloads());
+    let seeding = seed.add(&content, AddOptions::default());
+    wait_for(&seed, "seeding", |event| *event == Event::Stage(seeding.id(), StageName::Seeding));
+    let (mut open, mut most, before) = (Vec::new(), 0, memory());
+    for case in 0..CASES {
+        let say = words(case, seeding.info_hash());
+        open.extend((0..SOCKETS_PER_CASE).map(|number| knock(&seed, source(case, number), &say)));
+        // Who comes after them and has something to say is answered: everybody before was let in or gave way.
+        assert!(super::is_answered(&seed, Ipv4Addr::new(127, 0, 0, 9), seeding.info_hash()), "case {case}");
+        open.retain(is_open);
+        most = most.max(open.len());
+        assert!(open.len() <= PENDING_MAX, "case {case}: {} places", open.len());
+    }
+    let grown = memory().saturating_sub(before);
+    let last = Instant::now();
+    for stream in &mut open {
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+    }
+    let waited = last.elapsed();
+    println!(
+        "C4: {CASES} cases, {} sockets: {most} places at most, the last closed after {waited:.1?}, {grown} bytes more",
+        CASES * SOCKETS_PER_CASE
+    );
+    assert!(waited < HANDSHAKE_TIME_MAX + Duration::from_secs(5), "{waited:?}");
+    assert!(grown < GROWTH_MAX, "{grown} bytes");
+    seed.stop();
+}
