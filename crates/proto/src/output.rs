@@ -312,7 +312,7 @@ pub enum CloseReason {
     Ourselves,
     /// We have another link to the same peer.
     Duplicate,
-    /// Its address is banned.
+    /// Its address is banned, or in disgrace for a while.
     Banned,
     /// Too many links, and others serve us better.
     Limit,

@@ -5,6 +5,7 @@
 
 pub mod choking;
 pub mod dialer;
+pub mod disgrace;
 pub mod durability;
 pub mod fetching;
 pub mod goals;

@@ -15,8 +15,11 @@ pub const PURSE_PER_SECOND: u32 = 200;
 pub const COST_REPEATED_HAVE: u32 = 1;
 /// New pieces for which another bitfield is worth its reading; aria2 sends one for twenty.
 pub const BITFIELD_NEWS_MIN: usize = 8;
-/// Blocks we never asked for, or no longer wait for: cancels and time-outs cross them, so a window's worth is forgiven.
-pub const UNREQUESTED_MAX: u32 = 512;
+/// Blocks we never asked for. What crosses with cancels and time-outs is remembered as late and does not count, so only few are
+/// forgiven: 256 KiB.
+pub const UNREQUESTED_MAX: u32 = 16;
+/// So many blocks that we wait for make up for one that we do not: who sends all twice is closed all the same.
+const REQUESTED_PER_UNREQUESTED: u32 = 8;
 /// Requests while we choke it and it must know: what was on its way when we choked, twice over (BEP 3 practice).
 pub const CHOKED_REQUESTS_MAX: u32 = 1_000;
 /// Rejects of what we did not ask, or cancelled: each of our cancels may meet one.
@@ -75,10 +78,12 @@ impl Conduct {
 
     /// It sent a block that we do not wait for.
     pub fn sent_unrequested(&mut self) -> Result<(), PeerMisbehaved> {
-        count(&mut self.unrequested, UNREQUESTED_MAX, PeerMisbehaved::UnrequestedBlock)
+        self.unrequested += REQUESTED_PER_UNREQUESTED - 1;
+        let most = UNREQUESTED_MAX * REQUESTED_PER_UNREQUESTED;
+        count(&mut self.unrequested, most, PeerMisbehaved::UnrequestedBlock)
     }
 
-    /// It sent a block that we wait for: one stray block more is forgiven.
+    /// It sent a block that we wait for: a part of a stray block more is forgiven.
     pub fn sent_requested(&mut self) {
         self.unrequested = self.unrequested.saturating_sub(1);
     }

@@ -31,6 +31,14 @@ pub struct Blame {
     /// Peers with evidence pending, sorted, and how many rows each has.
     suspects: Vec<(PeerKey, u32)>,
     departed: VecDeque<(PeerKey, IpAddr)>,
+    /// Since a piece was bad for the first time: those who have not proved themselves work on pieces of their own.
+    proven: Option<Box<Proven>>,
+}
+
+/// Linked peers of which a block was part of a good piece, sorted.
+#[derive(Clone, Debug, Default)]
+struct Proven {
+    peers: Vec<PeerKey>,
 }
 
 /// The bad copies of one piece.
@@ -58,6 +66,7 @@ impl Blame {
             rows: 0,
             suspects: Vec::new(),
             departed: VecDeque::new(),
+            proven: None,
         }
     }
 
@@ -76,6 +85,25 @@ impl Blame {
         self.suspects.binary_search_by_key(&peer, |&(suspect, _)| suspect).is_ok()
     }
 
+    /// Whether the peer is to fetch pieces alone, so that what it spoils convicts it at once: a suspect; and once any piece was bad,
+    /// everybody who has not yet sent a part of a good one. In a swarm without poison nobody is held to it.
+    pub fn is_on_parole(&self, peer: PeerKey) -> bool {
+        let unproven = |proven: &Proven| proven.peers.binary_search(&peer).is_err();
+        self.is_suspect(peer) || self.proven.as_deref().is_some_and(unproven)
+    }
+
+    /// These blocks made a good piece.
+    pub fn proved(&mut self, origins: &[Origin]) {
+        let Some(proven) = &mut self.proven else { return };
+        for origin in origins {
+            if let Origin::Peer(peer) = origin
+                && let Err(at) = proven.peers.binary_search(peer)
+            {
+                proven.peers.insert(at, *peer);
+            }
+        }
+    }
+
     /// A piece failed its hash. `origins` is [`super::PiecePicker::origins`], taken before it was told; `digests` the driver's, one per block.
     /// Returns who is convicted at once.
     pub fn bad(
@@ -84,6 +112,7 @@ impl Blame {
         origins: &[Origin],
         digests: Option<&[BlockDigest]>,
     ) -> Vec<PeerKey> {
+        self.proven.get_or_insert_default();
         if let Some(only) = only_sender(origins) {
             return vec![only];
         }
@@ -137,6 +166,9 @@ impl Blame {
 
     /// A peer left. Its address is remembered for a while, in case it is convicted later.
     pub fn departed(&mut self, peer: PeerKey, address: IpAddr) {
+        if let Some(proven) = &mut self.proven {
+            proven.peers.retain(|&other| other != peer);
+        }
         if self.departed.len() >= DEPARTED_MAX {
             self.departed.pop_front();
         }
@@ -231,6 +263,19 @@ mod tests {
         assert!(blame.is_suspect(key(4)));
         assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), []);
         assert!(!blame.is_suspect(key(4)));
+    }
+
+    #[test]
+    fn after_a_bad_piece_all_work_alone_until_they_proved_themselves() {
+        let mut blame = blame();
+        assert!(!blame.is_on_parole(key(1)), "nobody while nothing is wrong");
+        blame.bad(PIECE, &from(&[4, 4, 4]), None);
+        blame.proved(&from(&[1]));
+        assert_eq!([1, 2].map(|peer| blame.is_on_parole(key(peer))), [false, true]);
+        blame.proved(&[Origin::Peer(key(2)), Origin::Disk]);
+        assert!(!blame.is_on_parole(key(2)));
+        blame.departed(key(2), IpAddr::from([10, 0, 0, 2]));
+        assert!(blame.is_on_parole(key(2)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! in one link or one failure. Threats: C10, C12
 
 use super::Torrent;
+use super::disgrace::Disgrace;
 use super::peer_list::PeerList;
 use crate::cx::Cx;
 use crate::input::{DialFailure, PeerSource};
@@ -24,6 +25,8 @@ pub struct Dialer {
     torrent: TorrentId,
     /// Who is known.
     pub list: PeerList,
+    /// Whose links are refused for a while.
+    pub disgrace: Disgrace,
     /// Under way, in the order they began.
     dials: Vec<(DialId, SocketAddr)>,
     sequence: u32,
@@ -36,7 +39,8 @@ pub struct Dialer {
 impl Dialer {
     /// Nobody is known.
     pub fn new(torrent: TorrentId) -> Dialer {
-        Dialer { torrent, list: PeerList::new(), dials: Vec::new(), sequence: 0, ticked: None, ours: None }
+        let (list, disgrace) = (PeerList::new(), Disgrace::default());
+        Dialer { torrent, list, disgrace, dials: Vec::new(), sequence: 0, ticked: None, ours: None }
     }
 
     /// Our address as others see it, as far as we know.

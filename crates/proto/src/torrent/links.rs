@@ -19,7 +19,9 @@ use wire::Message;
 /// A peer that says nothing for this long is gone: BEP 3's two minutes.
 pub const SILENCE_MAX: Duration = Duration::from_secs(120);
 /// Pieces that a choked newcomer may have: what libtorrent gives.
-pub const ALLOWED_FAST_COUNT: usize = 5;
+pub const ALLOWED_FAST_COUNT: u32 = 5;
+/// But no more than one of so many, or a crowd of newcomers would drain whoever has a small torrent.
+const ALLOWED_FAST_SHARE: u32 = 32;
 /// We say something at least this often, so that others do not think so of us.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
 
@@ -85,7 +87,8 @@ impl Torrent {
         if up.peer_id == cx.config.peer_id {
             return Err(CloseReason::Ourselves);
         }
-        if self.dialer.list.is_banned(up.remote.ip()) {
+        let ip = up.remote.ip();
+        if self.dialer.list.is_banned(ip) || up.dial.is_none() && self.dialer.disgrace.covers(cx.now, ip) {
             return Err(CloseReason::Banned);
         }
         self.part_duplicates(cx, up)?;
@@ -157,7 +160,8 @@ impl Torrent {
         }
         if peer.terms.fast && have > 0 {
             let (ip, hash) = (peer.terms.remote.ip(), self.metainfo.info_hash);
-            peer.fast.ours = AllowedFast::new(ip, hash, &self.metainfo.layout, ALLOWED_FAST_COUNT);
+            let count = (total / ALLOWED_FAST_SHARE).clamp(1, ALLOWED_FAST_COUNT) as usize;
+            peer.fast.ours = AllowedFast::new(ip, hash, &self.metainfo.layout, count);
             peer.fast.ours.retain(|piece| pieces.have().has(piece));
             for piece in peer.fast.ours.pieces().to_vec() {
                 peer.send(cx, Message::AllowedFast(piece.0));
@@ -197,6 +201,10 @@ impl Torrent {
             LinkEnd::Malformed => (CloseReason::Gone, Parting::Misbehaved),
             LinkEnd::ByPeer | LinkEnd::Broken => (CloseReason::Gone, Parting::Ended),
         };
+        // Where many share an address the innocent would be refused with the guilty.
+        if parting == Parting::Misbehaved && !is_shared(peer.terms.remote.ip()) {
+            self.dialer.disgrace.add(cx.now, peer.terms.remote.ip());
+        }
         // Of two links that crossed, one goes and the other stays: its peer has not parted.
         if let Some(address) = peer.listens().filter(|&address| !self.is_linked_to(address)) {
             self.dialer.list.parted(cx.now, address, parting);
@@ -295,9 +303,13 @@ fn is_same_host(a: SocketAddr, b: SocketAddr) -> bool {
         return true;
     }
     let (a, b) = (a.ip().to_canonical(), b.ip().to_canonical());
-    let shared = match a {
+    a == b && !is_shared(a)
+}
+
+/// Whether many clients may have this address.
+fn is_shared(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    };
-    a == b && !shared
+    }
 }

@@ -132,6 +132,7 @@ impl Torrent {
         // only dropped, not banned, and only after several such pieces; else it would be asked for the same one for ever.
         liars.extend(sole.filter(|sole| !liars.contains(sole)));
         if good {
+            self.blame.proved(&origins);
             self.on_good_piece(cx, piece, attempt, spilled);
         } else {
             self.on_bad_piece(cx, piece, attempt);

@@ -35,7 +35,7 @@ impl Torrent {
             speed: peer.pipeline.speed(self.metainfo.layout.piece_len_max()),
             only,
             suggested: &peer.fast.suggested,
-            on_parole: self.blame.is_suspect(key),
+            on_parole: self.blame.is_on_parole(key),
             open_bytes_max: cx.pool.budget_of(self.totals.buffered),
         };
         let mut blocks = core::mem::take(&mut cx.pool.blocks);

@@ -147,7 +147,7 @@ fn requests_while_choked_are_rejected_and_end_the_link_when_they_do_not_stop() {
             _ => None,
         })
         .collect();
-    assert_eq!(allowed.len(), 5);
+    assert_eq!(allowed.len(), 1, "one piece of 32");
     let piece = (0..40).find(|piece| !allowed.contains(piece)).unwrap();
     let request = BlockRequest { piece, offset: 0, len: 16 * 1024 };
     for at in 0..CHOKED_REQUESTS_MAX {
