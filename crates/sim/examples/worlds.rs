@@ -2,11 +2,13 @@
 //!
 //! `--hostile`: each world with its attackers and without; all honest peers must finish, nobody honest may be accused or
 //! banned, and the median may take 1.5 times as long at most. A world that fails is printed with its seed and replay command.
+//! `--weather`: worlds in rough weather of each kind and all kinds together; all peers must finish, no law may be broken.
 //! `--hostile --kind NAME`: all attackers are of this kind; `--journal NODE` tells what one node of the first world heard and
 //! said. `--hostile --each-kind`: so many worlds for each kind of attacker alone, to see which does most harm.
 
 use sim::hostile::cast::{self, CAST};
 use sim::hostile::swarm::{self, Attack, Comparison, SLOWDOWN_PERMILLE_MAX};
+use sim::{catalogue, weather};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +34,11 @@ fn main() -> ExitCode {
     let has = |flag: &str| words.iter().any(|word| word == flag);
     let (first, count) = (number("--seed", 0), number("--worlds", 1000));
     let threads = number("--threads", std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
+    if has("--weather") {
+        return if weather(first..first + count, threads) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     if !has("--hostile") {
-        eprintln!("usage: worlds --hostile [--worlds N] [--seed N] [--threads N]");
+        eprintln!("usage: worlds --hostile | --weather [--worlds N] [--seed N] [--threads N]");
         return ExitCode::from(2);
     }
     if has("--each-kind") {
@@ -88,6 +93,43 @@ fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack) -> bool {
         rows.len() as f64 / took,
         events as f64 / took
     );
+    failed == 0
+}
+
+/// A line for each kind of weather: when the median and the last peer of a world finish, beside calm weather.
+fn weather(seeds: std::ops::Range<u64>, threads: u64) -> bool {
+    let kinds: [catalogue::Entry; 6] = [
+        ("calm", weather::calm),
+        ("30 % of links lost a minute", weather::links),
+        ("half behind NATs", weather::nat),
+        ("disks hang for 5 s", weather::disks),
+        ("clocks leap by minutes", weather::clocks),
+        ("all of it", weather::all),
+    ];
+    let mut failed = 0;
+    for (name, scenario) in kinds {
+        let rows = each(seeds.clone(), threads, |seed| {
+            let outcome = scenario(seed).run();
+            Row {
+                seed,
+                slowdown: outcome.last_finish().map(|span| span.as_secs()),
+                peers: outcome.world.nodes().len() as u64,
+                attackers: Vec::new(),
+                events: outcome.world.events(),
+                complaint: (!outcome.world.findings().is_empty()).then(|| outcome.verdict()),
+            }
+        });
+        let mut last: Vec<u64> = rows.iter().filter_map(|row| row.slowdown).collect();
+        last.sort_unstable();
+        let bad = rows.iter().filter(|row| row.complaint.is_some()).count();
+        failed += bad;
+        println!(
+            "{name:28} {} worlds, {bad} failed; last peer finished after {:?} s in the median, {:?} s at worst",
+            rows.len(),
+            last.get(last.len() / 2).copied().unwrap_or(0),
+            last.last().copied().unwrap_or(0)
+        );
+    }
     failed == 0
 }
 

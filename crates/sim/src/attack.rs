@@ -21,6 +21,8 @@ use wire::{Block, PeerId};
 
 /// How long a node waits for a handshake (libtorrent's and our own ten seconds).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// What an attacker's socket would not take, because so much is in line already, is lost: nobody sends faster than their link.
+const BACKLOG_MAX: Duration = Duration::from_millis(500);
 /// Attackers that work together.
 const RING_MEMBERS: u32 = 3;
 
@@ -137,6 +139,10 @@ impl World {
     }
 
     fn act(&mut self, index: u32, act: Act) {
+        let speaks = matches!(act, Act::Say { .. } | Act::Send { .. });
+        if speaks && self.network.control_lag(index, self.now) > BACKLOG_MAX {
+            return;
+        }
         match act {
             Act::Say { link, message } => self.send(index, link, message),
             Act::Send { link, block, bytes } => self.send_whole(index, link, block, bytes),

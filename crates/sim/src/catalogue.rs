@@ -38,6 +38,12 @@ pub const CATALOGUE: &[Entry] = &[
     ("chain", chain),
     ("private_chain", private_chain),
     ("matrix", matrix),
+    ("weather_calm", crate::weather::calm),
+    ("weather_links", crate::weather::links),
+    ("weather_nat", crate::weather::nat),
+    ("weather_disks", crate::weather::disks),
+    ("weather_clocks", crate::weather::clocks),
+    ("weather_all", crate::weather::all),
     ("hostile_swarm", crate::hostile::swarm::attacked),
     ("peaceful_swarm", crate::hostile::swarm::alone),
 ];

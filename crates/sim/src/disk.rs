@@ -93,6 +93,10 @@ pub struct Disk {
     stores: Vec<Store>,
     jobs: BTreeMap<u64, Job>,
     next_job: u64,
+    /// It hangs until then.
+    paused_until: Instant,
+    /// When it hung, from and until, in order.
+    pauses: Vec<(Instant, Instant)>,
     rng: Rng,
     /// Requests that make no sense: a session's bugs. Checkers collect them.
     pub(crate) complaints: Vec<String>,
@@ -114,6 +118,8 @@ impl Disk {
             stores: contents.iter().map(|content| Store::new(content.clone())).collect(),
             jobs: BTreeMap::new(),
             next_job: 0,
+            paused_until: Instant::ZERO,
+            pauses: Vec::new(),
             rng,
             complaints: Vec::new(),
         }
@@ -128,6 +134,21 @@ impl Disk {
         &mut self.stores[torrent.slot as usize]
     }
 
+    /// It hangs: what is asked for from now on is begun then.
+    pub(crate) fn pause(&mut self, now: Instant, until: Instant) {
+        let from = now.max(self.paused_until);
+        if from < until {
+            self.pauses.push((from, until));
+            self.paused_until = until;
+        }
+    }
+
+    /// For how long it hung between then and now: nothing could become durable meanwhile.
+    pub(crate) fn hung_since(&self, then: Instant, now: Instant) -> Duration {
+        let within = self.pauses.iter().rev().take_while(|&&(_, until)| until > then);
+        within.map(|&(from, until)| until.min(now).since(from.max(then).min(until.min(now)))).sum()
+    }
+
     /// How many jobs are under way.
     pub fn busy(&self) -> usize {
         self.jobs.len()
@@ -137,7 +158,7 @@ impl Disk {
     pub(crate) fn start(&mut self, now: Instant, torrent: TorrentId, work: Work) -> (u64, Instant) {
         let span = self.span_of(torrent, &work);
         let after = self.must_follow(torrent, &work);
-        let ends = (now + self.jittered(span)).max(after);
+        let ends = (now.max(self.paused_until) + self.jittered(span)).max(after);
         let mark = self.store(torrent).writes();
         let id = self.next_job;
         self.next_job += 1;
@@ -200,7 +221,7 @@ impl Disk {
         };
         let at = match place {
             Place::Memory => now,
-            Place::Files => now + self.jittered(self.model.read),
+            Place::Files => now.max(self.paused_until) + self.jittered(self.model.read),
         };
         (at, tag.filter(|_| !self.faults.read_fails && !self.faults.vanished))
     }

@@ -42,6 +42,25 @@ pub enum Fault {
         /// Counted modulo the number of its links.
         nth: u32,
     },
+    /// Each link of the world breaks with this chance.
+    BreakSome {
+        /// Ten-thousandths.
+        of_ten_thousand: u32,
+    },
+    /// A disk hangs: what it is asked for meanwhile is done when that is over, and not before.
+    DiskPauses {
+        /// Whose.
+        node: u32,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The monotonic clock of a node leaps forward, as after a sleep that it counts.
+    ClockLeaps {
+        /// Whose.
+        node: u32,
+        /// How far.
+        by: Duration,
+    },
     /// A disk takes no more, and then does again.
     DiskFull {
         /// Whose.

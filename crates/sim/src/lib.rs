@@ -25,6 +25,7 @@ pub mod scenario;
 mod store;
 pub mod trace;
 pub mod tracker;
+pub mod weather;
 pub mod web;
 pub mod world;
 

@@ -44,6 +44,21 @@ impl World {
                     self.break_both(conn, side);
                 }
             }
+            Fault::BreakSome { of_ten_thousand } => {
+                for (conn, side) in self.network.conns() {
+                    if self.network.chance(10_000) < of_ten_thousand {
+                        self.break_both(conn, side);
+                    }
+                }
+            }
+            Fault::DiskPauses { node, lasts } => {
+                let (now, until) = (self.now, self.now + lasts);
+                self.node_mut(node).disk.pause(now, until);
+            }
+            Fault::ClockLeaps { node, by } => {
+                self.node_mut(node).ills.ahead += by;
+                self.look_at_the_clock(node);
+            }
             Fault::DiskFull { node, lasts } => {
                 self.ail(node, lasts, |faults| faults.full = true);
             }

@@ -14,7 +14,7 @@ use crate::queue::EventQueue;
 use core::net::SocketAddr;
 use core::time::Duration;
 use pipe::{Control, Lane, Outgoing, Pipe};
-use proto::{Instant, LinkId, SendToken};
+use proto::{Instant, LinkId, Rng, Seed, SendToken};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::{Block, Message, PieceIndex};
@@ -111,6 +111,8 @@ pub struct Network {
     free: Vec<u32>,
     flows: Vec<PipeId>,
     ticking: bool,
+    /// For what befalls links by chance.
+    rng: Rng,
     /// What became of the blocks, for the accounts.
     pub totals: Totals,
     /// Payload bytes that arrived, by sender and receiver.
@@ -164,7 +166,7 @@ struct End {
 
 impl Network {
     /// No links yet; capacity is dealt anew every `quantum`, which should not be longer than the least latency.
-    pub(crate) fn new(quantum: Duration) -> Network {
+    pub(crate) fn new(quantum: Duration, seed: u64) -> Network {
         let quantum = micros(quantum).max(1);
         Network {
             quantum,
@@ -173,6 +175,7 @@ impl Network {
             free: Vec::new(),
             flows: Vec::new(),
             ticking: false,
+            rng: Rng::new(Seed(seed ^ 0x6e65_7477)),
             totals: Totals::default(),
             sent: BTreeMap::new(),
             void: BTreeMap::new(),
@@ -199,6 +202,11 @@ impl Network {
     /// The longest that a control message of a node had to wait until it had left; and begins to count anew.
     pub fn take_control_wait(&mut self, node: u32) -> Duration {
         core::mem::take(&mut self.ports[node as usize].control_wait)
+    }
+
+    /// How long what a node says now will wait until it has left.
+    pub(crate) fn control_lag(&self, node: u32, now: Instant) -> Duration {
+        self.ports[node as usize].control_until.since(now)
     }
 
     /// One way between two nodes.
@@ -239,6 +247,19 @@ impl Network {
     /// The node at one end, open or not.
     pub(crate) fn node_at(&self, id: ConnId, side: Side) -> Option<u32> {
         Some(self.conn(id)?.ends[side.0 as usize].node)
+    }
+
+    /// All connections, by their dialers' sides.
+    pub(crate) fn conns(&self) -> Vec<(ConnId, Side)> {
+        let open = self.conns.iter().enumerate().filter(|(_, place)| place.conn.is_some());
+        let name =
+            |(slot, place): (usize, &ConnSlot)| ConnId { slot: slot as u32, generation: place.generation };
+        open.map(|place| (name(place), Side::DIALER)).collect()
+    }
+
+    /// A number below this, by lot.
+    pub(crate) fn chance(&mut self, below: u32) -> u32 {
+        self.rng.below(below)
     }
 
     /// All connections of which one end is this node's and open.

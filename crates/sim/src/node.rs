@@ -189,6 +189,8 @@ pub(crate) struct Ills {
     pub(crate) ailed: bool,
     /// It is saying goodbye.
     pub(crate) leaving: bool,
+    /// How far its clock is ahead of the world's.
+    pub(crate) ahead: Duration,
 }
 
 /// When a node is to be woken, and how often it was just now.
@@ -280,6 +282,12 @@ impl Node {
             Brain::Session(session) => Some(session),
             Brain::Absent | Brain::Puppet(_) | Brain::Attacker(_) => None,
         }
+    }
+
+    /// When its session wants to be woken, by the world's clock.
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        let at = self.session().and_then(Session::next_wake)?;
+        Some(Instant::ZERO + at.since(Instant::ZERO).saturating_sub(self.ills.ahead))
     }
 
     /// Whether it takes part at the moment.

@@ -80,7 +80,7 @@ impl World {
             now: Instant::ZERO,
             queue: EventQueue::new(),
             nodes: Vec::new(),
-            network: Network::new(settings.quantum),
+            network: Network::new(settings.quantum, settings.seed),
             contents,
             checkers: Checkers::default(),
             tracker: SimTracker::new(settings.seed),
@@ -246,7 +246,7 @@ impl World {
         let node = &mut self.nodes[index as usize];
         let Brain::Session(session) = &mut node.brain else { return };
         let mut outbox = core::mem::take(&mut self.outbox);
-        session.handle(now, input, &mut outbox);
+        session.handle(now + node.ills.ahead, input, &mut outbox);
         let incarnation = node.incarnation;
         for output in outbox.drain() {
             if self.nodes[index as usize].incarnation != incarnation {
@@ -329,7 +329,8 @@ impl World {
             return self.start_attacker(index, habit);
         }
         let seed = Seed(node.rng.next_u64());
-        node.brain = Brain::Session(Box::new(Session::new(node.config.clone(), seed, self.now)));
+        node.brain =
+            Brain::Session(Box::new(Session::new(node.config.clone(), seed, self.now + node.ills.ahead)));
         let (lease, spec) = (node.spec.lease, node.spec.clone());
         self.checkers.started(self.now, &self.nodes, index);
         self.feed(index, Input::Command(Command::Listening(addr_of(index).port())));
@@ -369,17 +370,23 @@ impl World {
         node.alarm.last = now;
         if node.alarm.times > WAKES_AT_ONCE_MAX {
             self.checkers.report(now, index, "wake", "asks again and again to be woken at once".into());
-        } else if node.session().and_then(Session::next_wake).is_some_and(|at| at <= now) {
+        } else if node.next_wake().is_some_and(|at| at <= now) {
             self.feed(index, Input::Wake);
         } else {
             self.set_alarm(index);
         }
     }
 
+    /// A node's clock has leapt: what it waited for may be long over.
+    pub(crate) fn look_at_the_clock(&mut self, index: u32) {
+        self.nodes[index as usize].alarm.at = None;
+        self.set_alarm(index);
+    }
+
     /// Arranges for the wake that the session asks for, unless an earlier one is arranged that will look again.
     fn set_alarm(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        let Some(at) = node.session().and_then(Session::next_wake) else { return };
+        let Some(at) = node.next_wake() else { return };
         let at = at.max(self.now);
         if node.alarm.at.is_none_or(|wake| at < wake) {
             node.alarm.at = Some(at);

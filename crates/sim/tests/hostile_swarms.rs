@@ -1,4 +1,4 @@
-//! Swarms of which up to half are attackers: whatever these do, the honest finish, and nobody honest is accused or banned.
+//! Swarms of which up to half are attackers, and swarms in rough weather: whatever others do, the honest finish, and nobody honest is accused or banned.
 //!
 //! A few worlds here; `cargo xtask worlds --hostile --worlds 10000` runs as many as one likes.
 
@@ -29,5 +29,15 @@ fn a_swarm_half_of_attackers_of_any_one_kind_finishes() {
     for habit in CAST {
         let slowdown = assert_lawful(33, Attack::AllOf(habit));
         assert!(slowdown.is_some(), "{}", habit.name);
+    }
+}
+
+#[test]
+fn all_finish_in_weather_of_every_kind_and_of_all_kinds_together() {
+    use sim::weather;
+    for seed in 0..3 {
+        for scenario in [weather::links, weather::nat, weather::disks, weather::clocks, weather::all] {
+            scenario(seed).check();
+        }
     }
 }

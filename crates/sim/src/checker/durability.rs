@@ -136,7 +136,7 @@ impl Checker for Durability {
         self.losses.crashes += 1;
         self.losses.blocks = self.losses.blocks.max(row.pending.len() as u32);
         self.losses.age = self.losses.age.max(age);
-        if age > LOSS_MAX && !scene.node().ills.ailed {
+        if age > row.allowance(scene) && !scene.node().ills.ailed {
             report(format!("a crash costs a block that is {age:?} old"));
         }
     }
@@ -144,7 +144,7 @@ impl Checker for Durability {
     fn inspect(&mut self, scene: Scene<'_>, report: &mut dyn FnMut(String)) {
         let row = row(&mut self.rows, scene.index);
         let age = row.age(scene.now);
-        let bad = age > LOSS_MAX && scene.node().session().is_some() && !scene.node().ills.ailed;
+        let bad = age > row.allowance(scene) && scene.node().session().is_some() && !scene.node().ills.ailed;
         if bad && !row.told {
             let oldest = row.pending.first();
             report(format!("a crash now would cost a block that is {age:?} old: {oldest:?}"));
@@ -154,6 +154,12 @@ impl Checker for Durability {
 }
 
 impl Row {
+    /// How old a block may be that is not safe: longer by as long as the disk hung, for nothing can be saved on a disk that hangs.
+    fn allowance(&self, scene: Scene<'_>) -> Duration {
+        let since = self.pending.first().map_or(scene.now, |block| block.0);
+        LOSS_MAX + scene.node().disk.hung_since(since, scene.now)
+    }
+
     fn keep(&mut self, now: Instant, metainfo: &wire::Metainfo, block: Block) {
         let place = (block.piece, metainfo.layout.block_index(block));
         if let Some(earlier) = self.since.insert(place, now) {

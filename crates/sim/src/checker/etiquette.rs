@@ -175,7 +175,9 @@ impl Checker for Etiquette {
 
 impl Row {
     fn check_slots(&self, scene: Scene<'_>, report: Report<'_>) {
-        let unchoked = self.links.values().filter(|link| !link.am_choking && link.peer_interested);
+        // A link that was said goodbye to is served no more, and that is checked on its own.
+        let served = |link: &&Manners| !link.am_choking && link.peer_interested && !link.closing;
+        let unchoked = self.links.values().filter(served);
         let (count, slots) = (unchoked.count(), scene.node().spec.lease.unchoke_slots);
         if count > slots as usize + OPTIMISTIC_SLOTS {
             report(format!("{count} interested peers unchoked, {slots} slots"));

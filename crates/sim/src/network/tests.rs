@@ -8,7 +8,7 @@ const BLOCK: u32 = 16_384 - BLOCK_HEADER;
 
 /// A network of such access links, with a connection from node 0 to each other one.
 fn star(links: &[Access]) -> (Network, EventQueue<Happening>, Vec<ConnId>) {
-    let mut network = Network::new(Duration::from_millis(5));
+    let mut network = Network::new(Duration::from_millis(5), 1);
     links.iter().for_each(|&access| network.attach(access));
     let conns: Vec<ConnId> = (1..links.len() as u32).map(|far| network.connect(0, far)).collect();
     for (slot, &conn) in (0u32..).zip(&conns) {
