@@ -2,7 +2,7 @@
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use gannet::Policy;
+use gannet::{Policy, SuperSeeding};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -146,7 +146,8 @@ pub(crate) struct Get {
 Examples:
   gannet seed holiday.torrent                     the content lies in this folder
   gannet seed holiday.torrent --data ~/Pictures
-  gannet seed *.torrent --max-up 2MB/s --seed-ratio 3")]
+  gannet seed *.torrent --max-up 2MB/s --seed-ratio 3
+  gannet seed holiday.torrent --super-seed        I am the first: let others pass it on")]
 pub(crate) struct Seed {
     /// Torrent files, or http(s) URLs of torrent files
     #[arg(required = true, value_name = "TORRENT")]
@@ -154,6 +155,10 @@ pub(crate) struct Seed {
     /// Folder that holds the content: the file or folder that the torrent names
     #[arg(short, long, default_value = ".", value_name = "DIR")]
     pub(crate) data: PathBuf,
+    /// Give each piece to one peer alone until all are out: little more than one copy leaves a slow uplink
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "auto", default_missing_value = "always")]
+    pub(crate) super_seed: SuperSeed,
     #[command(flatten)]
     pub(crate) net: Net,
     #[command(flatten)]
@@ -211,6 +216,28 @@ impl Encryption {
             Encryption::Allow => Policy::Allow,
             Encryption::Prefer => Policy::Prefer,
             Encryption::Require => Policy::Require,
+        }
+    }
+}
+
+/// When a seed gives each piece to one peer alone until all are out (BEP 16).
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SuperSeed {
+    /// While it is the only seed, of content that it did not download from others
+    Auto,
+    /// Whenever it has everything
+    Always,
+    /// Never
+    Never,
+}
+
+impl SuperSeed {
+    /// As the library names it.
+    pub(crate) fn mode(self) -> SuperSeeding {
+        match self {
+            SuperSeed::Auto => SuperSeeding::Auto,
+            SuperSeed::Always => SuperSeeding::Always,
+            SuperSeed::Never => SuperSeeding::Never,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::source::{self, Given, Torrent};
 use crate::stop::Stop;
 use crate::words::{shell, why};
 use encryption::EncryptionNews;
-use gannet::{AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Priority, SeedGoal};
+use gannet::{AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Priority, SeedGoal, SuperSeeding};
 use run::{Purpose, Run};
 use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -29,7 +29,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let notices = notices::listen();
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
-    let client = start(&args.net, &args.output, &screen)?;
+    let client = start(&args.net, SuperSeeding::Auto, &args.output, &screen)?;
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
     let news = EncryptionNews::new(args.net.encryption.policy());
     let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices, news);
@@ -62,7 +62,7 @@ pub(crate) fn seed(args: &Seed) -> Outcome {
             format!("{} is no folder; --data names the one that holds the content", args.data.display());
         return Err(Failure::new(Exit::Disk, what));
     }
-    let client = start(&args.net, &args.data, &screen)?;
+    let client = start(&args.net, args.super_seed.mode(), &args.data, &screen)?;
     let news = EncryptionNews::new(args.net.encryption.policy());
     let mut run = Run::new(&client, Purpose::Seed, goal(&args.goal), &stop, notices, news);
     for given in &args.torrents {
@@ -130,7 +130,7 @@ fn peers(net: &Net) -> Result<Vec<SocketAddr>, Failure> {
     Ok(peers)
 }
 
-fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
+fn start(net: &Net, super_seeding: SuperSeeding, output: &Path, screen: &Screen) -> Result<Client, Failure> {
     let state = match &net.state {
         Some(dir) => dir.clone(),
         None => default_state_dir()?,
@@ -146,6 +146,7 @@ fn start(net: &Net, output: &Path, screen: &Screen) -> Result<Client, Failure> {
     }
     config.limits.unchoke_slots = net.slots.unwrap_or(config.limits.unchoke_slots);
     config.encryption = gannet::Encryption::both(net.encryption.policy());
+    config.session.super_seeding = super_seeding;
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);
     let client = Client::start(config).map_err(Failure::plain)?;

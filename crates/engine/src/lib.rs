@@ -25,6 +25,7 @@ pub use net::{LinkEncryption, LinkedPeer};
 pub use reply::Reply;
 
 pub use proto::command::SeedGoal;
+pub use proto::config::SuperSeeding;
 pub use proto::door::{Encryption, Policy, Tally};
 pub use proto::event::StageName;
 pub use proto::share::Limits;

@@ -233,6 +233,14 @@ impl Announcer {
         }
     }
 
+    /// Seeds besides us, as the trackers that know us count.
+    pub fn other_seeds(&self) -> u32 {
+        let entries = self.tiers.iter().flat_map(|tier| &tier.entries);
+        let others =
+            |entry: &Entry| Some(entry.swarm?.0.saturating_sub(u32::from(entry.told == Told::Complete)));
+        entries.filter_map(others).max().unwrap_or_default()
+    }
+
     /// The trackers as they stand, in the torrent's own order.
     pub fn stats(&self, now: Instant) -> Vec<TrackerStats> {
         let mut rows = Vec::new();

@@ -18,6 +18,8 @@ pub struct Config {
     pub optimistic_interval: Duration,
     /// Who is unchoked by a seed.
     pub seed_policy: SeedPolicy,
+    /// Whether a seed shows its pieces one by one while the first copy goes out (BEP 16).
+    pub super_seeding: SuperSeeding,
     /// Requests that a peer may queue with us: the `reqq` we advertise (BEP 10). 500 blocks are 8 MiB.
     pub requests_in_max: u32,
     /// Requests that we queue with a peer at most, whatever its `reqq` says. 500 blocks are 8 MiB a round trip.
@@ -45,6 +47,18 @@ pub enum SeedPolicy {
     AntiLeech,
 }
 
+/// When a seed shows its pieces one by one while the first copy goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SuperSeeding {
+    /// While it is the only seed, of a content that it did not download from others.
+    #[default]
+    Auto,
+    /// Whenever it has everything, until everything is out.
+    Always,
+    /// Never.
+    Never,
+}
+
 impl Config {
     /// The defaults, under this name.
     pub fn new(peer_id: PeerId) -> Config {
@@ -55,6 +69,7 @@ impl Config {
             choke_interval: Duration::from_secs(10),
             optimistic_interval: Duration::from_secs(30),
             seed_policy: SeedPolicy::default(),
+            super_seeding: SuperSeeding::default(),
             requests_in_max: 500,
             requests_out_max: 500,
             random_first_pieces: 4,

@@ -1,7 +1,7 @@
 //! One content as we take part in it: its pieces, its peers, its way to the disk, its trackers, and how they work together.
 //!
 //! Here is what the parts are; each file under `torrent/` is one concern of the whole. A torrent never names the session: what
-//! reaches beyond it goes through `Cx`. BEP: 3, 6, 9, 10, 11, 12, 19, 21, 27, 40
+//! reaches beyond it goes through `Cx`. BEP: 3, 6, 9, 10, 11, 12, 16, 19, 21, 27, 40
 
 pub mod choking;
 pub mod dialer;
@@ -21,6 +21,7 @@ pub mod receiving;
 pub mod requester;
 pub mod stage;
 pub mod stats;
+pub mod super_seed;
 pub mod tracking;
 pub mod uploader;
 pub mod web_seed;

@@ -1,6 +1,7 @@
 //! The torrent's part in choosing whom to serve: it describes its peers to the choker and does what the verdict says. BEP: 3
 
 use super::Torrent;
+use super::super_seed::RECEIVERS_MAX;
 use crate::Duration;
 use crate::PeerKey;
 use crate::choker::{Choker, Row, Terms};
@@ -13,6 +14,9 @@ const SNUB_AFTER: Duration = Duration::from_secs(60);
 impl Torrent {
     /// Holds a round for this many slots.
     pub fn choke_round(&mut self, cx: &mut Cx<'_>, slots: u32) {
+        if self.is_super_seeding() {
+            return self.super_seed_round(cx, slots);
+        }
         let rows: Vec<Row> = self
             .peers
             .iter()
@@ -37,12 +41,17 @@ impl Torrent {
 
     /// Whether a round has anything to decide here.
     pub fn wants_round(&self) -> bool {
-        self.peers.interested > 0 || self.peers.unchoked > 0
+        self.peers.interested > 0
+            || self.peers.unchoked > 0
+            || self.is_super_seeding() && self.peers.count() > 0
     }
 
-    /// How many peers want something from us.
+    /// How many peers want something from us; to whom nothing is shown yet cannot say so (BEP 16).
     pub fn interested(&self) -> u32 {
-        self.peers.interested
+        match self.is_super_seeding() {
+            true => self.peers.count().min(RECEIVERS_MAX),
+            false => self.peers.interested,
+        }
     }
 
     /// Whether the last block of this length ended a peer's turn, so that a round should be held now (round robin of seeds).

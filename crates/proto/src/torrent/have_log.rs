@@ -3,6 +3,7 @@
 //!
 //! Invariant: `told` counts every piece ever logged before `fresh`; a peer's own count says from where it must be told.
 
+use super::super_seed::SuperSeed;
 use std::sync::Arc;
 use wire::PieceIndex;
 
@@ -11,6 +12,8 @@ use wire::PieceIndex;
 pub struct HaveLog {
     told: u64,
     fresh: Vec<PieceIndex>,
+    /// While the first copy goes out: peers are told of single pieces instead (BEP 16).
+    pub first_copy: Option<Box<SuperSeed>>,
 }
 
 /// What goes out in one flush.

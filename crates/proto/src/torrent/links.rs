@@ -46,6 +46,7 @@ impl Torrent {
         self.dialer.list.linked(cx.now, up.remote);
         cx.tell(Event::PeerJoined(self.id, up.link, up.remote));
         self.greet(cx, key);
+        self.go_on_super_seeding(cx, key);
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
         Some(key)
@@ -141,17 +142,19 @@ impl Torrent {
 
     /// The first words: who we are, what we have, what may be asked for in spite of a choke.
     fn greet(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
-        let metadata_size = self.metadata_size();
+        let (metadata_size, hides) = (self.metadata_size(), self.is_super_seeding());
         let Some(peer) = self.peers.get_mut(key) else { return };
         let pieces = self.picker.pieces();
         if peer.terms.extended {
-            let upload_only = pieces.lacking_count() == 0;
+            // Who shows its pieces one by one must not be taken for a seed (BEP 16).
+            let upload_only = pieces.lacking_count() == 0 && !hides;
             let private = self.metainfo.private;
             let introduction =
                 handshake::message(cx.config, cx.pool.listening, upload_only, private, metadata_size);
             peer.send(cx, introduction);
         }
-        let (have, total) = (pieces.have_count(), self.metainfo.layout.pieces());
+        let have = if hides { 0 } else { pieces.have_count() };
+        let total = self.metainfo.layout.pieces();
         match have {
             0 if peer.terms.fast => peer.send(cx, Message::HaveNone),
             0 => {}
@@ -180,6 +183,7 @@ impl Torrent {
             self.picker.release(block, key);
         }
         self.picker.peer_left(key, &peer.pieces);
+        self.lost_receiver(cx, key);
         self.blame.departed(key, peer.terms.remote.ip());
         // The driver answers every token before this; what a fault left over must not clog the uplink.
         for (sequence, block) in peer.uploads.take_sending() {

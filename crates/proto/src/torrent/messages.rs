@@ -27,7 +27,7 @@ impl Torrent {
             let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
             peer.clocks.heard = cx.now;
             match peer.on_have(&self.metainfo.layout, cx.now, piece) {
-                Ok(PeerReport::Has(piece)) => self.picker.peer_has(key, piece),
+                Ok(PeerReport::Has(piece)) => self.peer_has(cx, key, piece),
                 Ok(_) => {}
                 Err(fault) => return self.misbehaved(cx, key, fault),
             }
@@ -47,11 +47,11 @@ impl Torrent {
                 self.on_more_pieces(cx, key);
             }
             PeerReport::Has(piece) => {
-                self.picker.peer_has(key, piece);
+                self.peer_has(cx, key, piece);
                 self.on_more_pieces(cx, key);
             }
             PeerReport::HasMore(pieces) => {
-                pieces.into_iter().for_each(|piece| self.picker.peer_has(key, piece));
+                pieces.into_iter().for_each(|piece| self.peer_has(cx, key, piece));
                 self.on_more_pieces(cx, key);
             }
             PeerReport::Lost(piece) => self.on_remote_loss(cx, key, piece),
@@ -75,8 +75,14 @@ impl Torrent {
         }
     }
 
+    fn peer_has(&mut self, cx: &mut Cx<'_>, key: PeerKey, piece: PieceIndex) {
+        self.picker.peer_has(key, piece);
+        self.saw_piece(cx, key, piece);
+    }
+
     /// A peer may have become interesting, or useless: it has more than before.
     fn on_more_pieces(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        self.go_on_super_seeding(cx, key);
         self.update_interest(cx, key);
         self.part_if_useless(cx, key);
         self.fill(cx, key);

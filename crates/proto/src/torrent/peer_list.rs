@@ -61,7 +61,7 @@ pub struct PeerList {
     per_source: [u16; SOURCES],
     /// Candidates by address block, private ones not counted.
     per_group: BTreeMap<IpAddr, u16>,
-    attempts: Attempts,
+    attempts: Box<Attempts>,
     tellers: Box<Tellers>,
     bans: Bans,
     our_address: Option<SocketAddr>,

@@ -237,6 +237,7 @@ impl Torrent {
             None => drop(self.saver.forget_spilled(piece)),
         }
         self.haves.retract(piece);
+        self.end_super_seeding(cx);
         self.picker.lost(piece);
         if self.picker.pieces().lacking_count() > 0 && self.goals.finished.take().is_some() {
             self.goals.durable_told = false;
@@ -292,6 +293,7 @@ impl Torrent {
     pub fn halt(&mut self, cx: &mut Cx<'_>) {
         self.close_all(cx, CloseReason::TorrentStopped);
         self.stop_fetching(cx, None);
+        self.haves.first_copy = None;
         self.announcer.stop(cx.now);
         self.dialer.list.set_paused(true);
         self.visit_trackers(cx);
@@ -328,6 +330,7 @@ impl Torrent {
         self.announcer.start();
         self.dialer.list.set_paused(false);
         self.goals.go_on(cx.now);
+        self.consider_super_seeding(cx);
         self.check_finished(cx);
         self.visit_trackers(cx);
         if !self.metainfo.private {

@@ -3,6 +3,7 @@
 
 use super::Torrent;
 use crate::announce::{Answered, Failed, Figures, Step};
+use crate::config::SuperSeeding;
 use crate::cx::Cx;
 use crate::extension::upload_only;
 use crate::input::{AnnounceFailure, AnnounceReply, PeerSource};
@@ -52,6 +53,9 @@ impl Torrent {
                 if let (Some(ip), Some(port)) = (reply.external_ip, cx.pool.listening) {
                     self.dialer.set_our_address(SocketAddr::new(ip, port));
                 }
+                if cx.config.super_seeding == SuperSeeding::Auto && self.announcer.other_seeds() > 0 {
+                    self.end_super_seeding(cx);
+                }
                 self.on_found_peers(cx, PeerSource::Tracker, &reply.peers);
             }
             Some(Err(failed)) => self.tell_failed(cx, failed),
@@ -68,7 +72,7 @@ impl Torrent {
 
     /// Tells the peers that we want nothing more, or do again (BEP 21).
     pub fn announce_upload_only(&mut self, cx: &mut Cx<'_>) {
-        let body = upload_only::body(self.is_finished());
+        let body = upload_only::body(self.is_finished() && !self.is_super_seeding());
         for (_, peer) in self.peers.iter_mut() {
             if let Some(message) = peer.extensions.message(name::UPLOAD_ONLY, body.clone()) {
                 peer.send(cx, message);

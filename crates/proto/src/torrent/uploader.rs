@@ -29,7 +29,7 @@ pub enum Turn {
 impl Torrent {
     /// A peer asks for a range.
     pub fn on_request(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block) {
-        let active = self.stage.is_active();
+        let active = self.stage.is_active() && self.is_shown(key, block.piece);
         let Some(peer) = self.peers.get_mut(key) else { return };
         let choked = peer.state.am_choking;
         let allowed = choked && peer.terms.fast && peer.fast.ours.allows(block);

@@ -3,7 +3,7 @@
 use super::TraceError;
 use super::code::{Put, Source, Take, code, put, take};
 use crate::command::{AddMagnet, AddTorrent, Command, Lease, Priority, SeedGoal};
-use crate::config::{Config, SeedPolicy};
+use crate::config::{Config, SeedPolicy, SuperSeeding};
 use crate::input::{
     AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskError, DiskErrorKind, DiskOperation,
     FetchFailure, FetchFault, Found, LinkEnd, LinkUp, MetadataFailure, PeerSource, Unsent,
@@ -36,9 +36,10 @@ code! { struct BlockDigest(bytes) }
 code! { struct BlockRequest { piece, offset, len } }
 
 code! { struct Config {
-    peer_id, client, links_per_torrent, choke_interval, optimistic_interval, seed_policy, requests_in_max,
+    peer_id, client, links_per_torrent, choke_interval, optimistic_interval, seed_policy, super_seeding, requests_in_max,
     requests_out_max, random_first_pieces, spill_after, sync_interval, anonymous,
 } }
+code! { enum SuperSeeding { 0 Auto, 1 Always, 2 Never } }
 code! { enum SeedPolicy { 0 RoundRobin, 1 Fastest, 2 AntiLeech } }
 
 code! { enum Command {
