@@ -15,6 +15,7 @@ Exit codes:
   3    the torrent is damaged, or is none
   4    the disk refused
   5    the data is not what the torrent says (verify), or not complete (seed)
+  6    nobody was found who has it (get --wait, or Ctrl-C before anybody was)
   130  stopped by Ctrl-C or a signal; everything is saved, the same command goes on";
 
 /// Blocks have 16 KiB (BEP 3): shorter pieces would only make the torrent larger.
@@ -105,6 +106,7 @@ pub(crate) struct Demo {
 Examples:
   gannet get debian.torrent
   gannet get https://example.org/debian.torrent -o ~/Downloads
+  gannet get 'magnet:?xt=urn:btih:...'            a magnet link, in quotes; or the 40 digits alone
   gannet get album.torrent --select '*.flac'      only these files
   gannet get film.torrent --sequential            from the beginning, to watch meanwhile
   gannet get debian.torrent --no-seed             end when all is on disk
@@ -112,7 +114,7 @@ Examples:
   gannet get debian.torrent --seed-ratio 1.5      serve on until 1.5 times its size is given back
   gannet get debian.torrent --json | jq .         for programs; see docs/json.md")]
 pub(crate) struct Get {
-    /// Torrent files, or http(s) URLs of torrent files
+    /// Torrent files, http(s) URLs of torrent files, magnet links, or info-hashes
     #[arg(required = true, value_name = "TORRENT")]
     pub(crate) torrents: Vec<String>,
     /// Folder to download into
@@ -127,6 +129,9 @@ pub(crate) struct Get {
     /// Reserve the full size of files at once, instead of letting them grow
     #[arg(long)]
     pub(crate) allocate: bool,
+    /// Give up when nobody who has it was found for so long, e.g. 90s, 30m [default: never]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wait: Option<Span>,
     /// End when all is on disk, on a terminal too
     #[arg(long, conflicts_with_all = ["seed_ratio", "seed_time"])]
     pub(crate) no_seed: bool,
@@ -324,7 +329,7 @@ Examples:
   gannet inspect debian.torrent
   gannet inspect --json debian.torrent | jq -r .info_hash")]
 pub(crate) struct Inspect {
-    /// Torrent file, or - for standard input
+    /// Torrent file, - for standard input, or a magnet link
     #[arg(value_name = "TORRENT")]
     pub(crate) torrent: String,
     /// As JSON, for programs (docs/json.md)
@@ -379,6 +384,7 @@ pub(crate) enum Exit {
     BadTorrent = 3,
     Disk = 4,
     NotComplete = 5,
+    NoSource = 6,
     Interrupted = 130,
 }
 

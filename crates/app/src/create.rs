@@ -74,12 +74,13 @@ fn report(args: &Create, output: &Path, parent: &Path, metainfo: &Metainfo) -> R
     }
     let layout = &metainfo.layout;
     show::print(&format!(
-        "{}: {} in {}, {}\ninfo-hash {}\nto serve it: gannet seed {} --data {}\n",
+        "{}: {} in {}, {}\ninfo-hash {}\nmagnet {}\nto serve it: gannet seed {} --data {}\n",
         output.display(),
         Size(layout.total()),
         count(layout.files(), "file"),
         count(layout.pieces(), "piece"),
         metainfo.info_hash,
+        gannet::Magnet::of(metainfo),
         shell(output),
         shell(parent)
     ))

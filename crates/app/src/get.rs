@@ -2,6 +2,7 @@
 
 mod encryption;
 mod run;
+mod sources;
 
 use crate::cli::{Exit, Get, Goal, Net, Seed};
 use crate::failure::{Failure, Outcome};
@@ -33,6 +34,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
     let news = EncryptionNews::new(args.net.encryption.policy());
     let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices, news);
+    run.patience = args.wait.map(|span| span.0);
     let mut room = Room::at(&args.output);
     for given in &args.torrents {
         let given = source::find(given, &client)?;

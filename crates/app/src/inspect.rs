@@ -5,7 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::quantity::Size;
 use crate::show;
 use crate::source;
-use gannet::Metainfo;
+use gannet::{Magnet, Metainfo};
 use serde::Serialize;
 use std::fmt::Write as _;
 use wire::bencode::Oddity;
@@ -13,6 +13,14 @@ use wire::disguise::disguises;
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Outcome {
+    if let Some(magnet) = source::magnet(&args.torrent)? {
+        let told = Link::of(&magnet);
+        show::print(&match args.json {
+            true => serde_json::to_string(&told).map(|line| line + "\n").map_err(Failure::plain)?,
+            false => told.describe(),
+        })?;
+        return Ok(Exit::Done);
+    }
     let torrent = source::read(&args.torrent)?;
     let text = match args.json {
         true => json(&Description::of(&torrent.metainfo))?,
@@ -36,11 +44,64 @@ pub(crate) struct Description {
     pub(crate) private: bool,
     pub(crate) trackers: Vec<Vec<String>>,
     pub(crate) web_seeds: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) about: Said,
+    pub(crate) magnet: String,
+    pub(crate) files: Vec<FileRow>,
+}
+
+/// What its maker says about a torrent.
+#[derive(Serialize)]
+pub(crate) struct Said {
     pub(crate) comment: Option<String>,
     pub(crate) created_by: Option<String>,
     pub(crate) creation_date: Option<i64>,
     pub(crate) source: Option<String>,
-    pub(crate) files: Vec<FileRow>,
+}
+
+/// A magnet link as JSON says it (docs/json.md).
+#[derive(Serialize)]
+struct Link {
+    v: u32,
+    r#type: &'static str,
+    info_hash: String,
+    name: Option<String>,
+    trackers: Vec<String>,
+    web_seeds: Vec<String>,
+    peers: Vec<String>,
+    select: Option<String>,
+    left_out: u32,
+}
+
+impl Link {
+    fn of(magnet: &Magnet) -> Link {
+        Link {
+            v: 1,
+            r#type: "magnet",
+            info_hash: magnet.info_hash.to_string(),
+            name: magnet.name.as_ref().map(ToString::to_string),
+            trackers: safe(&magnet.trackers),
+            web_seeds: safe(&magnet.web_seeds),
+            peers: magnet.peers.iter().map(ToString::to_string).collect(),
+            select: magnet.selection.as_ref().map(ToString::to_string),
+            left_out: magnet.left_out,
+        }
+    }
+
+    /// For people: what the link says, and that the rest is known only when it is fetched.
+    fn describe(&self) -> String {
+        let mut rows = vec![("info-hash", self.info_hash.clone())];
+        rows.extend(self.name.iter().map(|name| ("name", format!("{name}  (as the link says)"))));
+        rows.extend(self.trackers.iter().map(|url| ("tracker", url.clone())));
+        rows.extend(self.web_seeds.iter().map(|url| ("web seed", url.clone())));
+        rows.extend(self.peers.iter().map(|peer| ("peer", peer.clone())));
+        rows.extend(self.select.iter().map(|files| ("files", format!("{files}  (from 0)"))));
+        if self.left_out > 0 {
+            rows.push(("left out", format!("{} hints that are none, or too many", self.left_out)));
+        }
+        rows.push(("files", "known only when peers have told: gannet get".into()));
+        rows.iter().map(|(name, value)| format!("{name:<11} {value}\n")).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -80,10 +141,13 @@ impl Description {
             private: metainfo.private,
             trackers: metainfo.trackers.iter().map(|tier| safe(tier)).collect(),
             web_seeds: safe(&metainfo.web_seeds),
-            comment: text(&metainfo.about.comment),
-            created_by: text(&metainfo.about.created_by),
-            creation_date: metainfo.about.creation_date,
-            source: text(&metainfo.about.source),
+            about: Said {
+                comment: text(&metainfo.about.comment),
+                created_by: text(&metainfo.about.created_by),
+                creation_date: metainfo.about.creation_date,
+                source: text(&metainfo.about.source),
+            },
+            magnet: Magnet::of(metainfo).to_string(),
             files: files.collect(),
         }
     }
@@ -165,6 +229,7 @@ fn describe(metainfo: &Metainfo, files_max: usize) -> String {
     for (file, disguise) in disguises(metainfo).into_iter().take(files_max) {
         row("beware", format!("{} is {disguise}", metainfo.original_path(file)));
     }
+    row("magnet", Magnet::of(metainfo).to_string());
     row("files", layout.files().to_string());
     for file in layout.file_indices().filter(|&file| !layout.extent(file).pad).take(files_max) {
         let _ = writeln!(

@@ -1,6 +1,9 @@
 //! Torrents at work: their events told, their progress shown, until each has reached its end.
 
+mod searching;
+
 use super::encryption::EncryptionNews;
+use super::sources::Sources;
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::{Size, Span};
@@ -54,6 +57,8 @@ enum Status {
     Broken(String),
     /// Its metadata came, and is of no use.
     Unusable(String),
+    /// Nobody was found who has it, and its user has waited enough.
+    Deserted(String),
 }
 
 /// One torrent at work.
@@ -61,8 +66,8 @@ struct Job {
     handle: TorrentHandle,
     info_hash: String,
     name: String,
-    /// Its trackers' URLs, all tiers in order.
-    trackers: Vec<String>,
+    /// Its trackers, and whether anybody was found.
+    sources: Sources,
     /// The command that fetches what is missing of it.
     to_fetch: String,
     status: Status,
@@ -77,6 +82,8 @@ pub(super) struct Run<'a> {
     stop: &'a Stop,
     notices: Receiver<String>,
     news: EncryptionNews,
+    /// How long nobody need be found before a torrent is given up; for ever, if it is not set.
+    pub(super) patience: Option<Duration>,
     jobs: Vec<Job>,
 }
 
@@ -91,7 +98,7 @@ impl<'a> Run<'a> {
         news: EncryptionNews,
     ) -> Run<'a> {
         let events = client.events();
-        Run { client, events, purpose, goal, stop, notices, news, jobs: Vec::new() }
+        Run { client, events, purpose, goal, stop, notices, news, patience: None, jobs: Vec::new() }
     }
 
     /// Takes in a torrent.
@@ -107,11 +114,13 @@ impl<'a> Run<'a> {
             }
             None => format!("gannet get {}", shell(Path::new(&torrent.given))),
         };
+        let trackers = torrent.metainfo.trackers.iter().flatten().cloned().collect();
+        let sources = Sources::new(trackers, options.peers.len(), self.patience);
         let handle = self.client.add(&torrent.bytes, options)?;
         let job = Job {
             info_hash: handle.info_hash().to_string(),
             name: torrent.metainfo.name.original.to_string(),
-            trackers: torrent.metainfo.trackers.iter().flatten().cloned().collect(),
+            sources,
             to_fetch,
             status: Status::Looking,
             handle,
@@ -128,10 +137,12 @@ impl<'a> Run<'a> {
     pub(super) fn add_magnet(
         &mut self,
         screen: &Screen,
-        given: &str,
+        typed: &str,
         magnet: &Magnet,
         options: AddOptions,
     ) -> Result<(), AddError> {
+        let given = options.peers.len() + magnet.peers.len();
+        let sources = Sources::new(magnet.trackers.clone(), given, self.patience);
         let handle = self.client.add_magnet(magnet, options)?;
         // An earlier run may have fetched the metadata; else the link's own word counts.
         let known = handle.metainfo().map(|metainfo| metainfo.name.original.to_string());
@@ -139,8 +150,8 @@ impl<'a> Run<'a> {
         let job = Job {
             info_hash: handle.info_hash().to_string(),
             name: named.unwrap_or_else(|| handle.info_hash().to_string()),
-            trackers: magnet.trackers.clone(),
-            to_fetch: format!("gannet get {}", shell(Path::new(given))),
+            sources,
+            to_fetch: format!("gannet get {}", shell(Path::new(typed))),
             status: Status::Looking,
             handle,
         };
@@ -173,6 +184,9 @@ impl<'a> Run<'a> {
             if Instant::now() >= next_progress {
                 next_progress = Instant::now() + PROGRESS_EVERY;
                 self.show_progress(screen);
+                if self.purpose == Purpose::Get {
+                    self.look_for_sources(screen);
+                }
             }
             self.tell_notices(screen);
             if screen.is_unread() {
@@ -210,6 +224,10 @@ impl<'a> Run<'a> {
                     exit = Exit::BadTorrent;
                     lost.push(format!("{}: {why}", job.name));
                 }
+                Status::Deserted(why) => {
+                    exit = Exit::NoSource;
+                    lost.push(format!("{}: {why}", job.name));
+                }
                 Status::Broken(why) => {
                     exit = Exit::Disk;
                     lost.push(format!("{}: {why}", job.name));
@@ -223,8 +241,10 @@ impl<'a> Run<'a> {
         if self.stop.asked()
             && self.jobs.iter().any(|job| matches!(job.status, Status::Looking | Status::Working))
         {
+            let alone = |job: &Job| matches!(job.status, Status::Looking) && !job.sources.is_found();
+            let deserted = self.purpose == Purpose::Get && self.jobs.iter().all(alone);
             screen.say("stopped; the same command goes on where it was");
-            return Ok(Exit::Interrupted);
+            return Ok(if deserted { Exit::NoSource } else { Exit::Interrupted });
         }
         Ok(Exit::Done)
     }
@@ -281,11 +301,12 @@ impl<'a> Run<'a> {
                     self.say_if_others_go_on(screen, &told);
                 }
             }
-            Event::Finished(_)
-            | Event::PeerJoined(..)
-            | Event::PeerLeft(..)
-            | Event::Removed(_)
-            | Event::Stopped => {}
+            Event::PeerJoined(torrent, ..) => {
+                if let Some(job) = self.job_mut(*torrent) {
+                    job.sources.found();
+                }
+            }
+            Event::Finished(_) | Event::PeerLeft(..) | Event::Removed(_) | Event::Stopped => {}
         }
     }
 
@@ -369,9 +390,11 @@ impl<'a> Run<'a> {
     }
 
     fn on_tracker(&mut self, screen: &Screen, torrent: TorrentId, tracker: u16, said: Result<u32, &str>) {
+        if let Some(job) = self.job_mut(torrent) {
+            job.sources.heard(tracker, said);
+        }
         self.tell(screen, torrent, |job| {
-            let url = job.trackers.get(usize::from(tracker));
-            let url = DisplaySafe::new(url.map(String::as_str).unwrap_or_default()).to_string();
+            let url = job.sources.url(tracker);
             match said {
                 Ok(peers) => {
                     let told =
@@ -509,7 +532,14 @@ impl<'a> Run<'a> {
 
 impl Job {
     fn is_over(&self) -> bool {
-        matches!(self.status, Status::Ended | Status::Incomplete(_) | Status::Broken(_) | Status::Unusable(_))
+        matches!(
+            self.status,
+            Status::Ended
+                | Status::Incomplete(_)
+                | Status::Broken(_)
+                | Status::Unusable(_)
+                | Status::Deserted(_)
+        )
     }
 }
 

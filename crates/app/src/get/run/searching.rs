@@ -1,0 +1,41 @@
+//! The search for somebody who has a torrent, as the user sees it: what was tried, and when it is given up.
+
+use super::{PATIENCE, Run, Status, happened};
+use crate::show::Screen;
+use crate::show::json::Happened;
+use gannet::StageName;
+use std::time::Instant;
+
+impl Run<'_> {
+    /// Says what was tried for torrents that nobody seems to have, and gives up on them if the user wants that.
+    pub(super) fn look_for_sources(&mut self, screen: &Screen) {
+        let now = Instant::now();
+        for job in self.jobs.iter_mut().filter(|job| matches!(job.status, Status::Looking | Status::Working))
+        {
+            let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { continue };
+            // Web seeds are sources too; and what is being opened or checked need not be looked for.
+            if stats.downloaded > 0 || !is_searching(stats.stage) {
+                continue;
+            }
+            if let Some(told) = job.sources.in_vain(now) {
+                screen.say(&format!("{}: {told}", job.name));
+                screen.json(&Happened { why: Some(told), ..happened("no_source", job) });
+            }
+            if let Some(why) = job.sources.given_up(now) {
+                job.status = Status::Deserted(why);
+            }
+        }
+    }
+}
+
+/// Whether a torrent in this stage looks for peers.
+fn is_searching(stage: StageName) -> bool {
+    match stage {
+        StageName::FetchingMetadata | StageName::Downloading => true,
+        StageName::Opening
+        | StageName::Checking
+        | StageName::Seeding
+        | StageName::Paused
+        | StageName::Failed => false,
+    }
+}

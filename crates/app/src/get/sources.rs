@@ -1,0 +1,136 @@
+//! Whether a torrent has found anybody who has it; what was tried until then; and when its user has waited enough.
+//!
+//! Pure: told what happened and what time it is. A peer that was linked once, or a byte from a web seed, is somebody.
+
+use std::time::{Duration, Instant};
+use wire::DisplaySafe;
+
+/// Without anybody for so long, it is said what was tried: trackers that answer do so by then.
+const TOLD_AFTER: Duration = Duration::from_secs(12);
+
+/// Trackers that are named one by one.
+const TRACKERS_TOLD_MAX: usize = 10;
+
+/// The search of one torrent.
+pub(super) struct Sources {
+    since: Instant,
+    patience: Option<Duration>,
+    found: bool,
+    told: bool,
+    /// URLs, all tiers in order, and what each said last.
+    trackers: Vec<(String, Option<String>)>,
+    /// Peers that the user or the link named.
+    given: usize,
+    /// Peers that trackers named.
+    named: u64,
+}
+
+impl Sources {
+    /// Nobody found yet.
+    pub(super) fn new(trackers: Vec<String>, given: usize, patience: Option<Duration>) -> Sources {
+        let trackers = trackers.into_iter().map(|url| (url, None)).collect();
+        Sources { since: Instant::now(), patience, found: false, told: false, trackers, given, named: 0 }
+    }
+
+    /// A tracker's URL, safe to show.
+    pub(super) fn url(&self, tracker: u16) -> String {
+        let known = self.trackers.get(usize::from(tracker));
+        DisplaySafe::new(known.map(|(url, _)| url.as_str()).unwrap_or_default()).to_string()
+    }
+
+    /// What a tracker said: how many peers it named, or why it failed.
+    pub(super) fn heard(&mut self, tracker: u16, said: Result<u32, &str>) {
+        self.named += u64::from(said.unwrap_or(0));
+        if let Some((_, last)) = self.trackers.get_mut(usize::from(tracker)) {
+            *last = Some(match said {
+                Ok(0) => "names nobody".into(),
+                Ok(peers) => format!("names {peers}, none of whom answered"),
+                Err(why) => DisplaySafe::new(why).to_string(),
+            });
+        }
+    }
+
+    /// Somebody is here.
+    pub(super) fn found(&mut self) {
+        self.found = true;
+    }
+
+    /// Whether anybody ever was.
+    pub(super) fn is_found(&self) -> bool {
+        self.found
+    }
+
+    /// What was tried, once, when it has been in vain for a while.
+    pub(super) fn in_vain(&mut self, now: Instant) -> Option<String> {
+        let due = !self.found && !self.told && now.duration_since(self.since) >= TOLD_AFTER;
+        due.then(|| {
+            self.told = true;
+            format!("no source yet: {}; still trying", self.tried())
+        })
+    }
+
+    /// Why it is given up, if the user set a limit and it is reached.
+    pub(super) fn given_up(&self, now: Instant) -> Option<String> {
+        let patience = self.patience.filter(|_| !self.found)?;
+        let over = now.duration_since(self.since) >= patience;
+        over.then(|| format!("no source within {} s: {}", patience.as_secs(), self.tried()))
+    }
+
+    /// What was tried, and what to do.
+    pub(super) fn tried(&self) -> String {
+        let mut parts = Vec::new();
+        for (url, said) in self.trackers.iter().take(TRACKERS_TOLD_MAX) {
+            let said = said.as_deref().unwrap_or("no answer yet");
+            parts.push(format!("tracker {}: {said}", DisplaySafe::new(url)));
+        }
+        match self.trackers.len() {
+            0 => parts.push("no tracker is known".into()),
+            all if all > TRACKERS_TOLD_MAX => {
+                parts.push(format!("and {} trackers more", all - TRACKERS_TOLD_MAX))
+            }
+            _ => {}
+        }
+        parts.push(match self.given {
+            0 => "no peer was named (--peer)".into(),
+            1 => "the one peer that was named does not answer".into(),
+            given => format!("none of the {given} peers that were named answers"),
+        });
+        parts.push("the DHT is not supported yet".into());
+        parts.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_is_said_once_and_within_15_s() {
+        let urls = vec!["http://a/announce".to_owned(), "udp://b:1\u{1b}".to_owned()];
+        let mut sources = Sources::new(urls, 2, Some(Duration::from_secs(60)));
+        sources.heard(0, Err("refused\n"));
+        let start = sources.since;
+        assert_eq!(sources.in_vain(start + Duration::from_secs(11)), None);
+        let told = sources.in_vain(start + Duration::from_secs(15)).unwrap();
+        assert_eq!(
+            told,
+            "no source yet: tracker http://a/announce: refused\\u{a}; tracker udp://b:1\\u{1b}: no answer yet; \
+             none of the 2 peers that were named answers; the DHT is not supported yet; still trying"
+        );
+        assert_eq!(sources.in_vain(start + Duration::from_secs(20)), None);
+        assert_eq!(sources.given_up(start + Duration::from_secs(59)), None);
+        assert!(
+            sources.given_up(start + Duration::from_secs(60)).unwrap().starts_with("no source within 60 s: ")
+        );
+        sources.found();
+        assert_eq!(sources.given_up(start + Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn a_bare_hash_has_nobody_to_ask_and_that_is_said() {
+        let sources = Sources::new(Vec::new(), 0, None);
+        let expected = "no tracker is known; no peer was named (--peer); the DHT is not supported yet";
+        assert_eq!(sources.tried(), expected);
+        assert_eq!(sources.given_up(sources.since + Duration::from_secs(1 << 30)), None);
+    }
+}
