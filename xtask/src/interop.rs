@@ -5,6 +5,7 @@ mod client;
 mod content;
 mod corrupt;
 mod encryption;
+mod everyday;
 mod http;
 mod swarm;
 mod tracker;
@@ -58,6 +59,7 @@ fn cases() -> Vec<Case> {
     cases.extend(swarm::cases());
     cases.extend(corrupt::cases());
     cases.extend(encryption::cases());
+    cases.extend(everyday::cases());
     cases
 }
 

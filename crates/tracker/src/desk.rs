@@ -1,12 +1,16 @@
 //! Where both kinds of visitors are answered: the swarm table with its clock and its chance, and what was counted.
 
+use crate::server::Figures;
 use proto::tracker::SwarmTable;
-use proto::tracker::swarm_table::{Answer, Counts, Rules, Visit};
+use proto::tracker::swarm_table::{Answer, Rules, Visit};
 use proto::{Instant, Rng, Seed};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wire::InfoHash;
 use wire::announce::AnnounceRequest;
+use wire::tracker_udp::ScrapeCounts;
 
 /// Peers for a visitor who does not say how many: what clients ask for by custom (BEP 3).
 const WANT_DEFAULT: u32 = 50;
@@ -17,15 +21,34 @@ pub(crate) struct Desk {
     rng: Rng,
     began: std::time::Instant,
     keys: RandomState,
-    /// Visits answered.
-    pub(crate) announces: u64,
-    /// Swarms told of.
-    pub(crate) scrapes: u64,
+    tally: Arc<Tally>,
+}
+
+/// What was done, for whoever asks from another thread: counted before the visitor hears of it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    announces: AtomicU64,
+    scrapes: AtomicU64,
+    swarms: AtomicU64,
+    peers: AtomicU64,
+}
+
+impl Tally {
+    /// As it stands.
+    pub(crate) fn figures(&self) -> Figures {
+        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+        Figures {
+            announces: read(&self.announces),
+            scrapes: read(&self.scrapes),
+            swarms: read(&self.swarms),
+            peers: read(&self.peers),
+        }
+    }
 }
 
 impl Desk {
     /// A desk without visitors so far.
-    pub(crate) fn new(rules: Rules) -> Desk {
+    pub(crate) fn new(rules: Rules, tally: Arc<Tally>) -> Desk {
         // Each `RandomState` has fresh keys of its own, which is all the chance a tracker needs.
         let seed = Seed(RandomState::new().hash_one("the swarm table"));
         Desk {
@@ -33,14 +56,12 @@ impl Desk {
             rng: Rng::new(seed),
             began: std::time::Instant::now(),
             keys: RandomState::new(),
-            announces: 0,
-            scrapes: 0,
+            tally,
         }
     }
 
     /// A visit from this address.
     pub(crate) fn announce(&mut self, from: IpAddr, request: &AnnounceRequest, want_max: u32) -> Answer {
-        self.announces += 1;
         let visit = Visit {
             info_hash: request.info_hash,
             peer: SocketAddr::new(from, request.port),
@@ -48,24 +69,29 @@ impl Desk {
             left: request.left,
             want: request.want.unwrap_or(WANT_DEFAULT).min(want_max),
         };
-        self.table.announce(self.now(), visit, &mut self.rng)
+        let answer = self.table.announce(self.now(), visit, &mut self.rng);
+        self.tally.announces.fetch_add(1, Ordering::Relaxed);
+        self.tell_size();
+        answer
     }
 
     /// How a swarm stands.
-    pub(crate) fn scrape(&mut self, info_hash: InfoHash) -> Counts {
-        self.scrapes += 1;
-        self.table.scrape(info_hash)
+    pub(crate) fn scrape(&mut self, info_hash: InfoHash) -> ScrapeCounts {
+        self.tally.scrapes.fetch_add(1, Ordering::Relaxed);
+        let counts = self.table.scrape(info_hash);
+        ScrapeCounts { seeders: counts.complete, completed: counts.downloaded, leechers: counts.incomplete }
     }
 
     /// Forgets some of those that stayed away.
     pub(crate) fn sweep(&mut self) {
         let now = self.now();
         self.table.sweep(now);
+        self.tell_size();
     }
 
-    /// Swarms and peers in the table.
-    pub(crate) fn size(&self) -> (u64, u64) {
-        (self.table.swarms() as u64, self.table.peers().into())
+    fn tell_size(&self) {
+        self.tally.swarms.store(self.table.swarms() as u64, Ordering::Relaxed);
+        self.tally.peers.store(self.table.peers().into(), Ordering::Relaxed);
     }
 
     /// A number that only we can make: of this address, in this minute.

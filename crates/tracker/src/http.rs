@@ -1,13 +1,14 @@
 //! One visitor over HTTP: a question is read, answered, and the connection closed. Not a web server: `GET` alone, no bodies,
 //! no keep-alive, for a visitor comes once in half an hour.
 //!
-//! Invariant: a connection holds at most [`HEAD_MAX`] bytes of a question and one answer. BEP: 3, 7, 23
+//! Invariant: a connection holds at most [`HEAD_MAX`] bytes of a question and one answer. BEP: 3, 7, 23, 48
 
 use crate::desk::Desk;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
-use wire::tracker_http::query::{AnnounceQuery, QUERY_LEN_MAX};
+use wire::tracker_http::query::{AnnounceQuery, QUERY_LEN_MAX, scraped};
+use wire::tracker_http::scrape::ScrapeReply;
 use wire::tracker_http::{Announced, PeerFormat, Reply};
 
 /// The longest question: the longest query that is read, and as much again as any client's headers take.
@@ -108,6 +109,7 @@ fn answer(head: &[u8], ip: IpAddr, desk: &mut Desk) -> Vec<u8> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     match path {
         "/announce" => response("200 OK", &announce(query, ip, desk)),
+        "/scrape" => response("200 OK", &scrape(query, desk)),
         _ => response("404 Not Found", &refusal("this is a tracker: GET /announce?...")),
     }
 }
@@ -131,6 +133,19 @@ fn announce(query: &str, ip: IpAddr, desk: &mut Desk) -> Vec<u8> {
     };
     let format = if visit.compact { PeerFormat::Compact } else { PeerFormat::Dictionaries };
     Reply::Peers(Box::new(announced)).encode(format)
+}
+
+fn scrape(query: &str, desk: &mut Desk) -> Vec<u8> {
+    let answer = match scraped(query) {
+        Ok(mut torrents) => {
+            // Keys of a dictionary are in order, and each stands once.
+            torrents.sort_unstable();
+            torrents.dedup();
+            ScrapeReply::Files(torrents.into_iter().map(|torrent| (torrent, desk.scrape(torrent))).collect())
+        }
+        Err(error) => ScrapeReply::Refused(error.to_string().into()),
+    };
+    answer.encode()
 }
 
 fn refusal(reason: &str) -> Vec<u8> {

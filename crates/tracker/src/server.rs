@@ -3,7 +3,7 @@
 //! Invariant: at most [`CONNECTIONS_MAX`] visitors over HTTP at once; when one more comes, the oldest gives way, so that
 //! silent ones cannot keep others out.
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Tally};
 use crate::http::{Connection, Visitor};
 use crate::udp;
 use mio::net::{TcpListener, UdpSocket};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -76,10 +76,7 @@ pub struct Figures {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
-    announces: AtomicU64,
-    scrapes: AtomicU64,
-    swarms: AtomicU64,
-    peers: AtomicU64,
+    tally: Arc<Tally>,
 }
 
 impl Tracker {
@@ -107,7 +104,7 @@ impl Tracker {
             socket,
             visitors: BTreeMap::new(),
             next: FIRST_VISITOR,
-            desk: Desk::new(config.rules),
+            desk: Desk::new(config.rules, Arc::clone(&shared.tally)),
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new().name("gannet-tracker".into()).spawn(move || server.run())?;
@@ -126,13 +123,7 @@ impl Tracker {
 
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
-        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-        Figures {
-            announces: read(&self.shared.announces),
-            scrapes: read(&self.shared.scrapes),
-            swarms: read(&self.shared.swarms),
-            peers: read(&self.shared.peers),
-        }
+        self.shared.tally.figures()
     }
 }
 
@@ -208,7 +199,6 @@ impl Server {
                 // Descriptors that were lacking may be there by now.
                 accept = true;
             }
-            self.tell();
         }
     }
 
@@ -256,14 +246,5 @@ impl Server {
             self.visitors.pop_first();
         }
         self.desk.sweep();
-    }
-
-    fn tell(&self) {
-        let (swarms, peers) = self.desk.size();
-        let write = |figure: &AtomicU64, value: u64| figure.store(value, Ordering::Relaxed);
-        write(&self.shared.announces, self.desk.announces);
-        write(&self.shared.scrapes, self.desk.scrapes);
-        write(&self.shared.swarms, swarms);
-        write(&self.shared.peers, peers);
     }
 }

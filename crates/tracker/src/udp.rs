@@ -5,7 +5,7 @@ use crate::desk::Desk;
 use mio::net::UdpSocket;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use wire::tracker_udp::{Reply, Request, ScrapeCounts};
+use wire::tracker_udp::{Reply, Request};
 
 /// No question is longer: 98 bytes, and BEP 41's options within one Ethernet frame.
 const DATAGRAM_MAX: usize = 1500;
@@ -67,14 +67,7 @@ fn answer(datagram: &[u8], from: SocketAddr, desk: &mut Desk) -> Option<Reply> {
             })
         }
         Request::Scrape { transaction, torrents, .. } => {
-            let counts = torrents.into_iter().map(|torrent| {
-                let counts = desk.scrape(torrent);
-                ScrapeCounts {
-                    seeders: counts.complete,
-                    completed: counts.downloaded,
-                    leechers: counts.incomplete,
-                }
-            });
+            let counts = torrents.into_iter().map(|torrent| desk.scrape(torrent));
             Some(Reply::Scrape { transaction, counts: counts.collect() })
         }
     }

@@ -9,6 +9,7 @@ use tracker::{Config, Rules, Tracker};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::compact::Family;
 use wire::tracker_http::query::announce_url;
+use wire::tracker_http::scrape::ScrapeReply;
 use wire::tracker_http::{Announced, Reply};
 use wire::tracker_udp;
 use wire::{InfoHash, PeerId};
@@ -72,6 +73,29 @@ fn visitors_over_http_find_each_other_until_one_leaves() {
         let third = announce(at, &request(1002, 5, AnnounceEvent::None));
         assert_eq!((third.peers, third.complete, third.incomplete), (vec![], Some(0), Some(1)));
         assert_eq!(tracker.figures().announces, 4);
+    }
+}
+
+#[test]
+fn a_scrape_counts_the_swarms_that_it_names() {
+    let tracker = tracker(Ipv4Addr::LOCALHOST.into());
+    let at = tracker.http_addr().unwrap();
+    announce(at, &request(1001, 0, AnnounceEvent::Started));
+    announce(at, &request(1002, 5, AnnounceEvent::Started));
+    announce(at, &request(1002, 0, AnnounceEvent::Completed));
+    let of = |byte: &str| format!("info_hash={}", byte.repeat(20));
+    let scrape = |query: &str| {
+        let (status, body) = ask(at, &format!("GET /scrape?{query} HTTP/1.1\r\n\r\n"));
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        ScrapeReply::decode(&body).unwrap()
+    };
+    let said = scrape(&format!("{}&{}&{}", of("%07"), of("%01"), of("%07")));
+    let row = said.of(InfoHash([7; 20])).unwrap();
+    assert_eq!((row.seeders, row.completed, row.leechers), (2, 1, 0));
+    assert_eq!(said.of(InfoHash([1; 20])).map(|row| row.seeders), Some(0));
+    let too_many = vec![of("a"); 75].join("&");
+    for query in ["", "info_hash=short", "info_hash=%z", &too_many] {
+        assert!(matches!(scrape(query), ScrapeReply::Refused(_)), "{query}");
     }
 }
 

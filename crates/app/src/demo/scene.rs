@@ -11,8 +11,8 @@ use super::plan::{self, FILE_NAME, ORIGIN_RATE, PEER_RATE, PIECE_LEN, SLOTS};
 use super::server::Server;
 use crate::failure::Failure;
 use crate::words::{shell, why};
-use gannet::Metainfo;
 use gannet::hashing::{FileState, HashFile, hash_files, verify_files};
+use gannet::{Magnet, Metainfo};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,6 +21,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tracker::{Config, Rules, Tracker};
+use wire::magnet::PeerHint;
 use wire::metainfo::MetainfoBuilder;
 
 /// How long the seed may take until it serves; the machine may be busy.
@@ -162,14 +163,24 @@ impl Scene {
     }
 
     fn peer(&mut self, board: &mut Board, role: Role, rate: u64) -> Result<(), Failure> {
-        let (torrent, rate) = (text(&self.torrent)?, rate.to_string());
+        let (magnet, rate) = (self.magnet(board), rate.to_string());
         let number = board.add_member(role);
         let name = board.members[number].name.clone();
         let output = text(&self.make_folder("swarm", &name)?)?;
         // Whoever is done stays and serves: the demonstration is over before this time is.
         let words =
-            ["get", &torrent, "--output", &output, "--max-up", &rate, "--slots", SLOTS, "--seed-time", "1h"];
+            ["get", &magnet, "--output", &output, "--max-up", &rate, "--slots", SLOTS, "--seed-time", "1h"];
         self.spawn(number, &name, &words)
+    }
+
+    /// What each peer is given: the torrent's name in the world, the tracker, and who is there already.
+    fn magnet(&self, board: &Board) -> String {
+        let here = board.members.iter().filter(|member| !member.gone);
+        let addresses = here.filter_map(|member| member.address.as_ref()?.parse().ok());
+        let mut magnet = Magnet::new(self.metainfo.info_hash);
+        magnet.trackers = self.metainfo.trackers.iter().flatten().cloned().collect();
+        magnet.peers = addresses.map(PeerHint::Address).collect();
+        magnet.to_string()
     }
 
     fn spawn(&mut self, number: usize, name: &str, words: &[&str]) -> Result<(), Failure> {

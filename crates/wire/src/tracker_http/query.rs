@@ -3,6 +3,7 @@
 //! Invariant: the tracker's own URL, with whatever passkey its path or query bears, stays as it is to the letter.
 //! BEP: 3, 7, 23
 
+use super::scrape::SCRAPE_FILES_MAX;
 use crate::announce::{AnnounceEvent, AnnounceRequest, TEXT_LEN_MAX};
 use crate::{InfoHash, PeerId};
 use core::fmt;
@@ -175,6 +176,22 @@ impl AnnounceQuery {
         let tracker_id = pairs.text("trackerid").filter(|id| id.len() <= TEXT_LEN_MAX).map(Into::into);
         Ok(AnnounceQuery { announce, compact, tracker_id })
     }
+}
+
+/// The torrents that a scrape asks about (BEP 48), in the order of what follows its question mark.
+///
+/// # Errors
+/// When it names none, or more than a tracker answers at once, or one that is no info-hash.
+pub fn scraped(query: &str) -> Result<Vec<InfoHash>, QueryError> {
+    const NAME: &str = "info_hash";
+    if query.len() > QUERY_LEN_MAX {
+        return Err(QueryError::TooLong);
+    }
+    let pairs = Pairs::decode(query)?;
+    let asked = pairs.0.iter().filter(|(name, _)| name == NAME.as_bytes());
+    let hashes: Option<Vec<InfoHash>> =
+        asked.map(|(_, value)| value.as_slice().try_into().ok().map(InfoHash)).collect();
+    hashes.filter(|hashes| (1..=SCRAPE_FILES_MAX).contains(&hashes.len())).ok_or(QueryError::Bad(NAME))
 }
 
 /// Names and values of a query, escapes resolved.
