@@ -13,7 +13,7 @@ mod transfers;
 mod transmission;
 
 pub(crate) use client::{Client, Kind, Role};
-pub(crate) use content::{Content, Shared};
+pub(crate) use content::{Content, Shared, gannet};
 
 use crate::lab::{self, Lab};
 use anyhow::{Result, bail};

@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod hostile;
 mod interop;
 mod kill;
 mod lab;
@@ -25,6 +26,7 @@ Usage: cargo xtask <chore>
   bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
+  hostile [--links N] [--size MIB] [--short]      2,000 hostile links onto one download: rate, memory, answers
   worlds --hostile [--worlds N] [--seed N] [--kind NAME | --each-kind]
                      simulated swarms of which up to half are attackers, each beside itself without them
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
@@ -49,6 +51,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["kill", rest @ ..] => kill::run_kills(rest)?,
         ["bench", rest @ ..] => bench::run(rest)?,
         ["fuzz", rest @ ..] => fuzz::run(rest)?,
+        ["hostile", rest @ ..] => hostile::run(rest)?,
         ["worlds", rest @ ..] => worlds::run(rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),

@@ -14,6 +14,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sim", &["wire", "proto"]),
     ("engine", &["wire", "proto", "os"]),
     ("tracker", &["wire", "proto", "os"]),
+    ("hostile", &["wire", "proto", "os", "sim"]),
     ("app", &["wire", "proto", "os", "gannet", "sim", "tracker"]),
 ];
 
