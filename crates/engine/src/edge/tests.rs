@@ -2,7 +2,7 @@
 
 mod misbehaving;
 mod spoofing;
-mod tls;
+pub(super) mod tls;
 
 use super::*;
 use crate::reply::Answer;

@@ -10,6 +10,8 @@ mod blocks;
 mod clients;
 mod flow;
 mod place;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use flow::Flow;
 

@@ -19,13 +19,13 @@ use url::Url;
 const BAD_CASES: usize = 64;
 
 /// Who signs.
-struct Authority {
+pub(in crate::edge) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub(in crate::edge) fn new(name: &str) -> Authority {
         Authority::with(name, IsCa::Ca(BasicConstraints::Unconstrained))
     }
 
@@ -37,7 +37,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), certificate }
     }
 
-    fn roots(&self) -> RootCertStore {
+    pub(in crate::edge) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         roots
@@ -53,9 +53,12 @@ fn named(name: &str) -> CertificateParams {
 }
 
 /// A chain to present, and its key.
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(in crate::edge) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn signed(authority: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+pub(in crate::edge) fn signed(
+    authority: &Authority,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Identity {
     let mut params = CertificateParams::new(vec!["localhost".to_string(), "127.0.0.1".to_string()]).unwrap();
     change(&mut params);
     let key = KeyPair::generate().unwrap();

@@ -69,7 +69,12 @@ impl Clients {
         Err(nonsense(format!("more than {REDIRECTS_MAX} redirects")))
     }
 
-    async fn client(&self, url: &Url, from: Option<IpAddr>) -> Result<reqwest::Client, VisitError> {
+    /// A client for a URL's origin; `from` redirected to it.
+    pub(super) async fn client(
+        &self,
+        url: &Url,
+        from: Option<IpAddr>,
+    ) -> Result<reqwest::Client, VisitError> {
         guard::check_url(url, Errand::WebSeed)?;
         let kept = self.kept().iter().find(|kept| kept.origin == url.origin()).cloned();
         let kept = kept.filter(|kept| kept.since.elapsed() < KEPT_FOR);
