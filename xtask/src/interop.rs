@@ -11,6 +11,7 @@ mod swarm;
 mod tracker;
 mod transfers;
 mod transmission;
+mod web_seeds;
 
 pub(crate) use client::{Client, Kind, Role};
 pub(crate) use content::{Content, Shared, gannet};
@@ -60,6 +61,7 @@ fn cases() -> Vec<Case> {
     cases.extend(corrupt::cases());
     cases.extend(encryption::cases());
     cases.extend(everyday::cases());
+    cases.extend(web_seeds::cases());
     cases
 }
 

@@ -10,6 +10,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("transmission-daemon", "transmission-daemon"),
     ("aria2c", "aria2"),
     ("opentracker", "opentracker"),
+    ("nginx", "nginx-light"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
@@ -42,7 +43,7 @@ pub(crate) fn set_up() -> Result<()> {
     }
     let version =
         output(Command::new(python()).args(["-c", "import libtorrent; print(libtorrent.__version__)"]))?;
-    println!("peers: libtorrent {}, transmission, aria2, opentracker", version.trim());
+    println!("peers: libtorrent {}, transmission, aria2, opentracker, nginx", version.trim());
     Ok(())
 }
 

@@ -30,6 +30,17 @@ pub(crate) struct Shared {
 impl Content {
     /// Makes the files and, with `gannet create`, their torrent.
     pub(crate) fn share(self, dir: &Path, piece_len: u32, trackers: &[String]) -> Result<Shared> {
+        self.share_with(dir, piece_len, trackers, &[])
+    }
+
+    /// The same, with web seeds.
+    pub(crate) fn share_with(
+        self,
+        dir: &Path,
+        piece_len: u32,
+        trackers: &[String],
+        web_seeds: &[String],
+    ) -> Result<Shared> {
         let seed_dir = dir.join("origin");
         fs::create_dir_all(&seed_dir)?;
         let name = match self {
@@ -43,6 +54,9 @@ impl Content {
         create.args(["--piece-length", &piece_len.to_string()]);
         for tracker in trackers {
             create.args(["--tracker", tracker]);
+        }
+        for web_seed in web_seeds {
+            create.args(["--web-seed", web_seed]);
         }
         output(&mut create)?;
         Ok(Shared { dir: seed_dir, name: name.into(), torrent, size })
