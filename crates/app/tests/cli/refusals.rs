@@ -164,3 +164,22 @@ fn a_disguised_program_is_named_before_it_is_fetched() {
         place.start(&["get", "season.torrent", "-o", "got2", "--port", "0", "--json", "--state", "other"]);
     assert_eq!(get.wait_for_type("beware")["path"], "film.mkv.exe");
 }
+
+#[test]
+fn a_home_that_cannot_be_written_to_is_explained() {
+    let place = Place::new();
+    place.write("film.bin", b"film");
+    place.create(&["film.bin"]);
+    for (home, words) in [
+        (Some("/dev/null"), "the state directory /dev/null/.local/state/gannet cannot be used: "),
+        (Some("/proc"), "the state directory /proc/.local/state/gannet cannot be used: "),
+        (None, "there is no place to remember progress: HOME is not set; "),
+    ] {
+        let mut command = place.command(&["get", "film.bin.torrent", "-o", "got", "--port", "0"]);
+        command.env_remove("XDG_STATE_HOME").envs(home.map(|home| ("HOME", home)));
+        let refused = crate::program::Running::start(&mut command).end();
+        assert_eq!(refused.code, Some(1), "{home:?}: {refused:?}");
+        let said = refused.last_word();
+        assert!(said.contains(words) && said.contains("--state"), "{home:?}: {said}");
+    }
+}

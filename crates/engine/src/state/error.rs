@@ -10,7 +10,7 @@ use wire::InfoHash;
 #[derive(thiserror::Error, Clone, Debug)]
 pub(crate) enum StateError {
     /// Its directory cannot be used.
-    #[error("the state directory {dir} cannot be used: {error}", dir = .dir.display())]
+    #[error("the state directory {dir} cannot be used: {error}; name another one (--state)", dir = .dir.display())]
     Directory {
         /// Which.
         dir: PathBuf,
