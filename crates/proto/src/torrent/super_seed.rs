@@ -26,6 +26,9 @@ pub const SHOWN_MAX: usize = 64;
 pub const WAITING_MAX: u32 = 2;
 /// A piece of which nothing was sent for this long since it was shown is shown to another.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// A peer that was shown a piece this long ago and does not want it fetches some files only: to show it one piece after the other
+/// would take for ever, so everybody is told of everything. Any other says within a round trip that it is interested.
+pub const UNWANTED_AFTER: Duration = Duration::from_secs(3);
 /// If no piece was passed on or received for this long, super-seeding gains nothing.
 pub const STILL_MAX: Duration = Duration::from_secs(60);
 /// Peers looked at when one is chosen: with more links chance is as good.
@@ -201,7 +204,12 @@ impl Torrent {
                 stays
             });
         }
-        if first_copy.moved + STILL_MAX <= cx.now {
+        let waits = |row: &Row| row.open.iter().any(|&(_, since)| since + UNWANTED_AFTER <= cx.now);
+        let wants = |row: &Row| self.peers.get(row.key).is_none_or(|peer| peer.state.peer_interested);
+        let unwanted = first_copy.rows.iter().any(|row| waits(row) && !wants(row));
+        // Whoever may turn out to be such a one is looked at again soon.
+        cx.pool.choke_soon |= first_copy.rows.iter().any(|row| !row.open.is_empty() && !wants(row));
+        if unwanted || first_copy.moved + STILL_MAX <= cx.now {
             return self.end_super_seeding(cx);
         }
         for key in self.peers.keys() {
@@ -287,6 +295,7 @@ impl Torrent {
         row.open.push((piece, cx.now));
         peer.clocks.said = cx.now;
         cx.push(Output::Haves { link: peer.link, pieces: [piece].into() });
+        cx.pool.choke_soon |= !peer.state.peer_interested;
         if !peer.state.am_choking {
             return;
         }
