@@ -47,7 +47,8 @@ fn the_command_that_create_suggests_works() {
     place.write("two words/one.txt", b"one");
     let made = place.run(&["create", "two words/one.txt"]);
     assert!(made.out[0].ends_with("3 B in 1 file, 1 piece"), "{made:?}");
-    let script = made.out[2].strip_prefix("to serve it: gannet ").unwrap();
+    assert!(made.out[2].starts_with("magnet magnet:?xt=urn:btih:"), "{made:?}");
+    let script = made.out[3].strip_prefix("to serve it: gannet ").unwrap();
     let script = format!("exec {} {script} --port 0 --seed-time 0s", env!("CARGO_BIN_EXE_gannet"));
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", &script]).current_dir(place.path(".")).env("XDG_STATE_HOME", place.path("state"));
@@ -74,6 +75,11 @@ fn all_that_is_said_about_a_torrent_is_in_it() {
         "trackers": [["http://a.example/announce", "udp://b.example:6969"], ["https://c.example/x"]],
         "created_by": concat!("Gannet/", env!("CARGO_PKG_VERSION")), "creation_date": null,
         "info_hash": torrent["info_hash"],
+        "magnet": format!(
+            "magnet:?xt=urn:btih:{}&dn=holiday&tr=http://a.example/announce&tr=udp://b.example:6969&\
+             tr=https://c.example/x&ws=http://seed.example/",
+            torrent["info_hash"].as_str().unwrap()
+        ),
         "files": [
             file(1, "a.bin", 100_000), file(2, "empty.txt", 0), file(3, "sub/b.bin", 30_000),
             file(4, "sub/deep/c.txt", 5),

@@ -15,11 +15,15 @@ fn every_refusal_says_what_and_why_and_ends_with_its_code() {
     place.write("cut.torrent", &torrent);
     place.write("folder/x", b"x");
     let get = |torrent: &'static str| vec!["get", torrent, "--port", "0"];
-    let magnet = "magnet:?xt=urn:btih:0000000000000000000000000000000000000000";
+    let nobodys = "c9e15763f722f23e98a29decdfae341b98d53056";
+    let alone = vec!["get", nobodys, "--port", "0", "--bind", "127.0.0.1", "--wait", "1s"];
     for (words, code, wanted) in [
         (get("absent.torrent"), 1, "cannot read absent.torrent: No such file or directory"),
         (get("folder"), 1, "folder is a folder; name a torrent file, or make one: gannet create folder"),
-        (get(magnet), 1, "magnet links are not supported yet; name a torrent file"),
+        (get("magnet:?dn=x"), 3, "the magnet link does not say which torrent"),
+        (get("magnet:?xt=urn:btih:12"), 3, "the magnet link's hash is damaged"),
+        (alone, 6, "no source within 1 s: no tracker is known; no peer was named (--peer)"),
+        (vec!["verify", "magnet:?dn=x"], 1, "fetch it: gannet get"),
         (get("bad.torrent"), 3, "bad.torrent: not a torrent, or a damaged one"),
         (get("none.torrent"), 3, "none.torrent: not a torrent, or a damaged one"),
         (get("cut.torrent"), 3, "cut.torrent: not a torrent, or a damaged one"),

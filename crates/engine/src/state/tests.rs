@@ -190,9 +190,38 @@ fn the_store_of_a_later_version_is_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     filled(temp.path(), &[1]);
     let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
-    db.pragma_update(None, "user_version", 2).unwrap();
+    db.pragma_update(None, "user_version", 3).unwrap();
     drop(db);
-    assert!(matches!(State::open(temp.path()), Err(StateError::Newer { found: 2, known: 1 })));
+    assert!(matches!(State::open(temp.path()), Err(StateError::Newer { found: 3, known: 2 })));
+}
+
+#[test]
+fn the_store_of_the_first_version_is_read_and_its_version_raised() {
+    let temp = tempfile::tempdir().unwrap();
+    filled(temp.path(), &[1]);
+    let path = temp.path().join(FILE_NAME);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    assert_eq!(open(temp.path()).torrents().unwrap().torrents, [with_resume(1)]);
+    let version = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0));
+    assert_eq!(version, Ok(2));
+}
+
+#[test]
+fn metadata_takes_the_place_of_the_link_and_brings_no_removed_torrent_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let state = open(temp.path());
+    let link = StoredTorrent { metainfo: b"magnet:?xt=urn:btih:01".to_vec(), ..torrent(1) };
+    state.add(&link).unwrap();
+    state.set_metainfo(link.info_hash, b"d4:info", &[Priority::Skip]).unwrap();
+    drop(state);
+    let state = open(temp.path());
+    let known = state.torrent(link.info_hash).unwrap().unwrap();
+    assert_eq!((known.metainfo, known.options.priorities), (b"d4:info".to_vec(), [Priority::Skip].into()));
+    assert_eq!(known.root, link.root);
+    state.remove(link.info_hash).unwrap();
+    let late = state.set_metainfo(link.info_hash, b"d4:info", &[]);
+    assert!(matches!(late, Err(StateError::Unknown(_))));
+    assert_eq!(state.torrent(link.info_hash).unwrap(), None);
 }
 
 #[test]
