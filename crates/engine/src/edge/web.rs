@@ -126,7 +126,11 @@ impl Ranges {
         let mut deadline = tokio::time::Instant::now() + self.patience;
         loop {
             let chunk = tokio::time::timeout_at(deadline, body.next()).await;
-            let Some(chunk) = chunk.map_err(|_| silence(self.patience))?? else { return Ok(()) };
+            let Some(chunk) = chunk.map_err(|_| silence(self.patience))?? else {
+                // The connection's own task hands it back to the pool: who asks before that opens another one.
+                tokio::task::yield_now().await;
+                return Ok(());
+            };
             if blocks.push(chunk).await {
                 deadline = tokio::time::Instant::now() + self.patience;
             }

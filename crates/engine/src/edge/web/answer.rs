@@ -24,8 +24,6 @@ pub(super) struct Body {
     left: u64,
     /// More would be a fault, rather than the rest of the file.
     exact: bool,
-    /// It said how long it is, and so cannot be longer.
-    measured: bool,
 }
 
 impl Body {
@@ -66,7 +64,7 @@ impl Body {
             if len.is_some_and(|len| len != slice.len) {
                 return Err(nonsense("a part of another length than it says"));
             }
-            return Ok(Body { response, skip: 0, left: slice.len, exact: true, measured: len.is_some() });
+            return Ok(Body { response, skip: 0, left: slice.len, exact: true });
         }
         if len.is_some_and(|len| len != file_len) {
             return absent("its file has another length than the torrent says".into());
@@ -75,13 +73,14 @@ impl Body {
             return Err(nonsense("it sends whole files instead of parts"));
         }
         let exact = slice.offset + slice.len == file_len;
-        Ok(Body { response, skip: slice.offset, left: slice.len, exact, measured: len.is_some() })
+        Ok(Body { response, skip: slice.offset, left: slice.len, exact })
     }
 
     /// The next bytes wanted; `None` when all were here.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchFailure> {
         loop {
-            if self.left == 0 && (self.measured || !self.exact) {
+            // Otherwise the end is read, too: a connection is free for the next request only after it.
+            if self.left == 0 && !self.exact {
                 return Ok(None);
             }
             match self.response.chunk().await.map_err(http::describe)? {
