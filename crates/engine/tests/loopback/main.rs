@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, also in its helpers")]
 
 mod content;
-mod crowd;
 mod encryption;
 mod swarm;
 mod tracker;
@@ -14,15 +13,11 @@ use gannet::{AddError, AddOptions, Client, Event, Priority, RecvError, StageName
 use proto::output::AnnounceEvent;
 use proto::trace::TraceReader;
 use proto::{Outbox, Output, Session};
-use socket2::{Domain, Socket, Type};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use swarm::{Peer, wait_for};
+use swarm::{Peer, is_answered, wait_for};
 use tracker::Tracker;
-use wire::handshake::{self, HANDSHAKE_LEN};
-use wire::{Handshake, InfoHash, PeerId, Reserved};
 
 /// Piece lengths and files of one content each.
 const CONTENTS: &[(u32, &[(&str, u64)])] = &[
@@ -137,19 +132,6 @@ fn a_banned_host_is_refused_before_its_handshake_is_read() {
     }
     leech.stop();
     liar.stop();
-}
-
-/// Whether a handshake from this address is answered.
-fn is_answered(peer: &Peer, from: Ipv4Addr, info_hash: InfoHash) -> bool {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
-    socket.connect(&peer.addresses()[0].into()).unwrap();
-    let mut stream = TcpStream::from(socket);
-    let reserved = Reserved::OURS;
-    let hello =
-        handshake::encode(&Handshake { reserved, info_hash, peer_id: PeerId([from.octets()[3]; 20]) });
-    // Whoever refuses us may have hung up already.
-    stream.write_all(&hello).is_ok() && stream.read_exact(&mut [0; HANDSHAKE_LEN]).is_ok()
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 use super::content::Content;
 use gannet::{AddOptions, Client, ClientConfig, Event, Events, TorrentHandle};
-use std::net::{Ipv4Addr, SocketAddr};
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use wire::handshake::{self, HANDSHAKE_LEN};
+use wire::{Handshake, InfoHash, PeerId, Reserved};
 
 /// How long a test waits for anything. Generous: machines that run all tests at once are slow.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,4 +99,17 @@ pub(crate) fn wait_for(peer: &Peer, what: &str, wanted: impl Fn(&Event) -> bool)
             Err(error) => panic!("waiting for {what}: {error}; before that: {seen:#?}"),
         }
     }
+}
+
+/// Whether a handshake from this address is answered.
+pub(crate) fn is_answered(peer: &Peer, from: Ipv4Addr, info_hash: InfoHash) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&peer.addresses()[0].into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    let reserved = Reserved::OURS;
+    let hello =
+        handshake::encode(&Handshake { reserved, info_hash, peer_id: PeerId([from.octets()[3]; 20]) });
+    // Whoever refuses us may have hung up already.
+    stream.write_all(&hello).is_ok() && stream.read_exact(&mut [0; HANDSHAKE_LEN]).is_ok()
 }

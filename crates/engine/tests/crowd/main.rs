@@ -1,15 +1,26 @@
 //! C4 over real sockets: crowds that knock and never come in. 30 cases, 10,020 sockets, from addresses all over 127/8.
 //! (Networks of strangers get eight places each; loopback addresses are neighbours and do not count as one. The door's own
 //! tests hold that.)
+//!
+//! A program of its own, because it looks at the memory of the whole process.
 
-use super::content::Content;
-use super::swarm::{PATIENCE, Peer, wait_for};
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, also in its helpers")]
+
+#[allow(dead_code, reason = "shared with the tests that need more of it")]
+#[path = "../loopback/content.rs"]
+mod content;
+#[allow(dead_code, reason = "shared with the tests that need more of it")]
+#[path = "../loopback/swarm.rs"]
+mod swarm;
+
+use content::Content;
 use gannet::{AddOptions, Event, StageName};
 use proto::door::{HANDSHAKE_TIME_MAX, PENDING_MAX};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+use swarm::{PATIENCE, Peer, is_answered, wait_for};
 use wire::mse::{Chance, Initiator, KEY_LEN, Method};
 
 const CASES: u32 = 30;
@@ -88,7 +99,7 @@ fn crowds_that_never_come_in_hold_256_places_for_ten_seconds_and_keep_nobody_out
         let say = words(case, seeding.info_hash());
         open.extend((0..SOCKETS_PER_CASE).map(|number| knock(&seed, source(case, number), &say)));
         // Who comes after them and has something to say is answered: everybody before was let in or gave way.
-        assert!(super::is_answered(&seed, Ipv4Addr::new(127, 0, 0, 9), seeding.info_hash()), "case {case}");
+        assert!(is_answered(&seed, Ipv4Addr::new(127, 0, 0, 9), seeding.info_hash()), "case {case}");
         open.retain(is_open);
         most = most.max(open.len());
         assert!(open.len() <= PENDING_MAX, "case {case}: {} places", open.len());
