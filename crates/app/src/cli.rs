@@ -15,7 +15,7 @@ Exit codes:
   3    the torrent is damaged, or is none
   4    the disk refused
   5    the data is not what the torrent says (verify), or not complete (seed)
-  6    nobody was found who has it (get --wait, or Ctrl-C before anybody was)
+  6    nobody was found who has it (get --wait, or Ctrl-C after it said that there is no source yet)
   130  stopped by Ctrl-C or a signal; everything is saved, the same command goes on";
 
 /// Blocks have 16 KiB (BEP 3): shorter pieces would only make the torrent larger.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Error, Read, stdin};
 use std::path::{Path, PathBuf};
 
-/// A `.torrent` file is refused above this, unread: as much as a peer or a tracker may send too.
+/// A `.torrent` file is refused above this, unread: as much as one that is fetched from a web server may have.
 pub(crate) const TORRENT_BYTES_MAX: u64 = 10_000_000;
 
 /// A torrent as it was given: its name on the command line, its bytes, what they say.

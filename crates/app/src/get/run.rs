@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
         if self.stop.asked()
             && self.jobs.iter().any(|job| matches!(job.status, Status::Looking | Status::Working))
         {
-            let alone = |job: &Job| matches!(job.status, Status::Looking) && !job.sources.is_found();
+            let alone = |job: &Job| job.sources.is_alone();
             let deserted = self.purpose == Purpose::Get && self.jobs.iter().all(alone);
             screen.say("stopped; the same command goes on where it was");
             return Ok(if deserted { Exit::NoSource } else { Exit::Interrupted });

@@ -13,7 +13,8 @@ const TRACKERS_TOLD_MAX: usize = 10;
 
 /// The search of one torrent.
 pub(super) struct Sources {
-    since: Instant,
+    /// When the search began; `None` while none is on, as when files are checked.
+    since: Option<Instant>,
     patience: Option<Duration>,
     found: bool,
     told: bool,
@@ -26,10 +27,10 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Nobody found yet.
+    /// Nobody found yet, and not searched for yet.
     pub(super) fn new(trackers: Vec<String>, given: usize, patience: Option<Duration>) -> Sources {
         let trackers = trackers.into_iter().map(|url| (url, None)).collect();
-        Sources { since: Instant::now(), patience, found: false, told: false, trackers, given, named: 0 }
+        Sources { since: None, patience, found: false, told: false, trackers, given, named: 0 }
     }
 
     /// A tracker's URL, safe to show.
@@ -50,19 +51,29 @@ impl Sources {
         }
     }
 
+    /// Peers are looked for, from now on if they were not before.
+    pub(super) fn search(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// They are not, for now: what is being checked, paused or whole needs nobody, and its time does not count.
+    pub(super) fn rest(&mut self) {
+        self.since = None;
+    }
+
+    /// Whether it was said that nobody is to be found, and nobody ever was. Who stops a search before that has not waited for it.
+    pub(super) fn is_alone(&self) -> bool {
+        self.since.is_some() && self.told && !self.found
+    }
+
     /// Somebody is here.
     pub(super) fn found(&mut self) {
         self.found = true;
     }
 
-    /// Whether anybody ever was.
-    pub(super) fn is_found(&self) -> bool {
-        self.found
-    }
-
     /// What was tried, once, when it has been in vain for a while.
     pub(super) fn in_vain(&mut self, now: Instant) -> Option<String> {
-        let due = !self.found && !self.told && now.duration_since(self.since) >= TOLD_AFTER;
+        let due = !self.found && !self.told && self.searched(now)? >= TOLD_AFTER;
         due.then(|| {
             self.told = true;
             format!("no source yet: {}; still trying", self.tried())
@@ -72,8 +83,12 @@ impl Sources {
     /// Why it is given up, if the user set a limit and it is reached.
     pub(super) fn given_up(&self, now: Instant) -> Option<String> {
         let patience = self.patience.filter(|_| !self.found)?;
-        let over = now.duration_since(self.since) >= patience;
+        let over = self.searched(now)? >= patience;
         over.then(|| format!("no source within {} s: {}", patience.as_secs(), self.tried()))
+    }
+
+    fn searched(&self, now: Instant) -> Option<Duration> {
+        self.since.map(|since| now.duration_since(since))
     }
 
     /// What was tried, and what to do.
@@ -109,28 +124,44 @@ mod tests {
         let urls = vec!["http://a/announce".to_owned(), "udp://b:1\u{1b}".to_owned()];
         let mut sources = Sources::new(urls, 2, Some(Duration::from_secs(60)));
         sources.heard(0, Err("refused\n"));
-        let start = sources.since;
+        let start = Instant::now();
+        assert_eq!(sources.in_vain(start + Duration::from_secs(3600)), None, "nobody is looked for yet");
+        assert_eq!(
+            sources.given_up(start + Duration::from_secs(3600)),
+            None,
+            "what is checked first takes its time"
+        );
+        sources.search(start);
+        sources.search(start + Duration::from_secs(1));
         assert_eq!(sources.in_vain(start + Duration::from_secs(11)), None);
+        assert!(!sources.is_alone());
         let told = sources.in_vain(start + Duration::from_secs(15)).unwrap();
         assert_eq!(
             told,
             "no source yet: tracker http://a/announce: refused\\u{a}; tracker udp://b:1\\u{1b}: no answer yet; \
              none of the 2 peers that were named answers; the DHT is not supported yet; still trying"
         );
+        assert!(sources.is_alone());
         assert_eq!(sources.in_vain(start + Duration::from_secs(20)), None);
         assert_eq!(sources.given_up(start + Duration::from_secs(59)), None);
         assert!(
             sources.given_up(start + Duration::from_secs(60)).unwrap().starts_with("no source within 60 s: ")
         );
+        sources.rest();
+        assert_eq!(sources.given_up(start + Duration::from_secs(60)), None, "a pause is no search");
+        sources.search(start);
         sources.found();
         assert_eq!(sources.given_up(start + Duration::from_secs(60)), None);
+        assert!(!sources.is_alone());
     }
 
     #[test]
     fn a_bare_hash_has_nobody_to_ask_and_that_is_said() {
-        let sources = Sources::new(Vec::new(), 0, None);
+        let mut sources = Sources::new(Vec::new(), 0, None);
+        let start = Instant::now();
+        sources.search(start);
         let expected = "no tracker is known; no peer was named (--peer); the DHT is not supported yet";
         assert_eq!(sources.tried(), expected);
-        assert_eq!(sources.given_up(sources.since + Duration::from_secs(1 << 30)), None);
+        assert_eq!(sources.given_up(start + Duration::from_secs(1 << 30)), None);
     }
 }

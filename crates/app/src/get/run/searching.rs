@@ -13,10 +13,16 @@ impl Run<'_> {
         for job in self.jobs.iter_mut().filter(|job| matches!(job.status, Status::Looking | Status::Working))
         {
             let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { continue };
-            // Web seeds are sources too; and what is being opened or checked need not be looked for.
-            if stats.downloaded > 0 || !is_searching(stats.stage) {
+            // What is being opened or checked need not be looked for.
+            if !is_searching(stats.stage) {
+                job.sources.rest();
                 continue;
             }
+            // Web seeds are sources too.
+            if stats.downloaded > 0 {
+                job.sources.found();
+            }
+            job.sources.search(now);
             if let Some(told) = job.sources.in_vain(now) {
                 screen.say(&format!("{}: {told}", job.name));
                 screen.json(&Happened { why: Some(told), ..happened("no_source", job) });
