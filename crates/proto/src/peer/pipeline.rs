@@ -81,6 +81,8 @@ pub struct Pipeline {
     heard: Instant,
     /// Last time a whole block came that was expected, or we had nothing outstanding.
     completed: Instant,
+    /// Since when we read what it sends: before, we were silent ourselves, as our allowance was spent.
+    read_since: Instant,
     rtt: RoundTrip,
     round: Round,
     /// Bytes per second.
@@ -151,6 +153,7 @@ impl Pipeline {
             snubbed: false,
             heard: now,
             completed: now,
+            read_since: now,
             rtt: RoundTrip::default(),
             round: Round::default(),
             rate: 0,
@@ -237,9 +240,14 @@ impl Pipeline {
         self.round.starved |= self.room() > 0;
     }
 
-    /// Payload bytes came that make no whole block yet; or reading was paused by ourselves and goes on.
+    /// Payload bytes came that make no whole block yet.
     pub fn heard(&mut self, now: Instant) {
         self.heard = self.heard.max(now);
+    }
+
+    /// Reading was paused by ourselves and goes on: the peer could not be heard meanwhile, so all its clocks begin anew.
+    pub fn read_again(&mut self, now: Instant) {
+        (self.heard, self.completed, self.read_since) = (now, now, now);
     }
 
     /// A block came. O(1) in order; out of order, at most one look at each outstanding request.
@@ -248,9 +256,8 @@ impl Pipeline {
         self.heard(now);
         self.completed = now;
         self.refusals = Refusals::default();
-        let rtt = now.since(request.at);
-        self.snubbed &= rtt > BLOCK_WITHIN;
-        self.rtt.sample(rtt, now);
+        self.snubbed &= now.since(self.waited_since(&request)) > BLOCK_WITHIN;
+        self.rtt.sample(now.since(request.at), now);
         self.round.bytes += u64::from(block.len);
         // One more for each that comes, unless there are none to ask for.
         if self.slow_start && !self.round.starved {
@@ -324,7 +331,7 @@ impl Pipeline {
 
     /// When the peer has been silent for too long.
     fn give_up_at(&self) -> Option<Instant> {
-        let oldest = self.outstanding.front()?.at;
+        let oldest = self.waited_since(self.outstanding.front()?);
         let too_old = oldest + TIMEOUT_MAX;
         let silent = self.heard.max(oldest) + self.patience();
         let blockless = self.completed.max(oldest) + self.block_patience();
@@ -338,7 +345,7 @@ impl Pipeline {
     /// stands, and it is asked for one block at a time, which others may be asked for too, until one comes in good time.
     pub fn check(&mut self, now: Instant, released: &mut Vec<Block>) -> bool {
         while let Some(request) =
-            self.outstanding.pop_front_if(|request| now.since(request.at) >= TIMEOUT_MAX)
+            self.outstanding.pop_front_if(|request| now.since(request.at.max(self.read_since)) >= TIMEOUT_MAX)
         {
             self.remember_late(request.block);
             released.push(request.block);
@@ -362,6 +369,11 @@ impl Pipeline {
     /// Whether a block is outstanding.
     pub fn is_asked(&self, block: Block) -> bool {
         self.outstanding.iter().any(|request| request.block == block)
+    }
+
+    /// Since when an answer could have come that we would have heard.
+    fn waited_since(&self, request: &Request) -> Instant {
+        request.at.max(self.read_since)
     }
 
     /// What is outstanding should last this long: two of the smallest round trips and some slack. The mean would not do: it grows

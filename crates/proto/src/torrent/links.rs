@@ -288,7 +288,7 @@ impl Torrent {
     pub fn on_read_again(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.clocks.heard = cx.now;
-        peer.pipeline.heard(cx.now);
+        peer.pipeline.read_again(cx.now);
         self.arm_peer(cx, key);
     }
 

@@ -232,6 +232,26 @@ fn a_peer_that_trickles_bytes_and_never_ends_a_block_is_snubbed() {
 }
 
 #[test]
+fn a_peer_that_we_did_not_read_is_not_blamed_for_silence() {
+    let mut pipeline = Pipeline::new(BLOCK, 500, Instant::ZERO);
+    pipeline.requested(&[block(0), block(1)], at(0));
+    let mut released = Vec::new();
+    // Our allowance was spent for two minutes.
+    pipeline.read_again(at(120_000));
+    assert_eq!(pipeline.check_at(), Some(at(128_000)));
+    assert!(!pipeline.check(at(127_999), &mut released));
+    assert_eq!(released, []);
+    assert_eq!(pipeline.complete(block(0), at(127_999)), Answer::Expected);
+    assert!(!pipeline.is_snubbed());
+    // Snubbed, and then not read: its block counts as prompt if it comes soon after.
+    assert!(pipeline.check(at(150_000), &mut released));
+    pipeline.requested(&[block(2)], at(150_000));
+    pipeline.read_again(at(200_000));
+    assert_eq!(pipeline.complete(block(2), at(205_000)), Answer::Expected);
+    assert!(!pipeline.is_snubbed());
+}
+
+#[test]
 fn a_request_that_is_passed_over_is_given_up_alone() {
     let mut pipeline = Pipeline::new(BLOCK, 500, Instant::ZERO);
     pipeline.requested(&[block(0)], at(0));
