@@ -1,4 +1,6 @@
-"""libtorrent as a peer for the interop tests: seeds or fetches one torrent and prints a JSON status line twice a second.
+"""libtorrent as a peer for the interop tests: seeds or fetches one torrent, of which it has the file or a magnet link.
+
+It prints a JSON status line four times a second.
 
 It ends when its standard input does, after its last blocks are on disk (libtorrent says "seeding" before that).
 """
@@ -13,9 +15,15 @@ import time
 import libtorrent as lt
 
 
+# Metadata may be larger than what libtorrent takes for a torrent file; its own limit for metadata is 30 MiB.
+TORRENT_LIMITS = {"max_buffer_size": 32 << 20, "max_decode_tokens": 3000000, "max_pieces": 2000000}
+
+
 def parse():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--torrent", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--torrent")
+    what.add_argument("--magnet")
     parser.add_argument("--dir", required=True)
     parser.add_argument("--listen", required=True, help="address:port")
     parser.add_argument("--peer", action="append", default=[], help="address:port")
@@ -64,8 +72,10 @@ def main():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     args = parse()
     session = lt.session(settings(args))
-    params = lt.add_torrent_params()
-    params.ti = lt.torrent_info(args.torrent)
+    if args.magnet:
+        params = lt.parse_magnet_uri(args.magnet)
+    else:
+        params = lt.load_torrent_file(args.torrent, TORRENT_LIMITS)
     params.save_path = args.dir
     # Without "paused" and "auto_managed": it starts at once and is never queued.
     params.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)

@@ -49,7 +49,7 @@ pub(crate) fn run_kills(args: &[&str]) -> Result<()> {
     lab::enter()?;
     let dir = scratch("kill")?;
     let mount = mount_ext4(&dir)?;
-    let mut lab = Lab::new()?;
+    let lab = Lab::new()?;
     let shared = Content::OneFile(SIZE).share(&dir, PIECE_LEN, &[])?;
     let began = Instant::now();
     let mut lanes = Vec::new();

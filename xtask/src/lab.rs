@@ -5,11 +5,12 @@
 pub(crate) mod process;
 
 use crate::peers;
-use anyhow::{Context, Result, bail};
-use process::run;
+use anyhow::{Context, Result, bail, ensure};
+use process::{output_of, run};
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Set in the re-executed process, which is inside the private namespaces.
 const INSIDE: &str = "GANNET_XTASK_INSIDE";
@@ -31,44 +32,42 @@ pub(crate) fn enter() -> Result<()> {
     bail!("cannot make a private network (this needs root and `unshare` from util-linux): {error}")
 }
 
-/// The bridge and its hosts.
+/// The bridge and its hosts. Tests side by side share it: each takes hosts of its own.
 pub(crate) struct Lab {
-    hosts: u8,
+    hosts: AtomicU16,
 }
+
+/// Hosts of a lab: more ports than 1,024 a bridge does not have.
+const HOSTS_MAX: u16 = 1_000;
 
 /// One machine of the lab, with an address of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Host(u8);
+pub(crate) struct Host(u16);
 
 impl Lab {
-    /// The bridge, with the address of [`Lab::own_address`] for ourselves. Call [`enter`] before.
+    /// The bridge, with the address of [`Host::OWN`] for ourselves. Call [`enter`] before.
     pub(crate) fn new() -> Result<Lab> {
         // `ip netns` keeps its names under /run/netns: a private one, so that runs cannot meet.
         run("mkdir", &["-p", "/run/netns"])?;
         run("mount", &["-t", "tmpfs", "tmpfs", "/run/netns"])?;
         run("ip", &["link", "set", "lo", "up"])?;
         run("ip", &["link", "add", "lab", "type", "bridge"])?;
-        run("ip", &["addr", "add", "10.77.0.1/24", "dev", "lab"])?;
+        run("ip", &["addr", "add", "10.77.0.1/16", "dev", "lab"])?;
         run("ip", &["link", "set", "lab", "up"])?;
-        Ok(Lab { hosts: 0 })
-    }
-
-    /// Where the test itself, and the tracker, can be reached.
-    pub(crate) fn own_address(&self) -> Ipv4Addr {
-        Host::OWN.address()
+        Ok(Lab { hosts: AtomicU16::new(0) })
     }
 
     /// One more host.
-    pub(crate) fn host(&mut self) -> Result<Host> {
-        self.hosts = self.hosts.checked_add(1).filter(|&hosts| hosts < 250).context("too many hosts")?;
-        let host = Host(self.hosts);
+    pub(crate) fn host(&self) -> Result<Host> {
+        let host = Host(self.hosts.fetch_add(1, Ordering::Relaxed) + 1);
+        ensure!(host.0 < HOSTS_MAX, "too many hosts");
         let (name, port) = (host.name(), format!("port{}", host.0));
-        run("ip", &["netns", "add", &name])?;
-        run("ip", &["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
-        run("ip", &["link", "set", &port, "master", "lab", "up"])?;
-        run("ip", &["-n", &name, "addr", "add", &format!("{}/24", host.address()), "dev", "eth0"])?;
-        run("ip", &["-n", &name, "link", "set", "eth0", "up"])?;
-        run("ip", &["-n", &name, "link", "set", "lo", "up"])?;
+        let outside = format!(
+            "netns add {name}\nlink add {port} type veth peer name eth0 netns {name}\nlink set {port} master lab up\n"
+        );
+        output_of(Command::new("ip").args(["-batch", "-"]), &outside)?;
+        let inside = format!("addr add {}/16 dev eth0\nlink set eth0 up\nlink set lo up\n", host.address());
+        output_of(Command::new("ip").args(["-n", &name, "-batch", "-"]), &inside)?;
         // The default may be bbr, which a shaped link treats differently: the same for everybody.
         let cubic = "net.ipv4.tcp_congestion_control=cubic";
         let _ = Command::new("ip").args(["netns", "exec", &name, "sysctl", "-qw", cubic]).output();
@@ -84,7 +83,7 @@ impl Host {
     pub(crate) fn address(self) -> Ipv4Addr {
         match self {
             Host::OWN => Ipv4Addr::new(10, 77, 0, 1),
-            Host(number) => Ipv4Addr::new(10, 77, 0, 10 + number),
+            Host(number) => Ipv4Addr::from_bits(Ipv4Addr::new(10, 77, 0, 10).to_bits() + u32::from(number)),
         }
     }
 

@@ -17,7 +17,10 @@ pub(crate) fn run() -> Result<()> {
     let mounts = &["test", "--package", "gannet", "--features", "mount-tests", "--lib", "--quiet", "mounted"];
     step("disks that are full, read-only or gone", mounts)?;
     step("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
-    step("the program", &["build", "--release", "--quiet", "--package", "gannet-cli"])?;
+    // And the attackers that real sockets are tested with.
+    let programs =
+        &["build", "--release", "--quiet", "--package", "gannet-cli", "--package", "gannet-hostile"];
+    step("the programs", programs)?;
     step(
         "the demonstration",
         &["run", "--release", "--quiet", "--package", "gannet-cli", "--", "demo", "--plain"],

@@ -52,7 +52,7 @@ fn orders(words: &[String]) -> Result<(Orders, Duration)> {
     };
     let torrent = word("--torrent").context("--torrent FILE is missing")?;
     let bytes = std::fs::read(torrent).with_context(|| torrent.clone())?;
-    let metainfo = wire::Metainfo::parse(&bytes).map_err(|why| anyhow::anyhow!("{torrent}: {why}"))?;
+    let metainfo = wire::Metainfo::parse_stored(&bytes).map_err(|why| anyhow::anyhow!("{torrent}: {why}"))?;
     let victim: SocketAddr = word("--victim").context("--victim IP:PORT is missing")?.parse()?;
     ensure!(
         is_ours(victim.ip()),

@@ -46,7 +46,7 @@ pub(super) fn start(
         .args(settings.args)
         .arg("--dir")
         .arg(role.dir)
-        .arg(role.torrent);
+        .arg(settings.source(role));
     let running = Running::start(name, work, &mut command)?;
     let end = Instant::now() + Duration::from_secs(10);
     while call(host.address(), "aria2.getVersion", json!([])).is_err() {
@@ -68,10 +68,13 @@ pub(super) fn status(host: Ipv4Addr, running: &Running) -> Result<Status> {
         "seeder",
         "errorMessage",
         "verifyIntegrityPending",
-        "verifiedLength"
+        "verifiedLength",
+        "bittorrent"
     ]]);
     let reply = call(host, "aria2.tellActive", keys)?;
-    let Some(download) = reply["result"].as_array().and_then(|all| all.first()) else {
+    // Metadata is a download of its own, which the content's follows.
+    let is_content = |download: &&Value| download["bittorrent"]["info"].is_object();
+    let Some(download) = reply["result"].as_array().and_then(|all| all.iter().find(is_content)) else {
         return Ok(Status::default());
     };
     if let Some(error) = download["errorMessage"].as_str().filter(|text| !text.is_empty()) {

@@ -7,6 +7,7 @@ use crate::lab::process::Running;
 use crate::peers;
 use anyhow::{Result, bail};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,6 +42,8 @@ pub(crate) struct Role<'a> {
 pub(crate) struct Settings<'a> {
     /// More arguments.
     pub(crate) args: &'a [&'a str],
+    /// A magnet link to fetch by, instead of the torrent file.
+    pub(crate) magnet: Option<&'a str>,
     /// For Transmission: what replaces members of its settings.
     pub(crate) json: Option<Value>,
 }
@@ -62,6 +65,13 @@ pub(crate) struct Client {
     pub(crate) host: Host,
     pub(crate) running: Running,
     last: Status,
+}
+
+impl Settings<'_> {
+    /// What a command line says it is to fetch: the link or the file.
+    pub(super) fn source<'b>(&'b self, role: &Role<'b>) -> &'b OsStr {
+        self.magnet.map_or(role.torrent.as_os_str(), OsStr::new)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -157,7 +167,7 @@ fn start_gannet(
     settings: &Settings<'_>,
 ) -> Result<Running> {
     let mut command = host.command(&gannet().to_string_lossy());
-    command.args(["get", "--json"]).arg(role.torrent).arg("--output").arg(role.dir);
+    command.args(["get", "--json"]).arg(settings.source(role)).arg("--output").arg(role.dir);
     command.arg("--state").arg(work.join(format!("{name}-state")));
     command.args(["--port", &role.port.to_string()]);
     command.args(settings.args);
@@ -179,7 +189,11 @@ fn start_libtorrent(
 ) -> Result<Running> {
     let mut command = host.command(&peers::python().to_string_lossy());
     command.arg(crate::root().join("xtask/peers/libtorrent_peer.py"));
-    command.arg("--torrent").arg(role.torrent).arg("--dir").arg(role.dir);
+    match settings.magnet {
+        Some(magnet) => command.args(["--magnet", magnet]),
+        None => command.arg("--torrent").arg(role.torrent),
+    };
+    command.arg("--dir").arg(role.dir);
     command.arg("--listen").arg(format!("{}:{}", host.address(), role.port)).args(settings.args);
     for peer in role.peers {
         command.args(["--peer", &peer.to_string()]);

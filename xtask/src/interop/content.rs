@@ -1,7 +1,9 @@
 //! What is shared in a test: files made from a seed, and the comparison of two folders.
 
 use crate::lab::process::output;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +15,8 @@ pub(crate) enum Content {
     OneFile(u64),
     /// So many files in nested folders: most are small, some empty, some span pieces.
     Files(u32),
+    /// So many small files, each under a path of almost 3,000 bytes: much to say about little content.
+    LongPaths(u32),
 }
 
 /// A content on disk with its torrent.
@@ -41,16 +45,9 @@ impl Content {
         trackers: &[String],
         web_seeds: &[String],
     ) -> Result<Shared> {
-        let seed_dir = dir.join("origin");
-        fs::create_dir_all(&seed_dir)?;
-        let name = match self {
-            Content::OneFile(_) => "content.bin",
-            Content::Files(_) => "content",
-        };
-        let size = self.make(&seed_dir.join(name))?;
-        let torrent = dir.join("content.torrent");
+        let shared = self.make_in(dir)?;
         let mut create = Command::new(gannet());
-        create.arg("create").arg(seed_dir.join(name)).arg("--output").arg(&torrent);
+        create.arg("create").arg(shared.dir.join(&shared.name)).arg("--output").arg(&shared.torrent);
         create.args(["--piece-length", &piece_len.to_string()]);
         for tracker in trackers {
             create.args(["--tracker", tracker]);
@@ -59,7 +56,19 @@ impl Content {
             create.args(["--web-seed", web_seed]);
         }
         output(&mut create)?;
-        Ok(Shared { dir: seed_dir, name: name.into(), torrent, size })
+        Ok(shared)
+    }
+
+    /// Makes the files alone; the torrent is the caller's to make.
+    pub(crate) fn make_in(self, dir: &Path) -> Result<Shared> {
+        let seed_dir = dir.join("origin");
+        fs::create_dir_all(&seed_dir)?;
+        let name = match self {
+            Content::OneFile(_) => "content.bin",
+            Content::Files(_) | Content::LongPaths(_) => "content",
+        };
+        let size = self.make(&seed_dir.join(name))?;
+        Ok(Shared { dir: seed_dir, name: name.into(), torrent: dir.join("content.torrent"), size })
     }
 
     fn make(self, path: &Path) -> Result<u64> {
@@ -84,6 +93,18 @@ impl Content {
                 }
                 Ok(size)
             }
+            Content::LongPaths(count) => {
+                let folders = (0..14).map(|depth| format!("{depth:02}{}", "long-".repeat(39)));
+                let folder = folders.fold(path.to_owned(), |path, folder| path.join(folder));
+                fs::create_dir_all(&folder)?;
+                let mut size = 0;
+                for index in 0..count {
+                    let len = noise.next() % 3_000;
+                    fs::write(folder.join(format!("{index:05}.dat")), noise.bytes(len as usize))?;
+                    size += len;
+                }
+                Ok(size)
+            }
         }
     }
 }
@@ -98,6 +119,19 @@ impl Shared {
     pub(crate) fn same_in_copy_of(&self, kind: super::Kind, dir: &Path) -> Result<()> {
         let empty = if kind == super::Kind::Transmission { Empty::MayBeAbsent } else { Empty::MustBeThere };
         compare(&self.dir.join(&self.name), &dir.join(&self.name), empty)
+    }
+
+    /// Whether another download folder holds files of the same names and bytes, in whatever folders: Gannet shortens paths that some
+    /// systems would not take.
+    pub(crate) fn same_by_name_in(&self, dir: &Path) -> Result<()> {
+        let (mut want, mut got) = (BTreeMap::new(), BTreeMap::new());
+        files_beneath(&self.dir.join(&self.name), &mut want)?;
+        files_beneath(&dir.join(&self.name), &mut got)?;
+        ensure!(want.keys().eq(got.keys()), "{} files, should be {}", got.len(), want.len());
+        for (name, path) in want {
+            ensure!(fs::read(&path)? == fs::read(&got[&name])?, "{name:?} differs from its origin");
+        }
+        Ok(())
     }
 
     /// The info-hash in hex, as trackers' lists want it.
@@ -133,6 +167,19 @@ fn compare(want: &Path, got: &Path, empty: Empty) -> Result<()> {
     }
     let got_bytes = fs::read(got).with_context(|| got.display().to_string())?;
     ensure!(fs::read(want)? == got_bytes, "{} differs from its origin", got.display());
+    Ok(())
+}
+
+/// Every file by its own name, which must be the only one of that name.
+fn files_beneath(dir: &Path, files: &mut BTreeMap<OsString, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files_beneath(&entry.path(), files)?;
+        } else if let Some(twin) = files.insert(entry.file_name(), entry.path()) {
+            bail!("{} and {} have one name", twin.display(), entry.path().display());
+        }
+    }
     Ok(())
 }
 

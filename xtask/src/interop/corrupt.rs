@@ -14,10 +14,10 @@ const PORT: u16 = 51413;
 const SIZE: u64 = 48 * 1024 * 1024;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![("a corrupting seeder among good ones".into(), Box::new(corrupt))]
+    vec![Case::new("a corrupting seeder among good ones", corrupt)]
 }
 
-fn corrupt(lab: &mut Lab, dir: &Path) -> Result<String> {
+fn corrupt(lab: &Lab, dir: &Path) -> Result<String> {
     let shared = Content::OneFile(SIZE).share(dir, 256 * 1024, &[])?;
     let mut seeders = Vec::new();
     for index in 0..3 {

@@ -167,20 +167,16 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for foreign in FOREIGN {
         let Foreign { kind, name, .. } = foreign;
-        cases.push((
-            format!("encryption: gannet dials {kind} ({name})"),
-            Box::new(|lab, dir| we_dial(lab, dir, foreign)),
-        ));
-        cases.push((
-            format!("encryption: {kind} ({name}) dials gannet"),
-            Box::new(|lab, dir| they_dial(lab, dir, foreign)),
-        ));
+        let we = format!("encryption: gannet dials {kind} ({name})");
+        cases.push(Case::new(we, |lab, dir| we_dial(lab, dir, foreign)));
+        let they = format!("encryption: {kind} ({name}) dials gannet");
+        cases.push(Case::new(they, |lab, dir| they_dial(lab, dir, foreign)));
     }
     cases
 }
 
 /// They seed, and four of us fetch: we know their address, they do not know ours.
-fn we_dial(lab: &mut Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
+fn we_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
     let shared = Content::OneFile(SIZE).share(dir, 64 * 1024, &[])?;
     let torrent = private_torrent(&shared, dir, None)?;
     let host = lab.host()?;
@@ -204,14 +200,16 @@ fn we_dial(lab: &mut Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
 }
 
 /// Four of us seed, and they fetch: a tracker tells them of us, and nobody tells us of them.
-fn they_dial(lab: &mut Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
+fn they_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
     let shared = Content::OneFile(SIZE).share(dir, 64 * 1024, &[])?;
     let ours = private_torrent(&shared, dir, None)?;
-    let theirs = private_torrent(&shared, dir, Some(&tracker::http_url(lab)))?;
+    let tracker_host = lab.host()?;
+    let url = tracker::http_url(tracker_host);
+    let theirs = private_torrent(&shared, dir, Some(&url))?;
     let info_hash =
         Shared { torrent: ours.clone(), dir: shared.dir.clone(), name: shared.name.clone(), size: SIZE }
             .info_hash()?;
-    let _tracker = Tracker::start(lab, std::slice::from_ref(&info_hash), dir)?;
+    let _tracker = Tracker::start(tracker_host, std::slice::from_ref(&info_hash), dir)?;
     let mut watched = Vec::new();
     for (policy, expected) in OURS.into_iter().zip(foreign.they_dial) {
         let host = lab.host()?;
@@ -220,7 +218,7 @@ fn they_dial(lab: &mut Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
         std::fs::copy(shared.dir.join(&shared.name), copy.join(&shared.name))?;
         let role = Role { torrent: &ours, dir: &copy, port: PORT, peers: &[], stay: true };
         watched.push(Watched::start(host, policy, expected, role, dir, ["--max-up", RATE])?);
-        announce(host, &tracker::http_url(lab), &info_hash)?;
+        announce(host, &url, &info_hash)?;
     }
     let copy = dir.join("theirs");
     let role = Role { torrent: &theirs, dir: &copy, port: PORT, peers: &[], stay: true };
@@ -283,7 +281,7 @@ impl Watched {
         limit: [&str; 2],
     ) -> Result<Watched> {
         let args = ["--json-peers", "--encryption", policy, limit[0], limit[1]];
-        let settings = Settings { args: &args, json: None };
+        let settings = Settings { args: &args, ..Settings::default() };
         let name = format!("gannet-{policy}");
         let client = Client::start_with(Kind::Gannet, host, &name, role, dir, &settings)?;
         Ok(Watched {
@@ -372,6 +370,7 @@ impl Foreign {
         Settings {
             args: self.args,
             json: self.encryption.map(|encryption| json!({"encryption": encryption})),
+            magnet: None,
         }
     }
 }

@@ -32,12 +32,12 @@ pub(super) fn cases() -> Vec<Case> {
         ("everyday: the cable is out for 15 s", Weather::CableOut),
     ];
     let case = |(name, weather): (&str, Weather)| -> Case {
-        (name.into(), Box::new(move |lab, dir| transfer(lab, dir, weather)))
+        Case::new(name, move |lab, dir| transfer(lab, dir, weather))
     };
     named.map(case).into()
 }
 
-fn transfer(lab: &mut Lab, dir: &Path, weather: Weather) -> Result<String> {
+fn transfer(lab: &Lab, dir: &Path, weather: Weather) -> Result<String> {
     let shared = Content::OneFile(SIZE).share(dir, 256 * 1024, &[])?;
     let hosts = [lab.host()?, lab.host()?];
     let mut address = SocketAddr::new(hosts[0].address().into(), PORT);

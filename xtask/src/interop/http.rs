@@ -25,7 +25,8 @@ impl Reply {
 /// Posts JSON and reads the answer to its end.
 pub(crate) fn post(server: SocketAddr, path: &str, headers: &str, body: &Value) -> Result<Reply> {
     let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    // aria2 answers when it has nothing else to do: on a busy machine after it has hashed a content.
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let body = body.to_string();
     write!(
         stream,

@@ -1,12 +1,11 @@
 //! opentracker, the tracker that we did not write. Debian's build serves only the torrents on its list.
 
-use crate::lab::Lab;
+use crate::lab::Host;
 use crate::lab::process::Running;
 use anyhow::{Context, Result};
 use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PORT: u16 = 6969;
@@ -16,29 +15,29 @@ pub(crate) struct Tracker {
     _running: Running,
 }
 
-/// The announce URLs of the lab's tracker, known before it runs.
-pub(crate) fn http_url(lab: &Lab) -> String {
-    format!("http://{}:{PORT}/announce", lab.own_address())
+/// The announce URL of the tracker on a host, known before it runs.
+pub(crate) fn http_url(host: Host) -> String {
+    format!("http://{}:{PORT}/announce", host.address())
 }
 
 /// The same over UDP (BEP 15).
-pub(crate) fn udp_url(lab: &Lab) -> String {
-    format!("udp://{}:{PORT}/announce", lab.own_address())
+pub(crate) fn udp_url(host: Host) -> String {
+    format!("udp://{}:{PORT}/announce", host.address())
 }
 
 impl Tracker {
-    /// Starts it, and waits until it answers.
-    pub(crate) fn start(lab: &Lab, info_hashes: &[String], work: &Path) -> Result<Tracker> {
+    /// Starts it on a host, and waits until it answers.
+    pub(crate) fn start(host: Host, info_hashes: &[String], work: &Path) -> Result<Tracker> {
         // It drops its privileges and makes the folder it is given its root, so the list lies there, under a relative name.
         let dir = work.join("tracker");
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("list"), info_hashes.join("\n") + "\n")?;
-        let (address, port) = (lab.own_address().to_string(), PORT.to_string());
-        let mut command = Command::new("opentracker");
+        let (address, port) = (host.address().to_string(), PORT.to_string());
+        let mut command = host.command("opentracker");
         command.args(["-i", &address, "-p", &port, "-P", &port, "-w"]).arg("list").arg("-d").arg(&dir);
         let running = Running::start("tracker", work, &mut command)?;
         let end = Instant::now() + Duration::from_secs(5);
-        while TcpStream::connect((lab.own_address(), PORT)).is_err() {
+        while TcpStream::connect((host.address(), PORT)).is_err() {
             if Instant::now() > end {
                 return Err(anyhow::anyhow!("{}", running.log_tail())).context("opentracker does not answer");
             }

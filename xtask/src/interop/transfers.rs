@@ -34,10 +34,9 @@ pub(super) fn cases() -> Vec<Case> {
             for &(content, piece_len, meet) in SHAPES {
                 let name =
                     format!("{seeder} -> {leecher}, {content:?}, {} KiB pieces, {meet:?}", piece_len / 1024);
-                let case = move |lab: &mut Lab, dir: &Path| {
+                cases.push(Case::new(name, move |lab, dir| {
                     transfer(lab, dir, [seeder, leecher], content, piece_len, meet)
-                };
-                cases.push((name, Box::new(case)));
+                }));
             }
         }
     }
@@ -45,21 +44,22 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn transfer(
-    lab: &mut Lab,
+    lab: &Lab,
     dir: &Path,
     kinds: [Kind; 2],
     content: Content,
     piece_len: u32,
     meet: Meet,
 ) -> Result<String> {
+    let tracker_host = lab.host()?;
     let trackers = match meet {
-        Meet::Http => vec![tracker::http_url(lab)],
-        Meet::Udp => vec![tracker::udp_url(lab)],
+        Meet::Http => vec![tracker::http_url(tracker_host)],
+        Meet::Udp => vec![tracker::udp_url(tracker_host)],
         Meet::Direct => vec![],
     };
     let shared = content.share(dir, piece_len, &trackers)?;
     let _tracker = match meet {
-        Meet::Http | Meet::Udp => Some(Tracker::start(lab, &[shared.info_hash()?], dir)?),
+        Meet::Http | Meet::Udp => Some(Tracker::start(tracker_host, &[shared.info_hash()?], dir)?),
         Meet::Direct => None,
     };
     let [seed_host, leech_host] = [lab.host()?, lab.host()?];

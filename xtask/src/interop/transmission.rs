@@ -47,8 +47,12 @@ pub(super) fn start(
     command.arg("--foreground").arg("--config-dir").arg(&config).env("HOME", work);
     let running = Running::start(name, work, &mut command)?;
     let session = session_id(host.address(), &running)?;
-    let metainfo = base64_text(&fs::read(role.torrent)?);
-    let add = json!({"method": "torrent-add", "arguments": {"metainfo": metainfo, "download-dir": role.dir}});
+    let mut what = json!({"download-dir": role.dir});
+    match settings.magnet {
+        Some(magnet) => what["filename"] = magnet.into(),
+        None => what["metainfo"] = base64_text(&fs::read(role.torrent)?).into(),
+    }
+    let add = json!({"method": "torrent-add", "arguments": what});
     let reply = call(host.address(), &session, &add)?;
     if reply["result"] != "success" {
         bail!("{name}: torrent-add: {reply}");

@@ -30,16 +30,15 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for &(kind, content, piece_len) in ALONE {
         let name = format!("web seed alone: nginx -> {kind}, {content:?}, {} KiB pieces", piece_len / 1024);
-        cases.push((
-            name,
-            Box::new(move |lab: &mut Lab, dir: &Path| alone(lab, dir, kind, content, piece_len)),
-        ));
+        let case = Case::new(name, move |lab, dir| alone(lab, dir, kind, content, piece_len));
+        // Its rate is printed.
+        cases.push(if kind == Kind::Gannet { case.alone() } else { case });
     }
-    cases.push(("web seed and peer: nginx + libtorrent -> gannet".into(), Box::new(beside_a_peer)));
+    cases.push(Case::new("web seed and peer: nginx + libtorrent -> gannet", beside_a_peer).alone());
     cases
 }
 
-fn alone(lab: &mut Lab, dir: &Path, kind: Kind, content: Content, piece_len: u32) -> Result<String> {
+fn alone(lab: &Lab, dir: &Path, kind: Kind, content: Content, piece_len: u32) -> Result<String> {
     let (server, shared) = serve(lab, dir, content, piece_len)?;
     let copy = dir.join("copy");
     let role = Role { torrent: &shared.torrent, dir: &copy, port: PORT, peers: &[], stay: true };
@@ -56,7 +55,7 @@ fn alone(lab: &mut Lab, dir: &Path, kind: Kind, content: Content, piece_len: u32
 }
 
 /// Both lines are slow enough that neither has sent everything before the other has begun.
-fn beside_a_peer(lab: &mut Lab, dir: &Path) -> Result<String> {
+fn beside_a_peer(lab: &Lab, dir: &Path) -> Result<String> {
     const RATE: u64 = 8_000_000;
     let (server, shared) = serve(lab, dir, Content::OneFile(48_000_000), 256 * 1024)?;
     server.host.limit_uplink(RATE)?;
@@ -92,7 +91,7 @@ struct Nginx {
 }
 
 /// A content that nginx serves, and its torrent.
-fn serve(lab: &mut Lab, dir: &Path, content: Content, piece_len: u32) -> Result<(Nginx, Shared)> {
+fn serve(lab: &Lab, dir: &Path, content: Content, piece_len: u32) -> Result<(Nginx, Shared)> {
     let host = lab.host()?;
     let url = format!("http://{}:{HTTP_PORT}/", host.address());
     let shared = content.share_with(dir, piece_len, &[], &[url])?;

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -35,11 +35,24 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
     let output = command.stdin(Stdio::null()).output().with_context(|| shown.clone())?;
+    ended_well(&shown, output)
+}
+
+/// The same for a command that reads.
+pub(crate) fn output_of(command: &mut Command, input: &str) -> Result<String> {
+    let shown = format!("{command:?}");
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| shown.clone())?;
+    child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
+    ended_well(&shown, child.wait_with_output()?)
+}
+
+fn ended_well(shown: &str, output: Output) -> Result<String> {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         bail!("{shown}: {}\n{out}{err}", output.status);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(out.into_owned())
 }
 
 impl Running {

@@ -15,6 +15,7 @@ const QUIET: Habit = Habit {
     chokes: Chokes::Everybody,
     asks: Asks::Nothing,
     noise: None,
+    metadata: None,
     visits: STAYS,
 };
 
@@ -40,6 +41,8 @@ pub const CAST: &[Habit] = &[
     Habit { name: "false-haves", claims: Claims::Growing, ..LURE },
     Habit { name: "changeable", claims: Claims::Changing, ..LURE },
     Habit { name: "false-seed-that-asks", asks: Asks::Forever { pending: 16 }, ..LURE },
+    // So large that a whole takes a while, so small that it is sent within a test.
+    Habit { name: "metadata-liar", metadata: Some(4 << 20), ..QUIET },
     // Promises that are not kept.
     Habit { name: "snubber", ..LURE },
     Habit { name: "rejecter", serves: Serves::Rejects, ..LURE },

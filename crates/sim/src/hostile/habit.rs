@@ -1,7 +1,7 @@
 //! What an attacker is made of: how it opens, what it says it has, how it serves, chokes, asks, chatters and comes back.
 //!
 //! Data alone; [`super::Attacker`] acts it out, [`super::cast`] has the rows. Rates are per link and second, before the vigour
-//! that a driver may multiply them with. BEP: 3, 6, 10
+//! that a driver may multiply them with. BEP: 3, 6, 9, 10
 
 use core::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Habit {
     pub asks: Asks,
     /// What else it says, unasked, and how often a second.
     pub noise: Option<(Noise, u32)>,
+    /// How large it says the metadata is, if it speaks of it at all; what it gives of it is rubbish (BEP 9).
+    pub metadata: Option<u32>,
     /// How it comes and goes.
     pub visits: Visits,
 }

@@ -1,6 +1,6 @@
 //! One link of an attacker: what was said on it, and what the attacker's habit makes of that.
 //!
-//! Invariant: what is remembered of a link is bounded ([`WANTED_MAX`], one bitfield). BEP: 3, 6
+//! Invariant: what is remembered of a link is bounded ([`WANTED_MAX`], one bitfield). BEP: 3, 6, 9
 
 use super::chatter::{self, Utterance};
 use super::habit::{Asks, Chokes, Claims, Habit, Serves};
@@ -8,13 +8,17 @@ use super::{Act, Bytes, Voice};
 use core::net::SocketAddr;
 use proto::{Instant, Rng};
 use std::collections::VecDeque;
+use wire::extension::{ExtensionHandshake, HANDSHAKE_ID, name};
 use wire::message::{BlockRequest, Message};
+use wire::metadata::{MetadataMessage, metadata_piece_len};
 use wire::{Bitfield, Block, Layout, PieceIndex};
 
 /// Requests of a victim that a dripping attacker remembers: more than any pipeline of ours holds is of no use to it.
 const WANTED_MAX: usize = 64;
 /// Pieces that a bait allows: more than clients remember.
 const BAIT_PIECES: u32 = 40;
+/// Under which id it wants to be asked for metadata.
+const METADATA_ID: u8 = 3;
 /// Utterances on one link and pulse at most, whatever the vigour.
 const UTTERANCES_MAX: u64 = 10_000;
 
@@ -41,6 +45,8 @@ pub(super) struct Line {
     uttered: u64,
     /// Pieces claimed so far, in order.
     claimed: u32,
+    /// Under which id it wants to hear of metadata, if it does.
+    metadata_id: Option<u8>,
 }
 
 /// Whether a habit does anything that is no answer.
@@ -69,11 +75,20 @@ impl Line {
             dripped_at: now,
             uttered: 0,
             claimed: 0,
+            metadata_id: None,
         }
     }
 
     /// The first words.
     pub(super) fn open(&mut self, voice: &mut Voice<'_>, rng: &mut Rng) {
+        if let Some(size) = voice.habit.metadata {
+            let introduction = ExtensionHandshake {
+                extensions: vec![(name::METADATA.into(), METADATA_ID)],
+                metadata_size: Some(size),
+                ..ExtensionHandshake::default()
+            };
+            voice.say(Message::Extended { id: HANDSHAKE_ID, body: introduction.encode().into() });
+        }
         let layout = &voice.cause.metainfo.layout;
         match voice.habit.claims {
             Claims::Silence => return,
@@ -142,8 +157,26 @@ impl Line {
             | Message::Suggest(_)
             | Message::HaveNone
             | Message::AllowedFast(_)
-            | Message::Extended { .. }
             | Message::Unknown(_) => {}
+            Message::Extended { id, body } => self.on_extended(voice, *id, body),
+        }
+    }
+
+    /// It introduces itself, or asks for metadata: whoever lies about that gives rubbish of the right length.
+    fn on_extended(&mut self, voice: &mut Voice<'_>, id: u8, body: &[u8]) {
+        let Some(total) = voice.habit.metadata else { return };
+        if id == HANDSHAKE_ID {
+            let introduction = ExtensionHandshake::decode(body).unwrap_or_default();
+            let metadata = introduction.extensions.iter().find(|(name, _)| &**name == name::METADATA);
+            self.metadata_id = metadata.map(|&(_, id)| id).filter(|&id| id != 0);
+        }
+        let (METADATA_ID, Ok(MetadataMessage::Request(piece))) = (id, MetadataMessage::decode(body)) else {
+            return;
+        };
+        if let (Some(id), Some(len)) = (self.metadata_id, metadata_piece_len(total, piece)) {
+            let mut body = MetadataMessage::Data { piece, total_size: Some(total), at: 0 }.encode();
+            body.resize(body.len() + len as usize, piece as u8);
+            voice.say(Message::Extended { id, body: body.into() });
         }
     }
 

@@ -4,6 +4,8 @@ use super::cast::{CAST, by_name};
 use super::*;
 use crate::Content;
 use proto::Seed;
+use wire::extension::{ExtensionHandshake, name};
+use wire::metadata::MetadataMessage;
 
 const LINK: LinkId = LinkId { slot: 3, generation: 1 };
 
@@ -49,6 +51,31 @@ fn the_same_habit_seed_and_news_give_the_same_acts() {
         let [first, again] = [minute(&mut attacker(habit.name, 7)), minute(&mut attacker(habit.name, 7))];
         assert_eq!(first, again, "{}", habit.name);
     }
+}
+
+#[test]
+fn a_liar_about_metadata_claims_a_size_and_gives_rubbish_of_that_length() {
+    let mut liar = attacker("metadata-liar", 1);
+    let (mut acts, size) = (Vec::new(), 4 << 20);
+    liar.hear(Instant::ZERO, News::Up { link: LINK, remote: victim() }, &mut acts);
+    let introduced = acts.iter().find_map(|act| match act {
+        Act::Say { message: Message::Extended { id: 0, body }, .. } => ExtensionHandshake::decode(body).ok(),
+        _ => None,
+    });
+    let introduced = introduced.expect("it introduces itself");
+    let [(_, id)] = *introduced.extensions else { panic!("{introduced:?}") };
+    assert_eq!(introduced.metadata_size, Some(size));
+    let hello = ExtensionHandshake { extensions: vec![(name::METADATA.into(), 9)], ..Default::default() };
+    let says = |id, body: Vec<u8>| Message::Extended { id, body: body.into() };
+    let talk = [says(0, hello.encode()), says(id, MetadataMessage::Request(255).encode())];
+    acts.clear();
+    talk.iter().for_each(|message| liar.hear(Instant::ZERO, News::Said { link: LINK, message }, &mut acts));
+    let [Act::Say { message: Message::Extended { id: 9, body }, .. }] = &acts[..] else { panic!("{acts:?}") };
+    let Ok(MetadataMessage::Data { piece: 255, total_size: Some(total), at }) = MetadataMessage::decode(body)
+    else {
+        panic!("no piece of metadata")
+    };
+    assert_eq!((total, body.len() - at), (size, 16 << 10));
 }
 
 fn blocks(story: &[(Instant, Act)]) -> (usize, usize) {
