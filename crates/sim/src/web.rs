@@ -43,6 +43,13 @@ pub enum Manners {
         /// Blocks.
         after: u32,
     },
+    /// Breaks off after so many blocks of each range, and one of all the blocks that it sends is spoilt.
+    Stumbles {
+        /// Blocks.
+        after: u32,
+        /// The spoilt one: how many it sends before.
+        spoilt: u64,
+    },
     /// Refuses everything.
     Refuses,
     /// Answers, and then sends nothing; the driver gives up after [`SILENCE_MAX`].
@@ -70,8 +77,9 @@ struct Server {
     spec: WebServer,
     /// When its uplink is free.
     free_at: Instant,
-    /// Payload bytes that it sent.
+    /// Payload bytes that it sent, and in how many blocks.
     sent: u64,
+    blocks: u64,
 }
 
 struct Sending {
@@ -92,7 +100,7 @@ pub(crate) fn url_of(server: usize) -> String {
 
 impl Web {
     pub(crate) fn add(&mut self, spec: WebServer) {
-        self.servers.push(Server { spec, free_at: Instant::ZERO, sent: 0 });
+        self.servers.push(Server { spec, free_at: Instant::ZERO, sent: 0, blocks: 0 });
     }
 
     pub(crate) fn sent(&self, server: usize) -> u64 {
@@ -122,7 +130,11 @@ impl World {
             Manners::Stalls => {
                 self.end_fetch(node, fetch.fetch, self.now + SILENCE_MAX, Err(FetchFault::Unreachable));
             }
-            Manners::Honest | Manners::Corrupts { .. } | Manners::BreaksOff { .. } | Manners::Dies { .. } => {
+            Manners::Honest
+            | Manners::Corrupts { .. }
+            | Manners::BreaksOff { .. }
+            | Manners::Stumbles { .. }
+            | Manners::Dies { .. } => {
                 let sending = Sending {
                     server,
                     rest: fetch.range,
@@ -162,7 +174,7 @@ impl World {
         };
         let server = &mut self.web.servers[sending.server];
         let gone = match server.spec.manners {
-            Manners::BreaksOff { after } => sending.blocks >= after,
+            Manners::BreaksOff { after } | Manners::Stumbles { after, .. } => sending.blocks >= after,
             Manners::Dies { at } => at <= not_before,
             Manners::Honest | Manners::Corrupts { .. } | Manners::Refuses | Manners::Stalls => false,
         };
@@ -180,12 +192,20 @@ impl World {
         *taken_in = (*taken_in + time(down)).max(left + server.spec.latency);
         (sending.busy, sending.blocks, sending.arrives) = (true, sending.blocks + 1, *taken_in);
         sending.rest.start += u64::from(block.len);
-        let mut tag = self.contents[0].tag(block);
-        if let Manners::Corrupts { permille } = server.spec.manners {
-            let place = u64::from(block.piece.0) << 32 | u64::from(block.offset);
-            let salt = mix(place ^ mix(u64::from(fetch.sequence) << 32 | sending.server as u64));
-            tag = if salt % 1000 < u64::from(permille) { tag.spoilt(salt) } else { tag };
-        }
+        let place = u64::from(block.piece.0) << 32 | u64::from(block.offset);
+        let salt = mix(place ^ mix(u64::from(fetch.sequence) << 32 | sending.server as u64));
+        let spoilt = match server.spec.manners {
+            Manners::Corrupts { permille } => salt % 1000 < u64::from(permille),
+            Manners::Stumbles { spoilt, .. } => server.blocks == spoilt,
+            Manners::Honest
+            | Manners::BreaksOff { .. }
+            | Manners::Refuses
+            | Manners::Stalls
+            | Manners::Dies { .. } => false,
+        };
+        server.blocks += 1;
+        let tag = self.contents[0].tag(block);
+        let tag = if spoilt { tag.spoilt(salt) } else { tag };
         let incarnation = self.nodes[node as usize].incarnation;
         let what = WebStep::Left { fetch };
         self.queue.push(left, node, Happening::Web { incarnation, what });

@@ -143,6 +143,20 @@ fn a_server_that_breaks_off_stalls_refuses_or_dies_is_asked_again_with_patience_
 }
 
 #[test]
+fn a_web_seed_alone_that_spoils_a_block_and_breaks_off_gives_everything_all_the_same() {
+    for seed in 0..20 {
+        // So slow that blocks leave memory before their piece is whole: of a bad piece nobody is convicted, but it is suspected.
+        let manners = Manners::Stumbles { after: 5, spoilt: seed };
+        Scenario::new("stumbling_web_seed", seed)
+            .content(1 << 20, 128 << 10)
+            .web_server(WebServer { up: 40_000, ..server(manners) })
+            .node(leecher())
+            .within(Duration::from_secs(600))
+            .check_twice();
+    }
+}
+
+#[test]
 fn of_two_web_seeds_the_one_that_breaks_off_costs_little() {
     let outcome = world("two_web_seeds", 1)
         .web_server(server(Manners::BreaksOff { after: 3 }))

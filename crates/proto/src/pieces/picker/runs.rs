@@ -38,7 +38,7 @@ enum Join {
     Own,
     /// Nobody is at it.
     Orphans,
-    /// Any: better than idling.
+    /// Any: better than idling. Those reserved for others last.
     Any,
 }
 
@@ -50,9 +50,10 @@ impl PiecePicker {
             return None;
         }
         let first = if ask.on_parole { Join::Own } else { Join::Orphans };
-        let begun = self.join_run(first, ask).or_else(|| self.begin_run(ask, rng));
-        // In the end blocks would wait for a peer that is slower than the server.
-        begun.or_else(|| if ask.on_parole { None } else { self.join_run(Join::Any, ask) })
+        let begun = self.join_run(first, ask, rng).or_else(|| self.begin_run(ask, rng));
+        // In the end blocks would wait for a peer that is slower than the server; or, of a suspect, for nobody: what it left of a
+        // piece when it broke off is reserved for it no more, and there may be no peer to take it.
+        begun.or_else(|| self.join_run(Join::Any, ask, rng))
     }
 
     /// The only source of a whole piece, if it had one; blocks that lay on a disk meanwhile count too.
@@ -60,18 +61,22 @@ impl PiecePicker {
         self.pieces.open_piece(piece).and_then(OpenPiece::sole_source)
     }
 
-    fn join_run(&mut self, join: Join, ask: &RunFor<'_>) -> Option<Range<u64>> {
+    fn join_run(&mut self, join: Join, ask: &RunFor<'_>, rng: &mut Rng) -> Option<Range<u64>> {
+        let anothers = |open: &OpenPiece| open.reserved.is_some_and(|source| source != ask.source);
         let fits = |open: &OpenPiece| match join {
             Join::Own => open.reserved == Some(ask.source),
             Join::Orphans => open.reserved.is_none() && open.asked() == 0,
-            Join::Any => open.reserved.is_none(),
+            Join::Any => true,
         };
-        let seen = self.pieces.partials.iter().copied().take(PARTIALS_SEEN_MAX);
+        let partials = &self.pieces.partials;
+        // Beginning anywhere, or of many partials those beyond the first would be looked at by nobody.
+        let from = if partials.len() > PARTIALS_SEEN_MAX { rng.index(partials.len()) } else { 0 };
+        let seen = partials[from..].iter().chain(&partials[..from]).take(PARTIALS_SEEN_MAX);
         let (_, index) = seen
-            .filter_map(|index| {
+            .filter_map(|&index| {
                 let open = &self.pieces.open[index.get()];
                 let nearest = if self.sequential { open.piece.0 } else { open.absent() };
-                let rank = (Reverse(self.pieces.priority(open.piece)), nearest, open.piece.0);
+                let rank = (anothers(open), Reverse(self.pieces.priority(open.piece)), nearest, open.piece.0);
                 (fits(open) && ask.pieces.has(open.piece)).then_some((rank, index))
             })
             .min_by_key(|&(rank, _)| rank)?;

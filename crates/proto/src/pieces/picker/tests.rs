@@ -1,5 +1,6 @@
 //! The picker's rules one by one, and a whole download with peers that come, go, choke and repeat themselves.
 
+use super::runs::RunFor;
 use super::*;
 use crate::pieces::open_piece::{BlockState, COPIES_PER_BLOCK_MAX};
 use crate::{BlockSet, Seed};
@@ -314,6 +315,62 @@ fn a_departed_peers_late_block_is_not_laid_to_the_next_tenant_of_its_slot() {
     let newcomer = PeerKey::new(0, 2);
     picker.peer_joined(newcomer, &RemotePieces::All);
     assert_eq!(picker.origins(blocks[0].piece)[0], Origin::Peer(key(0)));
+}
+
+fn web_terms(pieces: &RemotePieces, on_parole: bool) -> RunFor<'_> {
+    let source = PeerKey::of_web_seed(0);
+    RunFor { source, pieces, bytes_max: u64::MAX, open_bytes_max: u64::MAX, alone: true, on_parole }
+}
+
+#[test]
+fn a_web_seed_on_parole_goes_on_with_what_it_left_of_a_piece_when_nothing_else_is_to_be_had() {
+    let (mut picker, mut rng) = (picker(2, 4), Rng::new(Seed(1)));
+    let web_seed = PeerKey::of_web_seed(0);
+    let all = picker.pick_run(&web_terms(&RemotePieces::All, true), &mut rng).unwrap();
+    assert_eq!(all, 0..8 * u64::from(BLOCK));
+    let block = |number: u32| Block { piece: PieceIndex(number / 4), offset: number % 4 * BLOCK, len: BLOCK };
+    picker.received(block(0), web_seed, NOW, &mut Vec::new());
+    // It breaks off.
+    (1..8).for_each(|number| picker.release(block(number), web_seed));
+    picker.end_reservation(web_seed);
+    let second = picker.pick_run(&web_terms(&RemotePieces::All, true), &mut rng).unwrap();
+    assert_eq!(second, 4 * u64::from(BLOCK)..8 * u64::from(BLOCK), "a piece of its own first");
+    let rest = picker.pick_run(&web_terms(&RemotePieces::All, true), &mut rng);
+    assert_eq!(rest, Some(u64::from(BLOCK)..4 * u64::from(BLOCK)));
+}
+
+#[test]
+fn a_web_seed_takes_up_what_is_reserved_for_a_peer_that_does_nothing_when_nothing_else_is_left() {
+    let (mut picker, mut rng) = (picker(2, 4), Rng::new(Seed(1)));
+    let parole = PickFor { on_parole: true, ..terms(1, &RemotePieces::All, 1) };
+    let own = pick(&mut picker, parole)[0];
+    let run = |piece: u32, first: u32| {
+        let place = |block: u32| u64::from((piece * 4 + block) * BLOCK);
+        place(first)..place(4)
+    };
+    let other = picker.pick_run(&web_terms(&RemotePieces::All, false), &mut rng);
+    assert_eq!(other, Some(run(1 - own.piece.0, 0)));
+    let rest = picker.pick_run(&web_terms(&RemotePieces::All, false), &mut rng);
+    assert_eq!(rest, Some(run(own.piece.0, 1)));
+}
+
+#[test]
+fn of_many_unfinished_pieces_none_is_passed_over_for_ever_by_a_web_seed() {
+    const PIECES: u32 = 200;
+    let (mut picker, mut rng) = (picker(PIECES, 2), Rng::new(Seed(1)));
+    // A block of each is here, nobody was asked for the other.
+    for block in pick(&mut picker, terms(0, &RemotePieces::All, PIECES * 2)) {
+        match block.offset {
+            0 => drop(picker.received(block, key(0), NOW, &mut Vec::new())),
+            _ => picker.release(block, key(0)),
+        }
+    }
+    assert_eq!(picker.pieces.partials.len(), PIECES as usize);
+    // It has only those that stand last among the unfinished.
+    let last = picker.pieces.partials.iter().skip(150).map(|&index| picker.pieces.open[index.get()].piece.0);
+    let theirs = set_of(PIECES, last.collect::<Vec<_>>());
+    let found = (0..20).filter(|_| picker.pick_run(&web_terms(&theirs, false), &mut rng).is_some()).count();
+    assert!(found > 0, "64 of 200 are looked at each time, and never one of the last 50");
 }
 
 /// Peers that come, go, choke, stall, send twice and spoil pieces; after each step every index is counted again.
