@@ -22,9 +22,13 @@ impl Torrent {
         if self.web_seeds.is_empty() || !self.stage.is_fetching() {
             return;
         }
-        if !self.is_finished() && !cx.pool.is_swamped() {
-            while self.fetch_more(cx) {}
-            self.account(cx);
+        if !self.is_finished() {
+            if cx.pool.is_swamped() {
+                self.wait_for_memory(cx);
+            } else {
+                while self.fetch_more(cx) {}
+                self.account(cx);
+            }
         }
         let next = self.web_seeds.next_ready(cx.now).filter(|_| !self.is_finished());
         cx.timers.set_or_clear(self.timer(TorrentTimer::WebSeeds), next);
@@ -34,13 +38,16 @@ impl Torrent {
     fn fetch_more(&mut self, cx: &mut Cx<'_>) -> bool {
         let alone = self.peers.count() == 0;
         let lacking = self.picker.pieces().lacking_bytes();
-        for seed in self.web_seeds.ready(cx.now) {
+        let budget = cx.pool.budget_of(self.totals.buffered);
+        let ready = self.web_seeds.ready(cx.now);
+        let refused = !ready.is_empty();
+        for seed in ready {
             let source = PeerKey::of_web_seed(seed);
             let ask = RunFor {
                 source,
                 pieces: self.web_seeds.pieces(seed),
                 bytes_max: self.web_seeds.run_bytes(seed, cx.now, lacking, alone),
-                open_bytes_max: cx.pool.budget_of(self.totals.buffered),
+                open_bytes_max: budget,
                 alone,
                 on_parole: self.blame.is_suspect(source),
             };
@@ -50,6 +57,9 @@ impl Torrent {
                 cx.push(Output::Fetch(Box::new(Fetch { fetch, url, range })));
                 return true;
             }
+        }
+        if refused && self.lacks_memory(budget) {
+            self.wait_for_memory(cx);
         }
         false
     }

@@ -23,7 +23,7 @@ pub struct Peers {
     pub interested: u32,
     /// Peers that we serve.
     pub unchoked: u32,
-    /// One of them was asked for nothing because memory was short.
+    /// One of them, or a web seed, was asked for nothing because memory was short.
     pub wait_for_memory: bool,
     /// Who went of late, and where it listened.
     departed: Box<Departed>,

@@ -52,20 +52,23 @@ impl Torrent {
         if was_idle {
             self.arm_peer(cx, key);
         }
-        if refused
-            && self.picker.pieces().live_bytes() + u64::from(self.metainfo.layout.piece_len_max()) > budget
-        {
+        if refused && self.lacks_memory(budget) {
             self.wait_for_memory(cx);
         }
     }
 
+    /// Whether a budget does not allow another piece.
+    pub fn lacks_memory(&self, budget: u64) -> bool {
+        self.picker.pieces().live_bytes() + u64::from(self.metainfo.layout.piece_len_max()) > budget
+    }
+
     /// Too much is in memory to ask for more: perhaps other torrents' pieces, of whose end nobody here hears.
-    fn wait_for_memory(&mut self, cx: &mut Cx<'_>) {
+    pub fn wait_for_memory(&mut self, cx: &mut Cx<'_>) {
         self.peers.wait_for_memory = true;
         cx.pool.short = true;
     }
 
-    /// Whether a peer was asked for nothing because memory was short.
+    /// Whether a peer or a web seed was asked for nothing because memory was short.
     pub fn waits_for_memory(&self) -> bool {
         self.peers.wait_for_memory
     }

@@ -337,6 +337,7 @@ impl Torrent {
                 self.on_link_down(cx, key, LinkEnd::Closed(CloseReason::TorrentStopped));
             }
             cx.pool.buffered = cx.pool.buffered.saturating_sub(self.totals.buffered);
+            cx.pool.freed |= cx.pool.short && self.totals.buffered > 0;
         }
     }
 

@@ -1,8 +1,8 @@
 //! What is scarce is shared: the uplink beside slow takers, memory, slots, and patience with peers that refuse.
 
-use super::rig::{Fate, PLAIN, Rig};
+use super::rig::{Fate, ID, PLAIN, Rig, error};
 use crate::command::Lease;
-use crate::input::Found;
+use crate::input::{DiskErrorKind, DiskOperation, Found};
 use crate::output::CloseReason;
 use crate::pool::LEASE_DEFAULT;
 use crate::{Command, Duration, Input, Instant, LinkId, ResumeRecord, SendToken, TorrentId};
@@ -145,6 +145,21 @@ fn memory_that_one_torrent_sets_free_is_asked_for_by_another() {
     while let Some(piece) = rig.take_write() {
         rig.written(piece);
     }
+    rig.pass(Duration::from_millis(100));
+    assert_ne!(rig.take_requests(other), [], "its peer waits although there is memory");
+}
+
+#[test]
+fn memory_that_goes_with_a_removed_torrent_is_asked_for_by_another() {
+    let (mut rig, other) = memory_full();
+    // Its disk is full: what it holds is never written.
+    let (piece, attempt) = rig.take_write().expect("the piece in memory");
+    let operation = DiskOperation::Write(piece, attempt);
+    rig.feed(Input::StorageFailed { torrent: ID, operation, error: error(DiskErrorKind::Full) });
+    rig.feed(Input::Command(Command::Remove(ID)));
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(rig.take_requests(other), [], "memory is full");
+    rig.feed(Input::Closed { torrent: ID });
     rig.pass(Duration::from_millis(100));
     assert_ne!(rig.take_requests(other), [], "its peer waits although there is memory");
 }

@@ -2,13 +2,15 @@
 
 use super::rig::{Fate, ID, Rig};
 use super::toy::metainfo;
-use crate::input::{FetchFailure, FetchFault};
+use crate::command::Lease;
+use crate::input::{FetchFailure, FetchFault, Found};
 use crate::output::Fetch;
+use crate::pool::LEASE_DEFAULT;
 use crate::stats::{WebSeedState, WebSeedStats};
 use crate::torrent::web_seed::{
     BAD_PIECES_MAX, FAULTS_MAX, FETCHES_PER_SEED_MAX, RETRY_AFTER, RUN_BYTES_FIRST,
 };
-use crate::{Command, Duration, Event, FetchId, Input, Output, PayloadId};
+use crate::{Command, Duration, Event, FetchId, Input, Output, PayloadId, TorrentId};
 use core::ops::Range;
 use std::sync::Arc;
 use wire::message::BlockRequest;
@@ -179,6 +181,31 @@ fn three_pieces_that_are_wrong_drop_a_web_seed_and_the_next_one_is_asked() {
     assert!(!rig.cancelled().is_empty(), "what was under way is not wanted");
     rig.pass(Duration::from_secs(1_000));
     assert!(rig.take_fetches().iter().all(|fetch| &*fetch.url == "http://web1/"));
+}
+
+#[test]
+fn memory_that_another_torrent_sets_free_is_asked_for_by_one_that_has_web_seeds_alone() {
+    let mut rig = with_web_seeds(64, 1);
+    let first = rig.take_fetches().remove(0);
+    rig.feed(Input::Command(Command::Lease(Lease { buffer: u64::from(PIECE_LEN), ..LEASE_DEFAULT })));
+    for at in first.range.step_by(16 * 1024) {
+        rig.comes(first.fetch, at);
+        if let Some(verify) = rig.take_verify() {
+            rig.verified(verify, true);
+        }
+    }
+    rig.ends(first.fetch, None);
+    let other = TorrentId { slot: 100, generation: 1 };
+    rig.add(other, None);
+    rig.feed(Input::Opened { torrent: other, found: Found::Nothing });
+    rig.pass(Duration::from_secs(60));
+    let of_other = |rig: &mut Rig| rig.take_fetches().iter().any(|fetch| fetch.fetch.torrent == other);
+    assert!(!of_other(&mut rig), "memory is full");
+    // The first torrent wants no more when it is paused, and what it has is written.
+    rig.feed(Input::Command(Command::Pause(ID)));
+    rig.run_disk();
+    rig.pass(Duration::from_millis(100));
+    assert!(of_other(&mut rig), "its web seed is not asked although there is memory");
 }
 
 #[test]
