@@ -11,8 +11,8 @@ use crate::stats::{WebSeedState, WebSeedStats};
 use crate::{Duration, FetchId, Instant, PeerKey, TorrentId};
 use core::ops::Range;
 use std::sync::Arc;
+use wire::Layout;
 use wire::metainfo::WEB_SEEDS_MAX;
-use wire::{Bitfield, FileIndex, Layout};
 
 /// Ranges of one web seed at once: while one comes, the next is on its way to be asked for, so that a round trip costs nothing.
 pub const FETCHES_PER_SEED_MAX: u32 = 2;
@@ -38,6 +38,10 @@ pub const BAD_PIECES_MAX: u8 = 3;
 
 /// Fetches in a row that came to nothing through the server's own doing, after which it is dropped.
 pub const FAULTS_MAX: u32 = 5;
+
+/// Fetches in a row that ended because the server does not have a file, after which it is dropped: who lacks so many files one
+/// after another has moved them all, and asking for each of a hundred thousand would be a flood.
+pub const ABSENT_IN_A_ROW_MAX: u32 = 20;
 
 /// When a web seed that failed is asked again at first; then after twice as long each time.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -70,6 +74,8 @@ struct WebSeed {
     failures: u32,
     /// Those of them that were the server's own doing.
     faults: u32,
+    /// Those of them that ended at a file that it does not have.
+    absent: u32,
     pieces_bad: u8,
     /// Not asked before this; never, if it is dropped.
     not_before: Option<Instant>,
@@ -117,6 +123,7 @@ impl WebSeeds {
             fetching: 0,
             failures: 0,
             faults: 0,
+            absent: 0,
             pieces_bad: 0,
             not_before: Some(Instant::ZERO),
             failure: None,
@@ -224,7 +231,7 @@ impl WebSeeds {
     /// A fetch gave all that it was asked for.
     pub fn succeeded(&mut self, seed: u8) {
         if let Some(seed) = self.seeds.get_mut(usize::from(seed)) {
-            (seed.failures, seed.faults, seed.failure) = (0, 0, None);
+            (seed.failures, seed.faults, seed.absent, seed.failure) = (0, 0, 0, None);
         }
     }
 
@@ -238,14 +245,17 @@ impl WebSeeds {
     ) -> Verdict {
         let Some(seed) = self.seeds.get_mut(usize::from(under.seed)) else { return Verdict::Kept };
         let before = if under.fruitful { 0 } else { seed.failures };
-        let back_off = RETRY_AFTER.saturating_mul(1 << before.min(7)).min(RETRY_AFTER_MAX);
+        let back_off_from = |before: u32| RETRY_AFTER.saturating_mul(1 << before.min(7)).min(RETRY_AFTER_MAX);
+        let back_off = back_off_from(before);
         let (wait, fault) = match failure.fault {
             FetchFault::Cancelled => return Verdict::Kept,
             FetchFault::Unreachable => (back_off, false),
             FetchFault::Busy(wait) => (wait.unwrap_or(BUSY_FOR.max(back_off)).min(BUSY_FOR_MAX), false),
             FetchFault::Absent(file) => {
                 seed.lacks(file, layout);
-                (Duration::ZERO, seed.pieces == RemotePieces::None)
+                seed.absent = if under.fruitful { 1 } else { seed.absent + 1 };
+                // One file is soon missing somewhere, and the others are to be had at once.
+                (before.checked_sub(1).map_or(Duration::ZERO, back_off_from), false)
             }
             FetchFault::Refused | FetchFault::Nonsense => (back_off, true),
             FetchFault::Forbidden => (back_off, true),
@@ -254,7 +264,7 @@ impl WebSeeds {
         seed.failures = before + 1;
         seed.faults = if fault { seed.faults + 1 } else { seed.faults };
         let hopeless = failure.fault == FetchFault::Forbidden || seed.pieces == RemotePieces::None;
-        if hopeless || seed.faults >= FAULTS_MAX {
+        if hopeless || seed.faults >= FAULTS_MAX || seed.absent >= ABSENT_IN_A_ROW_MAX {
             seed.not_before = None;
             return Verdict::Dropped;
         }
@@ -307,18 +317,10 @@ impl WebSeeds {
 }
 
 impl WebSeed {
-    /// It does not have this file. O(pieces), once for each file that a server turns out not to have.
+    /// It does not have this file. O(pieces of the file), but for the first file, O(pieces / 64).
     fn lacks(&mut self, file: u32, layout: &Layout) {
-        let Some(file) = layout.file(file) else { return };
-        let mut has = Bitfield::new(layout.pieces());
-        self.pieces.each(layout.pieces(), |piece| _ = has.insert(piece));
-        let range = pieces_of(layout, file);
-        range.map(wire::PieceIndex).for_each(|piece| _ = has.remove(piece));
-        self.pieces = RemotePieces::from_bitfield(has);
+        if let Some(file) = layout.file(file) {
+            self.pieces.remove(layout.pieces_of(file), layout.pieces());
+        }
     }
-}
-
-fn pieces_of(layout: &Layout, file: FileIndex) -> Range<u32> {
-    let range = layout.pieces_of(file);
-    range.start.0..range.end.0
 }

@@ -13,8 +13,9 @@ use crate::torrent::web_seed::{
 use crate::{Command, Duration, Event, FetchId, Input, Output, PayloadId, TorrentId};
 use core::ops::Range;
 use std::sync::Arc;
+use wire::layout::FileLen;
 use wire::message::BlockRequest;
-use wire::{Metainfo, Reserved};
+use wire::{Layout, Metainfo, Reserved};
 
 const PIECE_LEN: u32 = 64 * 1024;
 
@@ -140,6 +141,75 @@ fn a_server_that_talks_nonsense_again_and_again_is_dropped_and_one_that_leads_as
         rig.pass(Duration::from_secs(10_000));
         assert!(rig.take_fetches().is_empty(), "{fault:?}: asked again");
     }
+}
+
+/// One piece per file.
+fn of_files(files: u32) -> Rig {
+    let layout = Layout::with_files(
+        (0..files).map(|_| FileLen { len: u64::from(PIECE_LEN), pad: false }),
+        PIECE_LEN,
+        16 * 1024,
+    );
+    let hashes: Vec<[u8; 20]> = (0..files).map(|_| [7; 20]).collect();
+    let mut metainfo = Metainfo::synthetic("files", layout.unwrap(), &hashes).unwrap();
+    metainfo.web_seeds = vec!["http://web0/".into()];
+    Rig::leech_of(Arc::new(metainfo))
+}
+
+#[test]
+fn a_server_that_lacks_one_file_after_another_is_asked_ever_less_and_dropped_after_twenty() {
+    let mut rig = of_files(10_000);
+    let begin = rig.now;
+    let (mut absent, mut first_minute) = (0, 0);
+    while rig.web_seed(0).state != WebSeedState::Dropped {
+        let fetches = rig.take_fetches();
+        absent += fetches.len() as u32;
+        first_minute += if rig.now - begin < Duration::from_secs(60) { fetches.len() } else { 0 };
+        for Fetch { fetch, range, .. } in fetches {
+            rig.ends(fetch, Some(FetchFault::Absent((range.start / u64::from(PIECE_LEN)) as u32)));
+        }
+        assert!(absent <= 25, "{absent} files are asked for, and none is there");
+        rig.pass(Duration::from_secs(1));
+    }
+    // Of the fetches under way when it was dropped nothing is known.
+    assert!((20..=21).contains(&absent), "{absent}");
+    assert!(first_minute <= 8, "{first_minute} requests in the first minute");
+    rig.pass(Duration::from_secs(10_000));
+    assert!(rig.take_fetches().is_empty(), "asked again");
+}
+
+#[test]
+fn a_server_that_lacks_a_file_now_and_then_gives_all_others() {
+    let mut rig = of_files(500);
+    let lacks = |file: u64| file % 10 == 3;
+    let begin = rig.now;
+    let mut given = 0;
+    let mut fetches = Vec::new();
+    loop {
+        fetches.extend(rig.take_fetches());
+        let Some(Fetch { fetch, range, .. }) = fetches.pop() else {
+            match rig.web_seed(0).state {
+                WebSeedState::Waiting(wait) => rig.pass(wait),
+                _ => break,
+            }
+            continue;
+        };
+        let mut fault = None;
+        for at in range.step_by(16 * 1024) {
+            let file = at / u64::from(PIECE_LEN);
+            if lacks(file) {
+                fault = Some(FetchFault::Absent(file as u32));
+                break;
+            }
+            given += u32::from(rig.comes(fetch, at) == Fate::Kept);
+        }
+        rig.ends(fetch, fault);
+        rig.run_disk();
+        assert!(rig.now - begin < Duration::from_secs(3_600), "{given} blocks in an hour");
+    }
+    assert_eq!(given, 450 * 4);
+    assert_eq!(rig.stats().pieces_have, 450);
+    assert_ne!(rig.web_seed(0).state, WebSeedState::Dropped);
 }
 
 #[test]
