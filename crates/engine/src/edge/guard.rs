@@ -36,6 +36,9 @@ pub enum Forbidden {
     /// Something near us that could be told to do things by what follows the question mark.
     #[error("it leads to this machine or its network, and bears a query")]
     LocalQuery,
+    /// Something near us that asks for a name and a password, which are not the torrent's to give: a router, a camera.
+    #[error("it leads to this machine or its network, and bears a name or a password")]
+    LocalCredentials,
     /// No host of its own: unspecified, multicast, broadcast, reserved.
     #[error("it leads to an address that is no host's")]
     NoAddress,
@@ -94,8 +97,16 @@ pub(crate) fn check_address(
         (Reach::Loopback | Reach::Inside, Errand::WebSeed) if url.query().is_some() => {
             Err(Forbidden::LocalQuery)
         }
+        (Reach::Loopback | Reach::Inside, Errand::WebSeed) if has_credentials(url) => {
+            Err(Forbidden::LocalCredentials)
+        }
         _ => Ok(reach),
     }
+}
+
+/// Whether a URL bears a name or a password.
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// The address that a URL names without asking anybody.

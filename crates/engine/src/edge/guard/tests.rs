@@ -153,6 +153,12 @@ fn kinds() -> Vec<(&'static str, Url, Errand, Option<IpAddr>)> {
         ("HTTP tracker with another path", url("http://t.example/admin?do=reboot"), Errand::Tracker, None),
         ("UDP tracker", url("udp://t.example:80"), Errand::Tracker, None),
         ("torrent file", url("http://t.example/a.torrent"), Errand::TorrentFile, None),
+        ("web seed", url("http://t.example/files/"), Errand::WebSeed, None),
+        ("web seed with a query", url("http://t.example/x?do=reboot"), Errand::WebSeed, None),
+        ("web seed with a name", url("http://admin@t.example/files/"), Errand::WebSeed, None),
+        ("web seed with a password", url("http://:admin@t.example/files/"), Errand::WebSeed, None),
+        ("redirect of a web seed outside", url("http://t.example/files/"), Errand::WebSeed, outside),
+        ("redirect of a web seed inside", url("http://a:b@t.example/files/"), Errand::WebSeed, inside),
         ("redirect of a tracker outside", url("http://t.example/announce"), Errand::Tracker, outside),
         ("redirect of a tracker inside", url("http://t.example/x"), Errand::Tracker, inside),
         ("redirect of a file server outside", url("https://t.example/a"), Errand::TorrentFile, outside),
@@ -172,6 +178,14 @@ fn every_address_is_judged_for_every_kind_of_request() {
                 Ok(Reach::Loopback | Reach::Inside) if from_outside => Err(Forbidden::Inward),
                 Ok(Reach::Loopback) if errand == Errand::Tracker && !like_a_tracker => {
                     Err(Forbidden::Loopback)
+                }
+                Ok(Reach::Loopback | Reach::Inside) if name == "web seed with a query" => {
+                    Err(Forbidden::LocalQuery)
+                }
+                Ok(Reach::Loopback | Reach::Inside)
+                    if errand == Errand::WebSeed && url.as_str().contains('@') =>
+                {
+                    Err(Forbidden::LocalCredentials)
                 }
                 Ok(reach) => Ok(reach),
             };

@@ -98,6 +98,14 @@ impl Clients {
         Ok(client)
     }
 
+    /// A name that would be found at one address, and is served from another: no test has a server on the open network.
+    #[cfg(test)]
+    pub(super) fn pretend(&self, url: &Url, found: SocketAddr, really: SocketAddr) {
+        let client = self.http.client(url, &[really]).expect("a client");
+        let (found, allowed) = (vec![found], vec![found]);
+        self.keep(Kept { origin: url.origin(), since: Instant::now(), found, allowed, client });
+    }
+
     fn keep(&self, new: Kept) {
         let mut kept = self.kept();
         kept.retain(|kept| kept.origin != new.origin);

@@ -250,6 +250,14 @@ fn credentials_go_to_their_own_origin_and_nowhere_else() {
     let good = || table::good();
     let ranges = Ranges::with_patience(Http::with_roots(RootCertStore::empty()).unwrap(), PATIENCE);
     let (other, other_hears) = listening(move |_| good());
+    // In our own network nobody is given any: these names are outside.
+    let outside = |name: &str, really: SocketAddr| {
+        let url = format!("http://{name}:{}", really.port());
+        let found = SocketAddr::from(([93, 184, 216, 34], really.port()));
+        ranges.clients.pretend(&Url::parse(&url).unwrap(), found, really);
+        url.trim_start_matches("http://").to_owned()
+    };
+    let other = outside("other.example", other);
     let moved = |to: String| {
         format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     };
@@ -262,17 +270,18 @@ fn credentials_go_to_their_own_origin_and_nowhere_else() {
         (format!("http://eve:secret@{other}/elsewhere"), false),
     ];
     for (target, stays) in targets {
-        let (tell_address, address_told) = channel::<SocketAddr>();
+        let (tell_address, address_told) = channel::<String>();
         let address_told = std::sync::Mutex::new(address_told);
         let to = target.clone();
         let (server, hears) = listening(move |turn| {
             if turn > 0 {
                 return table::good();
             }
-            let own = address_told.lock().unwrap().recv().unwrap().to_string();
+            let own = address_told.lock().unwrap().recv().unwrap();
             moved(to.replace("SERVER", &own)).into_bytes()
         });
-        tell_address.send(server).unwrap();
+        let server = outside("web.example", server);
+        tell_address.send(server.clone()).unwrap();
         let (_, outcome) = run(fetch(&ranges, &format!("http://user:word@{server}/file")));
         assert_eq!(outcome, Ok(()), "{target}");
         assert!(
@@ -314,6 +323,16 @@ fn a_server_outside_cannot_send_us_inside_and_nobody_here_is_told_to_do_things()
         }
         let query = ask(&format!("{url}?do=harm"), None);
         assert!(matches!(query, Err(VisitError::Forbidden(Forbidden::LocalQuery))), "{url}: {query:?}");
+        for named in
+            [url.replace("//", "//admin:admin@"), url.replace("//", "//admin@"), url.replace("//", "//:x@")]
+        {
+            let named = ask(&named, None);
+            assert!(
+                matches!(named, Err(VisitError::Forbidden(Forbidden::LocalCredentials))),
+                "{url}: {named:?}"
+            );
+            cases += 1;
+        }
         cases += 2;
     }
     for host in ["169.254.169.254", "[fd00:ec2::254]", "0.0.0.0", "224.0.0.1", "255.255.255.255", "[::]"] {
@@ -322,6 +341,7 @@ fn a_server_outside_cannot_send_us_inside_and_nobody_here_is_told_to_do_things()
         cases += 1;
     }
     assert!(ask("http://8.8.8.8/file?x=y", None).is_ok(), "outside, a query is no matter");
+    assert!(ask("http://user:word@8.8.8.8/file", None).is_ok(), "nor is a name");
     for url in ["ftp://8.8.8.8/file", "file:///etc/passwd", "udp://8.8.8.8:80/announce"] {
         assert!(crate::edge::guard::check_url(&Url::parse(url).unwrap(), Errand::WebSeed).is_err(), "{url}");
         cases += 1;
