@@ -127,8 +127,7 @@ impl Ranges {
         loop {
             let chunk = tokio::time::timeout_at(deadline, body.next()).await;
             let Some(chunk) = chunk.map_err(|_| silence(self.patience))?? else {
-                // The connection's own task hands it back to the pool: who asks before that opens another one.
-                tokio::task::yield_now().await;
+                clients::settle().await;
                 return Ok(());
             };
             if blocks.push(chunk).await {

@@ -115,8 +115,8 @@ fn a_torrent_with_a_web_seed_alone_is_downloaded_over_few_connections() {
     assert_eq!((seeds[0].downloaded, seeds[0].state), (content.total(), WebSeedState::Idle), "{seeds:?}");
     let (connections, requests) =
         (server.connections.load(Ordering::Relaxed), server.requests.lock().unwrap().len());
-    // Two ranges at once, and now and then one connection more: the pool opens one while it waits for another to fall free.
-    assert!(connections < requests && requests >= 4, "{requests} requests over {connections} connections");
+    // Two ranges at once.
+    assert!(connections <= 2 && requests >= 4, "{requests} requests over {connections} connections");
     println!("{requests} requests over {connections} connections");
     leech.stop();
 }

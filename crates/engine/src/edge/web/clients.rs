@@ -21,6 +21,17 @@ const CLIENTS_MAX: usize = 64;
 /// How long the addresses of a name are believed.
 const KEPT_FOR: Duration = Duration::from_secs(300);
 
+/// Turns of this thread's other tasks after which a connection whose answer was read to its end is with the pool again: its own
+/// task hands it on, perhaps in a second turn if the first was used up by reading, and then the pool's takes it.
+const SETTLING_TURNS: u32 = 4;
+
+/// Lets a connection whose answer was read to its end go back to the pool: who asks before that opens another one.
+pub(super) async fn settle() {
+    for _ in 0..SETTLING_TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Clients {
@@ -76,15 +87,14 @@ impl Clients {
         from: Option<IpAddr>,
     ) -> Result<reqwest::Client, VisitError> {
         guard::check_url(url, Errand::WebSeed)?;
-        let kept = self.kept().iter().find(|kept| kept.origin == url.origin()).cloned();
-        let kept = kept.filter(|kept| kept.since.elapsed() < KEPT_FOR);
-        let found = match &kept {
-            Some(kept) => kept.found.clone(),
+        let found = match self.find(&url.origin()) {
+            Some(kept) => kept.found,
             None => resolve(url).await.map_err(VisitError::Failed)?,
         };
         let bounds = Bounds { errand: Errand::WebSeed, family: None, body_len_max: 0 };
         let allowed = http::allowed(url, bounds, &found, from)?;
-        if let Some(kept) = kept.filter(|kept| kept.allowed == allowed) {
+        // Looked for again: while a name was looked up for one, another may have done the same, and its connections are there.
+        if let Some(kept) = self.find(&url.origin()).filter(|kept| kept.allowed == allowed) {
             return Ok(kept.client);
         }
         let client = self.http.client(url, &allowed)?;
@@ -104,6 +114,11 @@ impl Clients {
         let client = self.http.client(url, &[really]).expect("a client");
         let (found, allowed) = (vec![found], vec![found]);
         self.keep(Kept { origin: url.origin(), since: Instant::now(), found, allowed, client });
+    }
+
+    fn find(&self, origin: &Origin) -> Option<Kept> {
+        let kept = self.kept().iter().find(|kept| kept.origin == *origin).cloned();
+        kept.filter(|kept| kept.since.elapsed() < KEPT_FOR)
     }
 
     fn keep(&self, new: Kept) {
