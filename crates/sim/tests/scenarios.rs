@@ -70,37 +70,43 @@ fn a_corrupting_peer_is_banned_and_no_honest_one_is() {
     });
 }
 
-/// Who finishes when hangs on chance too, so eight worlds are weighed together: one of the few free-riders may well meet one
-/// optimistic unchoke after the other.
+/// In single worlds chance turns it: one of four who give may draw a poor lot of neighbours. Of 100 worlds 97 are clear, with means
+/// of 131 s and 172 s.
 #[test]
 fn who_gives_gets() {
-    let (mut fast, mut idle, mut clear) = (Duration::ZERO, Duration::ZERO, 0);
-    let worlds = 8;
-    each_seed(1..1 + worlds, catalogue::choke_rounds, |outcome| {
-        let [givers, riders] = assert_fast_givers_first(outcome);
-        fast += givers.iter().sum::<Duration>() / givers.len() as u32;
-        idle += riders.iter().sum::<Duration>() / riders.len() as u32;
-        clear += u64::from(givers.iter().max() < riders.iter().min());
-    });
-    println!("fast givers {:?}, free-riders {:?}, {clear} clear", fast / worlds as u32, idle / worlds as u32);
-    assert!(fast + fast / 20 < idle, "free-riders finish with those who give: {fast:?}, {idle:?}");
-    assert!(clear * 2 >= worlds, "in {clear} of {worlds} worlds all who give finish before any free-rider");
+    let mut rows = Vec::new();
+    let worlds = 24;
+    each_seed(1..1 + worlds, catalogue::choke_rounds, |outcome| rows.push(assert_fast_givers_first(outcome)));
+    let mean = |at: fn(&[Duration; 3]) -> Duration| rows.iter().map(at).sum::<Duration>() / rows.len() as u32;
+    let (fast, slow, idle) = (mean(|row| row[0]), mean(|row| row[1]), mean(|row| row[2]));
+    let clear = rows.iter().filter(|[fast, slow, idle]| fast < slow && fast < idle).count();
+    println!(
+        "means: last fast giver {fast:?}, last slow giver {slow:?}, first free-rider {idle:?}; {clear} of {worlds} clear"
+    );
+    assert!(fast + fast / 4 < slow, "who gives little is done soon after who gives much: {fast:?}, {slow:?}");
+    assert!(fast + fast / 4 < idle, "free-riders finish soon after those who give: {fast:?}, {idle:?}");
+    assert!(
+        clear >= 22,
+        "in {clear} of {worlds} worlds all who give fast finish before the last slow one and any free-rider"
+    );
 }
 
-/// Holds a world to what no chance may turn; when those who give fast and those who give nothing finished.
-fn assert_fast_givers_first(outcome: &Outcome) -> [Vec<Duration>; 2] {
+/// Holds a world to what chance does not turn; when the last who gives fast finished, the last who gives little, and the first who
+/// gives nothing.
+fn assert_fast_givers_first(outcome: &Outcome) -> [Duration; 3] {
+    let finishes = |nodes: core::ops::Range<u32>| nodes.filter_map(|node| outcome.finish_of(node));
     let (fast, slow, idle) = (1..5, 5..9, 9..11);
-    let finishes = |nodes: core::ops::Range<u32>| -> Vec<Duration> {
-        nodes.filter_map(|node| outcome.finish_of(node)).collect()
+    let (Some(last_fast), Some(last_slow), Some(first_idle)) =
+        (finishes(fast.clone()).max(), finishes(slow.clone()).max(), finishes(idle).min())
+    else {
+        panic!("not all finished: {}", outcome.replay())
     };
-    let (givers, riders) = (finishes(fast.clone()), finishes(idle));
-    println!("fast givers {givers:?}, free-riders {riders:?}");
-    assert!(givers.iter().max() < finishes(slow.clone()).iter().max(), "{}", outcome.replay());
+    println!("last fast giver {last_fast:?}, last slow giver {last_slow:?}, first free-rider {first_idle:?}");
     let (among, down) = (sent(outcome, fast.clone(), fast), sent(outcome, 1..5, slow));
     println!("fast to fast {among}, fast to slow {down}");
     // Twelve pairs and sixteen.
     assert!(among / 12 > down / 16, "{}", outcome.replay());
-    [givers, riders]
+    [last_fast, last_slow, first_idle]
 }
 
 #[test]

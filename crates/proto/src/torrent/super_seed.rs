@@ -259,6 +259,8 @@ impl Torrent {
         let piece_len = u64::from(self.metainfo.layout.piece_len_max());
         let skip = cx.rng.index((self.peers.count() as usize).saturating_sub(LOOKED_AT_MAX) + 1);
         let mut best: Option<((bool, u32, Duration, u32), PeerKey)> = None;
+        // Whether a peer that may pass on what it gets has no slot: then those that do not pass on give theirs up.
+        let mut passed_over = false;
         for (key, peer) in self.peers.iter().skip(skip).take(LOOKED_AT_MAX) {
             let row = first_copy.find(key);
             let (open, waiting, delay) =
@@ -267,6 +269,7 @@ impl Torrent {
             let worth = usize::try_from(2 * peer.traffic.up.rate(cx.now) / piece_len).unwrap_or(SHOWN_MAX);
             let full = open >= worth.clamp(SHOWN_MIN, SHOWN_MAX);
             let no_slot = open == 0 && receivers >= first_copy.slots;
+            passed_over |= no_slot && waiting < WAITING_MAX && receivers > 0;
             let idle_uplink = receivers == 0 || open > 0;
             if peer.state.closing
                 || peer.extensions.upload_only
@@ -281,7 +284,7 @@ impl Torrent {
                 best = Some((rank, key));
             }
         }
-        best.map(|(_, key)| key)
+        best.filter(|((passes_nothing_on, ..), _)| !(*passes_nothing_on && passed_over)).map(|(_, key)| key)
     }
 
     /// Tells one peer of one piece, and serves it.
