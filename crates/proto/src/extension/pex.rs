@@ -36,6 +36,8 @@ pub struct PexDealings {
     pub told: Vec<PeerKey>,
     heard: Option<Instant>,
     early: u8,
+    /// Messages that may come at once, as they piled up while we did not read.
+    piled: u8,
 }
 
 impl PexDealings {
@@ -47,11 +49,21 @@ impl PexDealings {
         // Counted from the last one whether it was read or not: who talks twice a minute is not read every other time.
         let before = self.heard.replace(now);
         if before.is_some_and(|before| now.since(before) < HEAR_INTERVAL) {
+            if let Some(left) = self.piled.checked_sub(1) {
+                self.piled = left;
+                return Ok(false);
+            }
             self.early += 1;
             return if self.early > EARLY_MAX { Err(PeerMisbehaved::PexTooOften) } else { Ok(false) };
         }
         self.early = self.early.saturating_sub(1);
         Ok(true)
+    }
+
+    /// We read what the peer sends again: what it may have sent since it was last heard, or since it was `linked`, comes at once.
+    pub fn read_again(&mut self, now: Instant, linked: Instant) {
+        let unread = now.since(self.heard.unwrap_or(linked)).as_secs() / HEAR_INTERVAL.as_secs();
+        self.piled = self.piled.max(u8::try_from(unread).unwrap_or(u8::MAX));
     }
 
     /// Whether the peer was told of this one and not that it went.
@@ -70,6 +82,43 @@ impl PexDealings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn second(second: u64) -> Instant {
+        Instant::from_micros(1_000_000 * second)
+    }
+
+    #[test]
+    fn what_piled_up_while_we_did_not_read_is_forgiven() {
+        for heard_before in [false, true] {
+            let mut pex = PexDealings::default();
+            if heard_before {
+                assert_eq!(pex.heard(second(5)), Ok(true));
+            }
+            // Ten messages in ten minutes, and all of them are read at once; we stop again in their midst.
+            pex.read_again(second(605), Instant::ZERO);
+            let mut read = 0;
+            for count in 0..10 {
+                read += u32::from(pex.heard(second(605 + count / 5)).unwrap());
+                pex.read_again(second(605 + count / 5), Instant::ZERO);
+            }
+            assert_eq!(read, 1);
+        }
+    }
+
+    #[test]
+    fn a_flood_ends_the_link_however_often_we_do_not_read() {
+        let mut pex = PexDealings::default();
+        let fault = (0..2_000).find_map(|count| {
+            pex.read_again(second(count), Instant::ZERO);
+            pex.heard(second(count)).err()
+        });
+        assert_eq!(fault, Some(PeerMisbehaved::PexTooOften));
+        // One that was patient for an hour is forgiven as many as it could have sent.
+        let mut pex = PexDealings::default();
+        pex.read_again(second(3_600), Instant::ZERO);
+        let most = (0..).take_while(|_| pex.heard(second(3_600)).is_ok()).count();
+        assert_eq!(most, 1 + 3_600 / 45 + usize::from(EARLY_MAX));
+    }
 
     #[test]
     fn a_message_a_minute_is_read_and_a_flood_ends_the_link() {
