@@ -56,6 +56,9 @@ pub const LATE_BLOCKS_MAX: usize = 512;
 /// So many rejects in a row are forgiven: a peer that has just begun to refuse rejects all that is under way at once.
 const REFUSALS_MAX: u32 = 8;
 
+/// Rejects that come so long before a choke are part of it: some clients reject first and choke then, in one breath.
+const CHOKE_WITHIN: Duration = Duration::from_secs(1);
+
 /// Bounds of the time for which a peer that refuses everything is asked nothing: a second is many round trips, a minute as long
 /// as a request may take.
 const REST_MIN: Duration = Duration::from_secs(1);
@@ -98,6 +101,8 @@ struct Refusals {
     since: Instant,
     /// Until when nothing is asked for.
     rest_until: Option<Instant>,
+    /// Those that came within [`CHOKE_WITHIN`], and since when.
+    latest: (u32, Instant),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -288,12 +293,29 @@ impl Pipeline {
         if row.count == 0 {
             row.since = now;
         }
+        if now.since(row.latest.1) > CHOKE_WITHIN {
+            row.latest = (0, now);
+        }
         row.count = row.count.saturating_add(1);
+        row.latest.0 += 1;
         let lasts = now.since(row.since);
         if row.count >= REFUSALS_MAX {
             row.rest_until = Some(now + lasts.clamp(REST_MIN, REST_MAX));
         }
         row.count >= REFUSALS_MAX && lasts >= USELESS_AFTER
+    }
+
+    /// The peer chokes us: what it rejected just before it rejected for that reason, which is its right.
+    pub fn choked(&mut self, now: Instant) {
+        let row = &mut self.refusals;
+        if now.since(row.latest.1) > CHOKE_WITHIN {
+            return;
+        }
+        row.count = row.count.saturating_sub(row.latest.0);
+        row.latest.0 = 0;
+        if row.count == 0 {
+            *row = Refusals::default();
+        }
     }
 
     /// Whether a rest is over now: it may be asked again.

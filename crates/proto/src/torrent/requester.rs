@@ -118,6 +118,7 @@ impl Torrent {
     /// A peer chokes us.
     pub fn on_choked(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
+        peer.pipeline.choked(cx.now);
         // With the fast extension each request gets a reject of its own, and allowed ones are served (BEP 6).
         if !peer.terms.fast {
             self.release_all(key);

@@ -111,6 +111,29 @@ fn rejects_that_come_with_a_choke_cost_a_peer_nothing() {
     assert_eq!(rig.closed(source), None);
 }
 
+#[test]
+fn rejects_that_come_just_before_a_choke_cost_a_peer_nothing() {
+    let mut rig = Rig::leech(64, 64 * KIB);
+    let source = rig.source(Reserved::OURS);
+    for round in 0..40 {
+        let requests = rig.take_requests(source);
+        assert!(!requests.is_empty(), "not asked in round {round}");
+        let mut again = Vec::new();
+        for request in requests {
+            rig.say(source, Message::Reject(request));
+            // It is asked for others at once, which it rejects as well.
+            again.extend(rig.take_requests(source));
+        }
+        again.into_iter().for_each(|request| rig.say(source, Message::Reject(request)));
+        rig.pass(Duration::from_millis(200));
+        rig.say(source, Message::Choke);
+        rig.take_requests(source).into_iter().for_each(|request| rig.say(source, Message::Reject(request)));
+        rig.pass(Duration::from_secs(10));
+        rig.say(source, Message::Unchoke);
+    }
+    assert_eq!(rig.closed(source), None);
+}
+
 /// The torrent of this number beside the first, and a peer of it.
 fn beside(rig: &mut Rig, number: u32, resume: Option<ResumeRecord>) -> LinkId {
     let torrent = TorrentId { slot: 100 + number, generation: 1 };
