@@ -92,12 +92,13 @@ impl Blame {
         self.is_suspect(peer) || self.proven.as_deref().is_some_and(unproven)
     }
 
-    /// These blocks made a good piece.
-    pub fn proved(&mut self, origins: &[Origin]) {
+    /// These blocks made a good piece. Who is not linked any more needs no credit, and would never be forgotten again.
+    pub fn proved(&mut self, origins: &[Origin], is_linked: impl Fn(PeerKey) -> bool) {
         let Some(proven) = &mut self.proven else { return };
         for origin in origins {
             if let Origin::Peer(peer) = origin
                 && let Err(at) = proven.peers.binary_search(peer)
+                && is_linked(*peer)
             {
                 proven.peers.insert(at, *peer);
             }
@@ -270,12 +271,15 @@ mod tests {
         let mut blame = blame();
         assert!(!blame.is_on_parole(key(1)), "nobody while nothing is wrong");
         blame.bad(PIECE, &from(&[4, 4, 4]), None);
-        blame.proved(&from(&[1]));
+        blame.proved(&from(&[1]), |_| true);
         assert_eq!([1, 2].map(|peer| blame.is_on_parole(key(peer))), [false, true]);
-        blame.proved(&[Origin::Peer(key(2)), Origin::Disk]);
+        blame.proved(&[Origin::Peer(key(2)), Origin::Disk], |_| true);
         assert!(!blame.is_on_parole(key(2)));
         blame.departed(key(2), IpAddr::from([10, 0, 0, 2]));
         assert!(blame.is_on_parole(key(2)));
+        // Its blocks can outlast its link.
+        (0..10_000).for_each(|peer| blame.proved(&from(&[peer]), |peer| peer == key(1)));
+        assert_eq!(blame.proven.unwrap().peers, [key(1)]);
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl Torrent {
         // only dropped, not banned, and only after several such pieces; else it would be asked for the same one for ever.
         liars.extend(sole.filter(|sole| !liars.contains(sole)));
         if good {
-            self.blame.proved(&origins);
+            let peers = &self.peers;
+            self.blame.proved(&origins, |key| key.web_seed().is_some() || peers.get(key).is_some());
             self.on_good_piece(cx, piece, attempt, spilled);
         } else {
             self.on_bad_piece(cx, piece, attempt);
