@@ -27,6 +27,8 @@ pub const REST_MIN: Duration = Duration::from_secs(5);
 pub const REST_MAX: Duration = Duration::from_secs(120);
 /// How long a peer rests that said no: it may have the metadata soon itself, or be asked too much.
 pub const REST_AFTER_REJECT: Duration = Duration::from_secs(15);
+/// Requests to one peer whose answers are not waited for any more, and remembered in case they come: what was called off twice.
+pub const LATE_MAX: usize = 4 * REQUESTS_PER_PEER_MAX;
 /// Near the end a piece is asked of so many peers at once.
 const COPIES_MAX: usize = 2;
 
@@ -139,8 +141,12 @@ impl MetadataFetch {
         if metadata_piece_len(size, piece) != Some(len) || total.is_some_and(|total| total != size) {
             return Verdict::Wrong(PeerMisbehaved::MetadataMalformed);
         }
+        // Asked for twice, since the first request was called off: the second answer is late in any case.
+        source.asked.iter_mut().filter(|asked| asked.piece == piece).for_each(|asked| asked.late = true);
         (source.strikes, source.rests_until) = (0, now);
-        if self.assembling.is_some() || !self.buffers.put(size, piece, (peer, host)) {
+        // After a whole that was wrong one peer alone is to blame for the next: what others were asked for before does not count.
+        let of_another = self.current == Some(size) && self.alone.is_some_and(|only| only != peer);
+        if self.assembling.is_some() || of_another || !self.buffers.put(size, piece, (peer, host)) {
             return Verdict::Unwanted;
         }
         if self.buffers.count(size) == metadata_pieces(size) {
@@ -170,7 +176,7 @@ impl MetadataFetch {
         }
         (self.assembling, self.current, self.alone) = (None, None, None);
         let givers = self.buffers.failed(size);
-        self.forget_asked(size);
+        self.call_off(size);
         match givers.as_slice() {
             [liar] => Some(*liar),
             _ => None,
@@ -180,6 +186,11 @@ impl MetadataFetch {
     /// The whole was right: who claimed another size lied.
     pub fn accepted(&self, size: u32) -> Vec<PeerKey> {
         self.sources.iter().filter(|(_, source)| source.size != size).map(|(&peer, _)| peer).collect()
+    }
+
+    /// How many answers of a peer may still be on their way.
+    pub fn on_their_way(&self, peer: PeerKey) -> u32 {
+        self.sources.get(&peer).map_or(0, |source| source.asked.len() as u32)
     }
 
     /// The sizes of which the driver holds pieces that are of no use any more.
@@ -207,7 +218,6 @@ impl MetadataFetch {
                 let has_room = source.waiting().count() < REQUESTS_PER_PEER_MAX;
                 let piece = has_room.then(|| self.next_piece(size, source, &under_way)).flatten();
                 let (Some(piece), Some(source)) = (piece, self.sources.get_mut(&peer)) else { continue };
-                source.asked.retain(|asked| asked.piece != piece);
                 source.asked.push(Asked { piece, at: now, late: false });
                 *under_way.entry(piece).or_default() += 1;
                 asks.push((peer, piece));
@@ -238,9 +248,8 @@ impl MetadataFetch {
                 source.strikes = source.strikes.saturating_add(1);
                 source.rests_until = now + rest;
             }
-            // Of those that are late no more are remembered than can be under way.
             let late = source.asked.iter().filter(|asked| asked.late).count();
-            let mut surplus = late.saturating_sub(REQUESTS_PER_PEER_MAX);
+            let mut surplus = late.saturating_sub(LATE_MAX);
             source.asked.retain(|asked| {
                 let goes = asked.late && surplus > 0;
                 surplus -= usize::from(goes);
@@ -284,13 +293,13 @@ impl MetadataFetch {
             self.sources.iter().filter(|(_, source)| awake(source)).map(|(&peer, _)| peer).collect();
         self.alone = all.get(rng.index(all.len())).copied();
         self.buffers.clear(size);
-        self.forget_asked(size);
+        self.call_off(size);
     }
 
-    fn forget_asked(&mut self, size: u32) {
-        for source in self.sources.values_mut().filter(|source| source.size == size) {
-            source.asked.clear();
-        }
+    /// Nothing is waited for any more, but answers are on their way, and nobody is to be blamed for them.
+    fn call_off(&mut self, size: u32) {
+        let sources = self.sources.values_mut().filter(|source| source.size == size);
+        sources.flat_map(|source| &mut source.asked).for_each(|asked| asked.late = true);
     }
 
     /// Whether somebody who claims this size may be asked now, or is at work.

@@ -144,7 +144,10 @@ impl Swarm {
             Verdict::Keep { size } => {
                 self.kept.entry(size).or_default().insert(piece, right);
             }
-            Verdict::Unwanted | Verdict::Unasked => {}
+            Verdict::Unwanted => {}
+            Verdict::Unasked => {
+                panic!("{peer:?}, {:?}, was asked for piece {piece}", self.natures[peer.slot()])
+            }
             Verdict::Wrong(fault) => panic!("{peer:?} did nothing of {fault:?}"),
         }
         let held: usize = self.kept.values().map(BTreeMap::len).sum();

@@ -34,6 +34,17 @@ pub struct PeerMetadata {
     pub early: Option<Box<Early>>,
     /// What it asks for.
     pub service: MetadataService,
+    /// Answers of it that were on their way when the metadata was whole.
+    pub late: u32,
+}
+
+impl PeerMetadata {
+    /// A piece came although all are here. Whether it was asked for before.
+    pub fn take_late(&mut self) -> bool {
+        let left = self.late.checked_sub(1);
+        self.late = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 /// What a peer said before there was a layout.

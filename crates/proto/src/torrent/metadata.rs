@@ -144,6 +144,7 @@ impl Torrent {
         peer.clocks.heard = cx.now;
         let verdict = match &mut self.metadata {
             // Several were asked for the last pieces: the rest comes late.
+            Metadata::Known if peer.metadata.take_late() => Verdict::Unwanted,
             Metadata::Known => Verdict::Unasked,
             Metadata::Fetching(fetch) => fetch.received(cx.now, key, piece, total, len),
         };
@@ -216,6 +217,9 @@ impl Torrent {
             return;
         };
         let liars = fetch.accepted(size);
+        for (key, peer) in self.peers.iter_mut() {
+            peer.metadata.late = fetch.on_their_way(key);
+        }
         self.metadata = Metadata::Known;
         cx.timers.clear(self.timer(TorrentTimer::Metadata));
         let sequential = self.picker.is_sequential();
