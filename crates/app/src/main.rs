@@ -8,6 +8,7 @@ mod get;
 mod inspect;
 mod notices;
 mod quantity;
+mod redact;
 mod room;
 mod selection;
 mod show;

@@ -7,6 +7,7 @@ use super::sources::Sources;
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::{Size, Span};
+use crate::redact;
 use crate::show::Screen;
 use crate::show::json::{Content, Happened, PeerLine, Peers, Progress, Resumed, Traffic, VERSION};
 use crate::show::panel::{self, Row};
@@ -20,7 +21,6 @@ use gannet::{
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use wire::DisplaySafe;
 use wire::disguise::disguises;
 
 /// How often progress is shown.
@@ -394,15 +394,14 @@ impl<'a> Run<'a> {
             job.sources.heard(tracker, said);
         }
         self.tell(screen, torrent, |job| {
-            let url = job.sources.url(tracker);
+            let (url, why) = job.sources.shown(tracker, said.err().unwrap_or_default());
             match said {
                 Ok(peers) => {
                     let told =
                         Happened { tracker: Some(url), peers: Some(peers), ..happened("tracker", job) };
                     (None, told)
                 }
-                Err(why) => {
-                    let why = DisplaySafe::new(why).to_string();
+                Err(_) => {
                     let text = format!("{}: tracker {url}: {why}", job.name);
                     (
                         Some(text),
@@ -424,8 +423,8 @@ impl<'a> Run<'a> {
         self.tell(screen, torrent, |job| {
             let metainfo = job.handle.metainfo();
             let url = metainfo.as_ref().and_then(|metainfo| metainfo.web_seeds.get(usize::from(seed)));
-            let url = DisplaySafe::new(url.map(String::as_str).unwrap_or_default()).to_string();
-            let why = DisplaySafe::new(why).to_string();
+            let url = url.map(String::as_str).unwrap_or_default();
+            let (url, why) = (redact::url(url), redact::words(why, url));
             let then = if dropped { "; it is not asked again" } else { "" };
             let text = format!("{}: web seed {url}: {why}{then}", job.name);
             let told = Happened {

@@ -2,8 +2,8 @@
 //!
 //! Pure: told what happened and what time it is. A peer that was linked once, or a byte from a web seed, is somebody.
 
+use crate::redact;
 use std::time::{Duration, Instant};
-use wire::DisplaySafe;
 
 /// Without anybody for so long, it is said what was tried: trackers that answer do so by then.
 const TOLD_AFTER: Duration = Duration::from_secs(12);
@@ -33,20 +33,20 @@ impl Sources {
         Sources { since: None, patience, found: false, told: false, trackers, given, named: 0 }
     }
 
-    /// A tracker's URL, safe to show.
-    pub(super) fn url(&self, tracker: u16) -> String {
-        let known = self.trackers.get(usize::from(tracker));
-        DisplaySafe::new(known.map(|(url, _)| url.as_str()).unwrap_or_default()).to_string()
+    /// A tracker's URL as it may be shown, and likewise what it said.
+    pub(super) fn shown(&self, tracker: u16, words: &str) -> (String, String) {
+        let url = self.trackers.get(usize::from(tracker)).map(|(url, _)| url.as_str()).unwrap_or_default();
+        (redact::url(url), redact::words(words, url))
     }
 
     /// What a tracker said: how many peers it named, or why it failed.
     pub(super) fn heard(&mut self, tracker: u16, said: Result<u32, &str>) {
         self.named += u64::from(said.unwrap_or(0));
-        if let Some((_, last)) = self.trackers.get_mut(usize::from(tracker)) {
+        if let Some((url, last)) = self.trackers.get_mut(usize::from(tracker)) {
             *last = Some(match said {
                 Ok(0) => "names nobody".into(),
                 Ok(peers) => format!("names {peers}, none of whom answered"),
-                Err(why) => DisplaySafe::new(why).to_string(),
+                Err(why) => redact::words(why, url),
             });
         }
     }
@@ -96,7 +96,7 @@ impl Sources {
         let mut parts = Vec::new();
         for (url, said) in self.trackers.iter().take(TRACKERS_TOLD_MAX) {
             let said = said.as_deref().unwrap_or("no answer yet");
-            parts.push(format!("tracker {}: {said}", DisplaySafe::new(url)));
+            parts.push(format!("tracker {}: {said}", redact::url(url)));
         }
         match self.trackers.len() {
             0 => parts.push("no tracker is known".into()),

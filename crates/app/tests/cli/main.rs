@@ -8,5 +8,6 @@ mod making;
 mod program;
 mod pty;
 mod refusals;
+mod secrets;
 mod stopping;
 mod terminal;
