@@ -1,5 +1,6 @@
 //! What the user is told. Told once, in the order it happened; figures that change all the time are read from stats instead.
 
+use crate::input::Refusal;
 use crate::output::CloseReason;
 use crate::{DiskError, LinkId, TorrentId};
 use core::net::SocketAddr;
@@ -16,6 +17,15 @@ pub enum Event {
     MetadataUnusable {
         /// Which torrent.
         torrent: TorrentId,
+        /// Text for the user.
+        why: Box<str>,
+    },
+    /// The metadata has come and is right, but its content is not begun, for a reason on our side; it stops.
+    ContentRefused {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// What stands against it.
+        refusal: Refusal,
         /// Text for the user.
         why: Box<str>,
     },
@@ -87,6 +97,6 @@ pub enum StageName {
     Seeding,
     /// Stopped by the user or by a goal.
     Paused,
-    /// Stopped by a fault, named in `Event::StorageFailed`.
+    /// Stopped by a fault, named in the event that told of it.
     Failed,
 }

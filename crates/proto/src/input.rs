@@ -305,6 +305,26 @@ pub enum MetadataFailure {
     WrongHash,
     /// It is, but the torrent cannot be used. Text for the user.
     Unusable(Box<str>),
+    /// It is, and could be used, but its content is not begun: something on our side stands against it.
+    Refused {
+        /// What.
+        refusal: Refusal,
+        /// Text for the user.
+        why: Box<str>,
+    },
+}
+
+/// What on our side stands against a content that has just become known. No peer is to blame, and the torrent is sound.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// Whoever was to choose among its files did not: what the user asked for is not in it.
+    Choice,
+    /// Another torrent has a file of the same path.
+    Place,
+    /// There is no room for it on the disk, or the file system cannot hold its files.
+    Room,
+    /// The state store cannot be used.
+    State,
 }
 
 /// What the storage holds, compared with the resume record.

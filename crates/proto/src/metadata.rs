@@ -146,7 +146,8 @@ impl MetadataFetch {
         (source.strikes, source.rests_until) = (0, now);
         // After a whole that was wrong one peer alone is to blame for the next: what others were asked for before does not count.
         let of_another = self.current == Some(size) && self.alone.is_some_and(|only| only != peer);
-        if self.assembling.is_some() || of_another || !self.buffers.put(size, piece, (peer, host)) {
+        let unwanted = self.assembling.is_some() || of_another;
+        if unwanted || !self.buffers.put(size, piece, (peer, host), self.current) {
             return Verdict::Unwanted;
         }
         if self.buffers.count(size) == metadata_pieces(size) {
@@ -169,7 +170,9 @@ impl MetadataFetch {
         true
     }
 
-    /// The whole was wrong. Whoever gave all of it alone is to blame; of several, one is asked for all of it next.
+    /// The whole was wrong. Whoever gave all of it alone is to blame; of several, one is asked for all of it next. The blame is
+    /// beyond doubt, so the caller bans by address, as for spoiled blocks: other clients behind that address are lost to this
+    /// torrent too, which is less than what a liar would cost that only need draw another port or peer id.
     pub fn failed(&mut self, size: u32) -> Option<Giver> {
         if self.assembling != Some(size) {
             return None;
@@ -183,7 +186,8 @@ impl MetadataFetch {
         }
     }
 
-    /// The whole was right: who claimed another size lied.
+    /// The whole was right: who claimed another size lied, and is banned (threat A6). There is no honest way to do so: the size
+    /// is that of the bytes which the info-hash names.
     pub fn accepted(&self, size: u32) -> Vec<PeerKey> {
         self.sources.iter().filter(|(_, source)| source.size != size).map(|(&peer, _)| peer).collect()
     }
@@ -196,6 +200,11 @@ impl MetadataFetch {
     /// The sizes of which the driver holds pieces that are of no use any more.
     pub fn take_discarded(&mut self) -> Vec<u32> {
         self.buffers.take_discarded()
+    }
+
+    /// All sizes of which the driver may hold pieces: for when it is over.
+    pub fn sizes_held(&self) -> Vec<u32> {
+        self.buffers.sizes().collect()
     }
 
     /// What to ask whom for now.

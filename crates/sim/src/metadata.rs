@@ -163,7 +163,6 @@ impl World {
         let here = &mut self.nodes[node as usize];
         let input = if size == right && kept.values().all(|&right| right) {
             here.shelf.known.insert(torrent);
-            here.shelf.kept.retain(|&(other, _), _| other != torrent);
             let priorities = here.spec.priorities.clone().into();
             Input::MetadataReady { torrent, metainfo: content, priorities }
         } else {

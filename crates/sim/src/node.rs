@@ -347,6 +347,7 @@ impl Story {
             Event::Stage(..)
             | Event::MetadataReceived(_)
             | Event::MetadataUnusable { .. }
+            | Event::ContentRefused { .. }
             | Event::SeedGoalReached(_)
             | Event::TrackerFailed { .. }
             | Event::WebSeedFailed { .. }

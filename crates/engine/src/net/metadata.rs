@@ -88,7 +88,6 @@ impl EventLoop {
                     allocation: pending.allocation,
                 }));
                 entry.wanted = wanted;
-                self.payloads.metadata.forget_torrent(torrent);
                 self.feed(Input::MetadataReady { torrent, metainfo, priorities });
             }
             Err(why) => self.feed(Input::MetadataFailed { torrent, size, why }),

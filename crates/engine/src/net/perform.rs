@@ -260,6 +260,7 @@ impl EventLoop {
             Event::Stage(..)
             | Event::MetadataReceived(_)
             | Event::MetadataUnusable { .. }
+            | Event::ContentRefused { .. }
             | Event::PieceDone(..)
             | Event::PieceFailed(..)
             | Event::Finished(..)

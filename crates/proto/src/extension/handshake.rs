@@ -13,17 +13,42 @@ pub fn receive(body: &[u8]) -> Result<ExtensionReport, PeerMisbehaved> {
     Ok(ExtensionReport::Handshake(Box::new(read)))
 }
 
-/// Ours. What a peer need not know is left out when anonymous; a private torrent's peers do not name one another (BEP 27).
+/// Whether we take part in peer exchange, as far as a peer knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PeerExchange {
+    /// We do.
+    Offered,
+    /// We do not, and never said so: a private torrent's peers do not name one another (BEP 27).
+    NotOffered,
+    /// We said so before we knew that the torrent is private. Silence would leave it as it is: only an id of 0 ends it (BEP 10).
+    Withdrawn,
+}
+
+impl PeerExchange {
+    /// What the first words of a torrent say.
+    pub fn of(private: bool) -> PeerExchange {
+        if private { PeerExchange::NotOffered } else { PeerExchange::Offered }
+    }
+}
+
+/// Ours. What a peer need not know is left out when anonymous.
 pub fn message(
     config: &Config,
     listening: Option<u16>,
     upload_only: bool,
-    private: bool,
+    exchange: PeerExchange,
     metadata_size: Option<u32>,
 ) -> Message {
-    let spoken = REGISTRY.iter().zip(1..).filter(|(extension, _)| !(private && extension.name == name::PEX));
+    let id_of = |name: &str, id: u8| match (name == name::PEX, exchange) {
+        (false, _) | (true, PeerExchange::Offered) => Some(id),
+        (true, PeerExchange::NotOffered) => None,
+        (true, PeerExchange::Withdrawn) => Some(0),
+    };
+    let spoken = REGISTRY.iter().zip(1..);
+    let spoken =
+        spoken.filter_map(|(extension, id)| Some((extension.name.into(), id_of(extension.name, id)?)));
     let handshake = ExtensionHandshake {
-        extensions: spoken.map(|(extension, id)| (extension.name.into(), id)).collect(),
+        extensions: spoken.collect(),
         client: (!config.anonymous).then(|| config.client.clone()),
         port: listening.filter(|_| !config.anonymous),
         reqq: Some(config.requests_in_max),
@@ -37,14 +62,15 @@ pub fn message(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension::RemoteExtensions;
     use wire::PeerId;
 
     fn read(config: &Config) -> ExtensionHandshake {
-        read_of(config, false)
+        read_of(config, PeerExchange::Offered)
     }
 
-    fn read_of(config: &Config, private: bool) -> ExtensionHandshake {
-        let Message::Extended { id: 0, body } = message(config, Some(6881), true, private, Some(20_000))
+    fn read_of(config: &Config, exchange: PeerExchange) -> ExtensionHandshake {
+        let Message::Extended { id: 0, body } = message(config, Some(6881), true, exchange, Some(20_000))
         else {
             panic!("no handshake")
         };
@@ -65,11 +91,24 @@ mod tests {
     #[test]
     fn a_private_torrent_offers_no_peer_exchange() {
         let config = Config::new(PeerId([0; 20]));
-        assert_eq!(read_of(&config, false).id_of("ut_pex"), Some(3));
-        assert_eq!(
-            (read_of(&config, true).id_of("ut_pex"), read_of(&config, true).id_of("upload_only")),
-            (None, Some(1))
-        );
+        let read = |private| read_of(&config, PeerExchange::of(private));
+        assert_eq!(read(false).id_of("ut_pex"), Some(3));
+        assert_eq!((read(true).id_of("ut_pex"), read(true).id_of("upload_only")), (None, Some(1)));
+    }
+
+    #[test]
+    fn who_was_offered_peer_exchange_hears_that_it_is_over() {
+        let config = Config::new(PeerId([0; 20]));
+        let mut remote = RemoteExtensions::default();
+        for (exchange, speaks) in [
+            (PeerExchange::Offered, true),
+            (PeerExchange::NotOffered, true),
+            (PeerExchange::Withdrawn, false),
+        ] {
+            remote.meet(&read_of(&config, exchange));
+            assert_eq!(remote.speaks(name::PEX), speaks, "{exchange:?}");
+            assert!(remote.speaks(name::METADATA), "{exchange:?}");
+        }
     }
 
     #[test]

@@ -33,10 +33,15 @@ struct Held {
 }
 
 impl Buffers {
-    /// Takes a piece in; says whether it is new and there is room.
-    pub(super) fn put(&mut self, size: u32, piece: u32, from: Giver) -> bool {
-        let full = u64::from(self.held() + 1) * u64::from(METADATA_PIECE_LEN) > BUFFERED_BYTES_MAX;
-        let crowded = !self.held.contains_key(&size) && self.held.len() >= BUFFERED_SIZES_MAX;
+    /// Takes a piece in; says whether it is new and there is room. All of the `current` size has its room, whatever comes of
+    /// others: late answers would else take it, and what is fetched would be thrown away and asked for again for ever.
+    pub(super) fn put(&mut self, size: u32, piece: u32, from: Giver, current: Option<u32>) -> bool {
+        let reserved = current.filter(|&current| current != size);
+        let others = self.held.keys().filter(|&&other| Some(other) != reserved && other != size).count();
+        let kept_free = reserved.map_or(0, |current| metadata_pieces(current) - self.count(current));
+        let pieces = u64::from(self.held()) + u64::from(kept_free) + 1;
+        let full = pieces * u64::from(METADATA_PIECE_LEN) > BUFFERED_BYTES_MAX;
+        let crowded = others + usize::from(reserved.is_some()) >= BUFFERED_SIZES_MAX;
         if full || crowded {
             return false;
         }
@@ -106,6 +111,11 @@ impl Buffers {
                 Some(_) | None => return,
             }
         }
+    }
+
+    /// The sizes of which pieces are here.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
+        self.held.keys().copied()
     }
 
     /// Sizes that the driver may throw away.

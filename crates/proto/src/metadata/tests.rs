@@ -320,3 +320,50 @@ fn nothing_is_asked_of_who_claims_nothing_or_too_much() {
     assert_eq!(fetch.poll(Instant::ZERO, &mut Rng::new(Seed(1))), []);
     assert_eq!((fetch.next_wake(Instant::ZERO), fetch.progress()), (None, None));
 }
+
+#[test]
+fn late_pieces_of_other_sizes_never_take_the_room_of_the_size_that_is_fetched() {
+    let sizes: Vec<u32> = (2..8).map(|pieces| pieces * METADATA_PIECE_LEN).collect();
+    let (mut fetch, mut rng, mut now) = (MetadataFetch::new(), Rng::new(Seed(1)), Instant::ZERO);
+    for (index, &size) in sizes.iter().enumerate() {
+        fetch.offered(now, key(index), host(index), size);
+    }
+    // Each takes too long, until the last of them is asked.
+    let last = key(sizes.len() - 1);
+    let asked = (0..100).any(|_| {
+        now += REQUEST_TIMEOUT;
+        fetch.poll(now, &mut rng).iter().any(|&(peer, _)| peer == last)
+    });
+    assert!(asked, "everybody's turn comes");
+    // The others' answers come after all, before those of the one that is asked now.
+    for (index, &size) in sizes.iter().enumerate().take(sizes.len() - 1) {
+        let len = metadata_piece_len(size, 0).unwrap();
+        fetch.received(now, key(index), 0, Some(size), len);
+    }
+    let size = sizes[sizes.len() - 1];
+    for piece in 0..4 {
+        let verdict = fetch.received(now, last, piece, Some(size), METADATA_PIECE_LEN);
+        assert_eq!(verdict, Verdict::Keep { size }, "piece {piece}");
+    }
+    let asks = fetch.poll(now, &mut rng);
+    let others: BTreeSet<u32> = asks.into_iter().map(|(_, piece)| piece).collect();
+    assert!(others.is_disjoint(&(0..4).collect()), "what is here is not asked for again: {others:?}");
+}
+
+#[test]
+fn memory_for_all_of_the_size_that_is_fetched_is_kept_free_of_late_pieces() {
+    let mut buffers = Buffers::default();
+    let (current, other) = (METADATA_SIZE_MAX, METADATA_SIZE_MAX - METADATA_PIECE_LEN);
+    let most = (BUFFERED_BYTES_MAX / u64::from(METADATA_PIECE_LEN)) as u32;
+    let mut kept = 0;
+    for size in [other, other - 1, other - 2] {
+        kept += (0..metadata_pieces(size)).filter(|&piece| buffers.put(size, piece, giver(), Some(current))).count();
+    }
+    assert_eq!(kept as u32, most - metadata_pieces(current));
+    let all = (0..metadata_pieces(current)).all(|piece| buffers.put(current, piece, giver(), Some(current)));
+    assert!(all && buffers.held() == most);
+}
+
+fn giver() -> Giver {
+    (key(0), host(0))
+}

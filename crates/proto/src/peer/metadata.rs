@@ -158,12 +158,12 @@ impl Peer {
     /// There is a layout now: what the peer said is held against it. Says whether it spoke of its pieces at all.
     ///
     /// # Errors
-    /// When it could not have said that of this content.
+    /// When it could not have said that of this content. It then has nothing, as far as anybody counts.
     pub fn settle_early(&mut self, layout: &Layout) -> Result<bool, PeerMisbehaved> {
         let Some(early) = self.metadata.early.take() else { return Ok(false) };
         let Early { all_at_once, haves, allowed } = *early;
         let spoke = all_at_once.is_some() || !haves.is_empty();
-        self.pieces = match all_at_once {
+        let mut pieces = match all_at_once {
             Some(AllAtOnce::Bitfield(bytes)) => {
                 let set = Bitfield::from_bytes(&bytes, layout.pieces());
                 RemotePieces::from_bitfield(set.map_err(|_| PeerMisbehaved::BitfieldMalformed)?)
@@ -173,11 +173,12 @@ impl Peer {
         };
         for piece in haves {
             let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
-            self.pieces.insert(piece, layout.pieces());
+            pieces.insert(piece, layout.pieces());
         }
         for piece in allowed {
             self.fast.theirs.push(layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?);
         }
+        self.pieces = pieces;
         self.state.announced |= spoke;
         Ok(spoke)
     }

@@ -3,6 +3,7 @@
 
 mod floods;
 mod gossip;
+mod magnets;
 mod peers;
 mod pressure;
 mod reaching;

@@ -6,7 +6,7 @@
 use super::Torrent;
 use super::peer_list::{Parting, priority};
 use crate::cx::Cx;
-use crate::extension::handshake;
+use crate::extension::handshake::{self, PeerExchange};
 use crate::input::{DialFailure, LinkEnd, LinkUp};
 use crate::output::CloseReason;
 use crate::peer::{AllowedFast, Peer, Terms};
@@ -148,9 +148,9 @@ impl Torrent {
         if peer.terms.extended {
             // Who shows its pieces one by one must not be taken for a seed (BEP 16).
             let upload_only = pieces.lacking_count() == 0 && !hides;
-            let private = self.metainfo.private;
+            let exchange = PeerExchange::of(self.metainfo.private);
             let introduction =
-                handshake::message(cx.config, cx.pool.listening, upload_only, private, metadata_size);
+                handshake::message(cx.config, cx.pool.listening, upload_only, exchange, metadata_size);
             peer.send(cx, introduction);
         }
         let have = if hides { 0 } else { pieces.have_count() };

@@ -12,7 +12,8 @@ use super::durability::Saver;
 use super::web_seed::WebSeeds;
 use crate::command::{AddMagnet, AddTorrent, Priority};
 use crate::cx::Cx;
-use crate::extension::{handshake, metadata as messages};
+use crate::extension::handshake::{self, PeerExchange};
+use crate::extension::metadata as messages;
 use crate::input::MetadataFailure;
 use crate::metadata::{MetadataFetch, Verdict};
 use crate::output::CloseReason;
@@ -200,14 +201,31 @@ impl Torrent {
             }
             // The hash was right: no peer is to blame, and no other has better.
             MetadataFailure::Unusable(why) => {
-                self.metadata = Metadata::Fetching(Box::default());
-                cx.push(Output::DiscardMetadata { torrent: self.id, size });
-                cx.tell(Event::MetadataUnusable { torrent: self.id, why });
-                self.stage.give_up();
-                return self.settle(cx);
+                return self.give_up_metadata(cx, Event::MetadataUnusable { torrent: self.id, why });
+            }
+            MetadataFailure::Refused { refusal, why } => {
+                return self.give_up_metadata(cx, Event::ContentRefused { torrent: self.id, refusal, why });
             }
         }
         self.fetch_metadata(cx);
+    }
+
+    /// What has come is of no use: the torrent stops for this reason, and fetches it again if the user wants.
+    fn give_up_metadata(&mut self, cx: &mut Cx<'_>, why: Event) {
+        self.discard_metadata(cx);
+        self.metadata = Metadata::Fetching(Box::default());
+        cx.tell(why);
+        self.stage.give_up();
+        self.settle(cx);
+    }
+
+    /// It is over: whatever the driver still holds, of this size or others, is of no use.
+    fn discard_metadata(&mut self, cx: &mut Cx<'_>) {
+        let Metadata::Fetching(fetch) = &mut self.metadata else { return };
+        let held = fetch.sizes_held();
+        for size in fetch.take_discarded().into_iter().chain(held) {
+            cx.push(Output::DiscardMetadata { torrent: self.id, size });
+        }
     }
 
     /// The metadata is here and right.
@@ -220,6 +238,7 @@ impl Torrent {
         for (key, peer) in self.peers.iter_mut() {
             peer.metadata.late = fetch.on_their_way(key);
         }
+        self.discard_metadata(cx);
         self.metadata = Metadata::Known;
         cx.timers.clear(self.timer(TorrentTimer::Metadata));
         let sequential = self.picker.is_sequential();
@@ -244,24 +263,21 @@ impl Torrent {
     /// What was said between us and a peer before there was a layout counts now.
     fn meet_again(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
         let size = self.metadata_size();
-        let Some(peer) = self.peers.get_mut(key) else { return };
+        // Whoever is on the way out is not counted, so nothing is taken off the counts when it is gone.
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else { return };
         let spoke = match peer.settle_early(&self.metainfo.layout) {
             Ok(spoke) => spoke,
             Err(fault) => return self.misbehaved(cx, key, fault),
         };
-        if peer.state.closing {
-            return;
-        }
         let block_len = self.metainfo.layout.block_len();
         peer.pipeline = Pipeline::new(block_len, cx.config.requests_out_max, cx.now);
         if let Some(reqq) = peer.extensions.reqq {
             peer.pipeline.set_reqq(reqq);
         }
         if peer.terms.extended {
-            peer.send(
-                cx,
-                handshake::message(cx.config, cx.pool.listening, false, self.metainfo.private, size),
-            );
+            let exchange =
+                if self.metainfo.private { PeerExchange::Withdrawn } else { PeerExchange::Offered };
+            peer.send(cx, handshake::message(cx.config, cx.pool.listening, false, exchange, size));
         }
         if spoke {
             self.picker.peer_joined(key, &peer.pieces);

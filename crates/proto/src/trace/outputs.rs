@@ -67,6 +67,7 @@ put! { enum Event {
     40 WebSeedFailed { torrent, seed, why, dropped },
     14 MetadataReceived(torrent),
     15 MetadataUnusable { torrent, why },
+    16 ContentRefused { torrent, refusal, why },
 } }
 put! { enum StageName { 0 Opening, 1 Checking, 2 Downloading, 3 Seeding, 4 Paused, 5 Failed, 6 FetchingMetadata } }
 put! { struct Block { piece, offset, len } }

@@ -4,7 +4,7 @@ use super::*;
 use crate::command::{AddMagnet, AddTorrent, Command, Priority, SeedGoal};
 use crate::input::{
     AnnounceFailure, DialFailure, DiskErrorKind, DiskOperation, FetchFault, Found, LinkEnd, MetadataFailure,
-    PeerSource, Unsent,
+    PeerSource, Refusal, Unsent,
 };
 use crate::output::{CloseReason, Output};
 use crate::resume::{OpenRecord, ResumeRecord};
@@ -139,7 +139,8 @@ fn every_variant_inside_inputs_reads_back_the_same() {
     check::<LinkEnd>(0..4);
     check::<CloseReason>(0..9);
     check::<PeerMisbehaved>(0..16);
-    check::<MetadataFailure>(0..2);
+    check::<MetadataFailure>(0..3);
+    check::<Refusal>(0..4);
     check::<DialFailure>(0..5);
     check::<Unsent>(0..3);
     check::<Found>(0..3);

@@ -6,7 +6,7 @@ use crate::command::{AddMagnet, AddTorrent, Command, Lease, Priority, SeedGoal};
 use crate::config::{Config, SeedPolicy, SuperSeeding};
 use crate::input::{
     AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskError, DiskErrorKind, DiskOperation,
-    FetchFailure, FetchFault, Found, LinkEnd, LinkUp, MetadataFailure, PeerSource, Unsent,
+    FetchFailure, FetchFault, Found, LinkEnd, LinkUp, MetadataFailure, PeerSource, Refusal, Unsent,
 };
 use crate::output::CloseReason;
 use crate::resume::{OpenRecord, ResumeRecord};
@@ -114,7 +114,8 @@ code! { enum Message {
     16 Unknown(id),
 } }
 code! { enum Unsent { 0 Recalled, 1 LinkDown, 2 Disk(error) } }
-code! { enum MetadataFailure { 0 WrongHash, 1 Unusable(why) } }
+code! { enum MetadataFailure { 0 WrongHash, 1 Unusable(why), 2 Refused { refusal, why } } }
+code! { enum Refusal { 0 Choice, 1 Place, 2 Room, 3 State } }
 code! { enum Found { 0 Nothing, 1 AsRecorded, 2 Doubtful(pieces) } }
 code! { enum DiskOperation {
     0 Open, 1 Check, 2 Verify(piece, attempt), 3 Write(piece, attempt), 4 Spill(piece, attempt), 5 Commit(epoch),

@@ -7,11 +7,12 @@ use crate::event::Event;
 use crate::input::{DiskErrorKind, Found, LinkUp};
 use crate::output::CloseReason;
 use crate::stats::{PeerStats, TorrentStats};
-use crate::{AddTorrent, Attempt, Command, Config, DiskError, Duration, Epoch, Input, Instant, LinkId};
+use crate::{AddMagnet, AddTorrent, Attempt, Command, Config, DiskError, Duration, Epoch, Input, Instant, LinkId};
 use crate::{Outbox, Output, PayloadId, PeerMisbehaved, ResumeRecord, Seed, SendToken, Session, TorrentId};
 use core::net::SocketAddr;
 use std::sync::Arc;
 use wire::message::BlockRequest;
+use wire::metadata::metadata_piece_len;
 use wire::{Bitfield, Block, Message, Metainfo, PeerId, PieceIndex, Reserved};
 
 pub(super) const ID: TorrentId = TorrentId { slot: 1, generation: 1 };
@@ -65,13 +66,37 @@ impl Rig {
         Rig::adding(metainfo(pieces, piece_len), resume)
     }
 
+    /// A session that knows the hash of this content alone.
+    pub(super) fn magnet(metainfo: Arc<Metainfo>) -> Rig {
+        let info_hash = metainfo.info_hash;
+        let mut rig = Rig::idle(metainfo);
+        let add = AddMagnet {
+            torrent: ID,
+            info_hash,
+            trackers: Vec::new(),
+            sequential: false,
+            paused: false,
+            peers: Vec::new(),
+            seed_goal: SeedGoal::default(),
+        };
+        rig.feed(Input::Command(Command::AddMagnet(Box::new(add))));
+        rig
+    }
+
     fn adding(metainfo: Arc<Metainfo>, resume: Option<ResumeRecord>) -> Rig {
+        let mut rig = Rig::idle(metainfo);
+        rig.add(ID, resume);
+        rig
+    }
+
+    /// A session without torrents.
+    fn idle(metainfo: Arc<Metainfo>) -> Rig {
         let mut config = Config::new(PeerId(*b"-GN0100-ourselves---"));
         config.random_first_pieces = 0;
         // A seed of these tests serves whatever it has; the other way is tried in whole swarms (sim/tests/super_seeding.rs).
         config.super_seeding = SuperSeeding::Never;
         let now = Instant::from_micros(5_000_000);
-        let mut rig = Rig {
+        Rig {
             session: Session::new(Arc::new(config), Seed(42), now),
             now,
             metainfo,
@@ -79,9 +104,7 @@ impl Rig {
             wishes: Vec::new(),
             links: 0,
             payloads: 0,
-        };
-        rig.add(ID, resume);
-        rig
+        }
     }
 
     /// Another torrent of the same content.
@@ -180,6 +203,25 @@ impl Rig {
             .filter_map(|wish| match wish {
                 Output::Keep { payload: kept, .. } if *kept == payload => Some(Fate::Kept),
                 Output::Drop { payload: dropped } if *dropped == payload => Some(Fate::Dropped),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(fates.len(), 1, "a payload has exactly one fate: {fates:?}");
+        fates[0]
+    }
+
+    /// A piece of metadata comes; says whether it was kept, and as one of which size.
+    pub(super) fn metadata(&mut self, link: LinkId, piece: u32, total: u32) -> Option<u32> {
+        self.payloads += 1;
+        let payload = PayloadId { slot: self.payloads, generation: 0 };
+        let before = self.wishes.len();
+        let len = metadata_piece_len(total, piece).expect("a piece of it");
+        self.feed(Input::MetadataPiece { link, piece, total: Some(total), len, payload });
+        let fates: Vec<Option<u32>> = self.wishes[before..]
+            .iter()
+            .filter_map(|wish| match wish {
+                Output::KeepMetadata { payload: kept, size, .. } if *kept == payload => Some(Some(*size)),
+                Output::Drop { payload: dropped } if *dropped == payload => Some(None),
                 _ => None,
             })
             .collect();
