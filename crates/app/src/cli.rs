@@ -107,6 +107,7 @@ Examples:
   gannet get debian.torrent
   gannet get https://example.org/debian.torrent -o ~/Downloads
   gannet get 'magnet:?xt=urn:btih:...'            a magnet link, in quotes; or the 40 digits alone
+  gannet get 'magnet:?...' --save-torrent a.torrent    look first: gannet inspect a.torrent
   gannet get album.torrent --select '*.flac'      only these files
   gannet get film.torrent --sequential            from the beginning, to watch meanwhile
   gannet get debian.torrent --no-seed             end when all is on disk
@@ -129,6 +130,9 @@ pub(crate) struct Get {
     /// Reserve the full size of files at once, instead of letting them grow
     #[arg(long)]
     pub(crate) allocate: bool,
+    /// Download nothing: save what a magnet link names as a torrent file, for `inspect`, --select, or another client
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["select", "no_seed", "seed_ratio", "seed_time"])]
+    pub(crate) save_torrent: Option<PathBuf>,
     /// Give up when nobody who has it was found for so long, e.g. 90s, 30m [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) wait: Option<Span>,

@@ -2,6 +2,7 @@
 
 mod encryption;
 mod run;
+mod saving;
 mod sources;
 
 use crate::cli::{Exit, Get, Goal, Net, Seed};
@@ -15,8 +16,12 @@ use crate::source::{self, Given, Torrent};
 use crate::stop::Stop;
 use crate::words::{shell, why};
 use encryption::EncryptionNews;
-use gannet::{AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Priority, SeedGoal, SuperSeeding};
+use gannet::{
+    AddError, AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Metainfo, Priority, SeedGoal,
+    SuperSeeding,
+};
 use run::{Purpose, Run};
+use saving::Saving;
 use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -30,12 +35,14 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let notices = notices::listen();
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
+    let saving = Saving::of(args)?;
     let client = start(&args.net, SuperSeeding::Auto, &args.output, &screen)?;
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
     let news = EncryptionNews::new(args.net.encryption.policy());
-    let mut run = Run::new(&client, Purpose::Get, goal, &stop, notices, news);
+    let purpose = saving.map_or(Purpose::Get, Purpose::Save);
+    let mut run = Run::new(&client, purpose, goal, &stop, notices, news);
     run.patience = args.wait.map(|span| span.0);
-    let mut room = Room::at(&args.output);
+    let room = Room::at(&args.output).into_check();
     for given in &args.torrents {
         let given = source::find(given, &client)?;
         let options = AddOptions {
@@ -44,9 +51,10 @@ pub(crate) fn get(args: &Get) -> Outcome {
             peers: peers.clone(),
             seed_goal: goal.unwrap_or_default(),
             allocation: if args.allocate { Allocation::Full } else { Allocation::default() },
+            room: Some(room.clone()),
             ..AddOptions::default()
         };
-        get_one(&mut run, &screen, given, options, (&args.select, &mut room))?;
+        get_one(&mut run, &screen, given, options, &args.select)?;
     }
     let outcome = run.until_done(&mut screen);
     screen.end();
@@ -96,28 +104,50 @@ fn get_one(
     screen: &Screen,
     given: Given,
     mut options: AddOptions,
-    (select, room): (&[String], &mut Room),
+    select: &[String],
 ) -> Result<(), Failure> {
     match given {
         Given::Torrent(torrent) => {
+            if let Purpose::Save(saving) = &run.purpose {
+                saving.save(&torrent.bytes)?;
+                screen.say(&format!("{}: {}", torrent.metainfo.name.original, saving.done()));
+                return Ok(());
+            }
             options.priorities = selection::priorities(&torrent.metainfo, select).map_err(Failure::plain)?;
-            room.claim(&torrent.metainfo, &options.priorities)?;
             add(run, screen, &torrent, options)
         }
         Given::Magnet { given, magnet } => {
-            if !select.is_empty() {
+            if let Purpose::Save(_) = run.purpose {
+                // Nothing of it is wanted, so nothing is created.
+                let none = |metainfo: &Metainfo| Ok(vec![Priority::Skip; metainfo.layout.files() as usize]);
+                options.choose = Some(ChooseFiles::by(none));
+            } else if !select.is_empty() {
                 let select = select.to_vec();
                 options.choose =
                     Some(ChooseFiles::by(move |metainfo| selection::priorities(metainfo, &select)));
             }
-            run.add_magnet(screen, &given, &magnet, options)
-                .map_err(|error| Failure::plain(format!("{}: {error}", magnet.info_hash)))
+            let added = run.add_magnet(screen, &given, &magnet, options);
+            added.map_err(|error| not_added(&magnet.info_hash.to_string(), error))
         }
     }
 }
 
 fn add(run: &mut Run<'_>, screen: &Screen, torrent: &Torrent, options: AddOptions) -> Result<(), Failure> {
-    run.add(screen, torrent, options).map_err(|error| Failure::plain(format!("{}: {error}", torrent.given)))
+    run.add(screen, torrent, options).map_err(|error| not_added(&torrent.given, error))
+}
+
+fn not_added(given: &str, error: AddError) -> Failure {
+    match error {
+        // It names the torrent itself.
+        AddError::Room(why) => Failure::new(Exit::Disk, why),
+        AddError::Metainfo(_)
+        | AddError::Known(_)
+        | AddError::SamePlace { .. }
+        | AddError::Priorities { .. }
+        | AddError::Choice(_)
+        | AddError::State(_)
+        | AddError::Stopped => Failure::plain(format!("{given}: {error}")),
+    }
 }
 
 /// Peers by address, or by a name that is looked up.

@@ -99,7 +99,7 @@ impl Link {
         if self.left_out > 0 {
             rows.push(("left out", format!("{} hints that are none, or too many", self.left_out)));
         }
-        rows.push(("files", "known only when peers have told: gannet get".into()));
+        rows.push(("files", "known only when peers have told: gannet get --save-torrent FILE".into()));
         rows.iter().map(|(name, value)| format!("{name:<11} {value}\n")).collect()
     }
 }

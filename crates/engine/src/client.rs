@@ -1,5 +1,6 @@
 //! The library's face: a client with its torrents. Starts and stops the threads; decides nothing that they decide.
 
+mod asking;
 mod config;
 mod error;
 mod handle;
@@ -7,10 +8,10 @@ pub(crate) mod magnet;
 mod place;
 pub(crate) mod shared;
 
+pub use asking::{CheckRoom, ChooseFiles, Prospect};
 pub use config::{AddOptions, ClientConfig};
 pub use error::{AddError, StartError};
 pub use handle::TorrentHandle;
-pub use magnet::ChooseFiles;
 
 use crate::disk::spec::{Allocation, StorageSpec, WantedFiles};
 use crate::disk::{Disk, DiskConfig};
@@ -30,7 +31,7 @@ use proto::door::Tally;
 use proto::share::Limits;
 use proto::{AddMagnet, AddTorrent, Command, TorrentId};
 use shared::{Known, Shared};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -40,9 +41,6 @@ use wire::{InfoHash, Magnet, Metainfo, PeerId};
 
 /// Files held open at once: a quarter of the 1,024 descriptors that a process usually gets, the rest are for peers.
 const FILES_OPEN_MAX: usize = 256;
-
-/// Addresses of one host that are taken for peers: names with more are load balancers'.
-const ADDRESSES_PER_HOST_MAX: usize = 8;
 
 /// A BitTorrent client: its torrents, its sockets, its threads.
 ///
@@ -137,8 +135,8 @@ impl Client {
     /// Writes to the state store, and so may take as long as a sync of its disk.
     ///
     /// # Errors
-    /// When the bytes are no torrent, the torrent is already here, one that runs has a file of the same path, or the state says
-    /// no.
+    /// When the bytes are no torrent, there is no room for it, the torrent is already here, one that runs has a file of the same
+    /// path, or the state says no.
     pub fn add(&self, torrent: &[u8], options: AddOptions) -> Result<TorrentHandle, AddError> {
         self.add_parsed(torrent, Arc::new(Metainfo::parse(torrent)?), options)
     }
@@ -161,6 +159,12 @@ impl Client {
         let root = options.output_dir.or_else(|| before.clone()).unwrap_or_else(|| self.output_dir.clone());
         // What was known of another directory says nothing about this one.
         let resume = resume.filter(|_| before.as_ref() == Some(&root));
+        if let Some(room) = &options.room {
+            let have = resume.as_ref().map(|resume| &resume.record.have);
+            let priorities = &options.priorities;
+            let asked = room.ask(Prospect { metainfo: &metainfo, priorities, root: &root, have });
+            asked.map_err(AddError::Room)?;
+        }
         let stored = StoredTorrent {
             info_hash: metainfo.info_hash,
             metainfo: torrent.into(),
@@ -178,19 +182,24 @@ impl Client {
     }
 
     /// Takes part in a torrent of which only a link is known: its metadata comes from peers first, and is remembered. If an
-    /// earlier run has fetched it, no peer is needed.
+    /// earlier run has fetched it, no peer is needed. Trackers and web seeds that an earlier link or torrent file named are kept
+    /// beside those of this one; a private torrent keeps to the trackers that it has.
     ///
     /// Peers that the link names by host names are looked up meanwhile.
     ///
     /// # Errors
-    /// As [`Client::add`]. A torrent that has a file of the same path as one that runs stops when its metadata has come
-    /// (`Event::MetadataUnusable`).
+    /// As [`Client::add`]. What would have been an error of `add`, had it been known which files there are, stops the torrent when
+    /// its metadata has come (`Event::ContentRefused`).
     pub fn add_magnet(&self, magnet: &Magnet, mut options: AddOptions) -> Result<TorrentHandle, AddError> {
-        options.peers.extend(magnet.peers.iter().filter_map(PeerHint::address));
+        let mut magnet = magnet.clone();
         let earlier = self.shared.state.torrent(magnet.info_hash).ok().flatten();
+        if let Some(link) = earlier.as_ref().and_then(|earlier| link_of(&earlier.metainfo)) {
+            magnet::merge_links(&mut magnet, link);
+        }
+        options.peers.extend(magnet.peers.iter().filter_map(PeerHint::address));
         let earlier = earlier.filter(|earlier| !is_link(&earlier.metainfo));
         let handle = match earlier {
-            Some(earlier) => self.add_known(magnet, &earlier.metainfo, options)?,
+            Some(earlier) => self.add_known(&magnet, &earlier.metainfo, options)?,
             None => {
                 let stored = StoredTorrent {
                     info_hash: magnet.info_hash,
@@ -209,13 +218,14 @@ impl Client {
                 let pending = Pending {
                     magnet: magnet.clone(),
                     choose: options.choose,
+                    room: options.room,
                     root: stored.root.clone(),
                     allocation: options.allocation,
                 };
                 self.enter_magnet(&entrance, pending, stored, options.peers)?
             }
         };
-        self.look_up(handle.id(), magnet);
+        self.look_up(handle.id(), &magnet);
         Ok(handle)
     }
 
@@ -231,7 +241,7 @@ impl Client {
             if let Some(magnet) = link_of(&stored.metainfo) {
                 let (root, allocation) = (stored.root.clone(), Allocation::default());
                 let named = magnet.peers.iter().filter_map(PeerHint::address).collect();
-                let pending = Pending { magnet, choose: None, root, allocation };
+                let pending = Pending { magnet, choose: None, room: None, root, allocation };
                 return self.enter_magnet(&entrance, pending, stored, named);
             }
             let metainfo = Arc::new(Metainfo::parse_stored(&stored.metainfo)?);
@@ -353,22 +363,24 @@ impl Client {
         Ok(self.handle(id, info_hash))
     }
 
-    /// A link to a torrent whose metadata an earlier run has fetched.
+    /// A link to a torrent whose metadata an earlier run has fetched, or read from a file.
     fn add_known(
         &self,
         magnet: &Magnet,
         torrent: &[u8],
         mut options: AddOptions,
     ) -> Result<TorrentHandle, AddError> {
-        let metainfo = Metainfo::parse_stored(torrent)?;
+        let mut metainfo = Metainfo::parse_stored(torrent)?;
+        let merged = magnet::merge(&mut metainfo, magnet).then(|| metainfo.to_torrent());
         let pending = Pending {
             magnet: magnet.clone(),
             choose: options.choose.take(),
+            room: None,
             root: PathBuf::new(),
             allocation: options.allocation,
         };
         options.priorities = pending.priorities(&metainfo).map_err(AddError::Choice)?.into();
-        self.add_parsed(torrent, Arc::new(metainfo), options)
+        self.add_parsed(merged.as_deref().unwrap_or(torrent), Arc::new(metainfo), options)
     }
 
     /// Looks up the peers that a link names by their hosts' names.
@@ -379,12 +391,10 @@ impl Client {
         });
         for (host, port) in hosts {
             let asker = self.asker.clone();
-            self.edge.off_loop(move || match (host.as_str(), port).to_socket_addrs() {
-                Ok(found) => {
-                    let peers = found.take(ADDRESSES_PER_HOST_MAX).collect();
-                    asker.ask(Ask::Command(Command::AddPeers(torrent, peers)));
-                }
-                Err(error) => tracing::warn!("the link names a peer {host}:{port}: {error}"),
+            let named = format!("{host}:{port}");
+            self.edge.look_up(host, port, move |found| match found {
+                Ok(peers) => asker.ask(Ask::Command(Command::AddPeers(torrent, peers))),
+                Err(why) => tracing::warn!("the link names a peer {named}: {why}"),
             });
         }
     }

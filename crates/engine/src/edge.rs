@@ -21,7 +21,9 @@ use crate::reply::Answer;
 use http::Http;
 use proto::input::{AnnounceFailure, AnnounceReply};
 use proto::{AnnounceId, FetchId};
+use resolve::Names;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -54,11 +56,15 @@ pub(crate) enum Told {
     Fetched(Fetched),
 }
 
+/// Who hears where a host is.
+type TellFound = Box<dyn FnOnce(Result<Vec<SocketAddr>, String>) + Send>;
+
 /// Something to do.
 enum Job {
     Announce(Box<Visit>),
     Fetch(String, Answer<Result<Vec<u8>, FetchError>>),
     Range(Box<RangeJob>),
+    LookUp(String, u16, TellFound),
     OffLoop(Box<dyn FnOnce() + Send>),
 }
 
@@ -85,6 +91,7 @@ impl Edge {
             ranges: Ranges::new(http.clone()),
             http,
             udp: UdpTrackers::default(),
+            names: Names::default(),
             turns: Semaphore::new(VISITS_MAX),
             waiting: Arc::clone(&waiting),
             tell: Box::new(tell),
@@ -114,6 +121,19 @@ impl Edge {
     pub(crate) fn fetch_range(&self, job: RangeJob) -> Result<(), FetchId> {
         let name = job.fetch;
         self.give(Job::Range(Box::new(job))).map_err(|()| name)
+    }
+
+    /// Looks up where a host is that a link names; `tell` hears of a few addresses, or why there is none. A few are looked up at
+    /// once, so that a link with a hundred names holds nobody else up. Without room it is not done.
+    pub(crate) fn look_up(
+        &self,
+        host: String,
+        port: u16,
+        tell: impl FnOnce(Result<Vec<SocketAddr>, String>) + Send + 'static,
+    ) {
+        if self.give(Job::LookUp(host, port, Box::new(tell))).is_err() {
+            tracing::warn!("too much waits: a peer that a link names is not looked up");
+        }
     }
 
     /// Does something that may block, where it holds nobody up. It is done even without room: there is little of it.
@@ -149,6 +169,7 @@ struct Visits {
     http: Http,
     ranges: Ranges,
     udp: UdpTrackers,
+    names: Names,
     turns: Semaphore,
     waiting: Arc<AtomicUsize>,
     tell: Box<dyn Fn(Told) + Send + Sync>,
@@ -164,6 +185,7 @@ async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
                 Job::Range(job) => {
                     visits.ranges.fetch(*job, &|fetched| (visits.tell)(Told::Fetched(fetched))).await
                 }
+                Job::LookUp(host, port, tell) => tell(visits.names.look_up(host, port).await),
                 Job::OffLoop(work) => {
                     if tokio::task::spawn_blocking(work).await.is_err() {
                         tracing::error!("work off the loop panicked");

@@ -15,7 +15,8 @@ mod net;
 mod reply;
 mod state;
 
-pub use client::{AddError, AddOptions, ChooseFiles, Client, ClientConfig, StartError, TorrentHandle};
+pub use client::{AddError, AddOptions, CheckRoom, ChooseFiles, Client, ClientConfig, Prospect};
+pub use client::{StartError, TorrentHandle};
 pub use disk::spec::Allocation;
 pub use edge::{FetchError, Forbidden};
 pub use events::{EVENTS_MAX, Events};
@@ -28,6 +29,7 @@ pub use proto::command::SeedGoal;
 pub use proto::config::SuperSeeding;
 pub use proto::door::{Encryption, Policy, Tally};
 pub use proto::event::StageName;
+pub use proto::input::Refusal;
 pub use proto::share::Limits;
 pub use proto::stats::{PeerStats, TorrentStats, TrackerStats, WebSeedState, WebSeedStats};
 pub use proto::{DiskError, DiskErrorKind};

@@ -1,8 +1,10 @@
 //! Torrents at work: their events told, their progress shown, until each has reached its end.
 
+mod magnets;
 mod searching;
 
 use super::encryption::EncryptionNews;
+use super::saving::Saving;
 use super::sources::Sources;
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
@@ -15,13 +17,13 @@ use crate::source::Torrent;
 use crate::stop::Stop;
 use crate::words::{count, shell};
 use gannet::{
-    AddError, AddOptions, Bitfield, Client, Event, Events, Magnet, Metainfo, Priority, RecvError, SeedGoal,
+    AddError, AddOptions, Bitfield, Client, Event, Events, Metainfo, Priority, RecvError, Refusal, SeedGoal,
     StageName, TorrentHandle, TorrentId,
 };
+use magnets::tell_disguises;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use wire::disguise::disguises;
 
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -29,16 +31,14 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// How long the loop may take for an answer before it is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Disguised files that are named one by one.
-const DISGUISES_TOLD_MAX: usize = 10;
-
 /// What the torrents are there for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
     /// To have them.
     Get,
     /// To serve them: they must be complete.
     Seed,
+    /// To have the torrent file alone.
+    Save(Saving),
 }
 
 /// What one torrent has come to.
@@ -57,6 +57,8 @@ enum Status {
     Broken(String),
     /// Its metadata came, and is of no use.
     Unusable(String),
+    /// It is sound, but something on our side stands against it.
+    Refused(Refusal, String),
     /// Nobody was found who has it, and its user has waited enough.
     Deserted(String),
 }
@@ -77,7 +79,7 @@ struct Job {
 pub(super) struct Run<'a> {
     client: &'a Client,
     events: Events,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     goal: Option<SeedGoal>,
     stop: &'a Stop,
     notices: Receiver<String>,
@@ -126,42 +128,8 @@ impl<'a> Run<'a> {
             handle,
         };
         screen.json(&Happened { name: Some(job.name.clone()), ..happened("added", &job) });
-        if self.purpose == Purpose::Get {
+        if let Purpose::Get = self.purpose {
             tell_disguises(screen, &job);
-        }
-        self.jobs.push(job);
-        Ok(())
-    }
-
-    /// Takes in a torrent of which only a link is known.
-    pub(super) fn add_magnet(
-        &mut self,
-        screen: &Screen,
-        typed: &str,
-        magnet: &Magnet,
-        options: AddOptions,
-    ) -> Result<(), AddError> {
-        let given = options.peers.len() + magnet.peers.len();
-        let sources = Sources::new(magnet.trackers.clone(), given, self.patience);
-        let handle = self.client.add_magnet(magnet, options)?;
-        // An earlier run may have fetched the metadata; else the link's own word counts.
-        let known = handle.metainfo().map(|metainfo| metainfo.name.original.to_string());
-        let named = known.or_else(|| magnet.name.as_ref().map(ToString::to_string));
-        let job = Job {
-            info_hash: handle.info_hash().to_string(),
-            name: named.unwrap_or_else(|| handle.info_hash().to_string()),
-            sources,
-            to_fetch: format!("gannet get {}", shell(Path::new(typed))),
-            status: Status::Looking,
-            handle,
-        };
-        screen.json(&Happened { name: Some(job.name.clone()), ..happened("added", &job) });
-        if magnet.left_out > 0 {
-            let text = format!(
-                "{} of the link's addresses are none, or too many, and are left out",
-                magnet.left_out
-            );
-            screen.say(&format!("{}: {text}", job.name));
         }
         self.jobs.push(job);
         Ok(())
@@ -184,7 +152,7 @@ impl<'a> Run<'a> {
             if Instant::now() >= next_progress {
                 next_progress = Instant::now() + PROGRESS_EVERY;
                 self.show_progress(screen);
-                if self.purpose == Purpose::Get {
+                if self.purpose.searches() {
                     self.look_for_sources(screen);
                 }
             }
@@ -224,6 +192,15 @@ impl<'a> Run<'a> {
                     exit = Exit::BadTorrent;
                     lost.push(format!("{}: {why}", job.name));
                 }
+                Status::Refused(Refusal::Room, why) => {
+                    exit = Exit::Disk;
+                    // It names the torrent itself.
+                    lost.push(why.clone());
+                }
+                Status::Refused(Refusal::Choice | Refusal::Place | Refusal::State, why) => {
+                    exit = Exit::Failed;
+                    lost.push(format!("{}: {why}", job.name));
+                }
                 Status::Deserted(why) => {
                     exit = Exit::NoSource;
                     lost.push(format!("{}: {why}", job.name));
@@ -242,7 +219,7 @@ impl<'a> Run<'a> {
             && self.jobs.iter().any(|job| matches!(job.status, Status::Looking | Status::Working))
         {
             let alone = |job: &Job| job.sources.is_alone();
-            let deserted = self.purpose == Purpose::Get && self.jobs.iter().all(alone);
+            let deserted = self.purpose.searches() && self.jobs.iter().all(alone);
             screen.say("stopped; the same command goes on where it was");
             return Ok(if deserted { Exit::NoSource } else { Exit::Interrupted });
         }
@@ -265,7 +242,7 @@ impl<'a> Run<'a> {
                 }
             }
             // A seed that wants nothing yet has "finished" at once.
-            Event::Finished(torrent) if self.purpose == Purpose::Get => {
+            Event::Finished(torrent) if matches!(self.purpose, Purpose::Get) => {
                 self.tell(screen, *torrent, |job| (None, happened("finished", job)));
             }
             Event::PieceDone(torrent, piece) => {
@@ -293,12 +270,22 @@ impl<'a> Run<'a> {
             Event::StorageFailed(torrent, error) => self.on_storage_failed(screen, *torrent, error),
             Event::MetadataReceived(torrent) => self.on_metadata(screen, *torrent),
             Event::MetadataUnusable { torrent, why } => {
+                self.on_refused(
+                    screen,
+                    *torrent,
+                    "metadata_unusable",
+                    Status::Unusable(why.to_string()),
+                    why,
+                );
+            }
+            Event::ContentRefused { torrent, refusal, why } => {
+                let status = Status::Refused(*refusal, why.to_string());
+                self.on_refused(screen, *torrent, "content_refused", status, why);
+            }
+            // It was removed because its torrent file is all that was wanted.
+            Event::Removed(torrent) => {
                 if let Some(job) = self.job_mut(*torrent) {
-                    job.status = Status::Unusable(why.to_string());
-                    let told = format!("{}: {why}", job.name);
-                    screen
-                        .json(&Happened { why: Some(why.to_string()), ..happened("metadata_unusable", job) });
-                    self.say_if_others_go_on(screen, &told);
+                    job.status = Status::Ended;
                 }
             }
             Event::PeerJoined(torrent, ..) => {
@@ -306,23 +293,16 @@ impl<'a> Run<'a> {
                     job.sources.found();
                 }
             }
-            Event::Finished(_) | Event::PeerLeft(..) | Event::Removed(_) | Event::Stopped => {}
+            Event::Finished(_) | Event::PeerLeft(..) | Event::Stopped => {}
         }
     }
 
-    /// What a link only named is known now.
-    fn on_metadata(&mut self, screen: &Screen, torrent: TorrentId) {
-        let Some(job) = self.job_mut(torrent) else { return };
-        let Some(metainfo) = job.handle.metainfo() else { return };
-        job.name = metainfo.name.original.to_string();
-        let (files, size) = (metainfo.layout.files(), Size(metainfo.layout.total()));
-        screen.say(&format!("{}: found: {}, {size}", job.name, count(files, "file")));
-        screen.json(&Happened { name: Some(job.name.clone()), ..happened("metadata", job) });
-        tell_disguises(screen, job);
-    }
-
     fn on_stage(&mut self, screen: &mut Screen, torrent: TorrentId, stage: StageName) {
-        let purpose = self.purpose;
+        let gets = match self.purpose {
+            Purpose::Get => true,
+            Purpose::Seed => false,
+            Purpose::Save(_) => return,
+        };
         let Some(job) = self.job_mut(torrent) else { return };
         if !matches!(stage, StageName::Downloading | StageName::Seeding) || job.status != Status::Looking {
             return;
@@ -341,7 +321,7 @@ impl<'a> Run<'a> {
             unverified,
             checked: stats.checked,
         });
-        if purpose == Purpose::Get {
+        if gets {
             let held = have + unverified;
             if held > 0 {
                 screen.say(&format!("{}: {} of {} here already", job.name, Size(held), Size(stats.wanted)));
@@ -369,11 +349,11 @@ impl<'a> Run<'a> {
     }
 
     fn on_durable(&mut self, screen: &mut Screen, torrent: TorrentId) {
-        let (purpose, goal) = (self.purpose, self.goal);
+        let goal = match self.purpose {
+            Purpose::Get => self.goal,
+            Purpose::Seed | Purpose::Save(_) => return,
+        };
         let Some(job) = self.job_mut(torrent) else { return };
-        if purpose == Purpose::Seed {
-            return;
-        }
         job.status = if goal.is_some() { Status::Durable } else { Status::Ended };
         let done = job
             .handle
@@ -483,11 +463,12 @@ impl<'a> Run<'a> {
             else {
                 continue;
             };
-            let durable = match self.purpose {
+            let durable = match &self.purpose {
                 Purpose::Get => matches!(job.status, Status::Durable | Status::Ended),
                 Purpose::Seed => stats.pieces_have == stats.pieces,
+                Purpose::Save(_) => false,
             };
-            if let (Purpose::Seed, Some(metainfo)) = (self.purpose, job.handle.metainfo()) {
+            if let (Purpose::Seed, Some(metainfo)) = (&self.purpose, job.handle.metainfo()) {
                 // Nothing is wanted of it while it is checked, but that is not what is shown.
                 (stats.wanted, stats.wanted_have) = size_and_have(&metainfo, &have);
             }
@@ -529,6 +510,16 @@ impl<'a> Run<'a> {
     }
 }
 
+impl Purpose {
+    /// Whether somebody who has it must be found.
+    fn searches(&self) -> bool {
+        match self {
+            Purpose::Get | Purpose::Save(_) => true,
+            Purpose::Seed => false,
+        }
+    }
+}
+
 impl Job {
     fn is_over(&self) -> bool {
         matches!(
@@ -537,24 +528,9 @@ impl Job {
                 | Status::Incomplete(_)
                 | Status::Broken(_)
                 | Status::Unusable(_)
+                | Status::Refused(..)
                 | Status::Deserted(_)
         )
-    }
-}
-
-/// Names programs that pretend to be something else, before anything of them is fetched.
-fn tell_disguises(screen: &Screen, job: &Job) {
-    let Some(metainfo) = job.handle.metainfo() else { return };
-    let found = disguises(&metainfo);
-    for (file, disguise) in found.iter().take(DISGUISES_TOLD_MAX) {
-        let path = metainfo.original_path(*file).to_string();
-        screen.say(&format!("beware: {path} is {disguise}"));
-        let why = Some(disguise.to_string());
-        screen.json(&Happened { path: Some(path), why, ..happened("beware", job) });
-    }
-    if found.len() > DISGUISES_TOLD_MAX {
-        let more = count((found.len() - DISGUISES_TOLD_MAX) as u64, "file");
-        screen.say(&format!("beware: and {more} more like these; gannet inspect names them"));
     }
 }
 

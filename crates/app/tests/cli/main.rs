@@ -4,6 +4,7 @@
 
 mod demo;
 mod fetching;
+mod magnets;
 mod making;
 mod program;
 mod pty;

@@ -1,6 +1,6 @@
 //! What a user of the library may set. Plain values with sensible defaults.
 
-use super::magnet::ChooseFiles;
+use super::asking::{CheckRoom, ChooseFiles};
 use crate::net::listen::Listen;
 use proto::command::SeedGoal;
 use proto::door::Encryption;
@@ -89,6 +89,8 @@ pub struct AddOptions {
     /// Which files of a magnet link's torrent are wanted, asked when it is known which there are; else the link's own
     /// selection (BEP 53) decides. It is not remembered over a restart.
     pub choose: Option<ChooseFiles>,
+    /// Asked whether there is room before anything is written; by default nobody is, and a full disk pauses the torrent.
+    pub room: Option<CheckRoom>,
     /// Fetch pieces in order, so that the content can be used while it comes.
     pub sequential: bool,
     /// Do not start by itself.

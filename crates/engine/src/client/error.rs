@@ -53,6 +53,9 @@ pub enum AddError {
     /// Whoever was to choose the files did not.
     #[error("{0}")]
     Choice(String),
+    /// There is no room for it, says whoever was asked ([`AddOptions::room`](crate::AddOptions::room)).
+    #[error("{0}")]
+    Room(String),
     /// The state cannot be used, or another client runs this torrent.
     #[error("{0}")]
     State(String),

@@ -121,6 +121,17 @@ impl File {
         }
     }
 
+    /// Where the next hole begins, at this offset or later; the end of the file, if there is none. Room that was reserved and never
+    /// written to may count as a hole; what a file system compresses does not.
+    pub fn hole_from(&self, offset: u64) -> io::Result<u64> {
+        match rustix::fs::seek(&self.fd, SeekFrom::Hole(offset)) {
+            Ok(at) => Ok(at),
+            Err(Errno::NXIO) => Ok(offset),
+            Err(Errno::INVAL) => Ok(self.stat()?.size.max(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Drops what the kernel holds in memory of it, so that the next read asks the device.
     pub fn forget_cached(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.fd, 0, None, Advice::DontNeed)?)
