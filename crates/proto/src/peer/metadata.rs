@@ -1,7 +1,7 @@
 //! A peer and the metadata: what it said of its pieces before there was a layout to hold that against, and how much metadata
 //! we have sent it.
 //!
-//! Invariants: what is remembered of one peer is bounded by the longest bitfield and [`EARLY_HAVES_MAX`] numbers; at most
+//! Invariants: what is remembered of one peer is bounded by two of the longest bitfields; at most
 //! [`METADATA_SENDING_MAX`] pieces of metadata are on their way to it, and no more than it can need leave for it in an hour.
 //! BEP: 6, 9. Threats: A6, C6
 
@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 use wire::layout::PIECES_MAX;
 use wire::{Bitfield, Layout, Message};
 
-/// Single pieces that a peer may name before we know the layout; what is beyond is forgotten: it costs us only a choice.
-pub const EARLY_HAVES_MAX: usize = 4_096;
+/// Single pieces that a peer names before we know the layout are kept as numbers up to so many, then as bits: a seed that ends
+/// its super-seeding names all it has one by one (BEP 16), and who forgot them would never ask for them.
+const EARLY_NUMBERS_MAX: usize = 4_096;
 /// Requests for metadata that wait: four times as many as others send at once.
 pub const METADATA_REQUESTS_MAX: usize = 256;
 /// Pieces of metadata on their way to one peer: the next is at hand when one has left.
@@ -51,8 +52,55 @@ impl PeerMetadata {
 #[derive(Clone, Debug, Default)]
 pub struct Early {
     all_at_once: Option<AllAtOnce>,
-    haves: Vec<u32>,
+    haves: EarlyHaves,
     allowed: Vec<u32>,
+}
+
+/// Single pieces that a peer named: strangers' numbers below [`PIECES_MAX`].
+#[derive(Clone, Debug, Default)]
+struct EarlyHaves {
+    /// Few, perhaps some twice.
+    numbers: Vec<u32>,
+    /// Many: one bit for each.
+    bits: Vec<u8>,
+}
+
+impl EarlyHaves {
+    /// Remembers a piece; says whether it may be new.
+    fn add(&mut self, piece: u32) -> bool {
+        if self.bits.is_empty() && self.numbers.len() < EARLY_NUMBERS_MAX {
+            self.numbers.push(piece);
+            return true;
+        }
+        for number in core::mem::take(&mut self.numbers) {
+            self.set(number);
+        }
+        self.set(piece)
+    }
+
+    /// Sets a bit; says whether it was not set.
+    fn set(&mut self, piece: u32) -> bool {
+        let (byte, bit) = (piece as usize / 8, 1 << (piece % 8));
+        if byte >= self.bits.len() {
+            self.bits.resize(byte + 1, 0);
+        }
+        let new = self.bits[byte] & bit == 0;
+        self.bits[byte] |= bit;
+        new
+    }
+
+    /// All of them, some perhaps twice.
+    fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let bits = (0..).zip(&self.bits).filter(|&(_, &byte)| byte != 0);
+        let set = bits.flat_map(|(at, &byte)| {
+            (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| at * 8 + bit)
+        });
+        self.numbers.iter().copied().chain(set)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.bits.is_empty()
+    }
 }
 
 /// All that a peer has, in one message.
@@ -147,12 +195,10 @@ impl Peer {
         if piece >= PIECES_MAX {
             return Err(PeerMisbehaved::PieceOutOfRange);
         }
-        let early = self.metadata.early.get_or_insert_default();
-        if early.haves.len() < EARLY_HAVES_MAX {
-            early.haves.push(piece);
-            return Ok(PeerReport::Nothing);
+        match self.metadata.early.get_or_insert_default().haves.add(piece) {
+            true => Ok(PeerReport::Nothing),
+            false => self.conduct.repeated(now).map(|()| PeerReport::Nothing),
         }
-        self.conduct.repeated(now).map(|()| PeerReport::Nothing)
     }
 
     /// There is a layout now: what the peer said is held against it. Says whether it spoke of its pieces at all.
@@ -171,7 +217,7 @@ impl Peer {
             Some(AllAtOnce::All) => RemotePieces::All,
             Some(AllAtOnce::None) | None => RemotePieces::None,
         };
-        for piece in haves {
+        for piece in haves.iter() {
             let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
             pieces.insert(piece, layout.pieces());
         }

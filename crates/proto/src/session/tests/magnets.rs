@@ -42,10 +42,12 @@ fn asked(rig: &mut Rig, link: LinkId) -> Vec<u32> {
         matches!(wish, Output::Send { link: to, message: Message::Extended { id: METADATA, .. } } if *to == link)
     });
     asks.map(|ask| match ask {
-        Output::Send { message: Message::Extended { body, .. }, .. } => match MetadataMessage::decode(&body) {
-            Ok(MetadataMessage::Request(piece)) => piece,
-            other => panic!("{other:?}"),
-        },
+        Output::Send { message: Message::Extended { body, .. }, .. } => {
+            match MetadataMessage::decode(&body) {
+                Ok(MetadataMessage::Request(piece)) => piece,
+                other => panic!("{other:?}"),
+            }
+        }
         _ => unreachable!(),
     })
     .collect()
@@ -139,6 +141,25 @@ fn what_a_peer_said_early_leaves_with_it_whatever_it_did() {
 }
 
 #[test]
+fn a_seed_that_names_all_it_has_one_by_one_is_believed_and_one_that_repeats_itself_is_left() {
+    let mut rig = Rig::magnet(metainfo(10_000, 16_384));
+    let [seed, parrot] = [meet(&mut rig, SIZE), meet(&mut rig, SIZE)];
+    // As a seed does that ends its super-seeding (BEP 16).
+    let all: Vec<u32> = (0..10_000).collect();
+    for pieces in all.chunks(500) {
+        rig.feed(Input::Haves { link: seed, pieces });
+    }
+    assert_eq!(rig.closed(seed), None);
+    for _ in 0..10 {
+        rig.feed(Input::Haves { link: parrot, pieces: &all[..1_000] });
+    }
+    assert_eq!(rig.fault(parrot), Some(PeerMisbehaved::Flood));
+    assert!(give(&mut rig, seed, SIZE));
+    ready(&mut rig);
+    assert_eq!(rig.peer(seed).pieces, 10_000);
+}
+
+#[test]
 fn a_magnet_of_a_private_torrent_takes_its_word_back_and_names_and_hears_nobody() {
     let mut private = (*metainfo(4, 16_384)).clone();
     private.private = true;
@@ -171,7 +192,10 @@ fn a_magnet_of_a_private_torrent_takes_its_word_back_and_names_and_hears_nobody(
         assert!(!rig.sent(link).iter().any(named), "nobody is named to anybody");
         assert_eq!(rig.closed(link), None);
     }
-    assert!(!rig.wishes.iter().any(|wish| matches!(wish, Output::Dial { .. })), "who was named is not dialled");
+    assert!(
+        !rig.wishes.iter().any(|wish| matches!(wish, Output::Dial { .. })),
+        "who was named is not dialled"
+    );
 }
 
 #[test]

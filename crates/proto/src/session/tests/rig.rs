@@ -7,7 +7,9 @@ use crate::event::Event;
 use crate::input::{DiskErrorKind, Found, LinkUp};
 use crate::output::CloseReason;
 use crate::stats::{PeerStats, TorrentStats};
-use crate::{AddMagnet, AddTorrent, Attempt, Command, Config, DiskError, Duration, Epoch, Input, Instant, LinkId};
+use crate::{
+    AddMagnet, AddTorrent, Attempt, Command, Config, DiskError, Duration, Epoch, Input, Instant, LinkId,
+};
 use crate::{Outbox, Output, PayloadId, PeerMisbehaved, ResumeRecord, Seed, SendToken, Session, TorrentId};
 use core::net::SocketAddr;
 use std::sync::Arc;
