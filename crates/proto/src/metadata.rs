@@ -29,6 +29,11 @@ pub const REST_MAX: Duration = Duration::from_secs(120);
 pub const REST_AFTER_REJECT: Duration = Duration::from_secs(15);
 /// Requests to one peer whose answers are not waited for any more, and remembered in case they come: what was called off twice.
 pub const LATE_MAX: usize = 4 * REQUESTS_PER_PEER_MAX;
+/// How long a size is kept to at first while others are claimed too; twice as long each time its turn comes again, so that slow
+/// peers come to an end, and liars who answer slowly cost no more than half of the time each.
+pub const TURN_MIN: Duration = Duration::from_secs(30);
+/// Sizes whose turns are counted: as many as can be claimed by the links of a torrent in earnest.
+const TURNS_MAX: usize = 64;
 /// Near the end a piece is asked of so many peers at once.
 const COPIES_MAX: usize = 2;
 
@@ -39,6 +44,10 @@ pub struct MetadataFetch {
     buffers: Buffers,
     /// The size that is being fetched.
     current: Option<u32>,
+    /// Since when.
+    chosen_at: Option<Instant>,
+    /// How often each size had its turn without coming to an end.
+    turns: BTreeMap<u32, u32>,
     /// After a whole of several peers was wrong: the only one that is asked now.
     alone: Option<PeerKey>,
     /// All pieces of this size are with the driver, which looks at them.
@@ -215,7 +224,8 @@ impl MetadataFetch {
         }
         let Some(size) = self.choose(now, rng) else { return Vec::new() };
         let mut under_way: BTreeMap<u32, usize> = BTreeMap::new();
-        for asked in self.sources.values().flat_map(Source::waiting) {
+        let same = self.sources.values().filter(|source| source.size == size);
+        for asked in same.flat_map(Source::waiting) {
             *under_way.entry(asked.piece).or_default() += 1;
         }
         let mut asks = Vec::new();
@@ -267,10 +277,11 @@ impl MetadataFetch {
         }
     }
 
-    /// The size to fetch: the one at hand while somebody serves it; else the one that failed least, and of those the one that
-    /// most peers claim.
+    /// The size to fetch: the one at hand while somebody serves it and its turn lasts; else the one that failed least and had the
+    /// fewest turns, and of those the one that most peers claim.
     fn choose(&mut self, now: Instant, rng: &mut Rng) -> Option<u32> {
-        let at_hand = self.current.filter(|&size| self.is_served(now, size));
+        self.end_turn(now);
+        let at_hand = self.current.filter(|&size| self.chosen_at.is_some() && self.is_served(now, size));
         let chosen = match at_hand {
             Some(size) => size,
             None => {
@@ -278,18 +289,42 @@ impl MetadataFetch {
                 let possible = self.sources.values().filter(|source| is_possible(source.size));
                 possible.for_each(|source| *votes.entry(source.size).or_default() += 1);
                 let served = votes.into_iter().filter(|&(size, _)| self.is_served(now, size));
-                let order = |size: u32, votes: u32| (self.buffers.failures(size), u32::MAX - votes, size);
+                let order = |size: u32, votes: u32| {
+                    let vain = self.buffers.failures(size).saturating_add(self.turns_of(size));
+                    (vain, u32::MAX - votes, size)
+                };
                 served.min_by_key(|&(size, votes)| order(size, votes))?.0
             }
         };
+        self.chosen_at.get_or_insert(now);
         if self.current != Some(chosen) {
-            (self.current, self.alone) = (Some(chosen), None);
+            (self.current, self.chosen_at, self.alone) = (Some(chosen), Some(now), None);
             self.buffers.make_room(chosen);
         }
         if self.buffers.failures(chosen) > 0 {
             self.choose_one(now, chosen, rng);
         }
         Some(chosen)
+    }
+
+    /// Whoever gives slowly and wrongly must not keep others waiting for hours: when its time is over, a size waits behind the others.
+    fn end_turn(&mut self, now: Instant) {
+        let (Some(size), Some(since)) = (self.current, self.chosen_at) else { return };
+        let span = TURN_MIN.saturating_mul(1 << self.turns_of(size).min(10));
+        if now.since(since) < span {
+            return;
+        }
+        if self.turns.len() >= TURNS_MAX && !self.turns.contains_key(&size) {
+            self.turns.pop_first();
+        }
+        let turns = self.turns.entry(size).or_default();
+        *turns = turns.saturating_add(1);
+        // One peer that was alone with its size had its time too.
+        (self.chosen_at, self.alone) = (None, None);
+    }
+
+    fn turns_of(&self, size: u32) -> u32 {
+        self.turns.get(&size).copied().unwrap_or(0)
     }
 
     /// Keeps to one peer, and begins anew when that is another one.

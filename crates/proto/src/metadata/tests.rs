@@ -22,6 +22,8 @@ enum Nature {
     Silent(u32),
     /// Claims another size and refuses.
     Refuses(u32),
+    /// Claims this size and sends wrong bytes, each piece so late that it just counts.
+    Slow(u32),
 }
 
 /// In which order a peer's answers come.
@@ -46,6 +48,8 @@ struct Swarm {
     banned: BTreeSet<PeerKey>,
     pieces_sent: u32,
     most_held: u32,
+    /// How long honest peers take.
+    latency: Duration,
 }
 
 fn key(index: usize) -> PeerKey {
@@ -70,13 +74,14 @@ impl Swarm {
             banned: BTreeSet::new(),
             pieces_sent: 0,
             most_held: 0,
+            latency: LATENCY,
         }
     }
 
     fn joins(&mut self, index: usize) {
         let size = match self.natures[index] {
             Nature::Honest | Nature::Poisons => self.size,
-            Nature::Garbage(size) | Nature::Silent(size) | Nature::Refuses(size) => size,
+            Nature::Garbage(size) | Nature::Silent(size) | Nature::Refuses(size) | Nature::Slow(size) => size,
         };
         self.fetch.offered(self.now, key(index), host(index), size);
     }
@@ -89,7 +94,15 @@ impl Swarm {
                 Order::Reversed => 1_000 - u64::from(piece.min(1_000)),
                 Order::Shuffled => u64::from(self.rng.below(5_000)),
             };
-            self.mail.push((self.now + LATENCY + Duration::from_micros(jitter), peer, piece));
+            let latency = match self.natures[peer.slot()] {
+                Nature::Slow(_) => REQUEST_TIMEOUT - Duration::from_secs(1),
+                Nature::Honest
+                | Nature::Poisons
+                | Nature::Garbage(_)
+                | Nature::Silent(_)
+                | Nature::Refuses(_) => self.latency,
+            };
+            self.mail.push((self.now + latency + Duration::from_micros(jitter), peer, piece));
             let under_way = self.mail.iter().filter(|mail| mail.1 == peer).count();
             assert!(under_way <= 2 * REQUESTS_PER_PEER_MAX, "{under_way} requests to one peer");
         }
@@ -128,7 +141,7 @@ impl Swarm {
         let (claimed, right) = match self.natures[peer.slot()] {
             Nature::Honest => (self.size, true),
             Nature::Poisons => (self.size, false),
-            Nature::Garbage(size) => (size, false),
+            Nature::Garbage(size) | Nature::Slow(size) => (size, false),
             Nature::Silent(_) => return false,
             Nature::Refuses(_) => {
                 self.fetch.rejected(self.now, peer, piece);
@@ -204,7 +217,9 @@ impl Swarm {
                 Nature::Honest => assert!(!blamed, "{case}: peer {index} is honest"),
                 // Who poisons the right size is found when it gave all of it; who claimed another size is found always.
                 Nature::Poisons => {}
-                Nature::Garbage(_) | Nature::Silent(_) | Nature::Refuses(_) => {
+                // Who claims the right size is found when it gave all of it.
+                Nature::Slow(size) if *size == self.size => {}
+                Nature::Garbage(_) | Nature::Silent(_) | Nature::Refuses(_) | Nature::Slow(_) => {
                     let came = self.fetch.sources.contains_key(&key(index));
                     assert!(blamed || !came, "{case}: peer {index} lied");
                 }
@@ -264,6 +279,40 @@ fn metadata_comes_in_spite_of_liars_and_no_honest_peer_is_blamed() {
     }
     println!("A6: {cases} cases, at most {most} pieces held");
     assert!(cases >= 300);
+}
+
+#[test]
+fn whoever_gives_wrong_pieces_slowly_holds_nobody_up_for_long() {
+    let size = 4_200_000;
+    for (slow, within) in [
+        // One that would be at it for ten minutes.
+        (vec![size - 1], 60),
+        // Several, each with a size of its own: each has its turn first.
+        ((1..9).map(|less| size - less).collect(), 9 * 60),
+    ] {
+        let mut natures: Vec<Nature> = slow.iter().copied().map(Nature::Slow).collect();
+        natures.push(Nature::Honest);
+        let count = natures.len();
+        let mut swarm = Swarm::new(size, natures, Order::Asked, 1);
+        (0..count).for_each(|index| swarm.joins(index));
+        let start = swarm.now;
+        swarm.fetches(&[], &format!("{slow:?}"));
+        let took = swarm.now.since(start);
+        println!("{} slow liars: {} s", slow.len(), took.as_secs());
+        assert!(took < Duration::from_secs(within), "{slow:?}: {took:?}");
+    }
+}
+
+#[test]
+fn an_honest_peer_that_is_slow_comes_to_an_end_beside_a_liar() {
+    // Honest pieces are as slow as the liar's here: 60 pieces of 9 s, four at a time.
+    let size = 60 * METADATA_PIECE_LEN;
+    let mut swarm = Swarm::new(size, vec![Nature::Slow(METADATA_SIZE_MAX), Nature::Honest], Order::Asked, 1);
+    swarm.latency = REQUEST_TIMEOUT - Duration::from_secs(1);
+    (0..2).for_each(|index| swarm.joins(index));
+    let start = swarm.now;
+    swarm.fetches(&[], "both are slow");
+    assert!(swarm.now.since(start) < Duration::from_secs(3 * 15 * 9), "{:?}", swarm.now.since(start));
 }
 
 #[test]
@@ -357,7 +406,9 @@ fn memory_for_all_of_the_size_that_is_fetched_is_kept_free_of_late_pieces() {
     let most = (BUFFERED_BYTES_MAX / u64::from(METADATA_PIECE_LEN)) as u32;
     let mut kept = 0;
     for size in [other, other - 1, other - 2] {
-        kept += (0..metadata_pieces(size)).filter(|&piece| buffers.put(size, piece, giver(), Some(current))).count();
+        kept += (0..metadata_pieces(size))
+            .filter(|&piece| buffers.put(size, piece, giver(), Some(current)))
+            .count();
     }
     assert_eq!(kept as u32, most - metadata_pieces(current));
     let all = (0..metadata_pieces(current)).all(|piece| buffers.put(current, piece, giver(), Some(current)));
