@@ -11,6 +11,7 @@ mod encryption;
 mod everyday;
 mod http;
 mod magnet;
+mod scrape;
 mod swarm;
 mod tracker;
 mod transfers;
@@ -145,6 +146,7 @@ fn groups() -> Vec<Group> {
         group("magnet", magnet::cases()),
         group("everyday", everyday::cases()),
         group("web seeds", web_seeds::cases()),
+        group("scrape", scrape::cases()),
     ]
 }
 

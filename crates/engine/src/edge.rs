@@ -8,6 +8,7 @@ mod fetch;
 mod guard;
 mod http;
 mod resolve;
+mod scrape;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -16,11 +17,12 @@ pub(crate) mod web;
 pub(crate) use announce::Visit;
 pub use fetch::FetchError;
 pub use guard::Forbidden;
+pub(crate) use scrape::Question;
 
 use crate::reply::Answer;
 use http::Http;
 use proto::input::{AnnounceFailure, AnnounceReply};
-use proto::{AnnounceId, FetchId};
+use proto::{AnnounceId, FetchId, ScrapeId};
 use resolve::Names;
 use std::io;
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use udp::UdpTrackers;
 use web::{Fetched, RangeJob, Ranges};
+use wire::tracker_udp::ScrapeCounts;
 
 /// Visits under way at once, as libtorrent's.
 const VISITS_MAX: usize = 50;
@@ -52,6 +55,8 @@ pub(crate) type Announced = (AnnounceId, Result<AnnounceReply, AnnounceFailure>)
 pub(crate) enum Told {
     /// An announce ended.
     Announced(Announced),
+    /// A scrape ended.
+    Scraped(ScrapeId, Result<ScrapeCounts, AnnounceFailure>),
     /// A fetch from a web seed goes on, or ended.
     Fetched(Fetched),
 }
@@ -62,6 +67,7 @@ type TellFound = Box<dyn FnOnce(Result<Vec<SocketAddr>, String>) + Send>;
 /// Something to do.
 enum Job {
     Announce(Box<Visit>),
+    Scrape(Question),
     Fetch(String, Answer<Result<Vec<u8>, FetchError>>),
     Range(Box<RangeJob>),
     LookUp(String, u16, TellFound),
@@ -108,6 +114,12 @@ impl Edge {
     pub(crate) fn announce(&self, visit: Visit) -> Result<(), AnnounceId> {
         let name = visit.announce.announce;
         self.give(Job::Announce(Box::new(visit))).map_err(|()| name)
+    }
+
+    /// Asks a tracker for its counts; `tell` hears what it said. Returns the question's name if there is no room for it.
+    pub(crate) fn scrape(&self, question: Question) -> Result<(), ScrapeId> {
+        let name = question.scrape.scrape;
+        self.give(Job::Scrape(question)).map_err(|()| name)
     }
 
     /// Fetches what a URL names. Without room, the answer is dropped, and so says that nobody will answer.
@@ -181,6 +193,7 @@ async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
         tokio::spawn(async move {
             match job {
                 Job::Announce(visit) => visits.announce(*visit).await,
+                Job::Scrape(question) => visits.scrape(question).await,
                 Job::Fetch(url, answer) => answer.give(visits.fetch(&url).await),
                 Job::Range(job) => {
                     visits.ranges.fetch(*job, &|fetched| (visits.tell)(Told::Fetched(fetched))).await
@@ -209,6 +222,19 @@ impl Visits {
             Err(AnnounceFailure::Unreachable(format!("no answer within {seconds} s").into()))
         });
         (self.tell)(Told::Announced((visit.announce.announce, outcome)));
+    }
+
+    async fn scrape(&self, question: Question) {
+        let made = tokio::time::timeout(announce::VISIT_TIMEOUT, async {
+            let _turn = self.turns.acquire().await;
+            scrape::scrape(&self.http, &self.udp, &question).await
+        });
+        let outcome =
+            made.await.unwrap_or_else(|_| Err(AnnounceFailure::Unreachable("no answer in time".into())));
+        if let Err(why) = &outcome {
+            tracing::debug!(?why, "a tracker does not tell its counts");
+        }
+        (self.tell)(Told::Scraped(question.scrape.scrape, outcome));
     }
 
     async fn fetch(&self, url: &str) -> Result<Vec<u8>, FetchError> {

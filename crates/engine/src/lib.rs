@@ -31,7 +31,7 @@ pub use proto::door::{Encryption, Policy, Tally};
 pub use proto::event::StageName;
 pub use proto::input::Refusal;
 pub use proto::share::Limits;
-pub use proto::stats::{PeerStats, TorrentStats, TrackerStats, WebSeedState, WebSeedStats};
+pub use proto::stats::{PeerStats, SwarmCounts, TorrentStats, TrackerStats, WebSeedState, WebSeedStats};
 pub use proto::{DiskError, DiskErrorKind};
 pub use proto::{Event, Priority, TorrentId};
 pub use wire::{Bitfield, InfoHash, Magnet, Metainfo, PeerId, PieceIndex};

@@ -2,16 +2,21 @@
 //! driver's, and not the peers that come back, which are the torrent's.
 //!
 //! Invariants: at most one visit is under way; a tracker that asks to be left alone (minimum interval, BEP 31) is left
-//! alone, but for events; every tracker that was told `Started` is told `Stopped`, if it still answers. BEP: 3, 12, 21, 31
+//! alone, but for events; every tracker that was told `Started` is told `Stopped`, if it still answers. A tracker is asked for
+//! its counts (a scrape) after an announce that it answered and at no other time, at most once in its interval, one tracker at a
+//! time. BEP: 3, 12, 15, 21, 31, 48
 
 mod tier;
 
 use crate::input::{AnnounceFailure, AnnounceReply};
-use crate::output::{Announce, AnnounceEvent};
-use crate::stats::TrackerStats;
-use crate::{AnnounceId, Duration, Instant, Rng, TorrentId};
-pub use tier::{BACK_OFF_MAX, BACK_OFF_MIN, EVENT_GAP, HURRY_INTERVAL, INTERVAL_MAX, INTERVAL_MIN};
+use crate::output::{Announce, AnnounceEvent, Scrape};
+use crate::stats::{SwarmCounts, TrackerStats};
+use crate::{AnnounceId, Duration, Instant, Rng, ScrapeId, TorrentId};
+pub use tier::{
+    BACK_OFF_MAX, BACK_OFF_MIN, EVENT_GAP, HURRY_INTERVAL, INTERVAL_MAX, INTERVAL_MIN, SCRAPE_FAILURES_MAX,
+};
 use tier::{Entry, Hurry, Standing, Tier, Told};
+use wire::tracker_udp::ScrapeCounts;
 
 /// A driver that does not answer within this time is taken to have failed; its own time-out is shorter.
 pub const VISIT_TIME_MAX: Duration = Duration::from_secs(60);
@@ -32,7 +37,8 @@ pub struct Announcer {
     key: u32,
     phase: Phase,
     visit: Option<Visit>,
-    /// Counts visits.
+    scraping: Scraping,
+    /// Counts visits, scrapes among them.
     sequence: u32,
     /// We know few peers.
     hungry: bool,
@@ -60,6 +66,8 @@ pub struct Figures {
 pub enum Step {
     /// Make this visit.
     Visit(Box<Announce>),
+    /// Ask this tracker for its counts.
+    Scrape(Scrape),
     /// The driver never answered; to be told to the user as any other failure.
     TimedOut(Failed),
 }
@@ -102,6 +110,21 @@ struct Visit {
     deadline: Instant,
 }
 
+/// A tracker's counts, on the way to be asked for. Beside the visits: nothing waits for them, so nothing is lost with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scraping {
+    No,
+    /// This tracker answered an announce just now, and may be asked.
+    Due {
+        tracker: u16,
+    },
+    UnderWay {
+        sequence: u32,
+        tracker: u16,
+        deadline: Instant,
+    },
+}
+
 /// Whom to visit.
 enum Turn {
     /// This one, now.
@@ -125,8 +148,8 @@ impl Announcer {
             tiers.push(Tier::new(entries, rng));
         }
         let key = rng.next_u32();
-        let (phase, visit) = (Phase::Idle, None);
-        Announcer { torrent, tiers, key, phase, visit, sequence: 0, hungry: false, complete: false }
+        let (phase, visit, scraping) = (Phase::Idle, None, Scraping::No);
+        Announcer { torrent, tiers, key, phase, visit, scraping, sequence: 0, hungry: false, complete: false }
     }
 
     /// The torrent takes part from now on: trackers are told `Started`.
@@ -160,6 +183,7 @@ impl Announcer {
             return;
         }
         self.give_up_visit();
+        self.scraping = Scraping::No;
         for entry in self.tiers.iter_mut().flat_map(|tier| &mut tier.entries) {
             if entry.standing != Standing::Good {
                 entry.told = Told::Nothing;
@@ -179,6 +203,9 @@ impl Announcer {
             && now >= deadline
         {
             self.quit();
+        }
+        if let Scraping::Due { tracker } = self.scraping {
+            return self.scrape(now, tracker).map(Step::Scrape);
         }
         if let Some(visit) = self.visit {
             if now < visit.deadline {
@@ -219,6 +246,18 @@ impl Announcer {
         }
     }
 
+    /// A scrape ended; nothing happens if it is not the one under way.
+    pub fn scraped(&mut self, scrape: ScrapeId, outcome: &Result<ScrapeCounts, AnnounceFailure>) {
+        let Scraping::UnderWay { sequence, tracker, .. } = self.scraping else { return };
+        if sequence == scrape.sequence {
+            self.scraping = Scraping::No;
+            let mut entries = self.tiers.iter_mut().flat_map(|tier| &mut tier.entries);
+            if let Some(entry) = entries.find(|entry| entry.index == tracker) {
+                entry.scraped(outcome);
+            }
+        }
+    }
+
     /// When to call [`Announcer::poll`] next. Looks at trackers up to the first that works, so in practice at one.
     pub fn next_wake(&self) -> Option<Instant> {
         let visit = self.visit.map(|visit| visit.deadline);
@@ -237,8 +276,14 @@ impl Announcer {
     pub fn other_seeds(&self) -> u32 {
         let entries = self.tiers.iter().flat_map(|tier| &tier.entries);
         let others =
-            |entry: &Entry| Some(entry.swarm?.0.saturating_sub(u32::from(entry.told == Told::Complete)));
+            |entry: &Entry| Some(entry.swarm?.seeds.saturating_sub(u32::from(entry.told == Told::Complete)));
         entries.filter_map(others).max().unwrap_or_default()
+    }
+
+    /// The swarm as the tracker counts it that knows of the most peers.
+    pub fn swarm(&self) -> Option<SwarmCounts> {
+        let entries = self.tiers.iter().flat_map(|tier| &tier.entries);
+        entries.filter_map(|entry| entry.swarm).max_by_key(|swarm| swarm.seeds.saturating_add(swarm.leechers))
     }
 
     /// The trackers as they stand, in the torrent's own order.
@@ -342,13 +387,28 @@ impl Announcer {
         Some(step)
     }
 
+    fn scrape(&mut self, now: Instant, tracker: u16) -> Option<Scrape> {
+        self.scraping = Scraping::No;
+        let entry = self.tiers.iter().flat_map(|tier| &tier.entries).find(|entry| entry.index == tracker)?;
+        let scrape = ScrapeId { torrent: self.torrent, sequence: self.sequence };
+        let scrape = Scrape { scrape, tracker, url: entry.url.clone() };
+        let deadline = now + VISIT_TIME_MAX;
+        self.scraping = Scraping::UnderWay { sequence: self.sequence, tracker, deadline };
+        self.sequence = self.sequence.wrapping_add(1);
+        Some(scrape)
+    }
+
     fn succeeded(&mut self, now: Instant, visit: Visit, reply: AnnounceReply) -> Option<Answered> {
         let running = self.phase == Phase::Running;
+        let unanswered = matches!(self.scraping, Scraping::UnderWay { deadline, .. } if deadline > now);
         let tier = self.tiers.get_mut(visit.tier)?;
         let entry = tier.entries.get_mut(visit.position)?;
         entry.answered(now, &reply);
         entry.told = visit.tells;
         let tracker = entry.index;
+        if running && !unanswered && entry.take_turn_to_scrape(now) {
+            self.scraping = Scraping::Due { tracker };
+        }
         tier.promote(visit.position);
         running.then_some(Answered { tracker, reply })
     }

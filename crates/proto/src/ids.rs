@@ -53,6 +53,15 @@ pub struct AnnounceId {
     pub sequence: u32,
 }
 
+/// One question to a tracker for its counts (BEP 48, 15). Named by the session; ends in exactly one `Scraped`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ScrapeId {
+    /// For which torrent.
+    pub torrent: TorrentId,
+    /// Counts this torrent's visits.
+    pub sequence: u32,
+}
+
 /// One range on its way from a web server (BEP 19). Named by the session; ends in exactly one `FetchEnded`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FetchId {

@@ -2,11 +2,13 @@
 
 use crate::output::CloseReason;
 use crate::{
-    AnnounceId, Attempt, Command, DialId, Epoch, FetchId, LinkId, PayloadId, Priority, SendToken, TorrentId,
+    AnnounceId, Attempt, Command, DialId, Epoch, FetchId, LinkId, PayloadId, Priority, ScrapeId, SendToken,
+    TorrentId,
 };
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::sync::Arc;
+use wire::tracker_udp::ScrapeCounts;
 use wire::{Bitfield, Message, Metainfo, PeerId, PieceIndex, Reserved};
 
 /// One thing that happened.
@@ -214,6 +216,13 @@ pub enum Input<'a> {
         announce: AnnounceId,
         /// What it said.
         outcome: Result<AnnounceReply, AnnounceFailure>,
+    },
+    /// A tracker was asked for its counts.
+    Scraped {
+        /// Which question.
+        scrape: ScrapeId,
+        /// What it said; a stranger's numbers.
+        outcome: Result<ScrapeCounts, AnnounceFailure>,
     },
     /// The next block of a fetch came and is parked. Answered by exactly one `Keep` or `Drop`.
     Fetched {

@@ -46,7 +46,7 @@ pub use command::{AddMagnet, AddTorrent, Command, Lease, Priority};
 pub use config::Config;
 pub use event::Event;
 pub use ids::{
-    AnnounceId, Attempt, DialId, Epoch, FetchId, LinkId, PayloadId, PeerKey, SendToken, TorrentId,
+    AnnounceId, Attempt, DialId, Epoch, FetchId, LinkId, PayloadId, PeerKey, ScrapeId, SendToken, TorrentId,
 };
 pub use input::{DiskError, DiskErrorKind, Input};
 pub use misbehaviour::PeerMisbehaved;

@@ -3,7 +3,7 @@
 use crate::{
     AnnounceId, Attempt, BlockSet, DialId, Epoch, Event, FetchId, LinkId, PayloadId, PeerMisbehaved,
 };
-use crate::{ResumeRecord, SendToken, TorrentId};
+use crate::{ResumeRecord, ScrapeId, SendToken, TorrentId};
 use core::net::SocketAddr;
 use std::sync::Arc;
 use wire::{Bitfield, Block, Message, PieceIndex};
@@ -239,6 +239,8 @@ pub enum Output {
 
     /// Visit a tracker. Ends in `Announced`.
     Announce(Box<Announce>),
+    /// Ask a tracker how many take part (BEP 48, 15). Ends in `Scraped`.
+    Scrape(Scrape),
     /// Fetch a range of the content from a web server (BEP 19). Ends in `FetchEnded`, after one `Fetched` for each block that
     /// came, in order.
     Fetch(Box<Fetch>),
@@ -290,6 +292,17 @@ pub struct Announce {
     pub key: u32,
     /// What the tracker gave us last time.
     pub tracker_id: Option<Box<str>>,
+}
+
+/// A question to a tracker for its counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scrape {
+    /// Its name.
+    pub scrape: ScrapeId,
+    /// Index into the torrent's trackers, all tiers in order.
+    pub tracker: u16,
+    /// The tracker's URL for announces; over HTTP the one to ask is made of it (BEP 48).
+    pub url: Arc<str>,
 }
 
 /// A range to be fetched from a web server.

@@ -229,6 +229,9 @@ impl Session {
             Input::Announced { announce, outcome } => {
                 self.with(announce.torrent, out, |torrent, cx| torrent.on_announced(cx, announce, outcome));
             }
+            Input::Scraped { scrape, outcome } => {
+                self.with(scrape.torrent, out, |torrent, cx| torrent.on_scraped(cx, scrape, &outcome));
+            }
             Input::Fetched { fetch, block, payload } => {
                 let known = self
                     .with(fetch.torrent, out, |torrent, cx| torrent.on_fetched(cx, fetch, block, payload));

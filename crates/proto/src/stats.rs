@@ -40,6 +40,8 @@ pub struct TorrentStats {
     pub peers: u32,
     /// Linked peers that have everything.
     pub seeds: u32,
+    /// The whole swarm as its trackers count it; of several trackers the one with the most peers.
+    pub swarm: Option<SwarmCounts>,
     /// Peers known but not linked.
     pub candidates: u32,
     /// Web seeds that are being fetched from.
@@ -89,6 +91,17 @@ pub struct PeerStats {
     pub requests_in: u32,
 }
 
+/// How many take part in a torrent, in a tracker's eyes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SwarmCounts {
+    /// Peers that have everything.
+    pub seeds: u32,
+    /// Peers that lack something.
+    pub leechers: u32,
+    /// Downloads that were ever completed, if it was asked for that and said so (BEP 48, 15).
+    pub downloads: Option<u32>,
+}
+
 /// One tracker of a torrent as it stands.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TrackerStats {
@@ -98,8 +111,8 @@ pub struct TrackerStats {
     pub tier: u16,
     /// The last visit came to nothing, and why.
     pub failure: Option<Box<str>>,
-    /// Seeds and leechers, if it said.
-    pub swarm: Option<(u32, u32)>,
+    /// How many take part, if it said; a stranger's numbers.
+    pub swarm: Option<SwarmCounts>,
     /// Until the next visit; `None` while one is under way.
     pub next: Option<Duration>,
 }

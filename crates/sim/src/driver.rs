@@ -76,6 +76,7 @@ impl World {
             Output::Announce(announce) => {
                 self.announce(node, &announce);
             }
+            Output::Scrape(scrape) => self.scrape(node, &scrape),
             Output::FindPeers { torrent: _ } => {}
             Output::Fetch(fetch) => self.fetch(node, *fetch),
             Output::CancelFetch { fetch } => self.cancel_fetch(node, fetch),

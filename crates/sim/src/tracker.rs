@@ -4,10 +4,11 @@ use crate::world::World;
 use core::time::Duration;
 use proto::Instant;
 use proto::input::{AnnounceFailure, AnnounceReply};
-use proto::output::Announce;
+use proto::output::{Announce, Scrape};
 use proto::tracker::SwarmTable;
 use proto::tracker::swarm_table::{Rules, Visit};
 use proto::{Input, Rng, Seed};
+use wire::tracker_udp::ScrapeCounts;
 
 /// Where torrents of this world announce.
 pub const TRACKER_URL: &str = "udp://tracker.example:6969/announce";
@@ -41,6 +42,20 @@ impl World {
         let outcome = self.visit(node, announce);
         let after = if self.tracker.alive { ROUND_TRIP } else { TIMEOUT };
         self.tell_at(self.now + after, node, Input::Announced { announce: announce.announce, outcome });
+    }
+
+    /// A node's question for counts goes to the tracker, and its answer comes back.
+    pub(crate) fn scrape(&mut self, node: u32, scrape: &Scrape) {
+        let (after, outcome) = match self.tracker.alive {
+            true => {
+                let info_hash = self.contents[scrape.scrape.torrent.slot as usize].metainfo().info_hash;
+                let counts = self.tracker.table.scrape(info_hash);
+                let (seeders, leechers) = (counts.complete, counts.incomplete);
+                (ROUND_TRIP, Ok(ScrapeCounts { seeders, completed: counts.downloaded, leechers }))
+            }
+            false => (TIMEOUT, Err(AnnounceFailure::Unreachable("timed out".into()))),
+        };
+        self.tell_at(self.now + after, node, Input::Scraped { scrape: scrape.scrape, outcome });
     }
 
     fn visit(&mut self, node: u32, announce: &Announce) -> Result<AnnounceReply, AnnounceFailure> {

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::quantity::{Size, Span};
 use crate::redact;
 use crate::show::Screen;
-use crate::show::json::{Content, Happened, PeerLine, Peers, Progress, Resumed, Traffic, VERSION};
+use crate::show::json::{Content, Happened, PeerLine, Peers, Progress, Resumed, Swarm, Traffic, VERSION};
 use crate::show::panel::{self, Row};
 use crate::source::Torrent;
 use crate::stop::Stop;
@@ -494,6 +494,7 @@ impl<'a> Run<'a> {
                     peers: stats.peers,
                     seeds: stats.seeds,
                     web_seeds: stats.web_seeds,
+                    swarm: stats.swarm.map(Swarm::of),
                 },
                 eta: panel::eta(&stats).map(|eta| eta.as_secs()),
             });

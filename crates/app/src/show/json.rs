@@ -1,6 +1,6 @@
 //! The lines that programs read (docs/json.md). A field is never renamed or taken away under the same `v`; new ones may come.
 
-use gannet::{LinkEncryption, LinkedPeer};
+use gannet::{LinkEncryption, LinkedPeer, SwarmCounts};
 use serde::Serialize;
 use wire::DisplaySafe;
 
@@ -43,6 +43,23 @@ pub(crate) struct Traffic {
     pub(crate) peers: u32,
     pub(crate) seeds: u32,
     pub(crate) web_seeds: u32,
+    pub(crate) swarm: Option<Swarm>,
+}
+
+/// How many take part, as trackers count.
+#[derive(Serialize)]
+pub(crate) struct Swarm {
+    pub(crate) seeds: u32,
+    pub(crate) leechers: u32,
+    pub(crate) downloads: Option<u32>,
+}
+
+impl Swarm {
+    /// The counts as a tracker told them.
+    pub(crate) fn of(counts: SwarmCounts) -> Swarm {
+        let SwarmCounts { seeds, leechers, downloads } = counts;
+        Swarm { seeds, leechers, downloads }
+    }
 }
 
 /// What a torrent starts from: what an earlier run left, or what lay there.

@@ -54,12 +54,14 @@ fn figures(stats: &TorrentStats) -> Vec<String> {
             figures.push(format!("{} up", Rate(stats.rate_up)));
             figures.push(peers(stats));
             figures.extend(eta(stats).map(|eta| format!("{} left", Span(eta))));
+            figures.extend(swarm(stats));
         }
         StageName::Seeding => {
             figures.push(stage_word(stats.stage).into());
             figures.push(format!("{} up", Rate(stats.rate_up)));
             figures.push(peers(stats));
             figures.push(format!("{} given", Size(stats.uploaded + stats.uploaded_before)));
+            figures.extend(swarm(stats));
         }
         StageName::FetchingMetadata => {
             figures.push(metadata(stats));
@@ -109,6 +111,9 @@ pub(crate) fn plain(row: &Row) -> String {
     }
     if let (StageName::Downloading, Some(eta)) = (stats.stage, eta(stats)) {
         text += &format!(", {} left", Span(eta));
+    }
+    if let (StageName::Downloading | StageName::Seeding, Some(swarm)) = (stats.stage, swarm(stats)) {
+        text += &format!(", {swarm}");
     }
     text
 }
@@ -164,6 +169,14 @@ fn peers(stats: &TorrentStats) -> String {
     }
 }
 
+/// Everybody who takes part, linked or not, as far as a tracker says.
+fn swarm(stats: &TorrentStats) -> Option<String> {
+    let swarm = stats.swarm?;
+    let who = format!("swarm: {}, {}", count(swarm.seeds, "seed"), count(swarm.leechers, "leecher"));
+    let downloads = swarm.downloads.map(|downloads| format!(", {}", count(downloads, "download")));
+    Some(who + downloads.as_deref().unwrap_or_default())
+}
+
 /// Which pieces are here: each mark stands for as many pieces as it must.
 pub(crate) fn map(have: &Bitfield, width: usize) -> String {
     let pieces = have.len() as usize;
@@ -189,6 +202,7 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gannet::SwarmCounts;
 
     fn row(pieces: u32, have: u32) -> Row {
         let mut set = Bitfield::new(pieces);
@@ -214,6 +228,7 @@ mod tests {
             seeds: 1,
             web_seeds: 0,
             candidates: 0,
+            swarm: None,
             seeding_for: Duration::ZERO,
             downloaded_before: 0,
             uploaded_before: 0,
@@ -259,6 +274,20 @@ mod tests {
             "40.0 %  1.0 MiB/s down  512.0 KiB/s up  3 peers  1 min 00 s left  100.0 MiB"
         );
         assert_eq!(lines(&row(100, 40), 39)[2], "40.0 %  1.0 MiB/s down  512.0 KiB/s up");
+    }
+
+    #[test]
+    fn the_swarm_is_told_where_there_is_room_and_a_tracker_counts() {
+        let mut row = row(100, 40);
+        row.stats.swarm = Some(SwarmCounts { seeds: 1, leechers: 12, downloads: None });
+        assert!(
+            lines(&row, 120)[2].ends_with("  swarm: 1 seed, 12 leechers  100.0 MiB"),
+            "{:?}",
+            lines(&row, 120)
+        );
+        assert!(!lines(&row, 79)[2].contains("swarm"));
+        row.stats.swarm = Some(SwarmCounts { seeds: 1, leechers: 12, downloads: Some(700) });
+        assert!(plain(&row).ends_with("left, swarm: 1 seed, 12 leechers, 700 downloads"), "{}", plain(&row));
     }
 
     #[test]

@@ -18,13 +18,13 @@ use wire::tracker_http::{Reply, Retry};
 use wire::{DisplaySafe, InfoHash, PeerId};
 
 /// How long a visit may take.
-const VISIT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const VISIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a goodbye may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest answer of a tracker, packed and unpacked: 4,096 peers as dictionaries are some 400 KiB.
-const REPLY_LEN_MAX: usize = 1024 * 1024;
+pub(super) const REPLY_LEN_MAX: usize = 1024 * 1024;
 
 /// A visit, and what the session leaves to the driver to add.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ async fn over_udp(
         None => url.path().to_string(),
     };
     match udp.announce(tracker, &visit.request(), &url_data).await.map_err(failure)? {
-        UdpAnswer::Peers(reply) => Ok(reply),
+        UdpAnswer::Told(reply) => Ok(reply),
         UdpAnswer::Refused(reason) => Err(AnnounceFailure::Refused { reason, retry: None }),
     }
 }
@@ -180,7 +180,7 @@ fn merge(
     }
 }
 
-fn failure(error: VisitError) -> AnnounceFailure {
+pub(super) fn failure(error: VisitError) -> AnnounceFailure {
     match error {
         VisitError::Forbidden(why) => forbidden(&why),
         VisitError::BadUrl(_) => forbidden(&error),
@@ -188,6 +188,6 @@ fn failure(error: VisitError) -> AnnounceFailure {
     }
 }
 
-fn forbidden(error: &impl std::error::Error) -> AnnounceFailure {
+pub(super) fn forbidden(error: &impl std::error::Error) -> AnnounceFailure {
     AnnounceFailure::Forbidden(error.to_string().into())
 }

@@ -12,6 +12,8 @@ use url::{Host, Url};
 pub(crate) enum Errand {
     /// An announce to a tracker that a torrent names.
     Tracker,
+    /// A question for counts to such a tracker, by the URL that BEP 48 makes of the other.
+    Scrape,
     /// A `.torrent` file behind a URL that the user gave.
     TorrentFile,
     /// Content from a web server that a torrent names.
@@ -64,8 +66,8 @@ pub(crate) enum Reach {
 /// Whether this URL may be visited at all. Its addresses are asked about one by one.
 pub(crate) fn check_url(url: &Url, errand: Errand) -> Result<(), Forbidden> {
     match (url.scheme(), errand) {
-        ("http" | "https", Errand::Tracker | Errand::TorrentFile | Errand::WebSeed)
-        | ("udp", Errand::Tracker) => {}
+        ("http" | "https", Errand::Tracker | Errand::Scrape | Errand::TorrentFile | Errand::WebSeed)
+        | ("udp", Errand::Tracker | Errand::Scrape) => {}
         _ => return Err(Forbidden::Scheme),
     }
     if url.host_str().is_none_or(str::is_empty) {
@@ -90,9 +92,13 @@ pub(crate) fn check_address(
         return Err(Forbidden::Inward);
     }
     // A tracker beside us is a common and honest set-up; any other service here is none of a torrent's business.
-    let asks_like_a_tracker = url.scheme() == "udp" || url.path().starts_with("/announce");
+    let asks_like_a_tracker = url.scheme() == "udp"
+        || url.path().starts_with("/announce")
+        || (errand == Errand::Scrape && url.path().starts_with("/scrape"));
     match (reach, errand) {
-        (Reach::Loopback, Errand::Tracker) if !asks_like_a_tracker => Err(Forbidden::Loopback),
+        (Reach::Loopback, Errand::Tracker | Errand::Scrape) if !asks_like_a_tracker => {
+            Err(Forbidden::Loopback)
+        }
         // A file server at home is honest, too; a form that does something when it is fetched is none.
         (Reach::Loopback | Reach::Inside, Errand::WebSeed) if url.query().is_some() => {
             Err(Forbidden::LocalQuery)

@@ -8,24 +8,45 @@ use super::*;
 use crate::reply::Answer;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use proto::output::{Announce, AnnounceEvent};
+use proto::output::{Announce, AnnounceEvent, Scrape};
 use proto::{AnnounceId, TorrentId};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
-use wire::tracker_udp::{Reply, Request};
+use wire::tracker_udp::{Reply, Request, ScrapeCounts};
 use wire::{InfoHash, PeerId};
 
 /// An edge, and what it tells.
 fn edge() -> (Edge, Receiver<Announced>) {
-    let (tell, told) = channel();
-    let tell = std::sync::Mutex::new(tell);
+    let (edge, told, _) = edge_that_counts();
+    (edge, told)
+}
+
+/// What a tracker says when it is asked for counts.
+type Counted = Result<ScrapeCounts, AnnounceFailure>;
+
+/// An edge, what it tells of announces, and what of scrapes.
+fn edge_that_counts() -> (Edge, Receiver<Announced>, Receiver<Counted>) {
+    let ((tell, told), (count, counted)) = (channel(), channel());
+    let tell = std::sync::Mutex::new((tell, count));
     let edge = Edge::start(move |told| match told {
-        Told::Announced(announced) => _ = tell.lock().unwrap().send(announced),
+        Told::Announced(announced) => _ = tell.lock().unwrap().0.send(announced),
+        Told::Scraped(_, counted) => _ = tell.lock().unwrap().1.send(counted),
         Told::Fetched(_) => {}
     });
-    (edge.unwrap(), told)
+    (edge.unwrap(), told, counted)
+}
+
+fn question(url: &str, sequence: u32) -> Question {
+    let scrape = ScrapeId { torrent: TorrentId { slot: 0, generation: 0 }, sequence };
+    Question { scrape: Scrape { scrape, tracker: 0, url: url.into() }, info_hash: InfoHash([0xab; 20]) }
+}
+
+fn count(url: &str) -> Counted {
+    let (edge, _, counted) = edge_that_counts();
+    edge.scrape(question(url, 1)).unwrap();
+    counted.recv().unwrap()
 }
 
 fn visit(url: &str, sequence: u32, event: AnnounceEvent) -> Visit {
@@ -99,7 +120,9 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-const PEERS: &[u8] = b"d8:intervali900e5:peers6:\x0a\x00\x00\x01\x1a\xe1e";
+const PEERS: &[u8] =
+    b"d5:filesd20:\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\xab\
+d8:completei1eee8:intervali900e5:peers6:\x0a\x00\x00\x01\x1a\xe1e";
 
 #[test]
 fn an_http_tracker_hears_who_we_are_and_tells_who_is_there() {
@@ -262,6 +285,52 @@ fn a_udp_tracker_may_say_no() {
         Err(AnnounceFailure::Refused { reason, retry: None }) => assert_eq!(&*reason, "not registered"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn counts_are_asked_for_where_bep_48_says_and_over_udp() {
+    let (heard, hears) = channel();
+    let server = serve(move |line, _| {
+        let path = line.split(' ').nth(1).unwrap().to_string();
+        heard.send(path.clone()).unwrap();
+        match path.split('?').next().unwrap() {
+            "/scrape" => http("200 OK", PEERS),
+            "/scrape-of-others" => http("200 OK", b"d5:filesdee"),
+            "/scrape-no" => http("200 OK", b"d14:failure reason4:no!!e"),
+            _ => http("404 Not Found", b""),
+        }
+    });
+    let said = |path: &str| count(&format!("http://{server}{path}"));
+    let (seeders, hash) = (|counts: ScrapeCounts| counts.seeders, "%AB".repeat(20));
+    assert_eq!(said("/announce?passkey=1").map(seeders), Ok(1));
+    assert_eq!(hears.try_recv(), Ok(format!("/scrape?passkey=1&info_hash={hash}")));
+    let text = |counted| match counted {
+        Err(AnnounceFailure::Unreachable(why)) => why.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(text(said("/announce-of-others")), "it does not count this torrent");
+    assert_eq!(text(said("/announce-away")), "HTTP status 404");
+    assert!(
+        matches!(said("/announce-no"), Err(AnnounceFailure::Refused { reason, retry: None }) if &*reason == "no!!")
+    );
+    assert_eq!(hears.try_iter().count(), 3);
+    // Nobody is visited for these: there is no URL to ask, or it leads beside the tracker, on this very machine.
+    assert!(matches!(said("/tracker"), Err(AnnounceFailure::Forbidden(_))));
+    assert!(matches!(said("/x/announce"), Err(AnnounceFailure::Forbidden(_))));
+    assert_eq!(hears.try_iter().count(), 0);
+
+    let udp = serve_udp(|_, request| match request {
+        Request::Connect { transaction } => vec![datagram(Reply::Connect { transaction, connection: 9 })],
+        Request::Scrape { connection: 9, transaction, torrents } => {
+            assert_eq!(torrents, [InfoHash([0xab; 20])]);
+            let counts = |rows| vec![ScrapeCounts { seeders: 3, completed: 70, leechers: 4 }; rows];
+            // Of nothing, and of more than was asked for: no answers.
+            [0, 2, 1].map(|rows| datagram(Reply::Scrape { transaction, counts: counts(rows) })).into()
+        }
+        other => panic!("{other:?}"),
+    });
+    let counts = ScrapeCounts { seeders: 3, completed: 70, leechers: 4 };
+    assert_eq!(count(&format!("udp://{udp}")), Ok(counts));
 }
 
 #[test]

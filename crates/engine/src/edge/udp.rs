@@ -1,4 +1,4 @@
-//! One announce to a UDP tracker: connect if need be, ask, wait, ask again more patiently.
+//! One announce to a UDP tracker, or one scrape: connect if need be, ask, wait, ask again more patiently.
 //!
 //! The socket is connected, so that the kernel drops what comes from elsewhere; a reply must bear our random transaction and
 //! have the exact size, or it is as if it had not come. BEP: 15, 41. Threats: E4
@@ -11,9 +11,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
+use wire::InfoHash;
 use wire::announce::AnnounceRequest;
 use wire::compact::Family;
-use wire::tracker_udp::{Reply, Request};
+use wire::tracker_udp::{Reply, Request, ScrapeCounts};
 
 /// How long we wait for the first answer; doubles each time (BEP 15).
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -31,9 +32,9 @@ const CONNECTIONS_MAX: usize = 1024;
 const DATAGRAM_LEN_MAX: usize = 65_535;
 
 /// How a tracker answered.
-pub(crate) enum UdpAnswer {
-    /// With peers.
-    Peers(AnnounceReply),
+pub(crate) enum UdpAnswer<T> {
+    /// With what it was asked for: peers, or counts.
+    Told(T),
     /// With an error: a stranger's text.
     Refused(Box<str>),
 }
@@ -63,7 +64,50 @@ impl UdpTrackers {
         tracker: SocketAddr,
         announce: &AnnounceRequest,
         url_data: &str,
-    ) -> Result<UdpAnswer, VisitError> {
+    ) -> Result<UdpAnswer<AnnounceReply>, VisitError> {
+        let ask = |connection, transaction| {
+            let announce = announce.clone();
+            Request::Announce { connection, transaction, announce, url_data: url_data.into() }
+        };
+        let told = |reply| match reply {
+            Reply::Announce { interval, leechers, seeders, peers, .. } => Some(AnnounceReply {
+                interval: Duration::from_secs(interval.into()),
+                min_interval: None,
+                peers,
+                complete: Some(seeders),
+                incomplete: Some(leechers),
+                tracker_id: None,
+                external_ip: None,
+                warning: None,
+            }),
+            Reply::Connect { .. } | Reply::Scrape { .. } | Reply::Error { .. } => None,
+        };
+        self.visit(tracker, ask, told).await
+    }
+
+    /// Asks the tracker at this address for the counts of a torrent. Does not end by itself, either.
+    pub(crate) async fn scrape(
+        &self,
+        tracker: SocketAddr,
+        torrent: InfoHash,
+    ) -> Result<UdpAnswer<ScrapeCounts>, VisitError> {
+        let torrents = vec![torrent];
+        let ask =
+            |connection, transaction| Request::Scrape { connection, transaction, torrents: torrents.clone() };
+        let told = |reply| match reply {
+            Reply::Scrape { counts, .. } => counts.first().copied(),
+            Reply::Connect { .. } | Reply::Announce { .. } | Reply::Error { .. } => None,
+        };
+        self.visit(tracker, ask, told).await
+    }
+
+    /// Asks, given a connection, until `told` makes something of an answer or the tracker says no.
+    async fn visit<T>(
+        &self,
+        tracker: SocketAddr,
+        ask: impl Fn(u64, u32) -> Request,
+        told: impl Fn(Reply) -> Option<T>,
+    ) -> Result<UdpAnswer<T>, VisitError> {
         let mut dialogue = Dialogue::open(tracker, self.patience).await?;
         let mut connection = self.known(tracker);
         let mut fresh = false;
@@ -79,27 +123,15 @@ impl UdpTrackers {
                 }
                 continue;
             };
-            let ask = |transaction| {
-                let announce = announce.clone();
-                Request::Announce { connection: id, transaction, announce, url_data: url_data.into() }
-            };
-            match dialogue.ask(ask).await? {
-                Some(Reply::Announce { interval, leechers, seeders, peers, .. }) => {
-                    return Ok(UdpAnswer::Peers(AnnounceReply {
-                        interval: Duration::from_secs(interval.into()),
-                        min_interval: None,
-                        peers,
-                        complete: Some(seeders),
-                        incomplete: Some(leechers),
-                        tracker_id: None,
-                        external_ip: None,
-                        warning: None,
-                    }));
-                }
+            match dialogue.ask(|transaction| ask(id, transaction)).await? {
                 // A tracker that was restarted does not know the id that it gave us, and says so, or nothing.
                 Some(Reply::Error { .. }) | None if !fresh => connection = None,
                 Some(Reply::Error { reason, .. }) => return Ok(UdpAnswer::Refused(reason)),
-                Some(Reply::Connect { .. } | Reply::Scrape { .. }) => {}
+                Some(reply) => {
+                    if let Some(told) = told(reply) {
+                        return Ok(UdpAnswer::Told(told));
+                    }
+                }
                 None => connection = self.known(tracker),
             }
         }
@@ -172,7 +204,9 @@ fn answers(reply: &Reply, request: &Request) -> bool {
     match reply {
         Reply::Connect { .. } => matches!(request, Request::Connect { .. }),
         Reply::Announce { .. } => matches!(request, Request::Announce { .. }),
-        Reply::Scrape { .. } => matches!(request, Request::Scrape { .. }),
+        Reply::Scrape { counts, .. } => {
+            matches!(request, Request::Scrape { torrents, .. } if torrents.len() == counts.len())
+        }
         Reply::Error { .. } => true,
     }
 }

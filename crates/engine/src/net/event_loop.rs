@@ -269,6 +269,9 @@ impl EventLoop {
                 Answered::Edge(Told::Announced((announce, outcome))) => {
                     self.feed(Input::Announced { announce, outcome });
                 }
+                Answered::Edge(Told::Scraped(scrape, outcome)) => {
+                    self.feed(Input::Scraped { scrape, outcome });
+                }
                 Answered::Edge(Told::Fetched(fetched)) => self.fetched(fetched),
                 Answered::Metadata(assembled) => self.metadata_assembled(*assembled),
             }

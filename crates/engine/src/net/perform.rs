@@ -4,9 +4,9 @@ use super::event_loop::{Ending, EventLoop};
 use super::links::link_of;
 use super::outbound::Recall;
 use crate::disk::job::{DiskDone, DiskJob, Payload};
-use crate::edge::Visit;
+use crate::edge::{Question, Visit};
 use proto::input::{AnnounceFailure, DiskOperation, LinkEnd, Unsent};
-use proto::output::Announce;
+use proto::output::{Announce, Scrape};
 use proto::{Event, Input, LinkId, Output, SendToken, TorrentId, door};
 use wire::{Block, message::BlockRequest};
 
@@ -69,6 +69,7 @@ impl EventLoop {
             }
             Output::CloseStorage { torrent } => self.outside.disk.submit(DiskJob::Close { torrent }),
             Output::Announce(announce) => self.announce(*announce),
+            Output::Scrape(scrape) => self.scrape(scrape),
             // Nobody to ask yet: trackers are asked by `Announce`, and there is no DHT and no local discovery.
             Output::FindPeers { torrent: _ } => {}
             Output::Fetch(fetch) => self.fetch(*fetch),
@@ -236,6 +237,15 @@ impl EventLoop {
         if let Err(announce) = self.outside.edge.announce(visit) {
             let why = AnnounceFailure::Unreachable("too many visits wait already".into());
             self.mail.to_session.push_back(Input::Announced { announce, outcome: Err(why) });
+        }
+    }
+
+    fn scrape(&mut self, scrape: Scrape) {
+        let Some(entry) = self.torrents.get(scrape.scrape.torrent) else { return };
+        let question = Question { scrape, info_hash: entry.info_hash };
+        if let Err(scrape) = self.outside.edge.scrape(question) {
+            let why = AnnounceFailure::Unreachable("too many visits wait already".into());
+            self.mail.to_session.push_back(Input::Scraped { scrape, outcome: Err(why) });
         }
     }
 

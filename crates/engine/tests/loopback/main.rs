@@ -10,14 +10,14 @@ mod tracker;
 mod web;
 
 use content::Content;
-use gannet::{AddError, AddOptions, Client, Event, Priority, RecvError, StageName};
+use gannet::{AddError, AddOptions, Client, Event, Priority, RecvError, StageName, SwarmCounts};
 use proto::output::AnnounceEvent;
 use proto::trace::TraceReader;
 use proto::{Outbox, Output, Session};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use swarm::{Peer, is_answered, wait_for};
+use swarm::{Peer, is_answered, wait_for, wait_until};
 use tracker::Tracker;
 
 /// Piece lengths and files of one content each.
@@ -185,10 +185,19 @@ fn a_tracker_brings_a_swarm_together_and_hears_goodbye() {
         }
         let trackers = seeding.trackers().wait().unwrap();
         assert_eq!((trackers.len(), trackers[0].failure.clone()), (1, None), "{over}");
-        seed.stop();
         // A client waits for no more than 2 s to be heard when it leaves: the tracker may be slower.
-        tracker.wait_for(AnnounceEvent::Started, 4);
-        tracker.wait_for(AnnounceEvent::Stopped, 4);
+        tracker.wait_for(AnnounceEvent::Stopped, 3);
+        let newcomer = Peer::start();
+        let asking = newcomer.client.add(&torrent, AddOptions::default()).unwrap();
+        let swarm = SwarmCounts { seeds: 1, leechers: 1, downloads: Some(3) };
+        wait_until(
+            || asking.stats().wait().unwrap().swarm == Some(swarm),
+            || format!("{over}: the tracker's counts: {:?}", asking.stats().wait().unwrap().swarm),
+        );
+        newcomer.stop();
+        seed.stop();
+        tracker.wait_for(AnnounceEvent::Started, 5);
+        tracker.wait_for(AnnounceEvent::Stopped, 5);
     }
 }
 

@@ -101,6 +101,15 @@ pub(crate) fn wait_for(peer: &Peer, what: &str, wanted: impl Fn(&Event) -> bool)
     }
 }
 
+/// Asks again and again until it is so; says what there is instead if it never is.
+pub(crate) fn wait_until(is_so: impl Fn() -> bool, instead: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{}", instead());
+        std::thread::yield_now();
+    }
+}
+
 /// Whether a handshake from this address is answered.
 pub(crate) fn is_answered(peer: &Peer, from: Ipv4Addr, info_hash: InfoHash) -> bool {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

@@ -9,10 +9,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+use wire::InfoHash;
 use wire::announce::AnnounceRequest;
-use wire::tracker_http::query::AnnounceQuery;
+use wire::tracker_http::query::{self, AnnounceQuery};
+use wire::tracker_http::scrape::ScrapeReply;
 use wire::tracker_http::{Announced, PeerFormat, Reply};
-use wire::tracker_udp;
+use wire::tracker_udp::{self, ScrapeCounts};
 
 /// What a visit said, and which port it named.
 type Heard = (AnnounceEvent, u16);
@@ -63,9 +65,16 @@ impl Tracker {
                 let mut request = String::new();
                 while socket.read_line(&mut request).is_ok_and(|len| len > 2) {}
                 let query = request.split(['?', ' ']).nth(2).unwrap_or_default();
-                let body = match AnnounceQuery::decode(query) {
-                    Ok(query) => tracker.http_reply(from, &query.announce).encode(PeerFormat::Compact),
-                    Err(error) => {
+                let scraped = request.starts_with("GET /scrape?").then(|| query::scraped(query).unwrap());
+                let body = match (scraped, AnnounceQuery::decode(query)) {
+                    (Some(scraped), _) => {
+                        let counts = scraped.iter().map(|&torrent| (torrent, tracker.scrape(torrent)));
+                        ScrapeReply::Files(counts.collect()).encode()
+                    }
+                    (None, Ok(query)) => {
+                        tracker.http_reply(from, &query.announce).encode(PeerFormat::Compact)
+                    }
+                    (None, Err(error)) => {
                         format!("d14:failure reason{}:{error}e", error.to_string().len()).into_bytes()
                     }
                 };
@@ -100,6 +109,10 @@ impl Tracker {
                             peers: answer.peers,
                         }
                     }
+                    Ok(tracker_udp::Request::Scrape { connection: 77, transaction, torrents }) => {
+                        let counts = torrents.into_iter().map(|torrent| tracker.scrape(torrent));
+                        tracker_udp::Reply::Scrape { transaction, counts: counts.collect() }
+                    }
                     other => panic!("not what a client asks: {other:?}"),
                 };
                 let mut bytes = Vec::new();
@@ -120,6 +133,11 @@ impl Tracker {
             incomplete: Some(answer.counts.incomplete),
             ..Announced::default()
         }))
+    }
+
+    fn scrape(&self, torrent: InfoHash) -> ScrapeCounts {
+        let counts = self.swarms.lock().unwrap().0.scrape(torrent);
+        ScrapeCounts { seeders: counts.complete, completed: counts.downloaded, leechers: counts.incomplete }
     }
 
     fn announce(&self, from: SocketAddr, announce: &AnnounceRequest) -> Answer {

@@ -32,6 +32,7 @@ impl Desk {
                 self.visit = Some(*visit);
                 Some(told)
             }
+            Step::Scrape(scrape) => panic!("{scrape:?}"),
             Step::TimedOut(failed) => panic!("timed out: {failed:?}"),
         }
     }
@@ -56,6 +57,23 @@ impl Desk {
     fn fail(&mut self) {
         let told = self.answer(Err(AnnounceFailure::Unreachable("down".into())));
         assert!(matches!(told, Some(Err(_))), "{told:?}");
+    }
+
+    /// The scrape that starts now, if one does.
+    fn scrape(&mut self) -> Option<Scrape> {
+        match self.announcer.poll(self.now, &self.figures, &mut self.rng)? {
+            Step::Scrape(scrape) => Some(scrape),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn scraped(&mut self, scrape: &Scrape, outcome: Result<(u32, u32, u32), AnnounceFailure>) {
+        let counts = |(seeders, completed, leechers)| ScrapeCounts { seeders, completed, leechers };
+        self.announcer.scraped(scrape.scrape, &outcome.map(counts));
+    }
+
+    fn swarm(&self) -> Option<(u32, u32, Option<u32>)> {
+        self.announcer.swarm().map(|swarm| (swarm.seeds, swarm.leechers, swarm.downloads))
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -384,4 +402,114 @@ fn a_long_list_is_cut() {
     let torrent = TorrentId { slot: 0, generation: 0 };
     let announcer = Announcer::new(torrent, &[urls.clone(), urls], &mut Rng::new(Seed(1)));
     assert_eq!(announcer.stats(Instant::ZERO).len(), TRACKERS_MAX);
+}
+
+/// As one URL each.
+const COUNTING: &str = "http://t.example/announce";
+
+fn unreachable() -> AnnounceFailure {
+    AnnounceFailure::Unreachable("down".into())
+}
+
+#[test]
+fn a_tracker_is_asked_for_counts_after_a_good_answer_and_once_in_its_interval() {
+    let mut desk = Desk::new(&[&[COUNTING]]);
+    desk.announcer.set_hungry(true);
+    assert_eq!(desk.event(), Some(AnnounceEvent::Started));
+    desk.fail();
+    assert_eq!(desk.scrape(), None, "it did not even answer");
+    desk.sleep();
+    desk.event();
+    desk.ok(1800, None);
+    assert_eq!(desk.swarm(), Some((3, 4, None)), "as the announce had it");
+    let scrape = desk.scrape().expect("it answered");
+    assert_eq!((scrape.tracker, &*scrape.url), (0, COUNTING));
+    assert_eq!(desk.scrape(), None, "one at a time");
+    desk.scraped(&scrape, Ok((5, 700, 6)));
+    assert_eq!(desk.swarm(), Some((5, 6, Some(700))));
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        assert_eq!(desk.sleep(), HURRY_INTERVAL);
+        desk.event().expect("hungry");
+        desk.ok(1800, None);
+        assert_eq!(desk.swarm(), Some((3, 4, Some(700))), "what it counts beside the peers is not forgotten");
+        told.push(desk.scrape().is_some());
+    }
+    assert_eq!(told, [false, false, false, false, false, true], "six visits of 5 minutes are an interval");
+}
+
+#[test]
+fn events_go_out_and_come_back_while_a_scrape_is_under_way_and_its_late_answer_is_ignored() {
+    let mut desk = Desk::new(&[&[COUNTING]]);
+    desk.event();
+    desk.ok(1800, None);
+    let first = desk.scrape().unwrap();
+    desk.announcer.set_complete(true);
+    assert_eq!(desk.sleep(), EVENT_GAP);
+    assert_eq!(desk.event(), Some(AnnounceEvent::Completed), "it waits for no scrape");
+    desk.ok(1800, None);
+    desk.sleep();
+    desk.event();
+    desk.ok(1800, None);
+    let second = desk.scrape().expect("the driver lost the first");
+    desk.scraped(&first, Ok((9, 9, 9)));
+    assert_eq!(desk.swarm(), Some((3, 4, None)), "late");
+    desk.scraped(&second, Ok((8, 8, 8)));
+    assert_eq!(desk.swarm(), Some((8, 8, Some(8))));
+    desk.scraped(&second, Ok((7, 7, 7)));
+    assert_eq!(desk.swarm(), Some((8, 8, Some(8))), "answered twice");
+}
+
+#[test]
+fn a_tracker_that_will_not_count_is_left_alone_and_announced_to_as_before() {
+    let no = || AnnounceFailure::Refused { reason: "no".into(), retry: None };
+    let never = || AnnounceFailure::Forbidden("no way".into());
+    // (how scrapes end, how many are asked in ten intervals)
+    for (fails, asked) in [
+        (None, 10),
+        (Some(unreachable as fn() -> _), u32::from(SCRAPE_FAILURES_MAX)),
+        (Some(no), 1),
+        (Some(never), 1),
+    ] {
+        let mut desk = Desk::new(&[&[COUNTING]]);
+        let mut count = 0;
+        for _ in 0..10 {
+            desk.event().expect("due");
+            desk.ok(1800, None);
+            if let Some(scrape) = desk.scrape() {
+                count += 1;
+                desk.scraped(&scrape, fails.map_or(Ok((1, 1, 1)), |fails| Err(fails())));
+            }
+            assert_eq!(desk.announcer.stats(desk.now)[0].failure, None, "no fault of a tracker's");
+            assert_eq!(desk.sleep(), Duration::from_secs(1800));
+        }
+        assert_eq!(count, asked);
+    }
+}
+
+#[test]
+fn whom_bep_48_names_no_place_for_is_never_asked_for_counts() {
+    for (url, is_asked) in [
+        ("http://t.example/announce.php?key=1", true),
+        ("udp://t.example:80", true),
+        ("http://t.example/a", false),
+        ("http://t.example/announce/x", false),
+    ] {
+        let mut desk = Desk::new(&[&[url]]);
+        desk.event();
+        desk.ok(1800, None);
+        assert_eq!(desk.scrape().is_some(), is_asked, "{url}");
+    }
+}
+
+#[test]
+fn nobody_asks_for_counts_on_the_way_out() {
+    let mut desk = Desk::new(&[&[COUNTING]]);
+    desk.event();
+    desk.ok(1800, None);
+    desk.announcer.stop(desk.now);
+    assert_eq!(desk.event(), Some(AnnounceEvent::Stopped));
+    desk.answer(Ok(reply(1800, None)));
+    assert_eq!(desk.event(), None);
+    assert!(desk.announcer.is_idle());
 }

@@ -2,11 +2,14 @@
 //!
 //! Knows nothing of the other tiers; `announce` walks them. Invariant: a tracker that answered is the first of its tier,
 //! and no tracker's `soft` time lies before its `hard` one.
-//! BEP: 3, 12, 31
+//! BEP: 3, 12, 31, 48
 
 use crate::input::{AnnounceFailure, AnnounceReply};
+use crate::stats::SwarmCounts;
 use crate::{Duration, Instant, Rng};
 use std::sync::Arc;
+use wire::tracker_http::scrape::can_be_scraped;
+use wire::tracker_udp::ScrapeCounts;
 
 /// The least time between regular visits, whatever the tracker says: a bad tracker must not make us hammer it.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(60);
@@ -20,6 +23,10 @@ pub const EVENT_GAP: Duration = Duration::from_secs(5);
 pub const BACK_OFF_MIN: Duration = Duration::from_secs(5);
 /// Longest wait after a failure, jitter included.
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// A tracker that did not tell its counts so many times in a row is not asked for them any more: most that do not are none
+/// that would.
+pub const SCRAPE_FAILURES_MAX: u8 = 3;
 
 /// Trackers that stand in for one another.
 #[derive(Clone, Debug)]
@@ -38,14 +45,24 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
     /// What to send back with the next visit.
     pub(super) tracker_id: Option<Box<str>>,
-    /// Seeds and leechers, if it said.
-    pub(super) swarm: Option<(u32, u32)>,
+    /// How many take part, if it said.
+    pub(super) swarm: Option<SwarmCounts>,
+    scrape: Scraping,
     /// When the last visit ended.
     last: Option<Instant>,
     /// No visit before this, but for events: the tracker's wish.
     hard: Instant,
     /// The next regular visit.
     soft: Instant,
+}
+
+/// Whether a tracker is asked for its counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scraping {
+    /// Not before this; it failed so many times in a row.
+    From(Instant, u8),
+    /// Never: there is no way to ask it, or it does not answer that.
+    Never,
 }
 
 /// What a tracker believes about us.
@@ -98,6 +115,10 @@ impl Tier {
 
 impl Entry {
     pub(super) fn new(index: u16, url: Arc<str>) -> Entry {
+        let scrape = match can_be_scraped(&url) {
+            true => Scraping::From(Instant::ZERO, 0),
+            false => Scraping::Never,
+        };
         Entry {
             index,
             url,
@@ -105,6 +126,7 @@ impl Entry {
             standing: Standing::Good,
             tracker_id: None,
             swarm: None,
+            scrape,
             last: None,
             hard: Instant::ZERO,
             soft: Instant::ZERO,
@@ -143,7 +165,33 @@ impl Entry {
             self.tracker_id.clone_from(&reply.tracker_id);
         }
         if let (Some(complete), Some(incomplete)) = (reply.complete, reply.incomplete) {
-            self.swarm = Some((complete, incomplete));
+            let downloads = self.swarm.and_then(|swarm| swarm.downloads);
+            self.swarm = Some(SwarmCounts { seeds: complete, leechers: incomplete, downloads });
+        }
+    }
+
+    /// Whether its counts may be asked for, now that it answered; if so, that is not said again in this interval.
+    pub(super) fn take_turn_to_scrape(&mut self, now: Instant) -> bool {
+        let Scraping::From(due, failures) = self.scrape else { return false };
+        if due > now {
+            return false;
+        }
+        self.scrape = Scraping::From(self.soft, failures);
+        true
+    }
+
+    /// It was asked for its counts.
+    pub(super) fn scraped(&mut self, outcome: &Result<ScrapeCounts, AnnounceFailure>) {
+        let Scraping::From(due, failures) = self.scrape else { return };
+        self.scrape = match outcome {
+            Ok(_) => Scraping::From(due, 0),
+            Err(AnnounceFailure::Unreachable(_)) if failures + 1 < SCRAPE_FAILURES_MAX => {
+                Scraping::From(due, failures + 1)
+            }
+            Err(_) => Scraping::Never,
+        };
+        if let Ok(ScrapeCounts { seeders, completed, leechers }) = *outcome {
+            self.swarm = Some(SwarmCounts { seeds: seeders, leechers, downloads: Some(completed) });
         }
     }
 

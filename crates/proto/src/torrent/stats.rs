@@ -35,6 +35,7 @@ impl Torrent {
             rate_up,
             peers: self.peers.count(),
             seeds,
+            swarm: self.announcer.swarm(),
             candidates: u32::try_from(self.dialer.list.candidates()).unwrap_or(u32::MAX),
             web_seeds,
             seeding_for: self.goals.seeding_for(now),

@@ -1,5 +1,5 @@
 //! The torrent's dealings with its trackers: what it tells them, and what it makes of their answers. When and whom is the announcer's
-//! to say. BEP: 3, 7, 12, 21, 24, 31
+//! to say. BEP: 3, 7, 12, 21, 24, 31, 48
 
 use super::Torrent;
 use crate::announce::{Answered, Failed, Figures, Step};
@@ -8,9 +8,10 @@ use crate::cx::Cx;
 use crate::extension::upload_only;
 use crate::input::{AnnounceFailure, AnnounceReply, PeerSource};
 use crate::timers::TorrentTimer;
-use crate::{AnnounceId, Event, Output};
+use crate::{AnnounceId, Event, Output, ScrapeId};
 use core::net::SocketAddr;
 use wire::extension::name;
+use wire::tracker_udp::ScrapeCounts;
 
 /// Peers that we ask trackers for: what most of them give at most.
 const PEERS_WANTED: u32 = 200;
@@ -33,6 +34,7 @@ impl Torrent {
         while let Some(step) = self.announcer.poll(cx.now, &figures, cx.rng) {
             match step {
                 Step::Visit(announce) => cx.push(Output::Announce(announce)),
+                Step::Scrape(scrape) => cx.push(Output::Scrape(scrape)),
                 Step::TimedOut(failed) => self.tell_failed(cx, failed),
             }
         }
@@ -53,15 +55,31 @@ impl Torrent {
                 if let (Some(ip), Some(port)) = (reply.external_ip, cx.pool.listening) {
                     self.dialer.set_our_address(SocketAddr::new(ip, port));
                 }
-                if cx.config.super_seeding == SuperSeeding::Auto && self.announcer.other_seeds() > 0 {
-                    self.end_super_seeding(cx);
-                }
+                self.on_swarm_counted(cx);
                 self.on_found_peers(cx, PeerSource::Tracker, &reply.peers);
             }
             Some(Err(failed)) => self.tell_failed(cx, failed),
             None => {}
         }
         self.visit_trackers(cx);
+    }
+
+    /// A tracker was asked for its counts. One that does not tell them is no worse a tracker for that.
+    pub fn on_scraped(
+        &mut self,
+        cx: &mut Cx<'_>,
+        scrape: ScrapeId,
+        outcome: &Result<ScrapeCounts, AnnounceFailure>,
+    ) {
+        self.announcer.scraped(scrape, outcome);
+        self.on_swarm_counted(cx);
+    }
+
+    /// Whoever seeds beside another seed does as any seed does.
+    fn on_swarm_counted(&mut self, cx: &mut Cx<'_>) {
+        if cx.config.super_seeding == SuperSeeding::Auto && self.announcer.other_seeds() > 0 {
+            self.end_super_seeding(cx);
+        }
     }
 
     /// The user wants to ask now.

@@ -112,6 +112,7 @@ inputs! {
         21 StorageFailed { torrent, operation, error },
         22 Closed { torrent },
         23 Announced { announce, outcome },
+        42 Scraped { scrape, outcome },
         40 Fetched { fetch, block, payload },
         41 FetchEnded { fetch, outcome },
         25 MetadataPiece { link, piece, total, len, payload },

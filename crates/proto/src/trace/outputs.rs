@@ -2,7 +2,7 @@
 
 use super::code::{Put, put};
 use crate::event::{Event, StageName};
-use crate::output::{Announce, AnnounceEvent, Fetch, Output};
+use crate::output::{Announce, AnnounceEvent, Fetch, Output, Scrape};
 use crate::{Instant, Outbox};
 use wire::Block;
 
@@ -28,6 +28,7 @@ put! { enum Output {
     18 Want { torrent, wanted },
     19 CloseStorage { torrent },
     20 Announce(visit),
+    44 Scrape(scrape),
     21 FindPeers { torrent },
     22 Event(event),
     40 Fetch(fetch),
@@ -42,6 +43,7 @@ put! { enum Output {
 put! { struct Announce {
     announce, tracker, url, event, uploaded, downloaded, left, want, key, tracker_id,
 } }
+put! { struct Scrape { scrape, tracker, url } }
 put! { struct Fetch { fetch, url, range } }
 impl Put for core::ops::Range<u64> {
     fn put(&self, to: &mut Vec<u8>) {

@@ -12,10 +12,11 @@ use crate::output::CloseReason;
 use crate::resume::{OpenRecord, ResumeRecord};
 use crate::{
     AnnounceId, Attempt, BlockSet, DialId, Duration, Epoch, FetchId, Instant, LinkId, PayloadId,
-    PeerMisbehaved, Seed, SendToken, TorrentId,
+    PeerMisbehaved, ScrapeId, Seed, SendToken, TorrentId,
 };
 use wire::layout::FileLen;
 use wire::message::BlockRequest;
+use wire::tracker_udp::ScrapeCounts;
 use wire::{Bitfield, InfoHash, Layout, Message, Metainfo, PeerId, PieceIndex, Reserved};
 
 code! { struct TorrentId { slot, generation } }
@@ -24,6 +25,7 @@ code! { struct PayloadId { slot, generation } }
 code! { struct DialId { torrent, sequence } }
 code! { struct SendToken { link, sequence } }
 code! { struct AnnounceId { torrent, sequence } }
+code! { struct ScrapeId { torrent, sequence } }
 code! { struct FetchId { torrent, sequence } }
 code! { struct Attempt(number) }
 code! { struct Epoch(number) }
@@ -128,6 +130,7 @@ code! { enum PeerSource { 0 User, 1 Tracker, 2 Incoming, 3 Resume, 4 Lsd, 5 Dht,
 code! { struct AnnounceReply {
     interval, min_interval, peers, complete, incomplete, tracker_id, external_ip, warning,
 } }
+code! { struct ScrapeCounts { seeders, completed, leechers } }
 code! { enum AnnounceFailure { 0 Refused { reason, retry }, 1 Unreachable(why), 2 Forbidden(why) } }
 code! { struct FileLen { len, pad } }
 

@@ -87,10 +87,7 @@ fn counts(value: Value<'_, '_>) -> Option<ScrapeCounts> {
 /// When the URL is not one to build upon, as for announces.
 pub fn scrape_url(announce: &str, info_hash: InfoHash) -> Result<Option<String>, UrlError> {
     check_url(announce)?;
-    let base = announce.split_once('#').map_or(announce, |(base, _)| base);
-    // The last slash of all counts, as the BEP has it: one in the query means that there is no scrape.
-    let Some((folder, last)) = base.rsplit_once('/') else { return Ok(None) };
-    let Some(rest) = last.strip_prefix("announce") else { return Ok(None) };
+    let Some((folder, rest)) = around_announce(announce) else { return Ok(None) };
     let mut out = format!("{folder}/scrape{rest}");
     match rest.split_once('?') {
         None => out.push('?'),
@@ -100,6 +97,20 @@ pub fn scrape_url(announce: &str, info_hash: InfoHash) -> Result<Option<String>,
     out.push_str("info_hash=");
     percent_encode(&info_hash.0, &mut out);
     Ok(Some(out))
+}
+
+/// Whether a tracker can be asked for counts at all: every one over UDP (BEP 15), over HTTP those whose announce URL has the
+/// form of which BEP 48 makes another.
+pub fn can_be_scraped(announce: &str) -> bool {
+    announce.starts_with("udp:") || around_announce(announce).is_some()
+}
+
+/// What stands before the slash and after the word in `/announce`, which must begin the last part of the path.
+fn around_announce(announce: &str) -> Option<(&str, &str)> {
+    let base = announce.split_once('#').map_or(announce, |(base, _)| base);
+    // The last slash of all counts, as the BEP has it: one in the query means that there is no scrape.
+    let (folder, last) = base.rsplit_once('/')?;
+    Some((folder, last.strip_prefix("announce")?))
 }
 
 #[cfg(test)]
@@ -123,7 +134,9 @@ mod tests {
         ] {
             let expected = scrape.map(|scrape| format!("{scrape}aaaaaaaaaaaaaaaaaaaa"));
             assert_eq!(scrape_url(announce, HASH), Ok(expected), "{announce}");
+            assert_eq!(can_be_scraped(announce), scrape.is_some(), "{announce}");
         }
+        assert!(can_be_scraped("udp://example.com:80"), "it needs no path");
         let preset = "http://example.com/announce?info_hash=b";
         assert_eq!(scrape_url(preset, HASH), Err(UrlError::Preset("info_hash")));
     }

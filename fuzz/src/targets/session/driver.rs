@@ -6,7 +6,6 @@ use super::manners::{Link, Manners};
 use crate::script::Script;
 use core::net::SocketAddr;
 use core::ops::Range;
-use proto::FetchId;
 use proto::command::SeedGoal;
 use proto::input::{AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskOperation, Found, LinkEnd};
 use proto::input::{LinkUp, PeerSource, Unsent};
@@ -14,6 +13,7 @@ use proto::output::Announce;
 use proto::{
     AddTorrent, AnnounceId, Command, Config, DialId, DiskError, DiskErrorKind, Duration, Event, Input,
 };
+use proto::{FetchId, ScrapeId};
 use proto::{
     Instant, Lease, LinkId, Outbox, Output, PayloadId, Priority, Seed, SendToken, Session, TorrentId,
 };
@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use wire::layout::{BLOCK_LEN, FileLen};
 use wire::message::BlockRequest;
+use wire::tracker_udp::ScrapeCounts;
 use wire::{Bitfield, Layout, Message, Metainfo, PeerId, Reserved};
 
 /// Links at once: enough for choking to matter.
@@ -59,6 +60,7 @@ pub(super) struct Driver {
     jobs: Vec<Output>,
     dials: Vec<DialId>,
     announces: Vec<AnnounceId>,
+    scrapes: Vec<ScrapeId>,
     /// Fetches under way, and what of each is still to come.
     fetches: Vec<(FetchId, Range<u64>)>,
     named: u32,
@@ -81,6 +83,7 @@ impl Driver {
             jobs: Vec::new(),
             dials: Vec::new(),
             announces: Vec::new(),
+            scrapes: Vec::new(),
             fetches: Vec::new(),
             named: 0,
             tells: cfg!(not(fuzzing)) && std::env::var_os("GANNET_FUZZ_TELL").is_some(),
@@ -110,6 +113,7 @@ impl Driver {
             18 => self.fetched(script),
             19 => self.fetch_ended(script),
             20 => self.metadata(script),
+            21 => self.scraped(script),
             17 => (0..8).for_each(|_| self.finish_job(script, true)),
             _ => self.message(script),
         }
@@ -153,6 +157,10 @@ impl Driver {
                 let Announce { announce, url, .. } = *announce;
                 assert!(!self.announces.contains(&announce), "{announce:?} ({url}) twice");
                 self.announces.push(announce);
+            }
+            Output::Scrape(scrape) => {
+                assert!(!self.scrapes.contains(&scrape.scrape), "{scrape:?} twice");
+                self.scrapes.push(scrape.scrape);
             }
             Output::Fetch(fetch) => {
                 assert!(
@@ -395,6 +403,19 @@ impl Driver {
             }),
         };
         self.handle(Input::Announced { announce, outcome });
+    }
+
+    fn scraped(&mut self, script: &mut Script<'_>) {
+        if self.scrapes.is_empty() {
+            return;
+        }
+        let scrape = self.scrapes.swap_remove(script.below(self.scrapes.len()));
+        let outcome = match script.below(4) {
+            0 => Err(AnnounceFailure::Unreachable("no route".into())),
+            1 => Err(AnnounceFailure::Refused { reason: "no".into(), retry: None }),
+            _ => Ok(ScrapeCounts { seeders: script.u32(), completed: script.u32(), leechers: script.u32() }),
+        };
+        self.handle(Input::Scraped { scrape, outcome });
     }
 
     fn found_peers(&mut self, script: &mut Script<'_>) {

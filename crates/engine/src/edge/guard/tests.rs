@@ -152,6 +152,10 @@ fn kinds() -> Vec<(&'static str, Url, Errand, Option<IpAddr>)> {
         ("HTTP tracker", url("http://t.example/announce"), Errand::Tracker, None),
         ("HTTP tracker with another path", url("http://t.example/admin?do=reboot"), Errand::Tracker, None),
         ("UDP tracker", url("udp://t.example:80"), Errand::Tracker, None),
+        ("HTTP scrape", url("http://t.example/scrape?info_hash=x"), Errand::Scrape, None),
+        ("HTTP scrape with another path", url("http://t.example/x/scrape"), Errand::Scrape, None),
+        ("UDP scrape", url("udp://t.example:80"), Errand::Scrape, None),
+        ("redirect of a scrape outside", url("http://t.example/scrape"), Errand::Scrape, outside),
         ("torrent file", url("http://t.example/a.torrent"), Errand::TorrentFile, None),
         ("web seed", url("http://t.example/files/"), Errand::WebSeed, None),
         ("web seed with a query", url("http://t.example/x?do=reboot"), Errand::WebSeed, None),
@@ -172,11 +176,14 @@ fn every_address_is_judged_for_every_kind_of_request() {
         assert_eq!(reach(ip), verdict, "{ip}");
         for (name, url, errand, from) in kinds() {
             let from_outside = from.is_some_and(|from| reach(from) == OUTSIDE);
-            let like_a_tracker = url.scheme() == "udp" || url.path().starts_with("/announce");
+            let place = if errand == Errand::Scrape { "/scrape" } else { "/announce" };
+            let like_a_tracker = url.scheme() == "udp" || url.path().starts_with(place);
             let expected = match verdict {
                 Err(forbidden) => Err(forbidden),
                 Ok(Reach::Loopback | Reach::Inside) if from_outside => Err(Forbidden::Inward),
-                Ok(Reach::Loopback) if errand == Errand::Tracker && !like_a_tracker => {
+                Ok(Reach::Loopback)
+                    if matches!(errand, Errand::Tracker | Errand::Scrape) && !like_a_tracker =>
+                {
                     Err(Forbidden::Loopback)
                 }
                 Ok(Reach::Loopback | Reach::Inside) if name == "web seed with a query" => {

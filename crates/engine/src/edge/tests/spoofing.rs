@@ -13,6 +13,7 @@ use wire::tracker_udp::{Reply, Request, ScrapeCounts};
 enum Stage {
     Connect,
     Announce,
+    Scrape,
 }
 
 /// What is wrong with a datagram that would be believed otherwise.
@@ -32,8 +33,8 @@ enum Lie {
     Port,
     /// It comes from another address.
     Address,
-    /// It is a scrape's answer.
-    Scrape,
+    /// It is an answer to the one kind of question that nobody asked.
+    OtherQuestion,
     /// It answers the other stage.
     OtherStage,
     /// It comes a hundred times, with another transaction each time.
@@ -50,21 +51,33 @@ fn reply(stage: Stage, transaction: u32, honest: bool) -> Reply {
             let peers = vec![peer.parse().unwrap()];
             Reply::Announce { transaction, interval: 900, leechers: 2, seeders: 1, peers }
         }
+        Stage::Scrape => {
+            let seeders = if honest { 1 } else { 666 };
+            Reply::Scrape { transaction, counts: vec![ScrapeCounts { seeders, ..ScrapeCounts::default() }] }
+        }
     }
 }
 
 fn table() -> Vec<(Stage, bool, Lie)> {
     let mut table = Vec::new();
-    for (stage, len) in [(Stage::Connect, 16), (Stage::Announce, 26)] {
+    for (stage, len) in [(Stage::Connect, 16), (Stage::Announce, 26), (Stage::Scrape, 20)] {
         // An announce reply of 20 bytes is whole: it has no peers.
-        table.extend((0..len).filter(|len| *len != 20).map(|len| (stage, false, Torn(len))));
+        table.extend(
+            (0..len)
+                .filter(|len| (stage, *len) != (Stage::Announce, 20))
+                .map(|len| (stage, false, Torn(len))),
+        );
         table.extend([1, 2, 3, 4, 5, 1_000, 9_001, 60_001].map(|len| (stage, false, Long(len))));
         table.extend((0..32).map(|bit| (stage, false, Transaction(1 << bit))));
         table.extend([u32::MAX, 0xffff, 0xffff_0000].map(|bits| (stage, false, Transaction(bits))));
         table.extend(
             [4, 5, 255, 0x0100_0000, 0x8000_0000, u32::MAX].map(|action| (stage, false, Action(action))),
         );
-        table.extend([Swapped, Port, Address, Scrape, OtherStage, Flood].map(|lie| (stage, false, lie)));
+        table.extend(
+            [Swapped, Port, Address, OtherQuestion, OtherStage, Flood].map(|lie| (stage, false, lie)),
+        );
+        // Another torrent's counts, too. (In an announce's reply these would be peers.)
+        table.extend((stage == Stage::Scrape).then_some((stage, false, Long(12))));
         // Errors that are none of ours.
         table.extend((0..8).map(|len| (stage, true, Torn(len))));
         table.extend(
@@ -90,7 +103,10 @@ fn tell(stage: Stage, is_error: bool, lie: Lie, transaction: u32) -> Vec<(usize,
         Action(action) => told[..4].copy_from_slice(&action.to_be_bytes()),
         Port => return vec![(1, told)],
         Address => return vec![(2, told)],
-        Scrape => told = datagram(Reply::Scrape { transaction, counts: vec![ScrapeCounts::default()] }),
+        OtherQuestion if stage == Stage::Scrape => {
+            told = datagram(reply(Stage::Announce, transaction, false))
+        }
+        OtherQuestion => told = datagram(reply(Stage::Scrape, transaction, false)),
         OtherStage if stage == Stage::Connect => told = datagram(reply(Stage::Announce, transaction, false)),
         OtherStage => told = datagram(reply(Stage::Connect, transaction, false)),
         Flood => return (1..=100).map(|other| (0, bytes(transaction ^ other))).collect(),
@@ -131,21 +147,35 @@ fn transaction(request: &Request) -> u32 {
     }
 }
 
-/// One visit, in words; `visits` of them with the same memory of connections, of which the last counts.
-fn ask(tracker: SocketAddr, visits: u32, patience: Duration) -> String {
+/// One visit to ask this, in words; `visits` of them with the same memory of connections, of which the last counts.
+fn ask(tracker: SocketAddr, what: Stage, visits: u32, patience: Duration) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let request = visit("udp://", 0, AnnounceEvent::Started).request();
     let trackers = UdpTrackers::with_patience(patience);
     let mut words = String::new();
     for _ in 0..visits {
-        let announce = async { trackers.announce(tracker, &request, "/announce").await };
-        let limited = async { tokio::time::timeout(Duration::from_secs(20), announce).await };
-        words = match runtime.block_on(limited) {
-            Ok(Ok(UdpAnswer::Peers(reply))) => format!("{:?}", reply.peers),
-            Ok(Ok(UdpAnswer::Refused(reason))) => format!("refused: {reason}"),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "late".into(),
+        let announce = async {
+            match trackers.announce(tracker, &request, "/announce").await {
+                Ok(UdpAnswer::Told(reply)) => format!("{:?}", reply.peers),
+                Ok(UdpAnswer::Refused(reason)) => format!("refused: {reason}"),
+                Err(error) => error.to_string(),
+            }
         };
+        let scrape = async {
+            match trackers.scrape(tracker, request.info_hash).await {
+                Ok(UdpAnswer::Told(counts)) => format!("{} seeds", counts.seeders),
+                Ok(UdpAnswer::Refused(reason)) => format!("refused: {reason}"),
+                Err(error) => error.to_string(),
+            }
+        };
+        let asked = async {
+            match what {
+                Stage::Connect | Stage::Announce => announce.await,
+                Stage::Scrape => scrape.await,
+            }
+        };
+        let limited = async { tokio::time::timeout(Duration::from_secs(20), asked).await };
+        words = runtime.block_on(limited).unwrap_or_else(|_| "late".into());
     }
     words
 }
@@ -157,13 +187,19 @@ fn a_lie_about_a_tracker_is_passed_over() {
     for &(lying, is_error, lie) in &table {
         let tracker = Tracker::new();
         let address = tracker.address();
+        // Whether a connection is lied about is the same for either question.
+        let (question, truth) = match lying {
+            Stage::Connect | Stage::Announce => (Stage::Announce, "[10.0.0.1:6881]"),
+            Stage::Scrape => (Stage::Scrape, "1 seeds"),
+        };
         let thread = std::thread::spawn(move || {
             // One question of each kind: a lie is no reason to ask again.
-            for stage in [Stage::Connect, Stage::Announce] {
+            for stage in [Stage::Connect, question] {
                 let (request, from) = tracker.hear();
                 match (&request, stage) {
                     (Request::Connect { .. }, Stage::Connect) => {}
-                    (Request::Announce { connection: 42, .. }, Stage::Announce) => {}
+                    (Request::Announce { connection: 42, .. }, Stage::Announce)
+                    | (Request::Scrape { connection: 42, .. }, Stage::Scrape) => {}
                     _ => return format!("{stage:?}: asked {request:?}"),
                 }
                 let asked = transaction(&request);
@@ -173,16 +209,16 @@ fn a_lie_about_a_tracker_is_passed_over() {
                 }
                 tracker.sockets[0].send_to(&datagram(reply(stage, asked, true)), from).unwrap();
             }
-            "[10.0.0.1:6881]".to_string()
+            truth.to_string()
         });
-        let got = ask(address, 1, Duration::from_secs(10));
-        if thread.join().unwrap() != got || got != "[10.0.0.1:6881]" {
+        let got = ask(address, question, 1, Duration::from_secs(10));
+        if thread.join().unwrap() != got || got != truth {
             wrong.push(format!("{lying:?}, error {is_error}, {lie:?}: {got}"));
         }
     }
     println!("lies about UDP trackers: {} cases", table.len());
     assert_eq!(wrong, Vec::<String>::new());
-    assert!(table.len() >= 150, "{}", table.len());
+    assert!(table.len() >= 250, "{}", table.len());
 }
 
 /// What a tracker says, question by question.
@@ -235,7 +271,7 @@ fn an_error_is_heard_and_silence_met_with_patience() {
             }
         });
         // A question that is not to be lost gets an answer well within this, but one that is costs as much.
-        let got = ask(address, visits, Duration::from_millis(200));
+        let got = ask(address, Stage::Announce, visits, Duration::from_millis(200));
         thread.join().unwrap();
         assert!(got.starts_with(ends) && got.len() < 2_000, "{name}: {got}");
     }

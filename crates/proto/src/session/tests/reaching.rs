@@ -4,10 +4,12 @@ use super::rig::{ID, PLAIN, Rig};
 use crate::announce::STOP_TIME_MAX;
 use crate::input::{AnnounceReply, DialFailure, LinkEnd, LinkUp, PeerSource};
 use crate::output::{AnnounceEvent, CloseReason};
+use crate::stats::SwarmCounts;
 use crate::torrent::dialer::{DIALS_MAX, DIALS_PER_TICK};
 use crate::{AnnounceId, Command, DialId, Duration, Event, Input, LinkId, Output, Priority};
 use core::net::SocketAddr;
 use std::sync::Arc;
+use wire::tracker_udp::ScrapeCounts;
 use wire::{Message, Metainfo, PeerId, Reserved};
 
 fn peers(count: u16) -> Vec<SocketAddr> {
@@ -69,6 +71,28 @@ fn trackers_are_told_of_start_completion_and_end_and_their_peers_are_dialled() {
     rig.feed(Input::Announced { announce, outcome: Ok(reply(Vec::new())) });
     rig.feed(Input::Command(Command::Pause(ID)));
     assert_eq!(take_announce(&mut rig).map(|(_, event, _)| event), Some(AnnounceEvent::Stopped));
+}
+
+#[test]
+fn a_tracker_that_answered_is_asked_for_counts_and_they_are_told_to_whoever_looks() {
+    let mut rig = Rig::leech_of(with_tracker(&super::toy::metainfo(2, 32 * 1024)));
+    let take = |rig: &mut Rig| {
+        rig.take(|wish| match wish {
+            Output::Scrape(scrape) => Some((scrape.scrape, scrape.tracker, scrape.url.to_string())),
+            _ => None,
+        })
+    };
+    let (announce, ..) = take_announce(&mut rig).expect("at once");
+    assert_eq!(take(&mut rig), None, "nobody answered yet");
+    rig.feed(Input::Announced { announce, outcome: Ok(reply(Vec::new())) });
+    let (scrape, tracker, url) = take(&mut rig).expect("it answered");
+    assert_eq!((tracker, url.as_str()), (0, "http://tracker.example/announce"));
+    assert_eq!(rig.stats().swarm, None, "it said nothing of numbers");
+    let counts = ScrapeCounts { seeders: 7, completed: 90, leechers: 8 };
+    rig.feed(Input::Scraped { scrape, outcome: Ok(counts) });
+    assert_eq!(rig.stats().swarm, Some(SwarmCounts { seeds: 7, leechers: 8, downloads: Some(90) }));
+    rig.feed(Input::Scraped { scrape, outcome: Ok(ScrapeCounts { seeders: 1, ..counts }) });
+    assert_eq!(rig.stats().swarm.map(|swarm| swarm.seeds), Some(7), "a stale answer");
 }
 
 #[test]
