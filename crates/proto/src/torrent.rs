@@ -21,6 +21,7 @@ pub mod receiving;
 pub mod requester;
 pub mod stage;
 pub mod stats;
+pub mod suggesting;
 pub mod super_seed;
 pub mod tracking;
 pub mod uploader;

@@ -3,6 +3,7 @@
 //!
 //! Invariant: `told` counts every piece ever logged before `fresh`; a peer's own count says from where it must be told.
 
+use super::suggesting::Suggestions;
 use super::super_seed::SuperSeed;
 use std::sync::Arc;
 use wire::PieceIndex;
@@ -14,6 +15,8 @@ pub struct HaveLog {
     fresh: Vec<PieceIndex>,
     /// While the first copy goes out: peers are told of single pieces instead (BEP 16).
     pub first_copy: Option<Box<SuperSeed>>,
+    /// Pieces of ours that peers were told to fetch first (BEP 6).
+    pub suggestions: Suggestions,
 }
 
 /// What goes out in one flush.
@@ -44,6 +47,11 @@ impl HaveLog {
                 None => self.fresh.clear(),
             }
         }
+    }
+
+    /// Whether peers are still to be told of this piece.
+    pub fn is_untold(&self, piece: PieceIndex) -> bool {
+        self.fresh.contains(&piece)
     }
 
     /// How many pieces were ever logged: where a peer stands that knows all of it.

@@ -121,6 +121,7 @@ impl Torrent {
         cx.pool.up_meter.add(cx.now, u64::from(block.len));
         peer.enlist(cx, self.id, key);
         cx.pool.choke_soon |= self.has_had_its_turn(key, block.len);
+        self.suggest_next(cx, key, block);
     }
 
     /// A block will not leave.
@@ -154,7 +155,8 @@ impl Torrent {
         if !choking {
             peer.conduct.unchoked();
             peer.traffic.sent_since_unchoke = 0;
-            return peer.send(cx, Message::Unchoke);
+            peer.send(cx, Message::Unchoke);
+            return self.suggest_first(cx, key);
         }
         peer.send(cx, Message::Choke);
         let (mut dropped, mut wish_back) = (Vec::new(), Vec::new());

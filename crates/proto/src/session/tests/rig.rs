@@ -56,9 +56,15 @@ impl Rig {
 
     /// The same with everything there.
     pub(super) fn seed(pieces: u32, piece_len: u32) -> Rig {
-        let record =
-            ResumeRecord { have: Bitfield::full(pieces), open: Vec::new(), uploaded: 0, downloaded: 0 };
-        let mut rig = Rig::opening(pieces, piece_len, Some(record));
+        let mut rig = Rig::opening(pieces, piece_len, Some(full(pieces)));
+        rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+        rig
+    }
+
+    /// The same, showing pieces one by one.
+    pub(super) fn super_seed(pieces: u32, piece_len: u32) -> Rig {
+        let (metainfo, mode) = (metainfo(pieces, piece_len), SuperSeeding::Always);
+        let mut rig = Rig::adding_as(metainfo, Some(full(pieces)), mode);
         rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
         rig
     }
@@ -71,7 +77,7 @@ impl Rig {
     /// A session that knows the hash of this content alone.
     pub(super) fn magnet(metainfo: Arc<Metainfo>) -> Rig {
         let info_hash = metainfo.info_hash;
-        let mut rig = Rig::idle(metainfo);
+        let mut rig = Rig::idle(metainfo, SuperSeeding::Never);
         let add = AddMagnet {
             torrent: ID,
             info_hash,
@@ -86,17 +92,21 @@ impl Rig {
     }
 
     fn adding(metainfo: Arc<Metainfo>, resume: Option<ResumeRecord>) -> Rig {
-        let mut rig = Rig::idle(metainfo);
+        // A seed of these tests serves whatever it has; the other way is tried in whole swarms (sim/tests/super_seeding.rs).
+        Rig::adding_as(metainfo, resume, SuperSeeding::Never)
+    }
+
+    fn adding_as(metainfo: Arc<Metainfo>, resume: Option<ResumeRecord>, mode: SuperSeeding) -> Rig {
+        let mut rig = Rig::idle(metainfo, mode);
         rig.add(ID, resume);
         rig
     }
 
     /// A session without torrents.
-    fn idle(metainfo: Arc<Metainfo>) -> Rig {
+    fn idle(metainfo: Arc<Metainfo>, mode: SuperSeeding) -> Rig {
         let mut config = Config::new(PeerId(*b"-GN0100-ourselves---"));
         config.random_first_pieces = 0;
-        // A seed of these tests serves whatever it has; the other way is tried in whole swarms (sim/tests/super_seeding.rs).
-        config.super_seeding = SuperSeeding::Never;
+        config.super_seeding = mode;
         let now = Instant::from_micros(5_000_000);
         Rig {
             session: Session::new(Arc::new(config), Seed(42), now),
@@ -386,6 +396,10 @@ impl Rig {
     pub(super) fn peer(&self, link: LinkId) -> PeerStats {
         self.session.peers(ID).into_iter().find(|peer| peer.link == link).expect("the peer is here")
     }
+}
+
+fn full(pieces: u32) -> ResumeRecord {
+    ResumeRecord { have: Bitfield::full(pieces), open: Vec::new(), uploaded: 0, downloaded: 0 }
 }
 
 pub(super) fn error(kind: DiskErrorKind) -> DiskError {

@@ -3,8 +3,9 @@
 use super::rig::{Fate, ID, PLAIN, Rig};
 use crate::command::{Lease, SeedGoal};
 use crate::event::{Event, StageName};
-use crate::input::Unsent;
+use crate::input::{LinkEnd, Unsent};
 use crate::output::CloseReason;
+use crate::torrent::suggesting::OPEN_MAX;
 use crate::{Command, Duration, Input, LinkId, Output, SendToken};
 use std::sync::Arc;
 use wire::message::BlockRequest;
@@ -247,4 +248,75 @@ fn a_session_a_torrent_and_a_peer_stay_small() {
         println!("{name}: {bytes} bytes");
         assert!(bytes <= most, "{name} grew to {bytes} bytes");
     }
+}
+
+/// What a peer was told to fetch first.
+fn suggested(rig: &Rig, link: LinkId) -> Vec<u32> {
+    let piece = |message| match message {
+        Message::Suggest(piece) => Some(piece),
+        _ => None,
+    };
+    rig.sent(link).into_iter().filter_map(piece).collect()
+}
+
+#[test]
+fn each_peer_that_is_served_is_told_to_fetch_other_pieces_that_nobody_has() {
+    let mut rig = Rig::seed(40, 16 * KIB);
+    let links = [rig.taker(Reserved::OURS), rig.taker(Reserved::OURS), rig.taker(Reserved::OURS)];
+    let mut told: Vec<u32> = links.iter().flat_map(|&link| suggested(&rig, link)).collect();
+    assert_eq!(told.len(), 3 * OPEN_MAX, "{told:?}");
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), 3 * OPEN_MAX, "nobody is told what another was");
+    let plain = rig.taker(PLAIN);
+    assert_eq!(suggested(&rig, plain), [0; 0], "it does not know the message");
+}
+
+#[test]
+fn a_suggestion_that_is_followed_makes_room_for_one_more_and_no_other_does() {
+    let mut rig = Rig::seed(40, 16 * KIB);
+    let link = rig.taker(Reserved::OURS);
+    let send = |rig: &mut Rig, piece: u32| {
+        rig.say(link, Message::Request(BlockRequest { piece, offset: 0, len: 16 * KIB }));
+        let (token, _) = rig.take_sends()[0];
+        rig.pass(Duration::from_millis(200));
+        rig.feed(Input::Sent { token });
+    };
+    let first = suggested(&rig, link);
+    let other = (0..40).find(|piece| !first.contains(piece)).unwrap();
+    send(&mut rig, other);
+    assert_eq!(suggested(&rig, link), first, "two are enough");
+    rig.say(link, Message::Have(first[0]));
+    send(&mut rig, first[1]);
+    let then = suggested(&rig, link);
+    assert_eq!(then.len(), first.len() + 1);
+    assert!(!then[..2].contains(&then[2]), "{then:?}");
+}
+
+#[test]
+fn nothing_is_suggested_that_somebody_has() {
+    let mut rig = Rig::seed(40, 16 * KIB);
+    let holder = rig.link(Reserved::OURS);
+    rig.say(holder, Message::Bitfield([0xff, 0xff, 0xff, 0xff, 0xfe].to_vec().into()));
+    for round in 0..20 {
+        let link = rig.taker(Reserved::OURS);
+        let told = suggested(&rig, link);
+        assert_eq!(told, [39], "round {round}: who left makes room");
+        rig.feed(Input::LinkDown { link, why: LinkEnd::ByPeer });
+    }
+}
+
+#[test]
+fn a_super_seed_suggests_nothing() {
+    let mut rig = Rig::super_seed(40, 16 * KIB);
+    let links: Vec<LinkId> = (0..4).map(|_| rig.link(Reserved::OURS)).collect();
+    links.iter().for_each(|&link| rig.say(link, Message::HaveNone));
+    rig.pass(Duration::from_secs(2));
+    let shown = rig.wishes.iter().filter(|wish| matches!(wish, Output::Haves { .. })).count();
+    links.iter().for_each(|&link| rig.say(link, Message::Interested));
+    rig.pass(Duration::from_secs(5));
+    assert!(shown >= 2, "{shown}");
+    let served = links.iter().filter(|&&link| rig.sent(link).contains(&Message::Unchoke)).count();
+    assert!(served > 0, "it serves whom it shows pieces");
+    links.iter().for_each(|&link| assert_eq!(suggested(&rig, link), [0; 0]));
 }
