@@ -87,6 +87,7 @@ impl Bench {
                 dial: None,
                 peer_id: PeerId([peer as u8 + 2; 20]),
                 reserved: Reserved::OURS,
+                encrypted: false,
             };
             bench.feed(Input::LinkUp(up));
             bench.links.push(link);
@@ -155,6 +156,7 @@ fn download(peers: u16, others: bool) -> f64 {
             dial: None,
             peer_id: PeerId([link.slot as u8; 20]),
             reserved: Reserved::OURS,
+            encrypted: false,
         };
         bench.feed(Input::LinkUp(up));
         bench.say(link, Message::HaveNone);

@@ -112,6 +112,8 @@ pub enum Input {
         dial: DialId,
         /// Where.
         remote: SocketAddr,
+        /// It is said to prefer encryption.
+        encrypted: bool,
     },
     /// The connection of a dial stands; the handshake begins.
     Connected(DialId),
@@ -283,7 +285,7 @@ impl Door {
             Input::Greeted { pending, greeting } => self.greeted(pending, greeting, out),
             Input::Settled(pending) => self.forget_pending(pending),
             Input::Unsettled(pending) => self.unsettled(pending),
-            Input::Dial { dial, remote } => self.dial(dial, remote, out),
+            Input::Dial { dial, remote, encrypted } => self.dial(dial, remote, encrypted, out),
             Input::Connected(dial) => self.connected(dial),
             Input::Linked(dial) => self.linked(dial),
             Input::WayFailed { dial, why, heard } => self.way_failed(dial, why, heard, out),
@@ -397,7 +399,7 @@ impl Door {
         }
     }
 
-    fn dial(&mut self, id: DialId, remote: SocketAddr, out: &mut Vec<Output>) {
+    fn dial(&mut self, id: DialId, remote: SocketAddr, encrypted: bool, out: &mut Vec<Output>) {
         if self.dials.contains_key(&id) {
             return;
         }
@@ -407,7 +409,9 @@ impl Door {
         if self.queue.len() >= DIALS_QUEUED_MAX {
             return out.push(Output::DialFailed { dial: id, why: DialFailure::NotTried });
         }
-        let contrary = self.contrary.has(remote.ip());
+        // What others say counts less than what worked, and a plan that begins with encryption needs no hint.
+        let hinted = encrypted && self.encryption.outgoing.plan() == Policy::Allow.plan();
+        let contrary = self.contrary.has(remote.ip()) || hinted;
         self.dials.insert(id, Dial { remote, tried: 0, contrary, stage: Stage::Queued });
         self.queue.push_back(id);
     }

@@ -266,6 +266,8 @@ pub struct LinkUp {
     pub peer_id: PeerId,
     /// What the peer can do.
     pub reserved: Reserved,
+    /// Its handshake was encrypted (MSE), whatever the bytes after it look like.
+    pub encrypted: bool,
 }
 
 /// Why a dial came to nothing.

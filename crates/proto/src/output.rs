@@ -52,6 +52,8 @@ pub enum Output {
         dial: DialId,
         /// Where.
         remote: SocketAddr,
+        /// Somebody said that it prefers encryption (BEP 11).
+        encrypted: bool,
     },
     /// End this link. `LinkDown` follows.
     Close {

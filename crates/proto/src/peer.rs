@@ -73,6 +73,8 @@ pub struct Terms {
     pub fast: bool,
     /// Both of us speak BEP 10.
     pub extended: bool,
+    /// Our handshake was encrypted.
+    pub encrypted: bool,
 }
 
 /// The state of BEP 3, and two flags of our own.
@@ -444,7 +446,7 @@ impl Terms {
     /// What two ends with these reserved bytes can do together.
     pub fn new(remote: SocketAddr, peer_id: PeerId, incoming: bool, theirs: Reserved) -> Terms {
         let (fast, extended) = (theirs.fast(), theirs.extension_protocol());
-        Terms { remote, peer_id, incoming, fast, extended }
+        Terms { remote, peer_id, incoming, fast, extended, encrypted: false }
     }
 }
 

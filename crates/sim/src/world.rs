@@ -424,7 +424,7 @@ impl World {
         }
         let link = self.nodes[index as usize].links.open(conn, side, torrent);
         self.network.name(conn, side, link);
-        let up = LinkUp { link, torrent, remote: addr_of(remote), dial, peer_id, reserved };
+        let up = LinkUp { link, torrent, remote: addr_of(remote), dial, peer_id, reserved, encrypted: false };
         self.hear(index, Heard::Up(up));
         self.feed(index, Input::LinkUp(up));
     }

@@ -14,7 +14,9 @@ impl EventLoop {
     /// Does one thing that the session wants.
     pub(super) fn perform(&mut self, output: Output) {
         match output {
-            Output::Dial { dial, remote } => self.tell_door(door::Input::Dial { dial, remote }),
+            Output::Dial { dial, remote, encrypted } => {
+                self.tell_door(door::Input::Dial { dial, remote, encrypted });
+            }
             Output::Close { link, why } => self.close(link, LinkEnd::Closed(why)),
             Output::Send { link, message } => self.enqueue(link, |link| link.outbound.message(&message)),
             Output::Haves { link, pieces } => self.enqueue(link, |link| link.outbound.haves(&pieces)),

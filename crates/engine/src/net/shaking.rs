@@ -255,8 +255,9 @@ impl EventLoop {
         link.stage = Stage::Up(torrent, frame::Limits::new(pieces));
         link.inbound.skip(HANDSHAKE_LEN);
         let Handshake { reserved, peer_id, .. } = theirs;
-        let remote = link.remote;
-        self.feed(Input::LinkUp(LinkUp { link: id, torrent, remote, dial, peer_id, reserved }));
+        let (remote, encrypted) = (link.remote, link.shake.encryption() != LinkEncryption::None);
+        let up = LinkUp { link: id, torrent, remote, dial, peer_id, reserved, encrypted };
+        self.feed(Input::LinkUp(up));
         self.decode_messages(id);
     }
 

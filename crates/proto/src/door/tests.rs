@@ -113,7 +113,7 @@ fn the_banned_are_refused_both_ways() {
     let mut door = Door::new(Pace::default(), Encryption::default());
     tell(&mut door, at(0), Input::Ban(nth(1).ip()));
     assert_eq!(accept(&mut door, at(0), 1, nth(1)), [Output::Refuse(PendingId(1))]);
-    let out = tell(&mut door, at(0), Input::Dial { dial: dial_id(1), remote: nth(1) });
+    let out = tell(&mut door, at(0), Input::Dial { dial: dial_id(1), remote: nth(1), encrypted: false });
     assert_eq!(out, [Output::DialFailed { dial: dial_id(1), why: DialFailure::Unreachable }]);
     assert_eq!(accept(&mut door, at(0), 2, nth(2)), [Output::Admit(PendingId(2))]);
 }
@@ -128,7 +128,11 @@ fn dials_keep_the_pace() {
         let start = at(1_000_000_000);
         let mut begun = 0;
         for n in 0..500 {
-            begun += connects(&tell(&mut door, start, Input::Dial { dial: dial_id(n), remote: nth(n) }));
+            begun += connects(&tell(
+                &mut door,
+                start,
+                Input::Dial { dial: dial_id(n), remote: nth(n), encrypted: false },
+            ));
         }
         assert_eq!(begun, at_once);
         let mut counts = Vec::new();
@@ -164,7 +168,7 @@ fn a_dial_ends_in_one_answer() {
         (vec![Input::Linked(dial_id(1))], 100 * SECOND, vec![]),
     ] {
         let mut door = Door::new(Pace::default(), Encryption::both(Policy::Off));
-        let out = tell(&mut door, now, Input::Dial { dial: dial_id(1), remote: nth(1) });
+        let out = tell(&mut door, now, Input::Dial { dial: dial_id(1), remote: nth(1), encrypted: false });
         let way = Way { transport: Transport::Tcp, crypto: Crypto::Plaintext };
         assert_eq!(out, [Output::Connect { dial: dial_id(1), remote: nth(1), way }]);
         let mut said = Vec::new();
@@ -183,10 +187,13 @@ fn a_dial_ends_in_one_answer() {
 fn a_full_queue_says_so() {
     let mut door = Door::new(Pace { dials_per_second: 0, ..Pace::default() }, Encryption::default());
     for n in 0..DIALS_QUEUED_MAX as u32 {
-        assert_eq!(tell(&mut door, at(0), Input::Dial { dial: dial_id(n), remote: nth(n) }), []);
+        assert_eq!(
+            tell(&mut door, at(0), Input::Dial { dial: dial_id(n), remote: nth(n), encrypted: false }),
+            []
+        );
     }
     let dial = dial_id(u32::MAX);
-    let out = tell(&mut door, at(0), Input::Dial { dial, remote: nth(0) });
+    let out = tell(&mut door, at(0), Input::Dial { dial, remote: nth(0), encrypted: false });
     assert_eq!(out, [Output::DialFailed { dial, why: DialFailure::NotTried }]);
     // A new pace sets it in motion.
     assert_eq!(connects(&tell(&mut door, at(0), Input::Pace(Pace::default()))), 30);
@@ -197,7 +204,11 @@ fn a_clock_that_stands_or_leaps_opens_no_floodgate() {
     let mut door = Door::new(Pace::default(), Encryption::default());
     let mut begun = 0;
     for n in 0..100 {
-        begun += connects(&tell(&mut door, at(7), Input::Dial { dial: dial_id(n), remote: nth(n) }));
+        begun += connects(&tell(
+            &mut door,
+            at(7),
+            Input::Dial { dial: dial_id(n), remote: nth(n), encrypted: false },
+        ));
         accept(&mut door, at(7), n.into(), nth(n));
     }
     assert_eq!((begun, door.pending()), (30, 100), "standing still");
@@ -235,7 +246,7 @@ fn random_lives_keep_every_bound() {
                 3 => Input::Settled(some),
                 4 | 5 => {
                     asked += 1;
-                    Input::Dial { dial: dial_id(asked), remote: nth(asked) }
+                    Input::Dial { dial: dial_id(asked), remote: nth(asked), encrypted: false }
                 }
                 6 => Input::Connected(dial),
                 7 => Input::WayFailed { dial, why: DialFailure::Refused, heard: rng.below(2) == 0 },

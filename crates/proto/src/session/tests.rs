@@ -102,7 +102,7 @@ fn a_peer_whose_link_came_up_in_a_pause_is_dialled_again_after_it() {
     told(&mut session, 2, Input::Command(Command::Pause(torrent)));
     let link = LinkId { slot: 0, generation: 0 };
     let (peer_id, reserved) = (PeerId([2; 20]), Reserved::OURS);
-    let up = LinkUp { link, torrent, remote, dial, peer_id, reserved };
+    let up = LinkUp { link, torrent, remote, dial, peer_id, reserved, encrypted: false };
     let refused = told(&mut session, 3, Input::LinkUp(up));
     assert!(refused.iter().any(|output| matches!(output, Output::Close { .. })), "{refused:?}");
     told(&mut session, 3, Input::LinkDown { link, why: LinkEnd::Closed(CloseReason::TorrentStopped) });

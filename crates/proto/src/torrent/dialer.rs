@@ -89,7 +89,7 @@ impl Dialer {
         let dial = DialId { torrent: self.torrent, sequence: self.sequence };
         self.sequence = self.sequence.wrapping_add(1);
         self.dials.push((dial, remote));
-        Some(Output::Dial { dial, remote })
+        Some(Output::Dial { dial, remote, encrypted: self.list.is_said_to_encrypt(remote) })
     }
 }
 

@@ -61,6 +61,7 @@ impl Torrent {
             let address = peer.listens().filter(|address| address.port() >= 1024 && !peer.state.closing)?;
             let wants_nothing = peer.pieces.is_seed() || peer.extensions.upload_only;
             let flags = PexFlags::default()
+                .with(PexFlags::ENCRYPTION, peer.terms.encrypted)
                 .with(PexFlags::UPLOAD_ONLY, wants_nothing)
                 .with(PexFlags::REACHABLE, !peer.terms.incoming);
             Some(Linked { key, peer: PexPeer { address, flags } })

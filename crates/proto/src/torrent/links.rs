@@ -34,6 +34,7 @@ impl Torrent {
         }
         self.dialer.landed(cx.now, up.dial, up.remote);
         let terms = Terms::new(up.remote, up.peer_id, up.dial.is_none(), up.reserved);
+        let terms = Terms { encrypted: up.encrypted, ..terms };
         let mut peer = Peer::new(cx.config, &self.metainfo.layout, cx.now, up.link, terms, self.haves.head());
         if !self.is_known() {
             peer.metadata.early = Some(Box::default());

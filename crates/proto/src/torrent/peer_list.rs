@@ -117,6 +117,8 @@ struct Candidate {
     teller: Option<IpAddr>,
     /// Nobody said that it can be reached.
     doubtful: bool,
+    /// Somebody said that it prefers encryption.
+    encrypted: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,6 +191,7 @@ impl PeerList {
             priority,
             teller: None,
             doubtful: false,
+            encrypted: false,
         });
         Ok(true)
     }

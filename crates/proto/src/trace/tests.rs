@@ -328,8 +328,8 @@ fn equal_runs_have_equal_digests_and_any_difference_shows() {
         vec![(0, vec![pause.clone(), resume.clone()])],
         vec![(0, vec![resume.clone(), pause.clone()])],
         vec![(0, vec![pause.clone()]), (0, vec![resume.clone()])],
-        vec![(0, vec![Output::Dial { dial, remote }])],
-        vec![(0, vec![Output::Dial { dial: DialId { sequence: 1, ..dial }, remote }])],
+        vec![(0, vec![Output::Dial { dial, remote, encrypted: false }])],
+        vec![(0, vec![Output::Dial { dial: DialId { sequence: 1, ..dial }, remote, encrypted: false }])],
     ];
     let digests: BTreeSet<u128> = runs.iter().map(|batches| run(batches)).collect();
     assert_eq!(digests.len(), runs.len());

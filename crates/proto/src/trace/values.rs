@@ -68,7 +68,7 @@ code! { struct Lease { up, down, unchoke_slots, links, buffer } }
 code! { struct ResumeRecord { have, open, uploaded, downloaded } }
 code! { struct OpenRecord { piece, blocks } }
 
-code! { struct LinkUp { link, torrent, remote, dial, peer_id, reserved } }
+code! { struct LinkUp { link, torrent, remote, dial, peer_id, reserved, encrypted } }
 code! { struct FetchFailure { fault, detail } }
 code! { enum FetchFault {
     0 Cancelled, 1 Unreachable, 2 Busy(after), 3 Absent(file), 4 Refused, 5 Nonsense, 6 Forbidden,

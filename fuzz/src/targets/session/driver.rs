@@ -303,7 +303,8 @@ impl Driver {
         let link = LinkId { slot: script.below(16) as u32, generation: self.name() };
         self.manners.links.insert(link, Link::new(torrent, layout, fast));
         let peer_id = PeerId([script.byte() % 8; 20]);
-        self.handle(Input::LinkUp(LinkUp { link, torrent, remote, dial, peer_id, reserved }));
+        let encrypted = script.flag();
+        self.handle(Input::LinkUp(LinkUp { link, torrent, remote, dial, peer_id, reserved, encrypted }));
     }
 
     fn link_down(&mut self, script: &mut Script<'_>) {

@@ -66,7 +66,7 @@ fn shake(offer: &[Method], take: &[Method]) -> Result<Link, MseError> {
 /// We dial a peer until there is a link or our door gives up; how often it was dialled, too.
 fn dial(door: &mut Door, sequence: u32, peer: Peer) -> (Link, u32) {
     let dial = dial_id(sequence);
-    let mut out = tell(door, at(9), Input::Dial { dial, remote: nth(1) });
+    let mut out = tell(door, at(9), Input::Dial { dial, remote: nth(1), encrypted: false });
     for tries in 0.. {
         let crypto = match out[..] {
             [Output::Connect { way, .. }] => way.crypto,
@@ -213,7 +213,7 @@ fn only_who_accepts_and_says_nothing_is_asked_a_second_time() {
         for policy in [Policy::Allow, Policy::Prefer] {
             let mut door = Door::new(Pace::default(), Encryption::both(policy));
             let dial = dial_id(1);
-            tell(&mut door, at(9), Input::Dial { dial, remote: nth(1) });
+            tell(&mut door, at(9), Input::Dial { dial, remote: nth(1), encrypted: false });
             if connected {
                 tell(&mut door, at(9), Input::Connected(dial));
             }
@@ -229,7 +229,7 @@ fn only_who_accepts_and_says_nothing_is_asked_a_second_time() {
 fn silence_ends_in_one_answer() {
     let mut door = Door::new(Pace::default(), Encryption::default());
     let dial = dial_id(1);
-    tell(&mut door, at(0), Input::Dial { dial, remote: nth(1) });
+    tell(&mut door, at(0), Input::Dial { dial, remote: nth(1), encrypted: false });
     tell(&mut door, at(0), Input::Connected(dial));
     let out = tell(&mut door, at(0) + HANDSHAKE_TIME_MAX, Input::Wake);
     assert_eq!((out[0], connects(&out)), (Output::Abandon(dial), 1));
@@ -305,4 +305,42 @@ fn refusals_are_counted_by_their_reason() {
     assert_eq!(door.tally(), Tally { encrypted_refused: 1, ..Tally::default() });
     dial(&mut door, 1, PEERS[5]);
     assert_eq!(door.tally(), Tally { encrypted_refused: 1, plaintext_unanswered: 1, ..Tally::default() });
+}
+
+#[test]
+fn who_is_said_to_prefer_encryption_is_dialled_encrypted_first_where_both_will_do() {
+    // Begins encrypted without a word, with one, and after the first way came to nothing.
+    for (policy, plain, hinted, then) in [
+        (Policy::Off, false, false, None),
+        (Policy::Allow, false, true, Some(false)),
+        (Policy::Prefer, true, true, Some(false)),
+        (Policy::Require, true, true, None),
+    ] {
+        let is_encrypted = |out: &[Output]| match out {
+            [Output::Connect { way, .. }] => Some(matches!(way.crypto, Crypto::Mse(_))),
+            _ => None,
+        };
+        let mut door = Door::new(Pace::default(), Encryption::both(policy));
+        let dial =
+            |sequence, encrypted| Input::Dial { dial: dial_id(sequence), remote: nth(sequence), encrypted };
+        let out = tell(&mut door, at(9), dial(1, false));
+        assert_eq!(is_encrypted(&out), Some(plain), "{policy:?}");
+        let out = tell(&mut door, at(9), dial(2, true));
+        assert_eq!(is_encrypted(&out), Some(hinted), "{policy:?}");
+        tell(&mut door, at(9), Input::Connected(dial_id(2)));
+        let why = DialFailure::Handshake;
+        let out = tell(&mut door, at(9), Input::WayFailed { dial: dial_id(2), why, heard: false });
+        assert_eq!(is_encrypted(&out), then, "{policy:?}");
+    }
+}
+
+#[test]
+fn what_worked_counts_more_than_what_is_said() {
+    let mut door = Door::new(Pace::default(), Encryption::both(Policy::Allow));
+    let dial = |sequence, encrypted| Input::Dial { dial: dial_id(sequence), remote: nth(1), encrypted };
+    tell(&mut door, at(9), dial(1, true));
+    tell(&mut door, at(9), Input::Connected(dial_id(1)));
+    tell(&mut door, at(9), Input::Linked(dial_id(1)));
+    let out = tell(&mut door, at(9), dial(2, false));
+    assert!(matches!(out[..], [Output::Connect { way, .. }] if way.crypto != Crypto::Plaintext), "{out:?}");
 }

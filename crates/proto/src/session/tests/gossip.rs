@@ -60,7 +60,7 @@ fn heard(rig: &mut Rig, link: LinkId) -> Vec<PexMessage> {
 fn dials(rig: &mut Rig) -> Vec<(crate::DialId, SocketAddr)> {
     core::iter::from_fn(|| {
         rig.take(|wish| match wish {
-            Output::Dial { dial, remote } => Some((*dial, *remote)),
+            Output::Dial { dial, remote, .. } => Some((*dial, *remote)),
             _ => None,
         })
     })
@@ -289,4 +289,38 @@ fn a_victim_that_many_name_is_tried_once_an_hour_at_most() {
     }
     println!("C10: {cases} cases; attempts at most by hours: {most:?}");
     assert_eq!(cases, 80);
+}
+
+#[test]
+fn it_is_told_who_encrypts_and_who_is_said_to_is_dialled_so() {
+    let mut rig = Rig::leech(4, 16_384);
+    let hearer = meet(&mut rig, "9.0.0.1:50000");
+    meet(&mut rig, "9.0.1.1:50000");
+    let link = rig.encrypted_link_from(at("9.0.2.1:50000"), Reserved::OURS);
+    introduce(&mut rig, link);
+    rig.pass(Duration::from_secs(10));
+    let mut told = heard(&mut rig, hearer).remove(0).added;
+    told.sort_by_key(|peer| peer.address);
+    assert_eq!(
+        told,
+        [
+            PexPeer { address: at("9.0.1.1:6881"), flags: PexFlags::default() },
+            PexPeer { address: at("9.0.2.1:6881"), flags: PexFlags::ENCRYPTION },
+        ]
+    );
+    let (plain, secret) = (at("9.1.0.1:6881"), at("9.1.1.1:6881"));
+    let added = vec![
+        PexPeer { address: plain, flags: PexFlags::REACHABLE },
+        PexPeer { address: secret, flags: PexFlags::REACHABLE.with(PexFlags::ENCRYPTION, true) },
+    ];
+    let body = PexMessage { added, dropped: Vec::new() }.encode().into();
+    rig.feed(Input::Message { link: hearer, message: Message::Extended { id: OURS, body } });
+    rig.pass(Duration::from_secs(2));
+    let dialled = |remote| {
+        rig.wishes.iter().find_map(|wish| match wish {
+            Output::Dial { remote: to, encrypted, .. } if *to == remote => Some(*encrypted),
+            _ => None,
+        })
+    };
+    assert_eq!((dialled(plain), dialled(secret)), (Some(false), Some(true)));
 }

@@ -103,7 +103,15 @@ fn of_two_links_dialled_at_once_both_ends_keep_the_same() {
         });
         let incoming = rig.link_as(SocketAddr::from(([93, 184, 1, 1], 50_000)), theirs, PLAIN);
         let link = LinkId { slot: 99, generation: 0 };
-        rig.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial, peer_id: theirs, reserved: PLAIN }));
+        rig.feed(Input::LinkUp(LinkUp {
+            link,
+            torrent: ID,
+            remote,
+            dial,
+            peer_id: theirs,
+            reserved: PLAIN,
+            encrypted: false,
+        }));
         assert_eq!(rig.closed(link).is_none(), ours_stays);
         assert_eq!(rig.closed(incoming).is_none(), !ours_stays);
     }

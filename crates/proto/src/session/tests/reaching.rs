@@ -19,7 +19,7 @@ fn peers(count: u16) -> Vec<SocketAddr> {
 fn take_dials(rig: &mut Rig) -> Vec<(DialId, SocketAddr)> {
     let mut dials = Vec::new();
     rig.wishes.retain(|wish| match wish {
-        Output::Dial { dial, remote } => {
+        Output::Dial { dial, remote, .. } => {
             dials.push((*dial, *remote));
             false
         }
@@ -152,6 +152,7 @@ fn links_come_and_go_without_leaving_a_dial_or_a_place_behind() {
                 dial: Some(dial),
                 peer_id,
                 reserved: PLAIN,
+                encrypted: false,
             }));
             if rig.closed(link).is_none() {
                 rig.feed(Input::LinkDown { link, why: LinkEnd::ByPeer });
@@ -202,7 +203,15 @@ fn a_second_port_of_a_linked_host_is_tried_once_and_not_again_for_long() {
     let (dial, remote) = take_dials(&mut rig)[0];
     let link = LinkId { slot: 900, generation: 0 };
     let peer_id = PeerId(*b"-XX0000-someone-else");
-    rig.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial: Some(dial), peer_id, reserved: PLAIN }));
+    rig.feed(Input::LinkUp(LinkUp {
+        link,
+        torrent: ID,
+        remote,
+        dial: Some(dial),
+        peer_id,
+        reserved: PLAIN,
+        encrypted: false,
+    }));
     assert!(rig.closed(link).is_some() && rig.closed(taken).is_none());
     for _ in 0..10 {
         rig.pass(Duration::from_secs(60));
@@ -239,7 +248,15 @@ fn land(rig: &mut Rig, slot: u32, says: Message) -> LinkId {
     let (dial, remote) = dials[0];
     let link = LinkId { slot, generation: 0 };
     let (peer_id, reserved) = (PeerId([9; 20]), Reserved::OURS);
-    rig.feed(Input::LinkUp(LinkUp { link, torrent: ID, remote, dial: Some(dial), peer_id, reserved }));
+    rig.feed(Input::LinkUp(LinkUp {
+        link,
+        torrent: ID,
+        remote,
+        dial: Some(dial),
+        peer_id,
+        reserved,
+        encrypted: false,
+    }));
     rig.say(link, says);
     link
 }
@@ -307,6 +324,7 @@ fn of_two_links_that_crossed_the_end_of_the_one_is_not_the_end_of_the_peer() {
         dial: Some(dial),
         peer_id,
         reserved: Reserved::OURS,
+        encrypted: false,
     };
     let first = up.link;
     rig.feed(Input::LinkUp(up));

@@ -179,7 +179,25 @@ impl Rig {
     ) -> LinkId {
         self.links += 1;
         let link = LinkId { slot: self.links, generation: 7 };
-        self.feed(Input::LinkUp(LinkUp { link, torrent, remote, dial: None, peer_id, reserved }));
+        self.feed(Input::LinkUp(LinkUp {
+            link,
+            torrent,
+            remote,
+            dial: None,
+            peer_id,
+            reserved,
+            encrypted: false,
+        }));
+        link
+    }
+
+    /// A link to a new peer, with an encrypted handshake.
+    pub(super) fn encrypted_link_from(&mut self, remote: SocketAddr, reserved: Reserved) -> LinkId {
+        self.links += 1;
+        let link = LinkId { slot: self.links, generation: 7 };
+        let (peer_id, dial) = (PeerId([self.links as u8; 20]), None);
+        let up = LinkUp { link, torrent: ID, remote, dial, peer_id, reserved, encrypted: true };
+        self.feed(Input::LinkUp(up));
         link
     }
 

@@ -155,6 +155,7 @@ impl Toy {
                 dial: None,
                 peer_id: self.nodes[other].peer_id,
                 reserved: Reserved::OURS,
+                encrypted: false,
             };
             self.nodes[node].choking.insert(link, true);
             self.input(node, Input::LinkUp(up));

@@ -63,8 +63,14 @@ impl PeerList {
             self.edit(slot, |candidate| {
                 candidate.teller = Some(host);
                 candidate.doubtful = !peer.flags.has(PexFlags::REACHABLE);
+                candidate.encrypted = peer.flags.has(PexFlags::ENCRYPTION);
             });
         }
         Ok(new)
+    }
+
+    /// Whether this peer prefers encryption, as another one said.
+    pub fn is_said_to_encrypt(&self, address: SocketAddr) -> bool {
+        self.find(address).is_some_and(|(_, candidate)| candidate.encrypted)
     }
 }
