@@ -2,7 +2,8 @@
 //!
 //! While we fetch: tit for tat. The peers that gave us most in the last 20 s get the regular slots; peers that give nothing wait in turn
 //! behind them, those that snub us last of all. When we have everything: by [`SeedPolicy`]. Beside them one optimistic unchoke moves on
-//! every third round, so that newcomers get something to give and better partners are found.
+//! every third round, so that newcomers get something to give and better partners are found. Behind all of them come those who take
+//! without ever having more for it: slots that nobody else wants are theirs (threat C8).
 //!
 //! Invariant: at most `slots` regular unchokes and one optimistic, all of them interested. Ties are broken by the seeded generator.
 //! BEP: 3
@@ -52,6 +53,8 @@ pub struct Row {
     pub sent_since_unchoke: u64,
     /// We wait for blocks from it, and none came for 60 s (BEP 3 anti-snubbing).
     pub snubs_us: bool,
+    /// It takes and has no more to show for it.
+    pub takes_in_vain: bool,
     /// How much of the content it has, in thousandths.
     pub progress_permille: u32,
 }
@@ -91,6 +94,9 @@ pub struct Choker {
     optimistic: Option<(PeerKey, Instant)>,
 }
 
+/// The class of who comes after everybody else, whatever the policy.
+const CLASS_LAST: u8 = u8::MAX;
+
 /// Sorts first what should be unchoked first.
 type Rank = (u8, Reverse<u64>, u64, u32);
 
@@ -114,6 +120,8 @@ impl Choker {
         }
         let interested = rows.iter().filter(|row| row.interested);
         let rank = |row: &Row, lot: u32| match terms.seeding {
+            // Who gave us something may have it back, whatever it does with it.
+            _ if row.takes_in_vain && row.received == 0 => in_turn(CLASS_LAST, row, now, lot),
             None => by_received(row, now, lot),
             Some(SeedPolicy::RoundRobin) => by_turn(row, now, Choker::quota(terms.piece_len), lot),
             Some(SeedPolicy::Fastest) => by_sent(row, now, lot),
@@ -146,8 +154,11 @@ impl Choker {
         if stays {
             return;
         }
+        // With others waiting, none is spent on who takes in vain.
+        let hopeful = rest.iter().any(|row| !row.takes_in_vain && Some(row.peer) != before);
         let weight = |row: &Row| match (Some(row.peer) == before, now.since(row.joined) < NEW_FOR) {
             (true, _) => 0,
+            (false, _) if row.takes_in_vain && hopeful => 0,
             (false, true) => NEW_WEIGHT,
             (false, false) => 1,
         };

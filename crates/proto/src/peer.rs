@@ -134,6 +134,45 @@ pub struct Traffic {
     pub sent_since_unchoke: u64,
     /// Bytes of the block that is coming which were counted already.
     pub partial: u32,
+    /// What it makes of what it takes.
+    pub appetite: Appetite,
+}
+
+/// What a peer makes of what it takes from us: who takes and takes and has no more to show for it takes in vain, be it that it
+/// plays a newcomer for ever or that it asks for what it has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Appetite {
+    /// Payload to it.
+    taken: u64,
+    /// Of pieces that it had said it has.
+    again: u64,
+    /// Pieces that it came to have since the link is up, be they from us or not.
+    grown: u64,
+}
+
+/// Unfinished pieces that a peer may hold of us: an honest one gathers each piece from several at a time, and works at several.
+const UNFINISHED_PIECES_MAX: u64 = 4;
+/// And this, where pieces are small: what is on its way, and haves that come late.
+const UNFINISHED_BYTES_MAX: u64 = 256 * 1024;
+
+impl Appetite {
+    /// A block left for it; whether it had its piece, as it said.
+    pub fn took(&mut self, bytes: u32, had: bool) {
+        self.taken += u64::from(bytes);
+        self.again += if had { u64::from(bytes) } else { 0 };
+    }
+
+    /// It has so many pieces more.
+    pub fn grew(&mut self, pieces: usize) {
+        self.grown += pieces as u64;
+    }
+
+    /// Whether it takes in vain, of pieces this long.
+    pub fn is_in_vain(&self, piece_len: u32) -> bool {
+        let piece_len = u64::from(piece_len);
+        let most = UNFINISHED_PIECES_MAX * piece_len + UNFINISHED_BYTES_MAX;
+        self.again > most || self.taken > self.grown.saturating_mul(piece_len) + most
+    }
 }
 
 /// When what was last heard and said.
@@ -337,7 +376,10 @@ impl Peer {
         let piece = layout.piece(piece).ok_or(PeerMisbehaved::PieceOutOfRange)?;
         self.state.announced = true;
         match self.pieces.insert(piece, layout.pieces()) {
-            true => Ok(PeerReport::Has(piece)),
+            true => {
+                self.traffic.appetite.grew(1);
+                Ok(PeerReport::Has(piece))
+            }
             // Clients repeat themselves; a flood of it is counted.
             false => self.conduct.repeated(now).map(|()| PeerReport::Nothing),
         }
@@ -368,6 +410,7 @@ impl Peer {
         new.iter().for_each(|&piece| {
             self.pieces.insert(piece, layout.pieces());
         });
+        self.traffic.appetite.grew(new.len());
         Ok(if new.is_empty() { PeerReport::Nothing } else { PeerReport::HasMore(new) })
     }
 

@@ -1,7 +1,8 @@
 //! Runs many seeded worlds and says how they went: `cargo xtask worlds --hostile [--worlds N] [--seed N] [--threads N]`.
 //!
 //! `--hostile`: each world with its attackers and without; all honest peers must finish, nobody honest may be accused or
-//! banned, and the median may take 1.5 times as long at most. A world that fails is printed with its seed and replay command.
+//! banned, and the median may take 1.5 times as long at most, in every single world. One that fails is printed at once with its
+//! seed and replay command; how far it all is stands on standard error every ten seconds.
 //! `--weather`: worlds in rough weather of each kind and all kinds together; all peers must finish, no law may be broken.
 //! `--hostile --kind NAME`: all attackers are of this kind; `--journal NODE` tells what one node of the first world heard and
 //! said. `--hostile --each-kind`: so many worlds for each kind of attacker alone, to see which does most harm.
@@ -21,8 +22,30 @@ struct Row {
     peers: u64,
     attackers: Vec<&'static str>,
     events: u64,
+    /// A law was broken, be it that somebody honest was accused.
+    unlawful: bool,
     complaint: Option<String>,
 }
+
+/// How long the simulation itself takes, which is nobody's decision.
+struct Clock(
+    #[expect(clippy::disallowed_types, reason = "how fast the simulation itself runs is nobody's decision")]
+    std::time::Instant,
+);
+
+impl Clock {
+    fn start() -> Clock {
+        #[expect(clippy::disallowed_types, reason = "as above")]
+        Clock(std::time::Instant::now())
+    }
+
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+/// How often it is said how far it all is, in seconds.
+const PROGRESS_EVERY: f64 = 10.0;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -64,22 +87,29 @@ fn main() -> ExitCode {
 }
 
 fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack) -> bool {
-    #[expect(clippy::disallowed_types, reason = "how fast the simulation itself runs is nobody's decision")]
-    let began = std::time::Instant::now();
+    let clock = Clock::start();
     let rows = each(seeds, threads, |seed| row(&swarm::compare(seed, attack)));
-    let took = began.elapsed().as_secs_f64();
+    let took = clock.seconds();
     let mut slowdowns: Vec<u64> = rows.iter().filter_map(|row| row.slowdown).collect();
     slowdowns.sort_unstable();
-    let at = |permille: usize| slowdowns.get(slowdowns.len().saturating_sub(1) * permille / 1000);
-    let failed = rows.iter().filter(|row| row.complaint.is_some()).count();
+    let at = |permille: usize| match slowdowns.len() {
+        0 => "none".to_string(),
+        len => format!("{:.3}", slowdowns[(len - 1) * permille / 1000] as f64 / 1000.0),
+    };
+    let unlawful = rows.iter().filter(|row| row.unlawful).count();
     let slow = slowdowns.iter().filter(|&&slowdown| slowdown > SLOWDOWN_PERMILLE_MAX).count();
+    let stuck = rows.len() - slowdowns.len();
     let attackers: usize = rows.iter().map(|row| row.attackers.len()).sum();
     let peers: u64 = rows.iter().map(|row| row.peers).sum();
+    println!("{} worlds of {peers} peers, {attackers} of them attackers, each also without them", rows.len());
+    println!("{stuck} worlds in which an honest peer did not finish");
+    println!("{unlawful} worlds in which a law was broken, or an honest peer accused or banned");
     println!(
-        "{} worlds of {peers} peers, {attackers} of them attackers, each also without them: {failed} failed, {slow} of \
-         them by time alone or also\nmedian finish beside that without attackers, in thousandths: median {:?}, 90 % {:?}, \
-         99 % {:?}, 99.9 % {:?}, worst {:?}",
-        rows.len(),
+        "{slow} worlds in which the median took more than {:.1} times as long",
+        SLOWDOWN_PERMILLE_MAX as f64 / 1000.0
+    );
+    println!(
+        "median finish beside that without attackers: median {}, 90 % {}, 99 % {}, 99.9 % {}, worst {}",
         at(500),
         at(900),
         at(990),
@@ -89,11 +119,11 @@ fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack) -> bool {
     by_kind(&rows);
     let events: u64 = rows.iter().map(|row| row.events).sum();
     println!(
-        "{took:.1} s, {:.1} worlds/s, {:.0} events/s on {threads} threads",
+        "{took:.1} s, {:.2} worlds/s, {:.0} events/s on {threads} threads",
         rows.len() as f64 / took,
         events as f64 / took
     );
-    failed == 0
+    rows.iter().all(|row| row.complaint.is_none())
 }
 
 /// A line for each kind of weather: when the median and the last peer of a world finish, beside calm weather.
@@ -116,6 +146,7 @@ fn weather(seeds: std::ops::Range<u64>, threads: u64) -> bool {
                 peers: outcome.world.nodes().len() as u64,
                 attackers: Vec::new(),
                 events: outcome.world.events(),
+                unlawful: !outcome.world.findings().is_empty(),
                 complaint: (!outcome.world.findings().is_empty()).then(|| outcome.verdict()),
             }
         });
@@ -177,6 +208,9 @@ fn row(comparison: &Comparison) -> Row {
         peers: comparison.attacked.world.nodes().len() as u64,
         attackers: comparison.attackers(),
         events: comparison.attacked.world.events() + comparison.alone.world.events(),
+        unlawful: [&comparison.attacked, &comparison.alone]
+            .iter()
+            .any(|outcome| !outcome.world.findings().is_empty()),
         complaint: comparison.verdict(),
     }
 }
@@ -185,6 +219,7 @@ fn row(comparison: &Comparison) -> Row {
 fn each(seeds: std::ops::Range<u64>, threads: u64, run: impl Fn(u64) -> Row + Sync) -> Vec<Row> {
     let (next, end) = (AtomicU64::new(seeds.start), seeds.end);
     let (sender, receiver) = mpsc::channel();
+    let clock = Clock::start();
     let mut rows: Vec<Row> = std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             let (sender, next, run) = (sender.clone(), &next, &run);
@@ -198,13 +233,26 @@ fn each(seeds: std::ops::Range<u64>, threads: u64, run: impl Fn(u64) -> Row + Sy
             });
         }
         drop(sender);
-        let shown = receiver.iter().inspect(|row| {
+        let (mut rows, mut told) = (Vec::new(), clock.seconds());
+        for row in receiver {
             if let Some(complaint) = &row.complaint {
                 println!("{complaint}");
             }
-        });
-        shown.collect()
+            rows.push(row);
+            if clock.seconds() - told >= PROGRESS_EVERY {
+                told = clock.seconds();
+                progress(&rows, seeds.end - seeds.start, told);
+            }
+        }
+        rows
     });
-    rows.sort_by_key(|row| row.seed);
+    rows.sort_by_key(|row: &Row| row.seed);
     rows
+}
+
+/// How far it is, on standard error.
+fn progress(rows: &[Row], of: u64, seconds: f64) {
+    let failed = rows.iter().filter(|row| row.complaint.is_some()).count();
+    let left = seconds / rows.len() as f64 * of.saturating_sub(rows.len() as u64) as f64;
+    eprintln!("{} of {of} worlds, {failed} failed; {seconds:.0} s, about {left:.0} s to go", rows.len());
 }

@@ -3,6 +3,7 @@
 //! A few worlds here; `cargo xtask worlds --hostile --worlds 10000` runs as many as one likes.
 
 use sim::hostile::cast::CAST;
+use sim::hostile::habit::{Habit, Noise, Serves};
 use sim::hostile::swarm::{self, Attack, SLOWDOWN_PERMILLE_MAX};
 
 /// Laws alone: how slow single worlds are is told by the command.
@@ -11,6 +12,58 @@ fn assert_lawful(seed: u64, attack: Attack) -> Option<u64> {
     comparison.attacked.judge();
     comparison.alone.judge();
     comparison.slowdown_permille()
+}
+
+#[test]
+fn worlds_are_what_they_say_they_are() {
+    let count = |attack, seed| {
+        let world = swarm::under(attack, seed).build();
+        let peers = world.nodes().len();
+        (peers, world.nodes().iter().filter(|node| node.spec.hostile.is_some()).count())
+    };
+    let mut tenths = [0; 10];
+    for seed in 0..400 {
+        let (peers, attackers) = count(Attack::Mixed, seed);
+        assert!((20..=50).contains(&peers) && (1..=peers / 2).contains(&attackers), "seed {seed}");
+        tenths[(attackers - 1) * 10 / (peers / 2)] += 1;
+        let (peers, attackers) = count(Attack::AllOf(&CAST[0]), seed);
+        assert!((20..=50).contains(&peers) && attackers == peers / 2, "seed {seed}");
+    }
+    // Uniform: forty each, and chance.
+    assert!(tenths.iter().all(|&worlds| (20..=65).contains(&worlds)), "{tenths:?}");
+}
+
+#[test]
+fn a_world_without_its_attackers_has_the_same_honest_peers() {
+    for attack in [Attack::Mixed, Attack::AllOf(&CAST[0])] {
+        for seed in 0..20 {
+            let [with, without] =
+                [swarm::under(attack, seed), swarm::without(attack, seed)].map(|it| it.build());
+            let honest: Vec<_> = with.nodes().iter().filter(|node| node.spec.hostile.is_none()).collect();
+            assert_eq!(honest.len(), without.nodes().len());
+            for (node, twin) in honest.into_iter().zip(without.nodes()) {
+                let same = |node: &sim::Node| {
+                    (node.spec.access, node.spec.joins, node.spec.reachable, node.holds_all())
+                };
+                assert_eq!(same(node), same(twin), "seed {seed}");
+            }
+        }
+    }
+}
+
+/// All but 20 took 1.5 to 2.5 times as long as alone, because a peer that called itself a seed, wanted nothing of what it was shown,
+/// or wanted it without ever asking for it, ended or stopped the super-seeding of a slow sole seed. 20 did while that was mended.
+#[test]
+fn a_slow_seed_is_not_talked_out_of_handing_out_each_piece_once() {
+    let mut slowdowns = Vec::new();
+    for seed in [13, 20, 65, 99, 100, 105, 126] {
+        let slowdown = assert_lawful(seed, Attack::Mixed).unwrap_or_else(|| panic!("seed {seed}"));
+        println!("seed {seed}: {slowdown} permille");
+        assert!(slowdown <= SLOWDOWN_PERMILLE_MAX, "seed {seed}: {slowdown} permille");
+        slowdowns.push(slowdown);
+    }
+    slowdowns.sort_unstable();
+    assert!(slowdowns[slowdowns.len() / 2] <= 1300, "{slowdowns:?}");
 }
 
 #[test]
@@ -24,11 +77,45 @@ fn in_hostile_swarms_all_honest_peers_finish_and_none_is_banned() {
     assert!(median <= SLOWDOWN_PERMILLE_MAX, "{slowdowns:?}");
 }
 
+/// What half of the peers may cost the others at most if all are of one kind, in thousandths of the time without them. Beyond the
+/// usual bound are those who take what the seed has to give, in turn or by allowed-fast pieces (C8, C9): it learns of each only by
+/// giving it something, and of contents of a few megabytes that is a large part. And those who spoil everything: each piece has to
+/// be fetched of one peer alone for as long as not all of them are known (C7). Measured: 1.6 to 2.8 times.
+fn slowdown_permille_max(habit: &Habit) -> u64 {
+    match habit.name {
+        "drain" | "allowed-fast-glutton" => 3500,
+        "free-rider" | "poisoner" => 3000,
+        "bait-poisoner" | "stray-blocks" | "false-seed-that-asks" => 2200,
+        _ => SLOWDOWN_PERMILLE_MAX,
+    }
+}
+
 #[test]
-fn a_swarm_half_of_attackers_of_any_one_kind_finishes() {
+fn half_of_the_peers_all_of_one_kind_are_survived_and_who_spoils_is_banned_and_nobody_else() {
     for habit in CAST {
-        let slowdown = assert_lawful(33, Attack::AllOf(habit));
-        assert!(slowdown.is_some(), "{}", habit.name);
+        // Of three worlds the middle one: in a single one chance weighs as much as the attack.
+        let mut worlds = [33, 34, 35].map(|seed| swarm::compare(seed, Attack::AllOf(habit)));
+        for comparison in &worlds {
+            comparison.attacked.judge();
+            comparison.alone.judge();
+        }
+        worlds.sort_by_key(|comparison| comparison.slowdown_permille().unwrap_or(u64::MAX));
+        let slowdown = worlds[1].slowdown_permille().unwrap_or_else(|| panic!("{}", habit.name));
+        println!("{}: {slowdown} permille", habit.name);
+        assert!(slowdown <= slowdown_permille_max(habit), "{}: {slowdown} permille", habit.name);
+        // That no honest peer is among them is a law of the checkers.
+        let bans = |comparison: &swarm::Comparison| {
+            comparison.attacked.world.nodes().iter().any(|node| !node.story.banned.is_empty())
+        };
+        let banned = worlds.iter().any(bans);
+        match (habit.serves, habit.noise) {
+            (Serves::Spoils { .. } | Serves::Colludes, _) => {
+                assert!(banned, "{}: nobody is banned", habit.name)
+            }
+            // What nobody asked for is not looked at, but for a block that happens to be one that was.
+            (_, Some((Noise::StrayBlocks | Noise::Nonsense, _))) => {}
+            (_, _) => assert!(!banned, "{}: somebody is banned", habit.name),
+        }
     }
 }
 

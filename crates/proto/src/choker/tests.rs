@@ -25,6 +25,7 @@ fn row(peer: u16) -> Row {
         sent: 0,
         sent_since_unchoke: 0,
         snubs_us: false,
+        takes_in_vain: false,
         progress_permille: 500,
     }
 }
@@ -136,6 +137,29 @@ fn cases_of_seeding() -> Vec<Case> {
         ),
         ("anti-leech: not for a step", LEECH, 1, vec![unchoked(at(0, 900), 9), at(1, 940)], vec![0]),
     ]
+}
+
+#[test]
+fn who_takes_in_vain_comes_after_all_others_whatever_the_policy() {
+    let vain = |row: Row| Row { takes_in_vain: true, ..row };
+    let policies = [None, ROBIN, Some(SeedPolicy::Fastest), Some(SeedPolicy::AntiLeech)];
+    for policy in policies {
+        for seed in 0..20 {
+            let rows =
+                [vain(unchoked(Row { sent: 9, ..row(0) }, 5)), vain(waits(1, 900)), waits(2, 1), waits(3, 2)];
+            assert!(!regular(&rows, terms(1, policy), seed).contains(&0), "{policy:?}");
+            let verdict = Choker::new().round(NOW, &rows, &terms(1, policy), &mut Rng::new(Seed(seed)));
+            assert_eq!(
+                verdict.unchoked,
+                [key(2), key(3)],
+                "{policy:?}: the optimistic slot is no way in either"
+            );
+            let all = Choker::new().round(NOW, &rows, &terms(4, policy), &mut Rng::new(Seed(seed)));
+            assert_eq!(all.unchoked.len(), 4, "{policy:?}: a slot that nobody else wants is theirs");
+        }
+    }
+    let gives = [vain(Row { received: 5, ..row(0) }), row(1)];
+    assert_eq!(regular(&gives, terms(1, None), 0), [0], "who gives takes nothing in vain");
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl Torrent {
             sent: peer.traffic.up.window(cx.now),
             sent_since_unchoke: peer.traffic.sent_since_unchoke,
             snubs_us: !peer.pipeline.is_empty() && quiet_since + SNUB_AFTER <= cx.now,
+            takes_in_vain: peer.traffic.appetite.is_in_vain(self.metainfo.layout.piece_len_max()),
             progress_permille: (have * 1000 / total) as u32,
         }
     }

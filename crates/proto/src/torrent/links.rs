@@ -47,7 +47,7 @@ impl Torrent {
         self.dialer.list.linked(cx.now, up.remote);
         cx.tell(Event::PeerJoined(self.id, up.link, up.remote));
         self.greet(cx, key);
-        self.go_on_super_seeding(cx, key);
+        self.go_on_super_seeding(cx);
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
         Some(key)

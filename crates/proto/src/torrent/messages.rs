@@ -82,7 +82,7 @@ impl Torrent {
 
     /// A peer may have become interesting, or useless: it has more than before.
     fn on_more_pieces(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
-        self.go_on_super_seeding(cx, key);
+        self.go_on_super_seeding(cx);
         self.update_interest(cx, key);
         self.part_if_useless(cx, key);
         self.fill(cx, key);

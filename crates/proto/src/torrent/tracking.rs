@@ -15,6 +15,8 @@ use wire::tracker_udp::ScrapeCounts;
 
 /// Peers that we ask trackers for: what most of them give at most.
 const PEERS_WANTED: u32 = 200;
+/// Other seeds, as trackers count, with which nobody waits for us.
+const SEEDS_ENOUGH: u32 = 4;
 
 impl Torrent {
     /// Visits trackers that are due.
@@ -75,11 +77,18 @@ impl Torrent {
         self.on_swarm_counted(cx);
     }
 
-    /// Whoever seeds beside another seed does as any seed does.
+    /// Whoever is one seed of many does as any seed does.
     fn on_swarm_counted(&mut self, cx: &mut Cx<'_>) {
-        if cx.config.super_seeding == SuperSeeding::Auto && self.announcer.other_seeds() > 0 {
+        if cx.config.super_seeding == SuperSeeding::Auto && self.is_well_seeded() {
             self.end_super_seeding(cx);
         }
+    }
+
+    /// Other seeds are enough, and outnumber who needs them, so that nobody needs a first copy of us. A few that call themselves
+    /// seeds may be liars.
+    pub fn is_well_seeded(&self) -> bool {
+        let others = self.announcer.other_seeds();
+        others >= SEEDS_ENOUGH && self.announcer.swarm().is_some_and(|swarm| others > swarm.leechers)
     }
 
     /// The user wants to ask now.

@@ -117,9 +117,11 @@ impl Torrent {
         let since = peer.sending.finish(cx.now, token.sequence, block.len, true);
         cx.pool.uplink.done(cx.now, since, block.len, true);
         peer.traffic.sent(cx.now, block.len);
+        peer.traffic.appetite.took(block.len, peer.pieces.has(block.piece));
         self.totals.uploaded += u64::from(block.len);
         cx.pool.up_meter.add(cx.now, u64::from(block.len));
         peer.enlist(cx, self.id, key);
+        self.sent_of_first_copy(cx, key, block);
         cx.pool.choke_soon |= self.has_had_its_turn(key, block.len);
         self.suggest_next(cx, key, block);
     }

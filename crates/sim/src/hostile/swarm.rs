@@ -1,7 +1,7 @@
-//! Hostile swarms: small worlds of chance of which up to half are attackers of mixed kinds, and the same without them.
+//! Hostile swarms: small worlds of chance of which one to half are attackers of mixed kinds, and the same without them.
 //!
-//! Everything follows from the seed. The attackers come last, so that without them every honest node is the same node, with
-//! the same link, chance and time to join. What must hold is said by [`Comparison::verdict`].
+//! Everything follows from the seed and the attack. The attackers come last, so that without them every honest node is the same
+//! node, with the same link, chance and time to join. What must hold is said by [`Comparison::verdict`].
 
 use super::cast::CAST;
 use super::habit::Habit;
@@ -25,6 +25,8 @@ const WITHIN: Duration = Duration::from_secs(3600);
 pub struct Comparison {
     /// The seed of both.
     pub seed: u64,
+    /// Who attacks.
+    pub attack: Attack,
     /// With its attackers.
     pub attacked: Outcome,
     /// Without.
@@ -34,39 +36,58 @@ pub struct Comparison {
 /// Who attacks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Attack {
-    /// Nobody.
-    Nobody,
-    /// Attackers of mixed kinds.
+    /// One attacker to half of the peers, as the seed has it, each of a kind of its own.
     Mixed,
-    /// As many attackers, all of one kind.
+    /// Half of the peers, all of one kind.
     AllOf(&'static Habit),
 }
 
 /// The world of this seed.
 pub fn attacked(seed: u64) -> Scenario {
-    swarm("hostile_swarm", seed, Attack::Mixed)
+    under(Attack::Mixed, seed)
 }
 
 /// The same world without its attackers.
 pub fn alone(seed: u64) -> Scenario {
-    swarm("peaceful_swarm", seed, Attack::Nobody)
+    without(Attack::Mixed, seed)
 }
 
 /// The world of this seed under an attack.
 pub fn under(attack: Attack, seed: u64) -> Scenario {
-    swarm("hostile_swarm", seed, attack)
+    let (mut scenario, attackers, mut rng) = honest("hostile_swarm", attack, seed);
+    for _ in 0..attackers {
+        let drawn = &CAST[rng.index(CAST.len())];
+        let habit = match attack {
+            Attack::Mixed => drawn,
+            Attack::AllOf(habit) => habit,
+        };
+        let joins = Instant::from_micros(u64::from(rng.below(10_000_000)));
+        let access = access(&mut rng);
+        scenario = scenario.node(NodeSpec { joins, ..NodeSpec::attacker(habit, access) });
+    }
+    scenario
+}
+
+/// The same world, from which those who would attack stay away.
+pub fn without(attack: Attack, seed: u64) -> Scenario {
+    honest("peaceful_swarm", attack, seed).0
 }
 
 /// Runs a world under an attack, and its twin.
 pub fn compare(seed: u64, attack: Attack) -> Comparison {
     let attacked = under(attack, seed).run();
-    Comparison { seed, attacked, alone: alone(seed).run() }
+    Comparison { seed, attack, attacked, alone: without(attack, seed).run() }
 }
 
-fn swarm(name: &'static str, seed: u64, attack: Attack) -> Scenario {
+/// The honest of a world, how many attackers come beside them, and the chance that is left for those.
+fn honest(name: &'static str, attack: Attack, seed: u64) -> (Scenario, u32, Rng) {
     let mut rng = Rng::new(Seed(seed ^ 0x686f_7374));
     let peers = draw(&mut rng, PEERS);
-    let attackers = rng.below(peers / 2 + 1);
+    let drawn = draw(&mut rng, 1..=peers / 2);
+    let attackers = match attack {
+        Attack::Mixed => drawn,
+        Attack::AllOf(_) => peers / 2,
+    };
     let honest = peers - attackers;
     let seeds = 1 + rng.below(honest.div_ceil(8));
     let blocks = draw(&mut rng, BLOCKS);
@@ -85,18 +106,7 @@ fn swarm(name: &'static str, seed: u64, attack: Attack) -> Scenario {
         let joins = Instant::from_micros(u64::from(joins));
         scenario = scenario.node(NodeSpec { joins, reachable, ..spec });
     }
-    for _ in 0..attackers {
-        let drawn = &CAST[rng.index(CAST.len())];
-        let habit = match attack {
-            Attack::Nobody => return scenario,
-            Attack::Mixed => drawn,
-            Attack::AllOf(habit) => habit,
-        };
-        let joins = Instant::from_micros(u64::from(rng.below(10_000_000)));
-        let access = access(&mut rng);
-        scenario = scenario.node(NodeSpec { joins, ..NodeSpec::attacker(habit, access) });
-    }
-    scenario
+    (scenario, attackers, rng)
 }
 
 fn draw(rng: &mut Rng, range: core::ops::RangeInclusive<u32>) -> u32 {
@@ -119,21 +129,24 @@ impl Comparison {
                 let _ = writeln!(text, "{}", outcome.verdict());
             }
         }
-        match self.slowdown_permille() {
-            Some(slowdown) if slowdown <= SLOWDOWN_PERMILLE_MAX => {}
-            slowdown => {
-                let _ = writeln!(
-                    text,
-                    "seed {}: the median took {slowdown:?} permille of what it takes alone, {:?} for {:?}; attackers: {}\n{}",
-                    self.seed,
-                    median_finish(&self.attacked),
-                    median_finish(&self.alone),
-                    self.attackers().join(" "),
-                    self.attacked.replay()
-                );
-            }
+        if self.slowdown_permille().is_none_or(|slowdown| slowdown > SLOWDOWN_PERMILLE_MAX) {
+            let [attacked, alone] =
+                [&self.attacked, &self.alone].map(|outcome| seconds(median_finish(outcome)));
+            let _ = writeln!(text, "seed {}: the median took {attacked}, alone {alone}", self.seed);
+        }
+        if !text.is_empty() {
+            let _ = write!(text, "attackers: {}\n{}", self.attackers().join(" "), self.replay());
         }
         (!text.is_empty()).then_some(text)
+    }
+
+    /// The command that shows this comparison again.
+    pub fn replay(&self) -> String {
+        let kind = match self.attack {
+            Attack::Mixed => String::new(),
+            Attack::AllOf(habit) => format!(" --kind {}", habit.name),
+        };
+        format!("replay: cargo xtask worlds --hostile --worlds 1 --seed {}{kind}", self.seed)
     }
 
     /// By how much the attackers slow the median of the honest down, in thousandths.
@@ -148,6 +161,10 @@ impl Comparison {
         let habit = |node: &Node| node.spec.hostile.map(|habit| habit.name);
         self.attacked.world.nodes().iter().filter_map(habit).collect()
     }
+}
+
+fn seconds(span: Option<Duration>) -> String {
+    span.map_or("for ever".into(), |span| format!("{:.1} s", span.as_secs_f64()))
 }
 
 /// How long the median of the honest leechers took, from when it joined.
