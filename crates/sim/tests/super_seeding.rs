@@ -82,6 +82,27 @@ fn one_or_two_leechers_are_not_held_up() {
     }
 }
 
+/// As clients on one machine or in one house: what bounds it is how soon the seed hears of what came.
+#[test]
+fn a_lone_leecher_on_a_fast_line_is_not_held_up_by_small_pieces() {
+    let fast = Access { latency: Duration::from_micros(500), ..Access::new(100_000_000, 100_000_000) };
+    let took = |mode| {
+        let mut world = Scenario::new("super_seeding", 1)
+            .content(60_000_000, 16 << 10)
+            .node(NodeSpec::seed(fast))
+            .nodes(1, NodeSpec::leecher(fast))
+            .each(|_, spec| spec.config.super_seeding = mode)
+            .within(Duration::from_secs(600))
+            .build();
+        let end = Instant::from_micros(600_000_000);
+        assert!(world.run_till(end, |world| world.nodes()[1].story.finished.is_some()), "it did not finish");
+        world.now().since(Instant::ZERO)
+    };
+    let (with, without) = (took(SuperSeeding::Auto), took(SuperSeeding::Never));
+    println!("60 MB in pieces of 16 KiB at 100 MB/s: {with:?}, without {without:?}");
+    assert!(with <= without * 2, "{with:?}, without {without:?}");
+}
+
 #[test]
 fn what_left_with_its_holder_is_given_again_and_late_joiners_get_their_part() {
     for seed in 1..=3 {

@@ -10,6 +10,7 @@ mod reaching;
 mod rig;
 mod serving;
 mod storage;
+mod super_seeding;
 mod toy;
 mod web_seeds;
 

@@ -1,0 +1,123 @@
+//! Super-seeding through the seam: what is shown to whom, and when it is shown to another. BEP: 16. Threats: C8
+
+use super::rig::Rig;
+use crate::input::LinkEnd;
+use crate::torrent::super_seed::PATIENCE;
+use crate::{Duration, Input, LinkId, Output};
+use std::collections::BTreeSet;
+use wire::message::BlockRequest;
+use wire::{Message, Reserved};
+
+const KIB: u32 = 1024;
+const PIECES: u32 = 12;
+const PIECE: u32 = 32 * KIB;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a peer was shown and nobody looked at yet.
+fn take_shown(rig: &mut Rig, link: LinkId) -> Vec<u32> {
+    let to = |wish: &mut Output| matches!(wish, Output::Haves { link: to, .. } if *to == link);
+    let mut shown = Vec::new();
+    for wish in rig.wishes.extract_if(.., to) {
+        if let Output::Haves { pieces, .. } = wish {
+            shown.extend(pieces.iter().map(|piece| piece.0));
+        }
+    }
+    shown
+}
+
+/// A peer of each link, interested, and served.
+fn takers(rig: &mut Rig, count: u32) -> Vec<LinkId> {
+    let links: Vec<LinkId> = (0..count).map(|_| rig.link(Reserved::OURS)).collect();
+    links.iter().for_each(|&link| rig.say(link, Message::HaveNone));
+    links.iter().for_each(|&link| rig.say(link, Message::Interested));
+    rig.pass(2 * SECOND);
+    links
+}
+
+/// Asks for a whole piece, and gets it.
+fn fetch(rig: &mut Rig, link: LinkId, piece: u32) {
+    let layout = rig.metainfo.layout.clone();
+    let piece = layout.piece(piece).expect("a piece of this content");
+    for block in 0..layout.blocks_in(piece) {
+        rig.say(link, Message::Request(layout.nth_block(piece, block).into()));
+    }
+    for _ in 0..4 {
+        for (token, _) in rig.take_sends_of(link) {
+            rig.feed(Input::Sent { token });
+        }
+    }
+}
+
+#[test]
+fn a_piece_that_a_peer_does_not_take_is_shown_to_another_whatever_else_is_said_to_it() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let links = takers(&mut rig, 3);
+    let (idler, others) = (links[0], &links[1..]);
+    let kept = take_shown(&mut rig, idler);
+    assert!(!kept.is_empty());
+    let mut shown_to_others = BTreeSet::new();
+    let wild = (0..PIECES).find(|piece| !kept.contains(piece)).expect("not everything is shown at once");
+    for _ in 0..PATIENCE.as_secs() + 15 {
+        // It asks for what it was not shown, so that there is always something to say to it.
+        rig.say(idler, Message::Request(BlockRequest { piece: wild, offset: 0, len: 16 * KIB }));
+        for &link in others {
+            for piece in take_shown(&mut rig, link) {
+                shown_to_others.insert(piece);
+                fetch(&mut rig, link, piece);
+                rig.say(link, Message::Have(piece));
+            }
+        }
+        rig.pass(SECOND);
+    }
+    assert_eq!(rig.closed(idler), None);
+    for piece in kept {
+        assert!(shown_to_others.contains(&piece), "piece {piece} waits for the idler");
+    }
+}
+
+#[test]
+fn a_slow_peer_that_takes_what_it_was_shown_keeps_it() {
+    let mut rig = Rig::super_seed(PIECES, 64 * PIECE);
+    let links = takers(&mut rig, 2);
+    let shown = take_shown(&mut rig, links[0]);
+    // Less than a minute: then nothing moves, and all this ends.
+    for block in 0..5 {
+        rig.say(
+            links[0],
+            Message::Request(BlockRequest { piece: shown[0], offset: block * 16 * KIB, len: 16 * KIB }),
+        );
+        rig.pass(PATIENCE / 2);
+        for (token, _) in rig.take_sends_of(links[0]) {
+            rig.feed(Input::Sent { token });
+        }
+        let elsewhere = take_shown(&mut rig, links[1]);
+        assert!(shown.iter().all(|piece| !elsewhere.contains(piece)), "{shown:?} {elsewhere:?}");
+        rig.wishes.clear();
+        rig.say(links[1], Message::KeepAlive);
+    }
+}
+
+#[test]
+fn what_is_lost_is_shown_again_as_soon_as_all_else_is_out() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let links = takers(&mut rig, 3);
+    // Two peers have the same pieces, so that nobody is waited for, and go with them.
+    let lost = take_shown(&mut rig, links[0])[0];
+    fetch(&mut rig, links[0], lost);
+    rig.say(links[0], Message::Have(lost));
+    rig.say(links[1], Message::Have(lost));
+    for &gone in &links[..2] {
+        rig.feed(Input::LinkDown { link: gone, why: LinkEnd::Broken });
+    }
+    let mut got = BTreeSet::new();
+    // No time passes: nobody meets.
+    for _ in 0..PIECES {
+        for piece in take_shown(&mut rig, links[2]) {
+            got.insert(piece);
+            fetch(&mut rig, links[2], piece);
+            rig.say(links[2], Message::Have(piece));
+        }
+    }
+    let all: BTreeSet<u32> = (0..PIECES).collect();
+    assert_eq!(got, all, "{lost} is lost");
+}
