@@ -14,7 +14,7 @@ pub use exchanges::EXCHANGES_PER_SECOND_MAX;
 
 use crate::address::{self, HostSet};
 use crate::input::DialFailure;
-use crate::{DialId, Duration, Instant};
+use crate::{DialHints, DialId, Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
 use exchanges::Exchanges;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -112,8 +112,8 @@ pub enum Input {
         dial: DialId,
         /// Where.
         remote: SocketAddr,
-        /// It is said to prefer encryption.
-        encrypted: bool,
+        /// What the session heard of it.
+        hints: DialHints,
     },
     /// The connection of a dial stands; the handshake begins.
     Connected(DialId),
@@ -234,6 +234,8 @@ struct Dial {
     tried: usize,
     /// The plan is gone through from its end.
     contrary: bool,
+    /// The first way is the only one.
+    once: bool,
     stage: Stage,
 }
 
@@ -285,7 +287,7 @@ impl Door {
             Input::Greeted { pending, greeting } => self.greeted(pending, greeting, out),
             Input::Settled(pending) => self.forget_pending(pending),
             Input::Unsettled(pending) => self.unsettled(pending),
-            Input::Dial { dial, remote, encrypted } => self.dial(dial, remote, encrypted, out),
+            Input::Dial { dial, remote, hints } => self.dial(dial, remote, hints, out),
             Input::Connected(dial) => self.connected(dial),
             Input::Linked(dial) => self.linked(dial),
             Input::WayFailed { dial, why, heard } => self.way_failed(dial, why, heard, out),
@@ -399,7 +401,7 @@ impl Door {
         }
     }
 
-    fn dial(&mut self, id: DialId, remote: SocketAddr, encrypted: bool, out: &mut Vec<Output>) {
+    fn dial(&mut self, id: DialId, remote: SocketAddr, hints: DialHints, out: &mut Vec<Output>) {
         if self.dials.contains_key(&id) {
             return;
         }
@@ -410,9 +412,9 @@ impl Door {
             return out.push(Output::DialFailed { dial: id, why: DialFailure::NotTried });
         }
         // What others say counts less than what worked, and a plan that begins with encryption needs no hint.
-        let hinted = encrypted && self.encryption.outgoing.plan() == Policy::Allow.plan();
+        let hinted = hints.encrypted && self.encryption.outgoing.plan() == Policy::Allow.plan();
         let contrary = self.contrary.has(remote.ip()) || hinted;
-        self.dials.insert(id, Dial { remote, tried: 0, contrary, stage: Stage::Queued });
+        self.dials.insert(id, Dial { remote, tried: 0, contrary, once: hints.once, stage: Stage::Queued });
         self.queue.push_back(id);
     }
 
@@ -439,7 +441,8 @@ impl Door {
     /// The next way of the plan takes its turn at once, before dials that have not begun; after the last the dial failed.
     ///
     /// All ways are over TCP: where none stands, another would not. And who answers, but not as a peer of this torrent, may
-    /// be anybody (C10): only who accepts us and then has nothing to say is asked a second time.
+    /// be anybody (C10): only who accepts us and then has nothing to say is asked a second time. Whom a stranger named is not even
+    /// then; the next dial, whenever the list allows it, begins with the other way.
     fn way_failed(&mut self, id: DialId, why: DialFailure, heard: bool, out: &mut Vec<Output>) {
         let Some(dial) = self.forget_dial(id) else { return };
         let plan = self.encryption.outgoing.plan();
@@ -449,7 +452,14 @@ impl Door {
             Crypto::Plaintext if shaking && !heard => self.tally.plaintext_unanswered += 1,
             Crypto::Mse(_) | Crypto::Plaintext => {}
         }
-        if shaking && !heard && dial.tried + 1 < plan.len() {
+        let silent = shaking && !heard && plan.len() > 1;
+        if silent && dial.once {
+            match dial.contrary {
+                true => self.contrary.remove(dial.remote.ip()),
+                false => self.contrary.insert(dial.remote.ip()),
+            }
+        }
+        if silent && !dial.once && dial.tried + 1 < plan.len() {
             self.dials.insert(id, Dial { tried: dial.tried + 1, stage: Stage::Queued, ..dial });
             self.queue.push_front(id);
         } else {

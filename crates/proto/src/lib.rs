@@ -50,7 +50,7 @@ pub use ids::{
 };
 pub use input::{DiskError, DiskErrorKind, Input};
 pub use misbehaviour::PeerMisbehaved;
-pub use output::{Outbox, Output};
+pub use output::{DialHints, Outbox, Output};
 pub use resume::ResumeRecord;
 pub use rng::{Rng, Seed};
 pub use session::Session;

@@ -10,6 +10,16 @@ use wire::{Bitfield, Block, Message, PieceIndex};
 
 pub use wire::announce::AnnounceEvent;
 
+/// What a session heard of a peer that it wants to reach. The plan for it is `door`'s.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct DialHints {
+    /// One connection attempt and no more, whatever comes of it: a stranger named it, and it never shook hands with us, so it may
+    /// be a victim (C10).
+    pub once: bool,
+    /// Somebody said that it prefers encryption (BEP 11).
+    pub encrypted: bool,
+}
+
 /// Where outputs go; the driver drains it after each `handle`.
 #[derive(Default, Debug)]
 pub struct Outbox {
@@ -52,8 +62,8 @@ pub enum Output {
         dial: DialId,
         /// Where.
         remote: SocketAddr,
-        /// Somebody said that it prefers encryption (BEP 11).
-        encrypted: bool,
+        /// What the session heard of it.
+        hints: DialHints,
     },
     /// End this link. `LinkDown` follows.
     Close {

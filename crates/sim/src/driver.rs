@@ -21,7 +21,8 @@ impl World {
     /// Performs one output of a node's session.
     pub(crate) fn perform(&mut self, node: u32, output: Output) {
         match output {
-            Output::Dial { dial, remote, encrypted: _ } => self.dial(node, dial, remote),
+            // There is one way to a node here.
+            Output::Dial { dial, remote, hints: _ } => self.dial(node, dial, remote),
             Output::Close { link, why } => self.close(node, link, why),
             Output::Send { link, message } => self.send(node, link, message),
             Output::Haves { link, pieces } => {

@@ -14,8 +14,8 @@ impl EventLoop {
     /// Does one thing that the session wants.
     pub(super) fn perform(&mut self, output: Output) {
         match output {
-            Output::Dial { dial, remote, encrypted } => {
-                self.tell_door(door::Input::Dial { dial, remote, encrypted });
+            Output::Dial { dial, remote, hints } => {
+                self.tell_door(door::Input::Dial { dial, remote, hints });
             }
             Output::Close { link, why } => self.close(link, LinkEnd::Closed(why)),
             Output::Send { link, message } => self.enqueue(link, |link| link.outbound.message(&message)),

@@ -1,7 +1,7 @@
 //! The door against crowds, the silent, the slow, and its own haste. Threats: C4, C5, H13
 
 use super::*;
-use crate::{Rng, Seed, TorrentId};
+use crate::{DialHints, Rng, Seed, TorrentId};
 
 mod encryption;
 
@@ -113,7 +113,8 @@ fn the_banned_are_refused_both_ways() {
     let mut door = Door::new(Pace::default(), Encryption::default());
     tell(&mut door, at(0), Input::Ban(nth(1).ip()));
     assert_eq!(accept(&mut door, at(0), 1, nth(1)), [Output::Refuse(PendingId(1))]);
-    let out = tell(&mut door, at(0), Input::Dial { dial: dial_id(1), remote: nth(1), encrypted: false });
+    let out =
+        tell(&mut door, at(0), Input::Dial { dial: dial_id(1), remote: nth(1), hints: DialHints::default() });
     assert_eq!(out, [Output::DialFailed { dial: dial_id(1), why: DialFailure::Unreachable }]);
     assert_eq!(accept(&mut door, at(0), 2, nth(2)), [Output::Admit(PendingId(2))]);
 }
@@ -131,7 +132,7 @@ fn dials_keep_the_pace() {
             begun += connects(&tell(
                 &mut door,
                 start,
-                Input::Dial { dial: dial_id(n), remote: nth(n), encrypted: false },
+                Input::Dial { dial: dial_id(n), remote: nth(n), hints: DialHints::default() },
             ));
         }
         assert_eq!(begun, at_once);
@@ -168,7 +169,11 @@ fn a_dial_ends_in_one_answer() {
         (vec![Input::Linked(dial_id(1))], 100 * SECOND, vec![]),
     ] {
         let mut door = Door::new(Pace::default(), Encryption::both(Policy::Off));
-        let out = tell(&mut door, now, Input::Dial { dial: dial_id(1), remote: nth(1), encrypted: false });
+        let out = tell(
+            &mut door,
+            now,
+            Input::Dial { dial: dial_id(1), remote: nth(1), hints: DialHints::default() },
+        );
         let way = Way { transport: Transport::Tcp, crypto: Crypto::Plaintext };
         assert_eq!(out, [Output::Connect { dial: dial_id(1), remote: nth(1), way }]);
         let mut said = Vec::new();
@@ -188,12 +193,16 @@ fn a_full_queue_says_so() {
     let mut door = Door::new(Pace { dials_per_second: 0, ..Pace::default() }, Encryption::default());
     for n in 0..DIALS_QUEUED_MAX as u32 {
         assert_eq!(
-            tell(&mut door, at(0), Input::Dial { dial: dial_id(n), remote: nth(n), encrypted: false }),
+            tell(
+                &mut door,
+                at(0),
+                Input::Dial { dial: dial_id(n), remote: nth(n), hints: DialHints::default() }
+            ),
             []
         );
     }
     let dial = dial_id(u32::MAX);
-    let out = tell(&mut door, at(0), Input::Dial { dial, remote: nth(0), encrypted: false });
+    let out = tell(&mut door, at(0), Input::Dial { dial, remote: nth(0), hints: DialHints::default() });
     assert_eq!(out, [Output::DialFailed { dial, why: DialFailure::NotTried }]);
     // A new pace sets it in motion.
     assert_eq!(connects(&tell(&mut door, at(0), Input::Pace(Pace::default()))), 30);
@@ -207,7 +216,7 @@ fn a_clock_that_stands_or_leaps_opens_no_floodgate() {
         begun += connects(&tell(
             &mut door,
             at(7),
-            Input::Dial { dial: dial_id(n), remote: nth(n), encrypted: false },
+            Input::Dial { dial: dial_id(n), remote: nth(n), hints: DialHints::default() },
         ));
         accept(&mut door, at(7), n.into(), nth(n));
     }
@@ -246,7 +255,7 @@ fn random_lives_keep_every_bound() {
                 3 => Input::Settled(some),
                 4 | 5 => {
                     asked += 1;
-                    Input::Dial { dial: dial_id(asked), remote: nth(asked), encrypted: false }
+                    Input::Dial { dial: dial_id(asked), remote: nth(asked), hints: DialHints::default() }
                 }
                 6 => Input::Connected(dial),
                 7 => Input::WayFailed { dial, why: DialFailure::Refused, heard: rng.below(2) == 0 },

@@ -9,7 +9,7 @@ use super::peer_list::PeerList;
 use crate::cx::Cx;
 use crate::input::{DialFailure, PeerSource};
 use crate::timers::TorrentTimer;
-use crate::{DialId, Duration, Instant, Output, Rng, TorrentId};
+use crate::{DialHints, DialId, Duration, Instant, Output, Rng, TorrentId};
 use core::net::SocketAddr;
 
 /// Dials of one torrent under way at once: more would only fill the kernel's and the home router's tables.
@@ -89,7 +89,9 @@ impl Dialer {
         let dial = DialId { torrent: self.torrent, sequence: self.sequence };
         self.sequence = self.sequence.wrapping_add(1);
         self.dials.push((dial, remote));
-        Some(Output::Dial { dial, remote, encrypted: self.list.is_said_to_encrypt(remote) })
+        let hints =
+            DialHints { once: self.list.is_hearsay(remote), encrypted: self.list.is_said_to_encrypt(remote) };
+        Some(Output::Dial { dial, remote, hints })
     }
 }
 

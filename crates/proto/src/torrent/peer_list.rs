@@ -220,6 +220,11 @@ impl PeerList {
         None
     }
 
+    /// Whether only strangers' words speak for an address: it never shook hands with us, and may be anybody's (C10).
+    pub fn is_hearsay(&self, address: SocketAddr) -> bool {
+        self.find(address).is_some_and(|(_, candidate)| !candidate.proven && is_gossip(candidate.source))
+    }
+
     /// A dial came to nothing.
     pub fn dial_failed(&mut self, now: Instant, address: SocketAddr, why: DialFailure) {
         let Some((slot, candidate)) = self.find(address) else { return };
@@ -234,7 +239,11 @@ impl PeerList {
             DialFailure::Refused
             | DialFailure::TimedOut
             | DialFailure::Unreachable
-            | DialFailure::Handshake => self.blame(now, slot),
+            | DialFailure::Handshake => {
+                // What was said of it did not help: next time it is met as any other.
+                self.edit(slot, |candidate| candidate.encrypted = false);
+                self.blame(now, slot);
+            }
         }
     }
 

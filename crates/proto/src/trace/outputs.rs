@@ -7,7 +7,7 @@ use crate::{Instant, Outbox};
 use wire::Block;
 
 put! { enum Output {
-    0 Dial { dial, remote, encrypted },
+    0 Dial { dial, remote, hints },
     1 Close { link, why },
     2 Send { link, message },
     3 Haves { link, pieces },

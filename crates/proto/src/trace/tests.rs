@@ -8,7 +8,7 @@ use crate::input::{
 };
 use crate::output::{CloseReason, Output};
 use crate::resume::{OpenRecord, ResumeRecord};
-use crate::{BlockSet, DialId, LinkId, Outbox, PeerMisbehaved, Rng, TorrentId};
+use crate::{BlockSet, DialHints, DialId, LinkId, Outbox, PeerMisbehaved, Rng, TorrentId};
 use core::fmt::Debug;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -328,8 +328,12 @@ fn equal_runs_have_equal_digests_and_any_difference_shows() {
         vec![(0, vec![pause.clone(), resume.clone()])],
         vec![(0, vec![resume.clone(), pause.clone()])],
         vec![(0, vec![pause.clone()]), (0, vec![resume.clone()])],
-        vec![(0, vec![Output::Dial { dial, remote, encrypted: false }])],
-        vec![(0, vec![Output::Dial { dial: DialId { sequence: 1, ..dial }, remote, encrypted: false }])],
+        vec![(0, vec![Output::Dial { dial, remote, hints: DialHints::default() }])],
+        vec![(0, vec![Output::Dial { dial, remote, hints: DialHints { once: true, encrypted: false } }])],
+        vec![(
+            0,
+            vec![Output::Dial { dial: DialId { sequence: 1, ..dial }, remote, hints: DialHints::default() }],
+        )],
     ];
     let digests: BTreeSet<u128> = runs.iter().map(|batches| run(batches)).collect();
     assert_eq!(digests.len(), runs.len());

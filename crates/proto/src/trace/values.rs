@@ -8,7 +8,7 @@ use crate::input::{
     AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskError, DiskErrorKind, DiskOperation,
     FetchFailure, FetchFault, Found, LinkEnd, LinkUp, MetadataFailure, PeerSource, Refusal, Unsent,
 };
-use crate::output::CloseReason;
+use crate::output::{CloseReason, DialHints};
 use crate::resume::{OpenRecord, ResumeRecord};
 use crate::{
     AnnounceId, Attempt, BlockSet, DialId, Duration, Epoch, FetchId, Instant, LinkId, PayloadId,
@@ -69,6 +69,7 @@ code! { struct ResumeRecord { have, open, uploaded, downloaded } }
 code! { struct OpenRecord { piece, blocks } }
 
 code! { struct LinkUp { link, torrent, remote, dial, peer_id, reserved, encrypted } }
+code! { struct DialHints { once, encrypted } }
 code! { struct FetchFailure { fault, detail } }
 code! { enum FetchFault {
     0 Cancelled, 1 Unreachable, 2 Busy(after), 3 Absent(file), 4 Refused, 5 Nonsense, 6 Forbidden,

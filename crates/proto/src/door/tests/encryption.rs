@@ -66,7 +66,7 @@ fn shake(offer: &[Method], take: &[Method]) -> Result<Link, MseError> {
 /// We dial a peer until there is a link or our door gives up; how often it was dialled, too.
 fn dial(door: &mut Door, sequence: u32, peer: Peer) -> (Link, u32) {
     let dial = dial_id(sequence);
-    let mut out = tell(door, at(9), Input::Dial { dial, remote: nth(1), encrypted: false });
+    let mut out = tell(door, at(9), Input::Dial { dial, remote: nth(1), hints: DialHints::default() });
     for tries in 0.. {
         let crypto = match out[..] {
             [Output::Connect { way, .. }] => way.crypto,
@@ -213,7 +213,7 @@ fn only_who_accepts_and_says_nothing_is_asked_a_second_time() {
         for policy in [Policy::Allow, Policy::Prefer] {
             let mut door = Door::new(Pace::default(), Encryption::both(policy));
             let dial = dial_id(1);
-            tell(&mut door, at(9), Input::Dial { dial, remote: nth(1), encrypted: false });
+            tell(&mut door, at(9), Input::Dial { dial, remote: nth(1), hints: DialHints::default() });
             if connected {
                 tell(&mut door, at(9), Input::Connected(dial));
             }
@@ -224,12 +224,37 @@ fn only_who_accepts_and_says_nothing_is_asked_a_second_time() {
     }
 }
 
+/// C10: a victim that a stranger named is not knocked at twice, however silent it is; and who insists on the other way is reached
+/// by the next dial, an hour later.
+#[test]
+fn whom_a_stranger_named_is_asked_once_and_the_other_way_the_next_time() {
+    for (policy, first) in [(Policy::Allow, true), (Policy::Prefer, false)] {
+        let mut door = Door::new(Pace::default(), Encryption::both(policy));
+        let mut plain = Vec::new();
+        for hour in 0..4 {
+            let (now, dial) = (at(9) + hour * Duration::from_secs(3600), dial_id(hour));
+            let out = tell(
+                &mut door,
+                now,
+                Input::Dial { dial, remote: nth(1), hints: DialHints { once: true, encrypted: false } },
+            );
+            let [Output::Connect { way, .. }] = out[..] else { panic!("{out:?}") };
+            plain.push(way.crypto == Crypto::Plaintext);
+            tell(&mut door, now, Input::Connected(dial));
+            let why = DialFailure::Handshake;
+            let out = tell(&mut door, now, Input::WayFailed { dial, why, heard: false });
+            assert_eq!(out, [Output::DialFailed { dial, why }], "{policy:?}, hour {hour}");
+        }
+        assert_eq!(plain, [first, !first, first, !first], "{policy:?}");
+    }
+}
+
 /// A peer that accepts and stays silent costs the time of both ways, and no more.
 #[test]
 fn silence_ends_in_one_answer() {
     let mut door = Door::new(Pace::default(), Encryption::default());
     let dial = dial_id(1);
-    tell(&mut door, at(0), Input::Dial { dial, remote: nth(1), encrypted: false });
+    tell(&mut door, at(0), Input::Dial { dial, remote: nth(1), hints: DialHints::default() });
     tell(&mut door, at(0), Input::Connected(dial));
     let out = tell(&mut door, at(0) + HANDSHAKE_TIME_MAX, Input::Wake);
     assert_eq!((out[0], connects(&out)), (Output::Abandon(dial), 1));
@@ -321,8 +346,11 @@ fn who_is_said_to_prefer_encryption_is_dialled_encrypted_first_where_both_will_d
             _ => None,
         };
         let mut door = Door::new(Pace::default(), Encryption::both(policy));
-        let dial =
-            |sequence, encrypted| Input::Dial { dial: dial_id(sequence), remote: nth(sequence), encrypted };
+        let dial = |sequence, encrypted| Input::Dial {
+            dial: dial_id(sequence),
+            remote: nth(sequence),
+            hints: DialHints { encrypted, ..DialHints::default() },
+        };
         let out = tell(&mut door, at(9), dial(1, false));
         assert_eq!(is_encrypted(&out), Some(plain), "{policy:?}");
         let out = tell(&mut door, at(9), dial(2, true));
@@ -337,7 +365,11 @@ fn who_is_said_to_prefer_encryption_is_dialled_encrypted_first_where_both_will_d
 #[test]
 fn what_worked_counts_more_than_what_is_said() {
     let mut door = Door::new(Pace::default(), Encryption::both(Policy::Allow));
-    let dial = |sequence, encrypted| Input::Dial { dial: dial_id(sequence), remote: nth(1), encrypted };
+    let dial = |sequence, encrypted| Input::Dial {
+        dial: dial_id(sequence),
+        remote: nth(1),
+        hints: DialHints { encrypted, ..DialHints::default() },
+    };
     tell(&mut door, at(9), dial(1, true));
     tell(&mut door, at(9), Input::Connected(dial_id(1)));
     tell(&mut door, at(9), Input::Linked(dial_id(1)));

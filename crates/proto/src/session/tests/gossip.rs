@@ -1,12 +1,12 @@
 //! Peers that name peers: what a session says to whom and when, and what it makes of what it hears. BEP: 11, 27.
 //! Threats: C6, C10, G5
 
-use super::rig::{PLAIN, Rig};
+use super::rig::{ID, PLAIN, Rig};
 use super::toy::metainfo;
 use crate::input::{DialFailure, LinkEnd};
 use crate::output::CloseReason;
 use crate::torrent::peer_list::{ATTEMPT_INTERVAL, TOLD_MAX};
-use crate::{Duration, Input, LinkId, Output, PeerMisbehaved};
+use crate::{Command, Duration, Input, LinkId, Output, PeerMisbehaved};
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -318,9 +318,25 @@ fn it_is_told_who_encrypts_and_who_is_said_to_is_dialled_so() {
     rig.pass(Duration::from_secs(2));
     let dialled = |remote| {
         rig.wishes.iter().find_map(|wish| match wish {
-            Output::Dial { remote: to, encrypted, .. } if *to == remote => Some(*encrypted),
+            Output::Dial { remote: to, hints, .. } if *to == remote => Some(hints.encrypted),
             _ => None,
         })
     };
     assert_eq!((dialled(plain), dialled(secret)), (Some(false), Some(true)));
+}
+
+#[test]
+fn whom_only_a_peer_names_is_to_be_tried_once_and_whom_the_user_names_in_every_way() {
+    let mut rig = Rig::leech(4, 16_384);
+    let teller = meet(&mut rig, "9.0.0.1:50000");
+    names(&mut rig, teller, &[at("9.1.0.1:6881")]);
+    rig.feed(Input::Command(Command::AddPeers(ID, vec![at("9.2.0.1:6881")])));
+    rig.pass(Duration::from_secs(2));
+    let once = |address: &str| {
+        rig.wishes.iter().find_map(|wish| match wish {
+            Output::Dial { remote, hints, .. } if *remote == at(address) => Some(hints.once),
+            _ => None,
+        })
+    };
+    assert_eq!((once("9.1.0.1:6881"), once("9.2.0.1:6881")), (Some(true), Some(false)));
 }

@@ -377,3 +377,13 @@ fn whoever_names_many_crowds_nobody_out() {
     assert_eq!(list.tellers.count(teller(1).ip()), TOLD_MAX - 1, "a candidate that goes makes room");
     check_invariant(&list);
 }
+
+#[test]
+fn a_hint_that_did_not_help_is_not_followed_again() {
+    let mut list = list(&[]).0;
+    assert_eq!(told(&mut list, 1, 3, PexFlags::REACHABLE.with(PexFlags::ENCRYPTION, true)), Ok(true));
+    assert_eq!(list.next(Instant::ZERO), Some(nth(3)));
+    assert!(list.is_said_to_encrypt(nth(3)));
+    list.dial_failed(Instant::ZERO, nth(3), DialFailure::Handshake);
+    assert!(!list.is_said_to_encrypt(nth(3)));
+}
