@@ -28,6 +28,7 @@ def parse():
     parser.add_argument("--listen", required=True, help="address:port")
     parser.add_argument("--peer", action="append", default=[], help="address:port")
     parser.add_argument("--set", action="append", default=[], help="setting=number")
+    parser.add_argument("--no-pex", action="store_true", help="neither name peers nor hear of any")
     parser.add_argument("--tuned", action="store_true", help="settings for loopback speed")
     return parser.parse_args()
 
@@ -79,6 +80,8 @@ def main():
     params.save_path = args.dir
     # Without "paused" and "auto_managed": it starts at once and is never queued.
     params.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)
+    if args.no_pex:
+        params.flags |= lt.torrent_flags.disable_pex
     handle = session.add_torrent(params)
     for peer in args.peer:
         address, port = peer.rsplit(":", 1)

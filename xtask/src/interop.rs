@@ -11,7 +11,9 @@ mod encryption;
 mod everyday;
 mod http;
 mod magnet;
+mod pex;
 mod scrape;
+mod super_seeding;
 mod swarm;
 mod tracker;
 mod transfers;
@@ -144,6 +146,8 @@ fn groups() -> Vec<Group> {
         group("corruption", corrupt::cases()),
         group("encryption", encryption::cases()),
         group("magnet", magnet::cases()),
+        group("peer exchange", pex::cases()),
+        group("super-seeding", super_seeding::cases()),
         group("everyday", everyday::cases()),
         group("web seeds", web_seeds::cases()),
         group("scrape", scrape::cases()),

@@ -121,6 +121,11 @@ impl Host {
         )
     }
 
+    /// Takes the limit away.
+    pub(crate) fn free_uplink(self) -> Result<()> {
+        run("tc", &["-n", &self.name(), "qdisc", "del", "dev", "eth0", "root"])
+    }
+
     fn name(self) -> String {
         format!("host{}", self.0)
     }

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) torrent: PathBuf,
     /// Bytes in all.
     pub(crate) size: u64,
+    /// Bytes of a piece.
+    pub(crate) piece_len: u32,
 }
 
 impl Content {
@@ -45,7 +47,7 @@ impl Content {
         trackers: &[String],
         web_seeds: &[String],
     ) -> Result<Shared> {
-        let shared = self.make_in(dir)?;
+        let shared = self.make_in(dir, piece_len)?;
         let mut create = Command::new(gannet());
         create.arg("create").arg(shared.dir.join(&shared.name)).arg("--output").arg(&shared.torrent);
         create.args(["--piece-length", &piece_len.to_string()]);
@@ -60,7 +62,7 @@ impl Content {
     }
 
     /// Makes the files alone; the torrent is the caller's to make.
-    pub(crate) fn make_in(self, dir: &Path) -> Result<Shared> {
+    pub(crate) fn make_in(self, dir: &Path, piece_len: u32) -> Result<Shared> {
         let seed_dir = dir.join("origin");
         fs::create_dir_all(&seed_dir)?;
         let name = match self {
@@ -68,7 +70,8 @@ impl Content {
             Content::Files(_) | Content::LongPaths(_) => "content",
         };
         let size = self.make(&seed_dir.join(name))?;
-        Ok(Shared { dir: seed_dir, name: name.into(), torrent: dir.join("content.torrent"), size })
+        let torrent = dir.join("content.torrent");
+        Ok(Shared { dir: seed_dir, name: name.into(), torrent, size, piece_len })
     }
 
     fn make(self, path: &Path) -> Result<u64> {
@@ -136,10 +139,24 @@ impl Shared {
 
     /// The info-hash in hex, as trackers' lists want it.
     pub(crate) fn info_hash(&self) -> Result<String> {
-        let text = output(Command::new(gannet()).args(["inspect", "--json"]).arg(&self.torrent))?;
-        let value: serde_json::Value = serde_json::from_str(&text)?;
-        Ok(value["info_hash"].as_str().context("info_hash")?.into())
+        info_hash_of(&self.torrent)
     }
+
+    /// Another torrent of the same content, with the same pieces: with these arguments of `gannet create`.
+    pub(crate) fn variant(&self, path: &Path, args: &[&str]) -> Result<PathBuf> {
+        let mut create = Command::new(gannet());
+        create.arg("create").arg(self.dir.join(&self.name)).arg("--output").arg(path).args(args);
+        create.args(["--piece-length", &self.piece_len.to_string()]);
+        output(&mut create)?;
+        Ok(path.to_owned())
+    }
+}
+
+/// The info-hash of a torrent in hex.
+pub(crate) fn info_hash_of(torrent: &Path) -> Result<String> {
+    let text = output(Command::new(gannet()).args(["inspect", "--json"]).arg(torrent))?;
+    let value: serde_json::Value = serde_json::from_str(&text)?;
+    Ok(value["info_hash"].as_str().context("info_hash")?.into())
 }
 
 /// The program under test: the release build, as users run it.

@@ -4,17 +4,14 @@
 //! Torrents are private and each side hears of the other by one way only, so that nobody meets behind a policy's back.
 
 use super::client::{Client, Kind, Role, Settings};
-use super::content::gannet;
+use super::content;
 use super::tracker::{self, Tracker};
-use super::{Case, Content, Shared};
-use crate::lab::process::output;
+use super::{Case, Content};
 use crate::lab::{Host, Lab};
-use crate::peers;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const PORT: u16 = 51413;
@@ -178,7 +175,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// They seed, and four of us fetch: we know their address, they do not know ours.
 fn we_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
     let shared = Content::OneFile(SIZE).share(dir, 64 * 1024, &[])?;
-    let torrent = private_torrent(&shared, dir, None)?;
+    let torrent = shared.variant(&dir.join("ours.torrent"), &["--private"])?;
     let host = lab.host()?;
     let role = Role { torrent: &torrent, dir: &shared.dir, port: PORT, peers: &[], stay: true };
     let mut seeder = Client::start_with(foreign.kind, host, "foreign", role, dir, &foreign.settings())?;
@@ -202,13 +199,11 @@ fn we_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
 /// Four of us seed, and they fetch: a tracker tells them of us, and nobody tells us of them.
 fn they_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
     let shared = Content::OneFile(SIZE).share(dir, 64 * 1024, &[])?;
-    let ours = private_torrent(&shared, dir, None)?;
+    let ours = shared.variant(&dir.join("ours.torrent"), &["--private"])?;
     let tracker_host = lab.host()?;
     let url = tracker::http_url(tracker_host);
-    let theirs = private_torrent(&shared, dir, Some(&url))?;
-    let info_hash =
-        Shared { torrent: ours.clone(), dir: shared.dir.clone(), name: shared.name.clone(), size: SIZE }
-            .info_hash()?;
+    let theirs = shared.variant(&dir.join("theirs.torrent"), &["--private", "--tracker", &url])?;
+    let info_hash = content::info_hash_of(&ours)?;
     let _tracker = Tracker::start(tracker_host, std::slice::from_ref(&info_hash), dir)?;
     let mut watched = Vec::new();
     for (policy, expected) in OURS.into_iter().zip(foreign.they_dial) {
@@ -218,7 +213,7 @@ fn they_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
         std::fs::copy(shared.dir.join(&shared.name), copy.join(&shared.name))?;
         let role = Role { torrent: &ours, dir: &copy, port: PORT, peers: &[], stay: true };
         watched.push(Watched::start(host, policy, expected, role, dir, ["--max-up", RATE])?);
-        announce(host, &url, &info_hash)?;
+        tracker::announce(host, PORT, &url, &info_hash)?;
     }
     let copy = dir.join("theirs");
     let role = Role { torrent: &theirs, dir: &copy, port: PORT, peers: &[], stay: true };
@@ -229,35 +224,6 @@ fn they_dial(lab: &Lab, dir: &Path, foreign: &Foreign) -> Result<String> {
     leecher.stop()?;
     shared.same_in_copy_of(foreign.kind, &copy)?;
     Ok(told(&watched))
-}
-
-/// Tells the tracker of a client that does not announce itself.
-fn announce(host: Host, tracker: &str, info_hash: &str) -> Result<()> {
-    let escaped: String =
-        info_hash.as_bytes().chunks(2).map(|byte| format!("%{}", String::from_utf8_lossy(byte))).collect();
-    let url = format!(
-        "{tracker}?info_hash={escaped}&peer_id=-GN0000-{:012}&port={PORT}&uploaded=0&downloaded=0&left=0&compact=1&event=started",
-        u32::from(host.address())
-    );
-    let mut command = host.command(&peers::python().to_string_lossy());
-    command.args([
-        "-c",
-        "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10).read()",
-        &url,
-    ]);
-    output(&mut command).map(drop)
-}
-
-fn private_torrent(shared: &Shared, dir: &Path, tracker: Option<&str>) -> Result<PathBuf> {
-    let path = dir.join(if tracker.is_some() { "theirs.torrent" } else { "ours.torrent" });
-    let mut create = Command::new(gannet());
-    create.arg("create").arg(shared.dir.join(&shared.name)).arg("--output").arg(&path);
-    create.args(["--private", "--piece-length", "65536"]);
-    if let Some(tracker) = tracker {
-        create.args(["--tracker", tracker]);
-    }
-    output(&mut create)?;
-    Ok(path)
 }
 
 /// One of us, and what its lines have told.

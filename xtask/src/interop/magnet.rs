@@ -144,10 +144,10 @@ fn linked_with(line: &str, ip: &str) -> bool {
 
 /// A content whose paths alone are 10 MiB.
 fn share_large(dir: &Path) -> Result<(Shared, String)> {
-    let shared = Content::LongPaths(3_700).make_in(dir)?;
+    let shared = Content::LongPaths(3_700).make_in(dir, 16 * 1024)?;
     let mut command = Command::new(peers::python());
     command.arg(crate::root().join("xtask/peers/make_torrent.py"));
-    command.arg(shared.dir.join(&shared.name)).arg("16384").arg(&shared.torrent);
+    command.arg(shared.dir.join(&shared.name)).arg(shared.piece_len.to_string()).arg(&shared.torrent);
     let info_hash = output(&mut command)?;
     Ok((shared, info_hash.trim().into()))
 }

@@ -30,13 +30,13 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// Bytes by connection, as the sender's kernel counts what was acknowledged.
 #[derive(Default)]
-struct Traffic {
+pub(super) struct Traffic {
     connections: BTreeMap<(Ipv4Addr, String), (Ipv4Addr, u64)>,
 }
 
 impl Traffic {
     /// Looks at every connection of a host. A connection's last figure stays when it is gone.
-    fn look(&mut self, host: Host) -> Result<()> {
+    pub(super) fn look(&mut self, host: Host) -> Result<()> {
         let text = output(host.command("ss").args(["-tinHO"]))?;
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -52,7 +52,7 @@ impl Traffic {
         Ok(())
     }
 
-    fn sent(&self, from: Ipv4Addr, to: Ipv4Addr) -> u64 {
+    pub(super) fn sent(&self, from: Ipv4Addr, to: Ipv4Addr) -> u64 {
         let matching =
             self.connections.iter().filter(|((source, _), (target, _))| *source == from && *target == to);
         matching.map(|(_, (_, bytes))| bytes).sum()

@@ -1,7 +1,8 @@
 //! opentracker, the tracker that we did not write. Debian's build serves only the torrents on its list.
 
 use crate::lab::Host;
-use crate::lab::process::Running;
+use crate::lab::process::{Running, output};
+use crate::peers;
 use anyhow::{Context, Result};
 use std::fs;
 use std::net::TcpStream;
@@ -45,4 +46,21 @@ impl Tracker {
         }
         Ok(Tracker { _running: running })
     }
+}
+
+/// Tells a tracker of a client on a host that does not announce itself.
+pub(crate) fn announce(host: Host, port: u16, tracker: &str, info_hash: &str) -> Result<()> {
+    let escaped: String =
+        info_hash.as_bytes().chunks(2).map(|byte| format!("%{}", String::from_utf8_lossy(byte))).collect();
+    let url = format!(
+        "{tracker}?info_hash={escaped}&peer_id=-GN0000-{:012}&port={port}&uploaded=0&downloaded=0&left=0&compact=1&event=started",
+        u32::from(host.address())
+    );
+    let mut command = host.command(&peers::python().to_string_lossy());
+    command.args([
+        "-c",
+        "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10).read()",
+        &url,
+    ]);
+    output(&mut command).map(drop)
 }

@@ -380,8 +380,9 @@ fn whoever_names_many_crowds_nobody_out() {
 
 #[test]
 fn a_hint_that_did_not_help_is_not_followed_again() {
-    let mut list = list(&[]).0;
-    assert_eq!(told(&mut list, 1, 3, PexFlags::REACHABLE.with(PexFlags::ENCRYPTION, true)), Ok(true));
+    let (mut list, mut rng) = list(&[]);
+    let flags = PexFlags::REACHABLE.with(PexFlags::ENCRYPTION, true);
+    assert_eq!(list.told(nth(1_000), PexPeer { address: nth(3), flags }, &mut rng), Ok(true));
     assert_eq!(list.next(Instant::ZERO), Some(nth(3)));
     assert!(list.is_said_to_encrypt(nth(3)));
     list.dial_failed(Instant::ZERO, nth(3), DialFailure::Handshake);
