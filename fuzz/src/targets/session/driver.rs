@@ -1,13 +1,14 @@
 //! A driver that does what it is told and answers each wish once, in whatever order and with whatever luck the script says.
 
 mod fetching;
+mod trackers;
 
 use super::manners::{Link, Manners};
 use crate::script::Script;
 use core::net::SocketAddr;
 use core::ops::Range;
 use proto::command::SeedGoal;
-use proto::input::{AnnounceFailure, AnnounceReply, BlockDigest, DialFailure, DiskOperation, Found, LinkEnd};
+use proto::input::{BlockDigest, DialFailure, DiskOperation, Found, LinkEnd};
 use proto::input::{LinkUp, PeerSource, Unsent};
 use proto::output::Announce;
 use proto::{
@@ -21,7 +22,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use wire::layout::{BLOCK_LEN, FileLen};
 use wire::message::BlockRequest;
-use wire::tracker_udp::ScrapeCounts;
 use wire::{Bitfield, Layout, Message, Metainfo, PeerId, Reserved};
 
 /// Links at once: enough for choking to matter.
@@ -376,47 +376,6 @@ impl Driver {
         };
         self.manners.answered(token, matches!(input, Input::Sent { .. }));
         self.handle(input);
-    }
-
-    fn announced(&mut self, script: &mut Script<'_>) {
-        if self.announces.is_empty() {
-            return;
-        }
-        let announce = self.announces.swap_remove(script.below(self.announces.len()));
-        let outcome = match script.below(5) {
-            0 => Err(AnnounceFailure::Unreachable("no route".into())),
-            1 => Err(AnnounceFailure::Refused {
-                reason: "no".into(),
-                retry: script
-                    .flag()
-                    .then(|| script.flag().then(|| Duration::from_secs(script.byte().into()))),
-            }),
-            2 => Err(AnnounceFailure::Forbidden("lan".into())),
-            _ => Ok(AnnounceReply {
-                interval: Duration::from_secs(u64::from(script.u32())),
-                min_interval: script.flag().then(|| Duration::from_secs(u64::from(script.byte()))),
-                peers: (0..script.below(20)).map(|_| address(script)).collect(),
-                complete: script.flag().then(|| script.u32()),
-                incomplete: None,
-                tracker_id: script.flag().then(|| "id".into()),
-                external_ip: script.flag().then(|| address(script).ip()),
-                warning: None,
-            }),
-        };
-        self.handle(Input::Announced { announce, outcome });
-    }
-
-    fn scraped(&mut self, script: &mut Script<'_>) {
-        if self.scrapes.is_empty() {
-            return;
-        }
-        let scrape = self.scrapes.swap_remove(script.below(self.scrapes.len()));
-        let outcome = match script.below(4) {
-            0 => Err(AnnounceFailure::Unreachable("no route".into())),
-            1 => Err(AnnounceFailure::Refused { reason: "no".into(), retry: None }),
-            _ => Ok(ScrapeCounts { seeders: script.u32(), completed: script.u32(), leechers: script.u32() }),
-        };
-        self.handle(Input::Scraped { scrape, outcome });
     }
 
     fn found_peers(&mut self, script: &mut Script<'_>) {
