@@ -26,12 +26,12 @@ fn without_a_terminal_it_prints_lines_and_leaves_nothing_behind_when_it_is_stopp
     let place = Place::new();
     let mut demo = Running::start(place.command(&["demo", "--people", "2"]).env("TMPDIR", place.path(".")));
     demo.wait_for("join from another terminal: ");
-    demo.wait_for("0:05  server");
+    demo.wait_for("  server ");
     assert!(processes_of(&place.path(".")) >= 3, "a seed and two peers");
     demo.signal("INT");
     let ended = demo.end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
-    assert!(ended.out.iter().any(|line| line.starts_with("It was ended at 0:0")), "{ended:?}");
+    assert!(ended.out.iter().any(|line| line.starts_with("It was ended at ")), "{ended:?}");
     assert!(ended.out.iter().all(|line| !line.contains('\x1b')), "{ended:?}");
     assert_nothing_is_left(&place);
 }
@@ -40,9 +40,11 @@ fn without_a_terminal_it_prints_lines_and_leaves_nothing_behind_when_it_is_stopp
 fn on_a_terminal_it_obeys_keys_and_puts_the_terminal_in_order() {
     let place = Place::new();
     let mut demo = OnTerminal::start(&place, &["demo", "--people", "2"], (80, 24), &[]);
-    let screen = demo.wait_for("A SWARM (BitTorrent)");
-    assert!(screen.other_screen && screen.cursor_hidden && screen.coloured, "{}", screen.text());
-    assert!(screen.lines()[23].starts_with("join"), "{}", screen.text());
+    // The picture comes in pieces, and the cursor is hidden behind it.
+    demo.wait_until("a coloured picture on the other screen, without a cursor", |screen| {
+        let whole = screen.text().contains("A SWARM (BitTorrent)") && screen.lines()[23].starts_with("join");
+        whole && screen.other_screen && screen.cursor_hidden && screen.coloured
+    });
     demo.press("f");
     demo.wait_for("rider1");
     demo.press("+");
@@ -65,10 +67,14 @@ fn on_a_terminal_it_obeys_keys_and_puts_the_terminal_in_order() {
 fn a_narrow_terminal_without_colours_is_told_how_both_sides_stand() {
     let place = Place::new();
     let mut demo = OnTerminal::start(&place, &["demo"], (40, 12), &[("NO_COLOR", "1")]);
-    let screen = demo.wait_for("all of it from 80x24 on; q quits");
-    assert!(screen.text().contains("swarm ") && !screen.coloured, "{}", screen.text());
+    demo.wait_until("both sides in a few lines", |screen| {
+        ["server ", "swarm ", "all of it from 80x24 on; q quits"]
+            .iter()
+            .all(|part| screen.text().contains(part))
+    });
     demo.press("\x03");
-    assert_eq!(demo.end().0, Some(0));
+    let (code, screen) = demo.end();
+    assert!(code == Some(0) && !screen.coloured, "{code:?} {}", screen.text());
     assert_nothing_is_left(&place);
 }
 
@@ -76,10 +82,10 @@ fn a_narrow_terminal_without_colours_is_told_how_both_sides_stand() {
 fn a_dumb_terminal_gets_lines() {
     let place = Place::new();
     let mut demo = OnTerminal::start(&place, &["demo"], (80, 24), &[("TERM", "dumb")]);
-    demo.wait_for("0:05  server");
+    demo.wait_for("  server ");
     demo.press("\x03");
     let (code, screen) = demo.end();
-    assert!(code == Some(130) && screen.text().contains("It was ended at 0:"), "{code:?} {}", screen.text());
+    assert!(code == Some(130) && screen.text().contains("It was ended at "), "{code:?} {}", screen.text());
     assert!(!demo.raw().contains('\x1b'));
     assert_nothing_is_left(&place);
 }

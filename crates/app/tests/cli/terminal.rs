@@ -22,7 +22,7 @@ fn a_panel_fits_any_width_in_ascii_and_without_colour() {
     for columns in [40, 80, 200] {
         let place = film();
         let (_seed, peer) = place.seed("film.bin.torrent", ".");
-        let words = get(&peer, &["--max-down", "600kB/s", "--no-seed"]);
+        let words = get(&peer, &["--max-down", "300kB/s", "--no-seed"]);
         let mut get = OnTerminal::start(&place, &words, (columns, 24), &[("NO_COLOR", "1"), ("LANG", "C")]);
         get.wait_until("pieces and figures", |screen| {
             let lines = screen.lines();
@@ -44,7 +44,7 @@ fn a_panel_fits_any_width_in_ascii_and_without_colour() {
 fn a_panel_follows_the_terminal_when_it_is_resized() {
     let place = film();
     let (_seed, peer) = place.seed("film.bin.torrent", ".");
-    let words = get(&peer, &["--max-down", "300kB/s"]);
+    let words = get(&peer, &["--max-down", "50kB/s"]);
     let mut get = OnTerminal::start(&place, &words, (120, 24), &[]);
     get.wait_for(" peer");
     assert!(get.panel_after(1)[1].len() > 40);
@@ -78,7 +78,7 @@ fn dumb_terminals_and_screen_readers_get_plain_lines() {
     for (more, env) in [(vec![], vec![("TERM", "dumb")]), (vec!["--plain"], vec![])] {
         let place = film();
         let (_seed, peer) = place.seed("film.bin.torrent", ".");
-        let words = get(&peer, &[&["--max-down", "1MB/s", "--no-seed"], &more[..]].concat());
+        let words = get(&peer, &[&["--max-down", "300kB/s", "--no-seed"], &more[..]].concat());
         let mut get = OnTerminal::start(&place, &words, (80, 24), &env);
         let (code, screen) = get.end();
         assert_eq!(code, Some(0), "{}", screen.text());
@@ -92,7 +92,7 @@ fn the_limit_of_open_files_is_raised() {
     let place = film();
     let (_seed, peer) = place.seed("film.bin.torrent", ".");
     let script = format!(
-        "ulimit -Sn 64; exec {} get film.bin.torrent -o got --port 0 --json --peer {peer} --max-down 500kB/s",
+        "ulimit -Sn 64; exec {} get film.bin.torrent -o got --port 0 --json --peer {peer} --max-down 50kB/s",
         env!("CARGO_BIN_EXE_gannet")
     );
     let mut shell = std::process::Command::new("sh");
