@@ -16,12 +16,12 @@ mod view;
 
 use crate::cli::{Demo, Exit};
 use crate::failure::{Failure, Outcome};
+use crate::fault;
 use crate::show;
 use crate::stop::Stop;
-use crate::words::why;
 use board::Board;
 use live::{Key, Live};
-use picture::Film;
+use picture::Camera;
 use scene::Scene;
 use std::io::{IsTerminal, stdin, stdout};
 use std::time::{Duration, Instant};
@@ -52,42 +52,44 @@ pub(crate) fn run(args: &Demo) -> Outcome {
     let stop = Stop::for_a_demonstration()?;
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     let on_terminal = stdout().is_terminal() && stdin().is_terminal() && !dumb && !args.plain;
+    let mut camera = args.picture.as_deref().map(Camera::at).transpose()?;
     show::print("setting the scene ...\n")?;
-    let mut show = Show::begin(args.people.into())?;
-    let mut film = args.picture.as_ref().map(|_| Film::default());
+    let Some(mut show) = Show::begin(args.people.into(), &stop)? else {
+        show::print("It was ended before it began.\n")?;
+        return Ok(Exit::Interrupted);
+    };
     let exit = match on_terminal {
-        true => show.live(&stop, &mut film)?,
-        false => show.plain(&stop, &mut film)?,
+        true => show.live(&stop, &mut camera)?,
+        false => show.plain(&stop, &mut camera)?,
     };
     show.conclude()?;
-    if let (Some(path), Some(film)) = (&args.picture, film) {
-        std::fs::write(path, film.svg()).map_err(|error| {
-            Failure::new(Exit::Disk, format!("cannot write {}: {}", path.display(), why(&error)))
-        })?;
-        show::print(&format!("the picture is in {}\n", path.display()))?;
+    if let Some(camera) = camera {
+        show::print(&format!("the picture is in {}\n", camera.develop()?.display()))?;
     }
     Ok(exit)
 }
 
 impl Show {
-    fn begin(people: usize) -> Result<Show, Failure> {
-        let (mut scene, mut board) = Scene::set(people)?;
+    /// Everybody at work; nothing if someone asks for the end before that.
+    fn begin(people: usize, stop: &Stop) -> Result<Option<Show>, Failure> {
+        let Some((mut scene, mut board)) = Scene::set(people, stop)? else { return Ok(None) };
         for _ in 0..people {
             scene.person(&mut board)?;
         }
         let message = "the same file, twice: who is done first?".into();
-        Ok(Show { scene, board, began: Instant::now(), message, riders: 0 })
+        Ok(Some(Show { scene, board, began: Instant::now(), message, riders: 0 }))
     }
 
     /// Draws on the terminal and obeys keys, until both sides are done or the user is.
-    fn live(&mut self, stop: &Stop, film: &mut Option<Film>) -> Outcome {
+    fn live(&mut self, stop: &Stop, camera: &mut Option<Camera>) -> Outcome {
         let mut live = Live::begin()?;
         let join = self.scene.join();
         while !self.is_over() && !stop.asked() {
             self.look(FRAME);
             let at = self.began.elapsed();
             live.draw(&self.board, at, &view::Footer { message: &self.message, join: &join })?;
-            self.film(film, at, &join);
+            self.film(camera, at, &join);
+            assert!(!fault::is_wanted("panic"), "a test wants to see what a panic leaves behind");
             while let Some(key) = live.key()? {
                 match key {
                     Key::Quit => return Ok(Exit::Done),
@@ -102,14 +104,14 @@ impl Show {
     }
 
     /// Prints a line now and then, until both sides are done.
-    fn plain(&mut self, stop: &Stop, film: &mut Option<Film>) -> Outcome {
+    fn plain(&mut self, stop: &Stop, camera: &mut Option<Camera>) -> Outcome {
         show::print(&format!("{}\njoin from another terminal: {}\n", self.message, self.scene.join()))?;
         let join = self.scene.join();
         let mut next = LINE_EVERY;
         while !self.is_over() && !stop.asked() {
             self.look(FRAME);
             let at = self.began.elapsed();
-            self.film(film, at, &join);
+            self.film(camera, at, &join);
             if at >= next {
                 next += LINE_EVERY;
                 show::print(&format!("{}\n", table::progress(&self.board, at)))?;
@@ -118,9 +120,9 @@ impl Show {
         Ok(if stop.asked() { Exit::Interrupted } else { Exit::Done })
     }
 
-    fn film(&self, film: &mut Option<Film>, at: Duration, join: &str) {
-        if let Some(film) = film {
-            film.shoot(&self.board, at, &view::Footer { message: &self.message, join });
+    fn film(&self, camera: &mut Option<Camera>, at: Duration, join: &str) {
+        if let Some(camera) = camera {
+            camera.shoot(&self.board, at, &view::Footer { message: &self.message, join });
         }
     }
 

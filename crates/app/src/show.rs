@@ -7,6 +7,7 @@ pub(crate) mod panel;
 
 use crate::cli::Show;
 use crate::failure::Failure;
+use crate::fault;
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::{Cell, RefCell};
@@ -98,6 +99,7 @@ impl Screen {
             Screen::Live(live) => {
                 let (height, width) = terminal_size();
                 live.draw("", panel::screenful(rows, width, height));
+                assert!(!fault::is_wanted("panic"), "a test wants to see what a panic leaves behind");
             }
             Screen::Plain { next } => {
                 let now = Instant::now();

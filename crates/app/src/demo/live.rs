@@ -78,7 +78,11 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        let _ = ratatui::try_restore();
+        // In a panic the terminal was put in order already, so that the panic's words can be read: a second time would put the
+        // cursor, and what a shell says next, on top of them.
+        if !std::thread::panicking() {
+            let _ = ratatui::try_restore();
+        }
     }
 }
 

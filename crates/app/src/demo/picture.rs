@@ -3,9 +3,14 @@
 
 use super::board::Board;
 use super::view::{self, Footer};
+use crate::failure::Failure;
+use crate::new_file;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The terminal that is filmed.
@@ -24,22 +29,60 @@ const LAST_STAYS: usize = 5;
 /// Pixels of a character cell, as browsers' monospaced fonts of 14 px have it.
 const CELL: (f64, f64) = (8.43, 18.0);
 
+/// A film and the file that it goes into. The file is there from the start: nobody watches for nothing because something is
+/// in its place, and what is there is never replaced.
+pub(super) struct Camera {
+    film: Film,
+    file: Option<File>,
+    path: PathBuf,
+}
+
 /// Frames so far.
 #[derive(Default)]
-pub(super) struct Film {
+struct Film {
     frames: Vec<Vec<Line<'static>>>,
 }
 
-impl Film {
+impl Camera {
+    /// Nothing filmed yet, into a new file.
+    pub(super) fn at(path: &Path) -> Result<Camera, Failure> {
+        Ok(Camera { film: Film::default(), file: Some(new_file::create(path)?), path: path.to_owned() })
+    }
+
     /// Takes a frame, if it is time for one.
     pub(super) fn shoot(&mut self, board: &Board, at: Duration, footer: &Footer<'_>) {
+        self.film.shoot(board, at, footer);
+    }
+
+    /// Writes the picture; where it is.
+    pub(super) fn develop(mut self) -> Result<PathBuf, Failure> {
+        if let Some(file) = &mut self.file {
+            let written = file.write_all(self.film.svg().as_bytes());
+            written.map_err(|error| new_file::unwritable(&self.path, &error))?;
+        }
+        self.file = None;
+        Ok(std::mem::take(&mut self.path))
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        // Half a picture, or none: it is ours, and nobody's.
+        if self.file.take().is_some() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Film {
+    fn shoot(&mut self, board: &Board, at: Duration, footer: &Footer<'_>) {
         if at >= EVERY * self.frames.len() as u32 && self.frames.len() < FRAMES_MAX {
             self.frames.push(view::screen(board, at, footer, COLUMNS, ROWS));
         }
     }
 
     /// The picture. Each line of text stands in it once for all frames in a row that have it.
-    pub(super) fn svg(&self) -> String {
+    fn svg(&self) -> String {
         let (width, height) = (CELL.0 * (COLUMNS + 2) as f64, CELL.1 * (ROWS + 1) as f64);
         let slots = self.frames.len() + LAST_STAYS;
         let seconds = slots as f64 * EVERY.as_secs_f64();

@@ -10,6 +10,8 @@ use super::news::{NEWS_MAX, News, Said};
 use super::plan::{self, FILE_NAME, ORIGIN_RATE, PEER_RATE, PIECE_LEN, SLOTS};
 use super::server::Server;
 use crate::failure::Failure;
+use crate::fault;
+use crate::stop::Stop;
 use crate::words::{shell, why};
 use gannet::hashing::{FileState, HashFile, hash_files, verify_files};
 use gannet::{Magnet, Metainfo};
@@ -26,6 +28,9 @@ use wire::metainfo::MetainfoBuilder;
 
 /// How long the seed may take until it serves; the machine may be busy.
 const START_MAX: Duration = Duration::from_secs(30);
+
+/// How often somebody who asks for the end is heard meanwhile.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
 /// When peers come to the tracker again: soon, for so does everything here.
 const RULES: Rules = Rules {
@@ -48,8 +53,9 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// The folder with the file and its torrent; the server, the tracker and the seed at work, and nobody else yet.
-    pub(super) fn set(people: usize) -> Result<(Scene, Board), Failure> {
+    /// The folder with the file and its torrent; the server, the tracker and the seed at work, and nobody else yet. Nothing
+    /// if someone asks for the end meanwhile.
+    pub(super) fn set(people: usize, stop: &Stop) -> Result<Option<(Scene, Board)>, Failure> {
         let failed = |error: io::Error| Failure::plain(format!("cannot set the scene: {}", why(&error)));
         let folder = tempfile::Builder::new().prefix("gannet-demo-").tempdir().map_err(|error| {
             let dir = std::env::temp_dir();
@@ -81,8 +87,7 @@ impl Scene {
             torrent,
             folder,
         };
-        scene.seed(&mut board)?;
-        Ok((scene, board))
+        Ok(scene.seed(&mut board, stop)?.then_some((scene, board)))
     }
 
     /// One more on both sides.
@@ -139,7 +144,8 @@ impl Scene {
         (places.iter().filter(good).count(), places.len())
     }
 
-    fn seed(&mut self, board: &mut Board) -> Result<(), Failure> {
+    /// Starts the seed; whether it serves. If not, someone asked for the end.
+    fn seed(&mut self, board: &mut Board, stop: &Stop) -> Result<bool, Failure> {
         let (torrent, data) = (text(&self.torrent)?, text(self.folder.path())?);
         let rate = ORIGIN_RATE.to_string();
         let words = ["seed", &torrent, "--data", &data, "--max-up", &rate, "--slots", SLOTS];
@@ -147,19 +153,22 @@ impl Scene {
         let name = board.members[number].name.clone();
         self.spawn(number, &name, &words)?;
         let deadline = Instant::now() + START_MAX;
-        loop {
-            match self.next(deadline.saturating_duration_since(Instant::now())) {
-                Some(News::Said(_, Said::Seeding)) => return Ok(()),
-                Some(News::Left(_)) | None => {
-                    let log = fs::read_to_string(self.folder.path().join("seed.log")).unwrap_or_default();
-                    let last = log.lines().last().unwrap_or("it did not say why").to_owned();
-                    return Err(Failure::plain(format!(
-                        "the seed of the demonstration did not start: {last}"
-                    )));
-                }
+        while !stop.asked() {
+            match self.next(LISTEN_EVERY) {
+                Some(News::Said(_, Said::Seeding)) if !fault::is_wanted("a mute seed") => return Ok(true),
+                Some(News::Left(_)) => return Err(self.no_seed()),
                 Some(news) => board.on_news(Duration::ZERO, news),
+                None if Instant::now() >= deadline => return Err(self.no_seed()),
+                None => {}
             }
         }
+        Ok(false)
+    }
+
+    fn no_seed(&self) -> Failure {
+        let log = fs::read_to_string(self.folder.path().join("seed.log")).unwrap_or_default();
+        let last = log.lines().last().unwrap_or("it did not say why");
+        Failure::plain(format!("the seed of the demonstration did not start: {last}"))
     }
 
     fn peer(&mut self, board: &mut Board, role: Role, rate: u64) -> Result<(), Failure> {

@@ -105,17 +105,29 @@ fn large(
     let right = right_side(board, at, width - GAP - side, rows_max);
     lines.extend(beside(left, right, side));
     lines.push(Line::default());
-    let room = height.saturating_sub(lines.len() + 4);
+    let join = join(footer.join, width);
+    let room = height.saturating_sub(lines.len() + 3 + join.len());
     lines.extend(flows(board, at, width, room));
-    while lines.len() + 3 < height {
+    while lines.len() + 2 + join.len() < height {
         lines.push(Line::default());
     }
     lines.push(Line::from(footer.message.to_owned()).style(BOLD));
     lines.push(keys());
-    let join = ["join from another terminal: ", "join: "].map(|label| format!("{label}{}", footer.join));
-    let fits = join.iter().position(|line| line.len() <= width).unwrap_or(1);
-    lines.push(Line::from(join[fits].clone()));
+    lines.extend(join.into_iter().map(Line::from));
     lines
+}
+
+/// The command by which another terminal joins. A long one goes on in the next line in a way that shells understand, so that
+/// it can be copied as it stands.
+fn join(command: &str, width: usize) -> Vec<String> {
+    let whole = ["join from another terminal: ", "join: "].map(|label| format!("{label}{command}"));
+    match whole.into_iter().find(|line| line.len() <= width) {
+        Some(line) => vec![line],
+        None => match command.rsplit_once(' ') {
+            Some((first, last)) => vec![format!("join: {first} \\"), last.to_owned()],
+            None => vec![command.to_owned()],
+        },
+    }
 }
 
 fn heading(board: &Board, at: Duration, width: usize) -> Line<'static> {

@@ -2,11 +2,12 @@
 //!
 //! Always: no file is replaced, and what is there was written whole.
 
-use crate::cli::{Exit, Get};
+use crate::cli::Get;
 use crate::failure::Failure;
-use crate::words::{shell, why};
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use crate::new_file;
+use crate::words::shell;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Where the torrent file goes.
@@ -23,7 +24,7 @@ impl Saving {
             return Err(Failure::plain(what));
         }
         if path.symlink_metadata().is_ok() {
-            return Err(in_the_way(path));
+            return Err(new_file::in_the_way(path));
         }
         Ok(Some(Saving { path: path.clone() }))
     }
@@ -31,15 +32,11 @@ impl Saving {
     /// Writes it; what cannot be written whole is taken away again.
     pub(super) fn save(&self, torrent: &[u8]) -> Result<(), Failure> {
         let path = &self.path;
-        let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(in_the_way(path)),
-            Err(error) => return Err(unwritable(path, &error)),
-        };
+        let mut file = new_file::create(path)?;
         file.write_all(torrent).and_then(|()| file.sync_all()).map_err(|error| {
             // What cannot be removed either is a disk's fault that the first error tells already.
             let _ = fs::remove_file(path);
-            unwritable(path, &error)
+            new_file::unwritable(path, &error)
         })
     }
 
@@ -56,13 +53,4 @@ impl Saving {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-}
-
-fn in_the_way(path: &Path) -> Failure {
-    let text = format!("{} exists already and is left alone: name another file", path.display());
-    Failure::new(Exit::Disk, text)
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(Exit::Disk, format!("cannot write {}: {}", path.display(), why(error)))
 }

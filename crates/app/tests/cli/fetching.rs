@@ -160,3 +160,34 @@ fn a_torrent_is_run_by_one_process_at_a_time() {
     let first = format!("another Gannet (process {}, into {})", first.id(), place.path("got").display());
     assert!(second.last_word().contains(&first), "{first}: {second:?}");
 }
+
+#[test]
+fn one_that_nobody_has_is_given_up_aloud_and_paused_while_others_go_on() {
+    let place = album();
+    place.write("film.bin", &noise(50_000, 9));
+    place.create(&["film.bin"]);
+    let (seed, peer) = place.seed("album.torrent", ".");
+    let torrents = ["get", "album.torrent", "film.bin.torrent", "-o", "got", "--port", "0", "--wait", "3s"];
+    let get = [&torrents[..], &["--peer", &peer, "--max-down", "10kB/s"]].concat();
+    let mut told = place.start(&[&get[..], &["--json"]].concat());
+    let given_up = told.wait_for_type("given_up");
+    assert!(given_up["why"].as_str().unwrap().starts_with("no source within 3 s: no tracker is known; "));
+    loop {
+        let progress = told.wait_for_type("progress");
+        if progress["info_hash"] == given_up["info_hash"] && progress["stage"] == "paused" {
+            break;
+        }
+    }
+    told.signal("INT");
+    let told = told.end();
+    assert_eq!(told.code, Some(6), "{told:?}");
+    let mut read = place.start(&[&get[..], &["--plain"]].concat());
+    read.wait_for("film.bin: given up: no source within 3 s: no tracker is known; ");
+    read.signal("INT");
+    assert_eq!(read.end().code, Some(6));
+    // The pause is this run's alone.
+    drop(seed);
+    let (_seed, peer) = place.seed("film.bin.torrent", ".");
+    let got = place.run(&["get", "film.bin.torrent", "-o", "got", "--port", "0", "--peer", &peer]);
+    assert_eq!(got.code, Some(0), "{got:?}");
+}

@@ -5,6 +5,7 @@
 
 use crate::program::Place;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ pub(crate) struct OnTerminal {
     child: Child,
     keys: Option<ChildStdin>,
     chunks: Receiver<Vec<u8>>,
+    /// How the terminal was set before and after, as `stty` writes it.
+    settings: [PathBuf; 2],
     raw: Vec<u8>,
     screen: Screen,
 }
@@ -44,8 +47,9 @@ impl OnTerminal {
     ) -> OnTerminal {
         let (columns, rows) = size;
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        // The shell outlives a Ctrl-C, as one that a person types into does, and notes how the terminal is set.
         let typed = format!(
-            "stty cols {columns} rows {rows}; exec {} {}",
+            "trap : INT; stty cols {columns} rows {rows}; stty -g > .before; {} {}; code=$?; stty -g > .after; exit $code",
             env!("CARGO_BIN_EXE_gannet"),
             quoted.join(" ")
         );
@@ -71,7 +75,8 @@ impl OnTerminal {
             }
         });
         let keys = child.stdin.take();
-        OnTerminal { child, keys, chunks, raw: Vec::new(), screen: Screen::new(columns, rows) }
+        let settings = [".before", ".after"].map(|name| place.path(name));
+        OnTerminal { child, keys, chunks, settings, raw: Vec::new(), screen: Screen::new(columns, rows) }
     }
 
     /// Presses keys.
@@ -93,11 +98,15 @@ impl OnTerminal {
         self.wait_until(&format!("`{text}`"), |screen| screen.text().contains(text))
     }
 
-    /// Waits until the program has ended; its exit code, and the screen it leaves behind.
+    /// Waits until the program has ended; its exit code, and the screen it leaves behind. However it ends, the terminal must be
+    /// set as it was: keys are shown as they are typed, lines end where they should.
     pub(crate) fn end(&mut self) -> (Option<i32>, &Screen) {
         let deadline = Instant::now() + PATIENCE;
         while self.take_in(deadline) {}
-        (self.child.wait().unwrap().code(), &self.screen)
+        let code = self.child.wait().unwrap().code();
+        let [before, after] = self.settings.each_ref().map(|path| std::fs::read_to_string(path).unwrap());
+        assert_eq!(before, after, "the terminal is not as it was:\n{}", self.screen.text());
+        (code, &self.screen)
     }
 
     /// Makes the terminal as wide as this. The model stays as it is: terminals differ in what they do to old lines.

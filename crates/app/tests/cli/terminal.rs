@@ -87,6 +87,21 @@ fn dumb_terminals_and_screen_readers_get_plain_lines() {
     }
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_is_told_below_the_panel_and_the_terminal_is_as_it_was() {
+    let place = film();
+    let (_seed, peer) = place.seed("film.bin.torrent", ".");
+    let words = get(&peer, &["--max-down", "50kB/s"]);
+    let mut get = OnTerminal::start(&place, &words, (80, 24), &[("GANNET_TEST_FAULT", "panic")]);
+    let (code, screen) = get.end();
+    assert_eq!(code, Some(101), "{}", screen.text());
+    assert!(!screen.other_screen && !screen.cursor_hidden, "{}", screen.text());
+    let lines = screen.lines();
+    let told = lines.iter().position(|line| line.starts_with("thread 'main' ")).unwrap();
+    assert_eq!(lines[told + 1], "a test wants to see what a panic leaves behind", "{}", screen.text());
+}
+
 #[test]
 fn the_limit_of_open_files_is_raised() {
     let place = film();

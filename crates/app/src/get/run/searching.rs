@@ -10,6 +10,7 @@ impl Run<'_> {
     /// Says what was tried for torrents that nobody seems to have, and gives up on them if the user wants that.
     pub(super) fn look_for_sources(&mut self, screen: &Screen) {
         let now = Instant::now();
+        let mut given_up = Vec::new();
         for job in self.jobs.iter_mut().filter(|job| matches!(job.status, Status::Looking | Status::Working))
         {
             let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { continue };
@@ -28,9 +29,14 @@ impl Run<'_> {
                 screen.json(&Happened { why: Some(told), ..happened("no_source", job) });
             }
             if let Some(why) = job.sources.given_up(now) {
+                // Others may go on for hours: this one's trackers need not be asked meanwhile.
+                job.handle.pause();
+                screen.json(&Happened { why: Some(why.clone()), ..happened("given_up", job) });
+                given_up.push(format!("{}: given up: {why}", job.name));
                 job.status = Status::Deserted(why);
             }
         }
+        given_up.iter().for_each(|told| self.say_if_others_go_on(screen, told));
     }
 }
 
