@@ -8,6 +8,7 @@
 
 mod encryption;
 mod exchanges;
+mod hall;
 
 pub use encryption::{Encryption, Greeting, Policy, Refusal};
 pub use exchanges::EXCHANGES_PER_SECOND_MAX;
@@ -17,10 +18,11 @@ use crate::input::DialFailure;
 use crate::{DialHints, DialId, Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
 use exchanges::Exchanges;
+use hall::{Hall, Pending, Stage as Progress};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::mse::Method;
 
-/// Incoming handshakes under way, all together. Each holds a socket and 68 bytes.
+/// Incoming handshakes under way, all together. Each holds a socket and 68 bytes; who is too many, see `hall`.
 pub const PENDING_MAX: usize = 256;
 /// Incoming handshakes under way per public /24 or /48: one party must not crowd out the others.
 pub const PENDING_PER_BLOCK_MAX: u16 = 8;
@@ -182,11 +184,7 @@ pub enum Output {
 pub struct Door {
     pace: Pace,
     banned: HostSet,
-    pending: BTreeMap<PendingId, Pending>,
-    /// Pending by age, oldest first.
-    by_age: BTreeSet<(Instant, PendingId)>,
-    /// Pending by public address block.
-    per_block: BTreeMap<IpAddr, u16>,
+    pending: Hall,
     dials: BTreeMap<DialId, Dial>,
     /// Dials that wait for their turn.
     queue: VecDeque<DialId>,
@@ -217,14 +215,6 @@ pub struct Tally {
     pub outgoing_failed: u64,
     /// Peers that accepted us and closed our plaintext handshake without a word: perhaps they insist on encryption.
     pub plaintext_unanswered: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    block: Option<IpAddr>,
-    since: Instant,
-    deadline: Instant,
-    greeted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -264,9 +254,7 @@ impl Door {
             contrary: HostSet::new(REMEMBERED_MAX),
             tally: Tally::default(),
             banned: HostSet::new(BANS_MAX),
-            pending: BTreeMap::new(),
-            by_age: BTreeSet::new(),
-            per_block: BTreeMap::new(),
+            pending: Hall::default(),
             dials: BTreeMap::new(),
             queue: VecDeque::new(),
             half_open: 0,
@@ -321,47 +309,41 @@ impl Door {
     }
 
     fn accepted(&mut self, id: PendingId, remote: SocketAddr, out: &mut Vec<Output>) {
-        if self.banned.has(remote.ip()) || self.pending.contains_key(&id) {
+        if self.banned.has(remote.ip()) || self.pending.has(id) {
             return out.push(Output::Refuse(id));
         }
         let block = address::block(remote.ip());
-        let crowded = block
-            .is_some_and(|block| self.per_block.get(&block).is_some_and(|&n| n >= PENDING_PER_BLOCK_MAX));
-        if crowded || self.pending.len() >= PENDING_MAX {
-            // The oldest has had most time; who is honest needs little.
-            let of_block =
-                |id: &PendingId| self.pending.get(id).is_some_and(|pending| pending.block == block);
-            let oldest = self.by_age.iter().map(|(_, id)| *id).find(|id| !crowded || of_block(id));
-            if let Some(oldest) = oldest {
-                self.forget_pending(oldest);
-                out.push(Output::DropPending(oldest));
-            }
+        // A newcomer always comes in: who is honest needs little time, and who is in the way had some.
+        if let Some(other) = self.pending.in_the_way(block) {
+            self.forget_pending(other);
+            out.push(Output::DropPending(other));
         }
         let (since, deadline) = (self.now, self.now + SILENT_TIME_MAX);
-        self.pending.insert(id, Pending { block, since, deadline, greeted: false });
-        self.by_age.insert((since, id));
+        self.pending.enter(id, Pending::new(block, since, deadline));
         self.deadlines.insert((deadline, Deadline::Pending(id)));
-        if let Some(block) = block {
-            *self.per_block.entry(block).or_default() += 1;
-        }
         out.push(Output::Admit(id));
     }
 
     fn heard(&mut self, id: PendingId) {
-        let Some(pending) = self.pending.get_mut(&id) else { return };
-        self.deadlines.remove(&(pending.deadline, Deadline::Pending(id)));
-        pending.deadline = pending.since + HANDSHAKE_TIME_MAX;
-        self.deadlines.insert((pending.deadline, Deadline::Pending(id)));
+        if let Some([before, deadline]) = self.pending.extend(id, |since| since + HANDSHAKE_TIME_MAX) {
+            self.deadlines.remove(&(before, Deadline::Pending(id)));
+            self.deadlines.insert((deadline, Deadline::Pending(id)));
+        }
     }
 
     fn greeted(&mut self, id: PendingId, greeting: Greeting, out: &mut Vec<Output>) {
-        let Some(pending) = self.pending.get_mut(&id) else { return };
-        if std::mem::replace(&mut pending.greeted, true) {
+        if self.pending.has_greeted(id) != Some(false) {
             return;
         }
         match self.encryption.incoming.answer(greeting) {
-            Ok(Crypto::Plaintext) => out.push(Output::Answer { pending: id, crypto: Crypto::Plaintext }),
-            Ok(Crypto::Mse(take)) => self.exchanges.wait(id, take),
+            Ok(Crypto::Plaintext) => {
+                self.pending.advance(id, Progress::Plaintext, self.now);
+                out.push(Output::Answer { pending: id, crypto: Crypto::Plaintext });
+            }
+            Ok(Crypto::Mse(take)) => {
+                self.pending.advance(id, Progress::Waiting, self.now);
+                self.exchanges.wait(id, take);
+            }
             Err(why) => {
                 match why {
                     Refusal::NotEncrypted => self.tally.plaintext_refused += 1,
@@ -375,30 +357,22 @@ impl Door {
 
     fn begin_exchanges(&mut self, out: &mut Vec<Output>) {
         while let Some((pending, take)) = self.exchanges.next(self.now) {
+            self.pending.advance(pending, Progress::Exchanged, self.now);
             out.push(Output::Answer { pending, crypto: Crypto::Mse(take) });
         }
     }
 
     fn unsettled(&mut self, id: PendingId) {
-        if self.pending.contains_key(&id) {
+        if self.pending.has(id) {
             self.tally.incoming_failed += 1;
             self.forget_pending(id);
         }
     }
 
     fn forget_pending(&mut self, id: PendingId) {
-        let Some(pending) = self.pending.remove(&id) else { return };
+        let Some(pending) = self.pending.leave(id) else { return };
         self.exchanges.forget(id);
-        self.by_age.remove(&(pending.since, id));
         self.deadlines.remove(&(pending.deadline, Deadline::Pending(id)));
-        if let Some(block) = pending.block
-            && let Some(count) = self.per_block.get_mut(&block)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_block.remove(&block);
-            }
-        }
     }
 
     fn dial(&mut self, id: DialId, remote: SocketAddr, hints: DialHints, out: &mut Vec<Output>) {

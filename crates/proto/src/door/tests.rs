@@ -4,6 +4,7 @@ use super::*;
 use crate::{DialHints, Rng, Seed, TorrentId};
 
 mod encryption;
+mod flood;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -82,7 +83,7 @@ fn ten_thousand_half_handshakes_hold_256_places_and_are_gone_in_time() {
     assert_eq!(door.pending(), PENDING_MAX / 2);
     tell(&mut door, at(10_000) + HANDSHAKE_TIME_MAX, Input::Wake);
     assert_eq!((door.pending(), door.next_wake()), (0, None));
-    assert!(door.per_block.is_empty() && door.by_age.is_empty());
+    assert!(door.pending.is_empty());
 }
 
 #[test]
