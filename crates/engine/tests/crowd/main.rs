@@ -1,6 +1,6 @@
 //! C4 over real sockets: crowds that knock and never come in. 30 cases, 10,020 sockets, from addresses all over 127/8.
-//! (Networks of strangers get eight places each; loopback addresses are neighbours and do not count as one. The door's own
-//! tests hold that.)
+//! Networks of strangers get eight places each; loopback addresses are neighbours and do not count as one, so that case has a
+//! network namespace in which this machine is many strangers.
 //!
 //! A program of its own, because it looks at the memory of the whole process.
 
@@ -15,10 +15,11 @@ mod swarm;
 
 use content::Content;
 use gannet::{AddOptions, Event, StageName};
-use proto::door::{HANDSHAKE_TIME_MAX, PENDING_MAX};
+use proto::door::{HANDSHAKE_TIME_MAX, PENDING_MAX, PENDING_PER_BLOCK_MAX};
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use swarm::{PATIENCE, Peer, is_answered, wait_for};
 use wire::mse::{Chance, Initiator, KEY_LEN, Method};
@@ -118,5 +119,79 @@ fn crowds_that_never_come_in_hold_256_places_for_ten_seconds_and_keep_nobody_out
     );
     assert!(waited < HANDSHAKE_TIME_MAX + Duration::from_secs(5), "{waited:?}");
     assert!(grown < GROWTH_MAX, "{grown} bytes");
+    seed.stop();
+}
+
+/// Set for the process that is alone in a network of its own.
+const ALONE: &str = "GANNET_TEST_NETWORK";
+
+#[test]
+fn eight_of_a_network_of_strangers_are_let_in_and_displace_nobody_else() {
+    if std::env::var_os(ALONE).is_some() {
+        return strangers_knock();
+    }
+    let namespace = ["--user", "--map-root-user", "--net"];
+    let able = Command::new("unshare").args(namespace).arg("true").status();
+    if !able.is_ok_and(|status| status.success()) {
+        // Systems that do not let users make namespaces run the door's own tests of this rule.
+        return println!("C4: not tried: this system makes no network namespaces for its users");
+    }
+    let test = std::thread::current().name().unwrap().to_owned();
+    let mut again = Command::new("unshare");
+    again.args(namespace).arg(std::env::current_exe().unwrap()).args(["--exact", &test, "--nocapture"]);
+    let ended = again.env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
+    print!(
+        "{}",
+        said.lines()
+            .filter(|line| line.starts_with("C4"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
+    );
+}
+
+/// In a network of our own: five networks of strangers knock, forty sockets each, beside one who knocked first.
+fn strangers_knock() {
+    const NETWORKS: u8 = 5;
+    const SOCKETS: u8 = 40;
+    let ip = |words: &str| assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success());
+    ip("link set lo up");
+    ip("route add local 198.18.0.0/16 dev lo");
+    let content = Content::new("strangers", &[("a", 100_000)], 32 * 1024, 42);
+    let seed = Peer::start();
+    content.write_to(seed.downloads());
+    let seeding = seed.add(&content, AddOptions::default());
+    wait_for(&seed, "seeding", |event| *event == Event::Stage(seeding.id(), StageName::Seeding));
+    let first = knock(&seed, Ipv4Addr::new(198, 18, 200, 1), b"\x13");
+    let mut most = 0;
+    for case in 0..10 {
+        let say = words(case, seeding.info_hash());
+        let knocks = |network| {
+            (1..=SOCKETS).map(move |host| Ipv4Addr::new(198, 18, network, host)).collect::<Vec<_>>()
+        };
+        let crowds: Vec<Vec<TcpStream>> = (0..NETWORKS)
+            .map(|network| knocks(network).into_iter().map(|from| knock(&seed, from, &say)).collect())
+            .collect();
+        for (network, crowd) in (0..NETWORKS).zip(crowds) {
+            // Whoever comes from the same network and has something to say comes in.
+            let another = Ipv4Addr::new(198, 18, network, 99);
+            assert!(is_answered(&seed, another, seeding.info_hash()), "case {case}, {another}");
+            let here = crowd.iter().filter(|stream| is_open(stream)).count();
+            assert!(here <= usize::from(PENDING_PER_BLOCK_MAX), "case {case}: {here} of a network");
+            most = most.max(here);
+        }
+        if case == 0 {
+            assert!(is_open(&first), "who was here first is of another network");
+        }
+    }
+    println!(
+        "C4: {NETWORKS} networks, 10 cases of {SOCKETS} sockets each: {most} places of a network at most"
+    );
+    assert_eq!(
+        most,
+        usize::from(PENDING_PER_BLOCK_MAX) - 1,
+        "the last place was made for the one who was answered"
+    );
     seed.stop();
 }
