@@ -7,6 +7,7 @@
 //! row that cannot be believed is quarantined and costs no other row anything.
 
 mod error;
+mod medium;
 pub(crate) mod record;
 mod rows;
 mod salvage;

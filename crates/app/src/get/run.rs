@@ -353,6 +353,8 @@ impl<'a> Run<'a> {
             Purpose::Get => self.goal,
             Purpose::Seed | Purpose::Save(_) => return,
         };
+        // What was complete before may be durable before it is anything else: it is told what was here, too.
+        self.on_stage(screen, torrent, StageName::Seeding);
         let Some(job) = self.job_mut(torrent) else { return };
         job.status = if goal.is_some() { Status::Durable } else { Status::Ended };
         let done = job

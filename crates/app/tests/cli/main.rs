@@ -6,6 +6,7 @@ mod demo;
 mod fetching;
 mod magnets;
 mod making;
+mod mediums;
 mod program;
 mod pty;
 mod refusals;

@@ -17,6 +17,16 @@ pub(crate) enum StateError {
         /// Why.
         error: Arc<std::io::Error>,
     },
+    /// Its file system has no locks, and two processes would spoil each other's work.
+    #[error(
+        "the state directory {dir} lies on a file system without file locks, which the state needs: name a folder on a disk of this \
+         machine (--state)",
+        dir = .dir.display()
+    )]
+    NoLocks {
+        /// Which.
+        dir: PathBuf,
+    },
     /// Another process runs this torrent.
     #[error(
         "torrent {info_hash} is run by another Gannet{holder} with the same state directory: stop that one first, or name another state directory"
@@ -120,6 +130,7 @@ impl StateError {
                 _ => true,
             },
             StateError::Directory { .. }
+            | StateError::NoLocks { .. }
             | StateError::InUse { .. }
             | StateError::Newer { .. }
             | StateError::Unknown(_) => false,

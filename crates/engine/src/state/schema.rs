@@ -8,11 +8,10 @@
 //! `have` is a bitfield as on the wire; `open` and `stored` are in `rows`. A seal is 64 bits of SipHash over the row's other
 //! columns: against flipped bits, not against people. Versions only grow: an older file is upgraded in one transaction.
 
-use super::StateError;
+use super::{StateError, medium};
 use rusqlite::Connection;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 /// The version of the tables that this code writes.
 ///
@@ -21,9 +20,6 @@ pub(super) const VERSION: i64 = 2;
 
 /// A version above this is no later Gannet's, it is damage.
 const VERSION_PLAUSIBLE_MAX: i64 = 1000;
-
-/// How long a call waits for another process that writes.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// As SQLite keeps them, letter for letter: a letter that changed is damage.
 const TABLES: [&str; 4] = [
@@ -68,11 +64,7 @@ const TABLES: [&str; 4] = [
 
 /// Opens or creates the file, and makes its tables what this code expects.
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
-    let mut db = Connection::open(path)?;
-    db.busy_timeout(BUSY_WAIT)?;
-    // The log needs shared memory, which network file systems lack: SQLite then says "delete" and keeps a rollback journal,
-    // which is as safe and a little slower.
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    let mut db = medium::connect(path)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
