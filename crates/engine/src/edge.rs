@@ -4,9 +4,11 @@
 //! Invariant: at most [`VISITS_MAX`] visits are under way, at most [`WAITING_MAX`] wait; each ends in time.
 
 mod announce;
+mod credentials;
 mod fetch;
 mod guard;
 mod http;
+mod line;
 mod resolve;
 mod scrape;
 #[cfg(test)]

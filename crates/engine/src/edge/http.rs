@@ -1,17 +1,28 @@
 //! One GET: resolve, check, connect to what was checked, follow redirects under the same checks, read a bounded body.
 //!
-//! TLS is always verified against the system's roots; there is no way to turn that off. Each hop of a visit has a client of
-//! its own, so that no connection, cookie or credential outlives the visit; web seeds (`web`) keep theirs for a while. Threats: A11, A13, E1, E3
+//! TLS is always verified against the system's roots; there is no way to turn that off. Each hop of a visit has a connection of
+//! its own (`line`), so that no connection, cookie or credential outlives the visit; web seeds (`web`) keep theirs for a while, in
+//! clients that know how to. Threats: A11, A13, E1, E3
 
+use super::credentials;
 use super::guard::{self, Errand, Forbidden};
+use super::line::{Allowance, Line};
 use super::resolve::resolve;
 use flate2::read::MultiGzDecoder;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, LOCATION};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderMap, LOCATION, USER_AGENT,
+};
+use std::future::poll_fn;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
+use tokio::task::JoinSet;
+use url::{Position, Url};
 use wire::compact::Family;
 
 /// Redirects that are followed.
@@ -30,7 +41,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// What we call ourselves to servers.
-const USER_AGENT: &str = concat!("Gannet/", env!("CARGO_PKG_VERSION"));
+const OUR_NAME: &str = concat!("Gannet/", env!("CARGO_PKG_VERSION"));
 
 /// Why a visit came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +77,17 @@ pub(crate) struct Bounds {
     pub(crate) body_len_max: usize,
 }
 
+/// One server's answer, whose body has not been read.
+struct Hop {
+    response: Response<Incoming>,
+    /// Who answered.
+    from: IpAddr,
+    /// For what comes around the body.
+    allowance: Allowance,
+    /// The connection's own task, which ends with this.
+    _connection: JoinSet<()>,
+}
+
 /// Visits servers over HTTP(S).
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
@@ -96,13 +118,13 @@ impl Http {
     pub(crate) async fn get(&self, url: &Url, bounds: Bounds) -> Result<Answered, VisitError> {
         let (mut url, mut from) = (url.clone(), None);
         for _ in 0..=REDIRECTS_MAX {
-            let response = self.hop(&url, bounds, from).await?;
-            check_headers(response.headers())?;
-            if !response.status().is_redirection() {
-                return read_body(response, bounds.body_len_max).await;
+            let hop = self.hop(&url, bounds, from).await?;
+            check_headers(hop.response.headers())?;
+            if !hop.response.status().is_redirection() {
+                return read_body(hop, bounds.body_len_max).await;
             }
-            from = response.remote_addr().map(|address| address.ip());
-            url = redirected(&url, response.headers())?;
+            from = Some(hop.from);
+            url = redirected(&url, hop.response.headers())?;
         }
         Err(VisitError::Failed(format!("more than {REDIRECTS_MAX} redirects")))
     }
@@ -116,19 +138,14 @@ impl Http {
             .http1_max_headers(HEADERS_MAX)
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE_MAX)
-            .user_agent(USER_AGENT)
+            .user_agent(OUR_NAME)
             .resolve_to_addrs(url.host_str().unwrap_or_default(), addresses)
             .build()
             .map_err(describe)
     }
 
     /// One request to one server, at an address that was checked.
-    async fn hop(
-        &self,
-        url: &Url,
-        bounds: Bounds,
-        from: Option<IpAddr>,
-    ) -> Result<reqwest::Response, VisitError> {
+    async fn hop(&self, url: &Url, bounds: Bounds, from: Option<IpAddr>) -> Result<Hop, VisitError> {
         guard::check_url(url, bounds.errand)?;
         // Trackers are reached over UDP too, but not from here: a redirect may name anything.
         if !matches!(url.scheme(), "http" | "https") {
@@ -136,8 +153,14 @@ impl Http {
         }
         let addresses = resolve(url).await.map_err(VisitError::Failed)?;
         let addresses = allowed(url, bounds, &addresses, from)?;
-        let client = self.client(url, &addresses)?;
-        client.get(url.clone()).header(ACCEPT_ENCODING, "gzip").send().await.map_err(describe)
+        let (line, from, allowance) = Line::connect(url, &addresses, &self.tls).await?;
+        let (mut requests, connection) =
+            http1::Builder::new().max_headers(HEADERS_MAX).handshake(line).await.map_err(failed)?;
+        let mut task = JoinSet::new();
+        // What goes wrong there is told to whoever waits for the answer.
+        task.spawn(async move { drop(connection.await) });
+        let response = requests.send_request(request(url)?).await.map_err(failed)?;
+        Ok(Hop { response, from: from.ip(), allowance, _connection: task })
     }
 }
 
@@ -184,16 +207,38 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), VisitError> {
     Ok(())
 }
 
-async fn read_body(mut response: reqwest::Response, most: usize) -> Result<Answered, VisitError> {
+/// A GET without a body.
+fn request(url: &Url) -> Result<Request<String>, VisitError> {
+    let mut host = url.host_str().unwrap_or_default().to_owned();
+    if let Some(port) = url.port() {
+        host = format!("{host}:{port}");
+    }
+    let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, host)
+        .header(ACCEPT, "*/*")
+        .header(ACCEPT_ENCODING, "gzip")
+        .header(USER_AGENT, OUR_NAME);
+    if let Some(words) = credentials::authorization(url) {
+        request = request.header(AUTHORIZATION, words);
+    }
+    // Its words may quote the URL, which may hold a passkey.
+    request.body(String::new()).map_err(|_| VisitError::BadUrl("it cannot be asked for over HTTP".into()))
+}
+
+async fn read_body(hop: Hop, most: usize) -> Result<Answered, VisitError> {
     let too_long = || VisitError::Failed(format!("an answer longer than {most} bytes"));
-    let status = response.status().as_u16();
-    let packed = is_packed(response.headers())?;
+    let status = hop.response.status().as_u16();
+    let packed = is_packed(hop.response.headers())?;
+    let mut incoming = pin!(hop.response.into_body());
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(describe)? {
+    while let Some(frame) = poll_fn(|cx| incoming.as_mut().poll_frame(cx)).await {
+        // Trailers are of no use here.
+        let chunk: Bytes = frame.map_err(failed)?.into_data().unwrap_or_default();
         if body.len() + chunk.len() > most {
             return Err(too_long());
         }
         body.extend_from_slice(&chunk);
+        hop.allowance.earn(chunk.len());
     }
     if packed {
         body = unpack(&body, most)?.ok_or_else(too_long)?;
@@ -230,9 +275,16 @@ fn unpack(packed: &[u8], most: usize) -> Result<Option<Vec<u8>>, VisitError> {
 
 /// What went wrong, with its causes but without the URL: that may hold a passkey.
 pub(crate) fn describe(error: reqwest::Error) -> VisitError {
-    let error = error.without_url();
+    with_causes(&error.without_url())
+}
+
+fn failed(error: hyper::Error) -> VisitError {
+    with_causes(&error)
+}
+
+fn with_causes(error: &dyn std::error::Error) -> VisitError {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {
