@@ -30,7 +30,6 @@ const PIECE_LEN_MAX: u32 = 256 << 20;
     name = "gannet",
     version,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = "\
 Examples:
   gannet demo                                  see in 40 seconds what a swarm is good for
@@ -254,7 +253,7 @@ impl SuperSeed {
 #[derive(Args, Debug)]
 pub(crate) struct Goal {
     /// Serve until this many times the size is given back
-    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    #[arg(long, value_name = "RATIO", value_parser = ratio, allow_negative_numbers = true)]
     pub(crate) seed_ratio: Option<u32>,
     /// Serve this long after completion, e.g. 90s, 30m, 2h
     #[arg(long, value_name = "TIME")]

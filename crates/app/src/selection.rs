@@ -1,5 +1,6 @@
 //! Which files of a torrent are wanted: numbers and ranges as `inspect` shows them, or patterns. Pure.
 
+use crate::words::count;
 use gannet::{Metainfo, Priority};
 
 /// One priority per file: `Normal` for what any word selects, `Skip` for the rest. No words select everything.
@@ -20,8 +21,8 @@ pub(crate) fn priorities(metainfo: &Metainfo, words: &[String]) -> Result<Vec<Pr
         }
         if !found {
             return Err(format!(
-                "no file of the torrent fits --select {word}; it has {} files, which `gannet inspect` lists",
-                paths.len()
+                "no file of the torrent fits --select {word}; it has {}, which `gannet inspect` lists",
+                count(paths.len() as u64, "file")
             ));
         }
     }

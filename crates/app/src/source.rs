@@ -111,6 +111,9 @@ fn unreadable(given: &str, error: &Error) -> Failure {
                 shell(Path::new(url))
             )
         }
+        url if url.contains("://") => {
+            format!("{url} is not fetched: torrent files come from disk, or over http:// and https://")
+        }
         path => format!("cannot read {path}: {}", why(error)),
     })
 }

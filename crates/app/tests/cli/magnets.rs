@@ -25,7 +25,7 @@ fn a_selection_that_fits_nothing_is_the_users_fault_and_not_the_torrents() {
     assert_eq!(got.code, Some(1), "{got:?}");
     let told =
         "films: no file of the torrent fits --select *.flac; it has 2 files, which `gannet inspect` lists";
-    assert_eq!(got.last_word(), format!("gannet: {told}"), "{got:?}");
+    assert_eq!(got.last_word(), format!("error: {told}"), "{got:?}");
     assert!(got.json_of("content_refused")["why"].as_str().unwrap().starts_with("no file"), "{got:?}");
     assert!(!place.exists("got"));
     let file = place.run(&["get", "films.torrent", "-o", "got", "--port", "0", "--select", "*.flac"]);

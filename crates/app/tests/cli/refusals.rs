@@ -27,6 +27,12 @@ fn every_refusal_says_what_and_why_and_ends_with_its_code() {
         (get("bad.torrent"), 3, "bad.torrent: not a torrent, or a damaged one"),
         (get("none.torrent"), 3, "none.torrent: not a torrent, or a damaged one"),
         (get("cut.torrent"), 3, "cut.torrent: not a torrent, or a damaged one"),
+        (
+            get("ftp://host.example/x.torrent"),
+            1,
+            "torrent files come from disk, or over http:// and https://",
+        ),
+        (vec!["get", "one.txt.torrent", "--seed-ratio", "-1"], 2, "`-1` is no ratio; try 1.5"),
         (vec!["get"], 2, "required arguments were not provided"),
         (vec!["get", "one.txt.torrent", "--max-up", "0"], 2, "a rate of 0 would never end"),
         (vec!["get", "one.txt.torrent", "--seed-time", "5 weeks"], 2, "try 90s, 30m, 2h or 7d"),
@@ -34,7 +40,7 @@ fn every_refusal_says_what_and_why_and_ends_with_its_code() {
         (
             vec!["get", "one.txt.torrent", "--select", "7"],
             1,
-            "no file of the torrent fits --select 7; it has 1 file",
+            "no file of the torrent fits --select 7; it has 1 file, which",
         ),
         (vec!["get", "one.txt.torrent", "-o", "one.txt"], 4, "choose another directory"),
         (
@@ -186,4 +192,18 @@ fn a_home_that_cannot_be_written_to_is_explained() {
         let said = refused.last_word();
         assert!(said.contains(words) && said.contains("--state"), "{home:?}: {said}");
     }
+}
+
+#[test]
+fn help_is_given_in_every_way_that_it_is_asked_for() {
+    let place = Place::new();
+    let pages = [vec!["get", "--help"], vec!["help", "get"]].map(|words| {
+        let page = place.run(&words);
+        assert_eq!(page.code, Some(0), "{words:?}: {page:?}");
+        page.out
+    });
+    assert_eq!(pages[0], pages[1]);
+    assert!(pages[0].iter().any(|line| line == "Exit codes:"), "{pages:?}");
+    let page = place.run(&["help"]);
+    assert!(page.code == Some(0) && page.out.iter().any(|line| line.starts_with("  get ")), "{page:?}");
 }
