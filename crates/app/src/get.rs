@@ -20,7 +20,7 @@ use gannet::{
     AddError, AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Metainfo, Priority, SeedGoal,
     SuperSeeding,
 };
-use run::{Purpose, Run};
+use run::{Learned, Purpose, Run};
 use saving::Saving;
 use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -36,6 +36,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
     let saving = Saving::of(args)?;
+    let was_there = args.output.exists();
     let client = start(&args.net, SuperSeeding::Auto, &args.output, &screen)?;
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
     let news = EncryptionNews::new(args.net.encryption.policy());
@@ -58,6 +59,10 @@ pub(crate) fn get(args: &Get) -> Outcome {
     }
     let outcome = run.until_done(&mut screen);
     screen.end();
+    if args.save_torrent.is_some() && !was_there {
+        // A torrent's folder is made when it begins, even if nothing of it is wanted. What is not empty stays.
+        let _ = std::fs::remove_dir(&args.output);
+    }
     outcome
 }
 
@@ -117,16 +122,20 @@ fn get_one(
             add(run, screen, &torrent, options)
         }
         Given::Magnet { given, magnet } => {
+            let learned = Learned::default();
             if let Purpose::Save(_) = run.purpose {
                 // Nothing of it is wanted, so nothing is created.
                 let none = |metainfo: &Metainfo| Ok(vec![Priority::Skip; metainfo.layout.files() as usize]);
                 options.choose = Some(ChooseFiles::by(none));
             } else if !select.is_empty() {
-                let select = select.to_vec();
-                options.choose =
-                    Some(ChooseFiles::by(move |metainfo| selection::priorities(metainfo, &select)));
+                let (select, learned) = (select.to_vec(), learned.clone());
+                options.choose = Some(ChooseFiles::by(move |metainfo| {
+                    // Of what is refused nothing else tells the name.
+                    let _ = learned.set(metainfo.name.original.to_string());
+                    selection::priorities(metainfo, &select)
+                }));
             }
-            let added = run.add_magnet(screen, &given, &magnet, options);
+            let added = run.add_magnet(screen, &given, &magnet, options, learned);
             added.map_err(|error| not_added(&magnet.info_hash.to_string(), error))
         }
     }

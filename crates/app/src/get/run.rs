@@ -23,6 +23,7 @@ use gannet::{
 use magnets::tell_disguises;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often progress is shown.
@@ -63,11 +64,15 @@ enum Status {
     Deserted(String),
 }
 
+/// A magnet link's name, as soon as anybody is told.
+pub(super) type Learned = Arc<OnceLock<String>>;
+
 /// One torrent at work.
 struct Job {
     handle: TorrentHandle,
     info_hash: String,
     name: String,
+    learned: Learned,
     /// Its trackers, and whether anybody was found.
     sources: Sources,
     /// The command that fetches what is missing of it.
@@ -122,6 +127,7 @@ impl<'a> Run<'a> {
         let job = Job {
             info_hash: handle.info_hash().to_string(),
             name: torrent.metainfo.name.original.to_string(),
+            learned: Learned::default(),
             sources,
             to_fetch,
             status: Status::Looking,

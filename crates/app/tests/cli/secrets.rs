@@ -41,14 +41,16 @@ fn no_secret_of_a_tracker_or_a_web_seed_is_printed() {
     let plain = format!("http://{host}/{path}/");
     let trackers = ["-t", &tracker, "-t", &dead, "-t", &deaf];
     place.create(&[&["film.bin", "-w", &named, "-w", &plain], &trackers[..]].concat());
-    for kind in ["--plain", "--json"] {
-        let words =
-            ["get", "film.bin.torrent", "-o", kind, "--port", "0", "--state", kind, "--wait", "14", kind];
+    for (kind, of_web_seeds) in [("--plain", "web seed"), ("--json", "web_seed_failed")] {
+        // An option is no folder's name.
+        let place_of_its_own = kind.trim_start_matches('-');
+        let words = ["get", "film.bin.torrent", "-o", place_of_its_own, "--port", "0", "--wait", "14s", kind];
+        let words = [&words[..], &["--state", place_of_its_own]].concat();
         let ended = place.run(&words);
         let lines = [&ended.out[..], &ended.err[..]].concat();
         // What was to be said was said: of the trackers, of the web seeds, of the end.
         for wanted in
-            ["no source", "bears a name or a password", "web seed", "127.0.0.1:1", &host.to_string()]
+            ["no source", "bears a name or a password", of_web_seeds, "127.0.0.1:1", &host.to_string()]
         {
             assert!(lines.iter().any(|line| line.contains(wanted)), "{kind}: no `{wanted}`: {lines:#?}");
         }

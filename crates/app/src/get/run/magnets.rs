@@ -1,6 +1,6 @@
 //! Torrents that begin with a magnet link, as the user sees them: taken in, known, saved as a torrent file, or refused.
 
-use super::{Job, PATIENCE, Purpose, Run, Status, happened};
+use super::{Job, Learned, PATIENCE, Purpose, Run, Status, happened};
 use crate::get::sources::Sources;
 use crate::quantity::Size;
 use crate::show::Screen;
@@ -21,6 +21,7 @@ impl Run<'_> {
         typed: &str,
         magnet: &Magnet,
         options: AddOptions,
+        learned: Learned,
     ) -> Result<(), AddError> {
         let given = options.peers.len() + magnet.peers.len();
         let handle = self.client.add_magnet(magnet, options)?;
@@ -35,6 +36,7 @@ impl Run<'_> {
         let job = Job {
             info_hash: handle.info_hash().to_string(),
             name: named.unwrap_or_else(|| handle.info_hash().to_string()),
+            learned,
             sources,
             to_fetch: format!("gannet get {}", shell(Path::new(typed))),
             status: Status::Looking,
@@ -98,6 +100,9 @@ impl Run<'_> {
     ) {
         let Some(job) = self.job_mut(torrent) else { return };
         job.status = status;
+        if let Some(name) = job.learned.get() {
+            job.name.clone_from(name);
+        }
         let told = format!("{}: {why}", job.name);
         screen.json(&Happened { why: Some(why.into()), ..happened(kind, job) });
         self.say_if_others_go_on(screen, &told);
