@@ -44,6 +44,10 @@ pub const CATALOGUE: &[Entry] = &[
     ("weather_disks", crate::weather::disks),
     ("weather_clocks", crate::weather::clocks),
     ("weather_all", crate::weather::all),
+    ("magnets", crate::magnets::magnets),
+    ("metadata_liars", crate::magnets::metadata_liars),
+    ("magnets_alone", crate::magnets::magnets_alone),
+    ("large_metadata", crate::magnets::large_metadata),
     ("hostile_swarm", crate::hostile::swarm::attacked),
     ("peaceful_swarm", crate::hostile::swarm::alone),
 ];

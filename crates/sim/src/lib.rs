@@ -16,6 +16,7 @@ mod driver;
 pub mod fault;
 mod happening;
 pub mod hostile;
+pub mod magnets;
 mod metadata;
 mod mishap;
 pub mod network;
