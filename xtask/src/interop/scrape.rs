@@ -1,6 +1,6 @@
 //! What a tracker that we did not write counts, as Gannet asks it: over HTTP (BEP 48) and over UDP (BEP 15).
 
-use super::client::{Client, Kind, Role};
+use super::client::{Client, Kind, Role, Settings};
 use super::tracker::{self, Tracker};
 use super::{Case, Content};
 use crate::lab::{Host, Lab};
@@ -39,7 +39,9 @@ fn scrape(lab: &Lab, dir: &Path, url: fn(Host) -> String) -> Result<String> {
         attempt += 1;
         let (name, own) = (format!("gannet-{attempt}"), dir.join(format!("got-{attempt}")));
         let role = Role { dir: &own, ..role };
-        let mut ours = Client::start(Kind::Gannet, lab.host()?, &name, role, dir)?;
+        // Too slow to come to an end: it would be one download more that was completed, in every attempt.
+        let settings = Settings { args: &["--max-down", "10kB/s"], ..Settings::default() };
+        let mut ours = Client::start_with(Kind::Gannet, lab.host()?, &name, role, dir, &settings)?;
         let counts = counts(&mut ours)?;
         ours.stop()?;
         if counts == wanted {
