@@ -14,7 +14,7 @@ use crate::{Duration, Instant, PeerKey, PeerMisbehaved, Rng};
 use buffers::Buffers;
 pub use buffers::{BUFFERED_BYTES_MAX, BUFFERED_SIZES_MAX};
 use core::net::SocketAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::metadata::{METADATA_SIZE_MAX, metadata_piece_len, metadata_pieces};
 
 /// Requests that one peer has at a time: 64 KiB, enough for a round trip, and few to repeat when it goes.
@@ -32,7 +32,7 @@ pub const LATE_MAX: usize = 4 * REQUESTS_PER_PEER_MAX;
 /// How long a size is kept to at first while others are claimed too; twice as long each time its turn comes again, so that slow
 /// peers come to an end, and liars who answer slowly cost no more than half of the time each.
 pub const TURN_MIN: Duration = Duration::from_secs(30);
-/// Sizes whose turns are counted: as many as can be claimed by the links of a torrent in earnest.
+/// Sizes whose turns are counted although nobody claims them any more; beyond it there is one for each link at most.
 const TURNS_MAX: usize = 64;
 /// Near the end a piece is asked of so many peers at once.
 const COPIES_MAX: usize = 2;
@@ -314,8 +314,10 @@ impl MetadataFetch {
         if now.since(since) < span {
             return;
         }
-        if self.turns.len() >= TURNS_MAX && !self.turns.contains_key(&size) {
-            self.turns.pop_first();
+        if self.turns.len() >= TURNS_MAX {
+            // Of sizes that are still claimed none is forgotten: it would have its turn before others that never had one.
+            let claimed: BTreeSet<u32> = self.sources.values().map(|source| source.size).collect();
+            self.turns.retain(|size, _| claimed.contains(size));
         }
         let turns = self.turns.entry(size).or_default();
         *turns = turns.saturating_add(1);

@@ -287,6 +287,8 @@ fn whoever_gives_wrong_pieces_slowly_holds_nobody_up_for_long() {
     for (slow, within) in [
         // One that would be at it for ten minutes.
         (vec![size - 1], 60),
+        // More than are remembered when they have left.
+        ((1..80).map(|less| size - less).collect(), 80 * 36),
         // Several, each with a size of its own: each has its turn first.
         ((1..9).map(|less| size - less).collect(), 9 * 60),
     ] {
