@@ -4,8 +4,10 @@
 use super::content::Content;
 use super::swarm::{Peer, wait_for};
 use super::tracker::Tracker;
+use super::web::WebServer;
 use gannet::{
-    AddError, AddOptions, CheckRoom, ChooseFiles, Event, Magnet, Prospect, Refusal, StageName, TorrentHandle,
+    AddError, AddOptions, CheckRoom, ChooseFiles, Event, Magnet, Priority, Prospect, Refusal, StageName,
+    TorrentHandle,
 };
 use proto::extension::metadata::METADATA_ID;
 use proto::output::AnnounceEvent;
@@ -89,6 +91,41 @@ fn who_came_by_a_link_hands_metadata_and_content_on_to_others() {
     assert_eq!(torrent.metainfo().unwrap().info()[..], original.info()[..], "byte for byte");
     third.stop();
     second.stop();
+}
+
+#[test]
+fn a_link_brings_a_web_seed_that_gives_what_no_peer_has() {
+    let content = Content::new("on the web", &[("a", 300_000), ("b c", 5)], 32 * 1024, 38);
+    // It has the metadata and nothing else.
+    let empty = Peer::start();
+    empty.add(&content, AddOptions { priorities: vec![Priority::Skip; 2], ..AddOptions::default() });
+    let home = tempfile::tempdir().unwrap();
+    content.write_to(home.path());
+    let server = WebServer::start(home.path());
+    let leech = Peer::start();
+    let magnet = Magnet { web_seeds: vec![server.url()], ..link_with(&content, &empty.addresses()) };
+    let torrent = fetch(&leech, &content, &Magnet::parse(&magnet.to_string()).unwrap());
+    assert_eq!(torrent.web_seeds().wait().unwrap()[0].downloaded, content.total());
+    leech.stop();
+    empty.stop();
+}
+
+#[test]
+fn a_link_that_selects_files_fetches_and_creates_these_alone() {
+    let files = [("a", 100_000), ("b", 300_000), ("c", 100_000), ("d", 70_000)];
+    let content = Content::new("in part", &files, 64 * 1024, 39);
+    let seed = seed_of(&content);
+    let leech = Peer::start();
+    let magnet = format!("{}&so=1,3-9", link_with(&content, &seed.addresses()));
+    let magnet = Magnet::parse(&magnet).unwrap();
+    let torrent = leech.client.add_magnet(&magnet, AddOptions::default()).unwrap();
+    wait_for(&leech, "durable", |event| *event == Event::Durable(torrent.id()));
+    ["b", "d"].iter().for_each(|file| content.check_file(leech.downloads(), file));
+    assert!(!content.exists(leech.downloads(), "a") && !content.exists(leech.downloads(), "c"));
+    // The first piece is of the first file alone.
+    assert!(torrent.stats().wait().unwrap().downloaded <= content.total() - 64 * 1024);
+    leech.stop();
+    seed.stop();
 }
 
 /// A peer that hands out the first piece of the metadata and nothing more. Returns its address, and hears when it was asked
