@@ -121,7 +121,7 @@ impl Bench {
                     self.disk.push_back(Input::Written { torrent, piece, attempt });
                 }
                 Output::Spill { torrent, piece, attempt, .. } => {
-                    self.disk.push_back(Input::Spilled { torrent, piece, attempt });
+                    self.disk.push_back(Input::Spilled { torrent, piece, attempt, digests: None });
                 }
                 Output::Sync { torrent, epoch } => self.disk.push_back(Input::Synced { torrent, epoch }),
                 Output::Commit { torrent, epoch, .. } => {

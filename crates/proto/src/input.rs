@@ -152,6 +152,8 @@ pub enum Input<'a> {
         piece: PieceIndex,
         /// Which attempt.
         attempt: Attempt,
+        /// One keyed digest per spilled block, in order, of its bytes in memory, if they were asked for.
+        digests: Option<Box<[BlockDigest]>>,
     },
     /// All that was `Written` or `Spilled` before the `Sync` of this epoch was asked for is on stable storage.
     Synced {

@@ -210,6 +210,8 @@ pub enum Output {
         attempt: Attempt,
         /// Which blocks.
         blocks: BlockSet,
+        /// Return a digest of each, as it is in memory, under this key: pieces were bad, and it is to be known whether by the disk.
+        key: Option<[u8; 16]>,
     },
     /// Forget all blocks of this attempt, in memory and spilled. No answer.
     Discard {

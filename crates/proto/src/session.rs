@@ -207,8 +207,10 @@ impl Session {
             Input::Written { torrent, piece, attempt } => {
                 self.with(torrent, out, |torrent, cx| torrent.on_written(cx, piece, attempt));
             }
-            Input::Spilled { torrent, piece, attempt } => {
-                self.with(torrent, out, |torrent, cx| torrent.on_spilled(cx, piece, attempt));
+            Input::Spilled { torrent, piece, attempt, digests } => {
+                self.with(torrent, out, |torrent, cx| {
+                    torrent.on_spilled(cx, piece, attempt, digests.as_deref());
+                });
             }
             Input::Synced { torrent, epoch } => {
                 self.with(torrent, out, |torrent, cx| torrent.on_synced(cx, epoch));

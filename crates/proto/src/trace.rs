@@ -22,7 +22,7 @@ use wire::layout::LayoutError;
 use wire::metainfo::MetainfoError;
 
 /// The version that this build writes and the only one it reads. Any change of a tag or field list counts it up.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 const MAGIC: [u8; 8] = *b"GANNETRC";
 
 /// Appends a trace to memory, record by record; the caller writes it out as it likes.

@@ -70,7 +70,7 @@ pub(crate) enum Work {
     Check { pieces: Bitfield },
     Verify { piece: PieceIndex, attempt: Attempt, key: [u8; 16], digests: bool },
     Write { piece: PieceIndex, attempt: Attempt },
-    Spill { piece: PieceIndex, attempt: Attempt, blocks: BlockSet },
+    Spill { piece: PieceIndex, attempt: Attempt, blocks: BlockSet, key: Option<[u8; 16]> },
     Sync { epoch: Epoch },
     Commit { epoch: Epoch, record: Box<ResumeRecord> },
     Close,
@@ -195,11 +195,12 @@ impl Disk {
                     return Some(failed(torrent, work, DiskErrorKind::Changed));
                 }
             },
-            Work::Spill { piece, attempt, blocks } => {
+            Work::Spill { piece, attempt, blocks, key } => {
+                let digests = key.map(|key| store.digests(piece, &blocks, key));
                 if let Err(missing) = store.spill(piece, attempt, &blocks) {
                     self.complaints.push(format!("Spill {piece:?}: block {missing} is not in memory"));
                 }
-                Input::Spilled { torrent, piece, attempt }
+                Input::Spilled { torrent, piece, attempt, digests }
             }
             Work::Sync { epoch } => {
                 store.sync(mark);
@@ -232,7 +233,7 @@ impl Disk {
             let store = &mut self.stores[job.torrent.slot as usize];
             match job.work {
                 Work::Write { piece, .. } => store.tear_write(piece, &mut self.rng),
-                Work::Spill { piece, attempt, blocks } => {
+                Work::Spill { piece, attempt, blocks, .. } => {
                     store.tear_spill(piece, attempt, &blocks, &mut self.rng);
                 }
                 Work::Commit { record, .. } if self.rng.below(2) == 0 => store.commit(*record),

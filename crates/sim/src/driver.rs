@@ -58,8 +58,8 @@ impl World {
             Output::Write { torrent, piece, attempt } => {
                 self.disk_step(node, torrent, Work::Write { piece, attempt });
             }
-            Output::Spill { torrent, piece, attempt, blocks } => {
-                self.disk_step(node, torrent, Work::Spill { piece, attempt, blocks });
+            Output::Spill { torrent, piece, attempt, blocks, key } => {
+                self.disk_step(node, torrent, Work::Spill { piece, attempt, blocks, key });
             }
             Output::Discard { torrent, piece, attempt } => {
                 if !self.crashes_at_step(node, Phase::Asked) {

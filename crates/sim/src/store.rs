@@ -5,7 +5,7 @@
 
 use crate::content::{Cells, Content, Tag};
 use crate::disk::found_by;
-use proto::input::Found;
+use proto::input::{BlockDigest, Found};
 use proto::{Attempt, BlockSet, ResumeRecord, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -197,6 +197,13 @@ impl Store {
         let tags = (0..blocks).filter_map(|index| cells.get(&self.content, piece, index)).collect();
         self.buffers.insert(piece, cells);
         Ok(tags)
+    }
+
+    /// The digests of blocks in memory.
+    pub(crate) fn digests(&self, piece: PieceIndex, blocks: &BlockSet, key: [u8; 16]) -> Box<[BlockDigest]> {
+        let cells = self.buffers.get(&piece);
+        let tag = |index| cells.and_then(|cells| cells.get(&self.content, piece, index));
+        blocks.iter().filter_map(tag).map(|tag| tag.digest(key)).collect()
     }
 
     /// Whether these are the right tags of a piece: the hash.

@@ -114,6 +114,8 @@ pub(crate) enum DiskJob {
         attempt: Attempt,
         /// Block numbers inside the piece, and their bytes.
         blocks: Vec<(u32, Payload)>,
+        /// Key of the digests to be returned, if any.
+        key: Option<[u8; 16]>,
     },
     /// Forget the spilled blocks of a piece: all that were asked to be spilled before. No answer.
     Discard {
@@ -215,6 +217,8 @@ pub(crate) enum DiskDone {
         piece: PieceIndex,
         /// Which attempt.
         attempt: Attempt,
+        /// One per block, of its bytes in memory, if asked for.
+        digests: Option<Box<[BlockDigest]>>,
     },
     /// What the epoch covers is on stable storage.
     Synced {

@@ -20,7 +20,7 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use transfer::CHUNK_LEN;
+pub(crate) use transfer::{CHUNK_LEN, digests_in_memory};
 
 use super::handles::{HandleKey, Handles};
 use super::spec::{Allocation, StorageSpec, WantedFiles};

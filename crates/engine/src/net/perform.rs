@@ -52,9 +52,9 @@ impl EventLoop {
                 let blocks = self.payloads.pieces.sources(torrent, layout, piece);
                 self.outside.disk.submit(DiskJob::Write { torrent, piece, attempt, blocks });
             }
-            Output::Spill { torrent, piece, attempt, blocks } => {
+            Output::Spill { torrent, piece, attempt, blocks, key } => {
                 let blocks = self.payloads.pieces.spill(torrent, piece, attempt, blocks);
-                self.outside.disk.submit(DiskJob::Spill { torrent, piece, attempt, blocks });
+                self.outside.disk.submit(DiskJob::Spill { torrent, piece, attempt, blocks, key });
             }
             Output::Discard { torrent, piece, attempt: _ } => {
                 self.payloads.pieces.forget(torrent, piece);
@@ -119,9 +119,9 @@ impl EventLoop {
                 self.payloads.pieces.forget(torrent, piece);
                 self.feed(Input::Written { torrent, piece, attempt });
             }
-            DiskDone::Spilled { torrent, piece, attempt } => {
+            DiskDone::Spilled { torrent, piece, attempt, digests } => {
                 self.payloads.pieces.spilled(torrent, piece, attempt);
-                self.feed(Input::Spilled { torrent, piece, attempt });
+                self.feed(Input::Spilled { torrent, piece, attempt, digests });
             }
             DiskDone::Synced { torrent, epoch } => self.feed(Input::Synced { torrent, epoch }),
             DiskDone::SyncFailed { torrent, epoch, error } => {

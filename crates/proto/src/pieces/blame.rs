@@ -3,15 +3,16 @@
 //!
 //! Not the banning: verdicts go to the torrent. Knows no addresses but those of peers that left, so that leaving does not help.
 //!
-//! Invariant: nobody honest is ever convicted. Only a block that stayed in memory from its peer to the hash is evidence; one that lay
-//! on a disk meanwhile is not, for the disk may have spoiled it. A bad piece convicts at once only if one peer sent all of it, or if
+//! Invariant: nobody honest is ever convicted. Only a block that stayed in memory from its peer to the hash is evidence, or one that
+//! lay on a disk meanwhile and is what it was: since a piece was bad, blocks are digested before they leave memory, and the
+//! disk is to blame for those that come back as something else. A bad piece convicts at once only if one peer sent all of it, or if
 //! a peer sent two versions of one block.
 
 use super::Origin;
 use crate::input::BlockDigest;
-use crate::{PeerKey, Rng};
+use crate::{Attempt, PeerKey, Rng};
 use core::net::IpAddr;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use wire::PieceIndex;
 
 /// Evidence kept: two bad copies of the longest piece (32,768 blocks of 512 MiB), 2 MiB. Beyond it the oldest piece is forgotten; its
@@ -31,6 +32,9 @@ pub struct Blame {
     /// Peers with evidence pending, sorted, and how many rows each has.
     suspects: Vec<(PeerKey, u32)>,
     departed: VecDeque<(PeerKey, IpAddr)>,
+    /// Blocks of open pieces that left memory.
+    laid: BTreeMap<PieceIndex, LaidDown>,
+    laid_rows: usize,
     /// Since a piece was bad for the first time: those who have not proved themselves work on pieces of their own.
     proven: Option<Box<Proven>>,
 }
@@ -49,7 +53,14 @@ struct BadPiece {
     rows: Vec<Row>,
 }
 
-/// In a bad copy this peer sent a block with this digest.
+/// Blocks of one piece as they were when they left memory.
+#[derive(Clone, Debug)]
+struct LaidDown {
+    attempt: Attempt,
+    rows: Vec<Row>,
+}
+
+/// This peer sent a block with this digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Row {
     block: u32,
@@ -66,6 +77,8 @@ impl Blame {
             rows: 0,
             suspects: Vec::new(),
             departed: VecDeque::new(),
+            laid: BTreeMap::new(),
+            laid_rows: 0,
             proven: None,
         }
     }
@@ -105,15 +118,69 @@ impl Blame {
         }
     }
 
+    /// Blocks of a piece were laid on the disk; `digests` are the driver's, one for each of them as it was in memory.
+    pub fn laid_down(
+        &mut self,
+        (piece, attempt): (PieceIndex, Attempt),
+        senders: &[(u32, PeerKey)],
+        digests: &[BlockDigest],
+    ) {
+        if senders.len() != digests.len() {
+            return;
+        }
+        if self.laid.get(&piece).is_some_and(|laid| laid.attempt != attempt) {
+            self.take_up(piece);
+        }
+        let rows = senders.iter().zip(digests);
+        let rows = rows.map(|(&(block, peer), digest)| Row { block, peer, digest: digest.0 });
+        let laid = self.laid.entry(piece).or_insert_with(|| LaidDown { attempt, rows: Vec::new() });
+        laid.rows.extend(rows);
+        self.laid_rows += senders.len();
+        // Without it there is no evidence, which wrongs nobody.
+        while self.laid_rows > BLAME_ROWS_MAX
+            && let Some(&some) = self.laid.keys().next()
+        {
+            self.take_up(some);
+        }
+    }
+
+    /// A piece is here, or begins anew: what was laid down of it.
+    fn take_up(&mut self, piece: PieceIndex) -> Option<LaidDown> {
+        let laid = self.laid.remove(&piece)?;
+        self.laid_rows -= laid.rows.len();
+        Some(laid)
+    }
+
+    /// Where the blocks came from, as far as evidence goes: what came back from the disk as it was is its sender's.
+    fn witnessed(
+        &mut self,
+        (piece, attempt): (PieceIndex, Attempt),
+        origins: &[Origin],
+        digests: &[BlockDigest],
+    ) -> Vec<Origin> {
+        let mut origins = origins.to_vec();
+        let laid = self.take_up(piece).filter(|laid| laid.attempt == attempt);
+        for row in laid.into_iter().flat_map(|laid| laid.rows) {
+            let at = row.block as usize;
+            if digests.get(at).is_some_and(|digest| digest.0 == row.digest)
+                && let Some(origin @ Origin::Disk) = origins.get_mut(at)
+            {
+                *origin = Origin::Peer(row.peer);
+            }
+        }
+        origins
+    }
+
     /// A piece failed its hash. `origins` is [`super::PiecePicker::origins`], taken before it was told; `digests` the driver's, one per block.
     /// Returns who is convicted at once.
     pub fn bad(
         &mut self,
-        piece: PieceIndex,
+        (piece, attempt): (PieceIndex, Attempt),
         origins: &[Origin],
         digests: Option<&[BlockDigest]>,
     ) -> Vec<PeerKey> {
         self.proven.get_or_insert_default();
+        let origins = &self.witnessed((piece, attempt), origins, digests.unwrap_or_default())[..];
         if let Some(only) = only_sender(origins) {
             return vec![only];
         }
@@ -155,6 +222,7 @@ impl Blame {
     /// A piece passed its hash. `digests` are the driver's, if [`Blame::wants_digests`] asked for them. Returns the liars; all others who
     /// were suspected over this piece are cleared of it.
     pub fn good(&mut self, piece: PieceIndex, digests: Option<&[BlockDigest]>) -> Vec<PeerKey> {
+        self.take_up(piece);
         let Some(at) = self.pieces.iter().position(|bad| bad.piece == piece) else { return Vec::new() };
         let Some(bad) = self.pieces.remove(at) else { return Vec::new() };
         self.forget(&bad.rows);
@@ -228,6 +296,7 @@ mod tests {
     use crate::Seed;
 
     const PIECE: PieceIndex = PieceIndex(7);
+    const FIRST: (PieceIndex, Attempt) = (PIECE, Attempt(0));
 
     fn key(peer: u16) -> PeerKey {
         PeerKey::new(peer, 3)
@@ -237,13 +306,13 @@ mod tests {
         peers.iter().map(|&peer| Origin::Peer(key(peer))).collect()
     }
 
+    fn copy_of(block: usize, version: u8) -> BlockDigest {
+        BlockDigest([version + block as u8 * 16; 16])
+    }
+
     /// The digests of a copy: `version` 0 of a block is the right one.
     fn copy(versions: &[u8]) -> Vec<BlockDigest> {
-        versions
-            .iter()
-            .enumerate()
-            .map(|(block, &version)| BlockDigest([version + block as u8 * 16; 16]))
-            .collect()
+        versions.iter().enumerate().map(|(block, &version)| copy_of(block, version)).collect()
     }
 
     fn blame() -> Blame {
@@ -252,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_single_sender_is_convicted_at_once() {
-        assert_eq!(blame().bad(PIECE, &from(&[4, 4, 4]), None), [key(4)]);
+        assert_eq!(blame().bad(FIRST, &from(&[4, 4, 4]), None), [key(4)]);
     }
 
     #[test]
@@ -260,7 +329,7 @@ mod tests {
         let mut blame = blame();
         let mut origins = from(&[4, 4, 4]);
         origins[1] = Origin::Disk;
-        assert_eq!(blame.bad(PIECE, &origins, Some(&copy(&[0, 9, 0]))), []);
+        assert_eq!(blame.bad(FIRST, &origins, Some(&copy(&[0, 9, 0]))), []);
         assert!(blame.is_suspect(key(4)));
         assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), []);
         assert!(!blame.is_suspect(key(4)));
@@ -270,7 +339,7 @@ mod tests {
     fn after_a_bad_piece_all_work_alone_until_they_proved_themselves() {
         let mut blame = blame();
         assert!(!blame.is_on_parole(key(1)), "nobody while nothing is wrong");
-        blame.bad(PIECE, &from(&[4, 4, 4]), None);
+        blame.bad(FIRST, &from(&[4, 4, 4]), None);
         blame.proved(&from(&[1]), |_| true);
         assert_eq!([1, 2].map(|peer| blame.is_on_parole(key(peer))), [false, true]);
         blame.proved(&[Origin::Peer(key(2)), Origin::Disk], |_| true);
@@ -286,7 +355,7 @@ mod tests {
     fn the_liar_is_found_to_the_block_and_the_others_are_cleared() {
         let mut blame = blame();
         assert!(!blame.wants_digests(PIECE));
-        assert_eq!(blame.bad(PIECE, &from(&[1, 2, 3]), Some(&copy(&[0, 9, 0]))), []);
+        assert_eq!(blame.bad(FIRST, &from(&[1, 2, 3]), Some(&copy(&[0, 9, 0]))), []);
         assert!(blame.wants_digests(PIECE));
         assert!((1..=3).all(|peer| blame.is_suspect(key(peer))));
         assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), [key(2)]);
@@ -297,26 +366,26 @@ mod tests {
     #[test]
     fn colluders_over_several_copies_are_all_found() {
         let mut blame = blame();
-        blame.bad(PIECE, &from(&[1, 2, 3]), Some(&copy(&[9, 0, 0])));
-        blame.bad(PIECE, &from(&[2, 3, 4]), Some(&copy(&[0, 9, 0])));
-        blame.bad(PIECE, &from(&[1, 3, 2]), Some(&copy(&[9, 9, 0])));
+        blame.bad(FIRST, &from(&[1, 2, 3]), Some(&copy(&[9, 0, 0])));
+        blame.bad(FIRST, &from(&[2, 3, 4]), Some(&copy(&[0, 9, 0])));
+        blame.bad(FIRST, &from(&[1, 3, 2]), Some(&copy(&[9, 9, 0])));
         assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0, 0]))), [key(1), key(3)]);
     }
 
     #[test]
     fn a_peer_that_sends_two_versions_of_a_block_is_convicted_before_any_copy_is_good() {
         let mut blame = blame();
-        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[9, 0]))), []);
-        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[8, 0]))), [key(1)]);
+        assert_eq!(blame.bad(FIRST, &from(&[1, 2]), Some(&copy(&[9, 0]))), []);
+        assert_eq!(blame.bad(FIRST, &from(&[1, 2]), Some(&copy(&[8, 0]))), [key(1)]);
     }
 
     #[test]
     fn without_digests_nobody_is_convicted_by_comparison() {
         let mut blame = blame();
-        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), None), []);
-        assert_eq!(blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[9]))), [], "not one for each block");
+        assert_eq!(blame.bad(FIRST, &from(&[1, 2]), None), []);
+        assert_eq!(blame.bad(FIRST, &from(&[1, 2]), Some(&copy(&[9]))), [], "not one for each block");
         assert!(!blame.wants_digests(PIECE));
-        blame.bad(PIECE, &from(&[1, 2]), Some(&copy(&[9, 0])));
+        blame.bad(FIRST, &from(&[1, 2]), Some(&copy(&[9, 0])));
         assert_eq!(blame.good(PIECE, None), []);
     }
 
@@ -325,7 +394,7 @@ mod tests {
         let mut blame = blame();
         let digests = vec![BlockDigest([1; 16]); 30_000];
         let origins: Vec<Origin> = (0..30_000).map(|block| Origin::Peer(key(block % 2))).collect();
-        (0..3).for_each(|piece| drop(blame.bad(PieceIndex(piece), &origins, Some(&digests))));
+        (0..3).for_each(|piece| drop(blame.bad((PieceIndex(piece), Attempt(0)), &origins, Some(&digests))));
         assert_eq!(blame.rows, 60_000);
         assert_eq!([0, 1, 2].map(|piece| blame.wants_digests(PieceIndex(piece))), [false, true, true]);
     }
@@ -342,6 +411,37 @@ mod tests {
     }
 
     #[test]
+    fn what_came_back_from_the_disk_as_it_was_is_its_senders_and_what_did_not_is_nobodys() {
+        let senders = [(0, key(1)), (2, key(1))];
+        let on_disk = [Origin::Disk, Origin::Peer(key(1)), Origin::Disk];
+        let left = [copy_of(0, 9), copy_of(2, 0)];
+        // (the copy that came back, who is convicted of it)
+        for (came, convicted) in [([9, 0, 0], vec![key(1)]), ([9, 0, 9], vec![]), ([0, 0, 9], vec![])] {
+            let mut blame = blame();
+            blame.laid_down(FIRST, &senders, &left);
+            assert_eq!(blame.bad(FIRST, &on_disk, Some(&copy(&came))), convicted, "{came:?}");
+            assert_eq!((blame.laid.len(), blame.laid_rows), (0, 0));
+            // An attempt that ended without a word leaves nothing that counts for the next.
+            blame.laid_down(FIRST, &senders, &left);
+            let next = (PIECE, Attempt(1));
+            assert_eq!(blame.bad(next, &on_disk, Some(&copy(&[9, 0, 0]))), [], "{came:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_blocks_on_the_disk_is_bounded() {
+        let mut blame = blame();
+        let senders: Vec<(u32, PeerKey)> = (0..1_000).map(|block| (block, key(1))).collect();
+        let digests = vec![BlockDigest([1; 16]); 1_000];
+        (0..100).for_each(|piece| blame.laid_down((PieceIndex(piece), Attempt(0)), &senders, &digests));
+        let rows: usize = blame.laid.values().map(|laid| laid.rows.len()).sum();
+        assert_eq!((rows, blame.laid_rows), (65_000, 65_000));
+        blame.laid_down((PieceIndex(99), Attempt(0)), &senders, &digests[1..]);
+        (0..100).for_each(|piece| drop(blame.good(PieceIndex(piece), None)));
+        assert_eq!((blame.laid.len(), blame.laid_rows), (0, 0));
+    }
+
+    #[test]
     fn every_liar_is_found_and_nobody_honest_is_whatever_the_mixture() {
         for seed in 0..10_000 {
             let mut rng = Rng::new(Seed(seed));
@@ -352,24 +452,35 @@ mod tests {
             let mut blame = Blame::new(&mut rng);
             for _ in 0..200 {
                 let (mut origins, mut versions) = (Vec::new(), Vec::new());
+                // As they were in memory; of some copies it is known.
+                let (mut senders, mut before) = (Vec::new(), Vec::new());
+                let digested = rng.below(2) == 0;
                 for _ in 0..blocks {
                     let free: Vec<u32> = (0..peers).filter(|&peer| !convicted[peer as usize]).collect();
                     let Some(&peer) = free.get(rng.index(free.len())) else { break };
                     let lies = liars[peer as usize] && rng.below(4) == 0;
                     let (on_disk, disk_fault) = (rng.below(8) == 0, rng.below(4) == 0);
-                    let version = if lies || (on_disk && disk_fault) { 1 + rng.below(3) as u8 } else { 0 };
-                    caught[peer as usize] |= lies && !on_disk;
+                    let sent = if lies { 1 + rng.below(3) as u8 } else { 0 };
+                    let version = if on_disk && disk_fault { 1 + rng.below(3) as u8 } else { sent };
+                    caught[peer as usize] |= lies && (!on_disk || digested && version == sent);
+                    if on_disk {
+                        senders.push((origins.len() as u32, key(peer as u16)));
+                        before.push(copy_of(origins.len(), sent));
+                    }
                     origins.push(if on_disk { Origin::Disk } else { Origin::Peer(key(peer as u16)) });
                     versions.push(version);
                 }
                 if origins.len() < blocks as usize {
                     break;
                 }
+                if digested {
+                    blame.laid_down(FIRST, &senders, &before);
+                }
                 let good = versions.iter().all(|&version| version == 0);
                 let found = if good {
                     blame.good(PIECE, Some(&copy(&versions)))
                 } else {
-                    blame.bad(PIECE, &origins, Some(&copy(&versions)))
+                    blame.bad(FIRST, &origins, Some(&copy(&versions)))
                 };
                 for peer in found {
                     assert!(liars[peer.slot()], "seed {seed}: honest {peer:?} convicted");

@@ -189,14 +189,17 @@ impl OpenPiece {
         first..end
     }
 
-    /// Who sent all blocks, if one did; blocks that left memory count too.
-    pub(super) fn sole_source(&self) -> Option<PeerKey> {
-        let source = |state: &BlockState| match state {
-            BlockState::Kept(peer) | BlockState::Spilling(peer) | BlockState::Spilled(peer) => Some(*peer),
-            BlockState::Free | BlockState::Asked(_) | BlockState::Restored => None,
+    /// The blocks on their way out of memory, in order, and who sent them.
+    pub(super) fn senders_of_spill(&self) -> Vec<(u32, PeerKey)> {
+        let sender = |(block, state): (u32, &BlockState)| match state {
+            BlockState::Spilling(peer) => Some((block, *peer)),
+            BlockState::Free
+            | BlockState::Asked(_)
+            | BlockState::Kept(_)
+            | BlockState::Spilled(_)
+            | BlockState::Restored => None,
         };
-        let first = source(self.blocks.first()?)?;
-        self.blocks.iter().all(|state| source(state) == Some(first)).then_some(first)
+        (0..).zip(&self.blocks).filter_map(sender).collect()
     }
 
     /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`; says how many.

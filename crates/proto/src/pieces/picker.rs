@@ -383,6 +383,12 @@ impl PiecePicker {
         self.pieces.change(index, |open, _| open.spill()).map(|blocks| (attempt, blocks))
     }
 
+    /// The blocks of the spill that is under way, in order, and who sent them. None if the spill is not this one.
+    pub fn senders_of_spill(&self, piece: PieceIndex, attempt: Attempt) -> Vec<(u32, PeerKey)> {
+        let open = self.pieces.open_piece(piece).filter(|open| open.attempt == attempt);
+        open.map(OpenPiece::senders_of_spill).unwrap_or_default()
+    }
+
     /// The spill ended: the blocks left memory, or (`false`) are still there and wait again from `now`. Stale answers are ignored.
     pub fn spilled(&mut self, piece: PieceIndex, attempt: Attempt, done: bool, now: Instant) {
         let (PieceState::Open(index) | PieceState::Verifying(index)) = self.pieces.state(piece) else {

@@ -36,6 +36,8 @@ pub struct Saver {
     uncounted: bool,
     /// Everything is to be made durable at once: the torrent stops, or is complete.
     flushing: bool,
+    /// Blocks are digested under this key before they are spilled: pieces were bad.
+    digest_key: Option<[u8; 16]>,
 }
 
 /// Payload bytes of all runs, for the record.
@@ -94,7 +96,13 @@ impl Saver {
             behind_since: None,
             uncounted: false,
             flushing: false,
+            digest_key: None,
         }
+    }
+
+    /// From now on blocks are digested before they are spilled, under this key.
+    pub fn digest_spills(&mut self, key: [u8; 16]) {
+        self.digest_key = Some(key);
     }
 
     /// The picker took over what an earlier run made durable.
@@ -326,7 +334,13 @@ impl Saver {
         for piece in picker.due_for_spill(before) {
             if let Some((attempt, blocks)) = picker.spill(piece) {
                 self.spilling += 1;
-                cx.push(Output::Spill { torrent: self.torrent, piece, attempt, blocks });
+                cx.push(Output::Spill {
+                    torrent: self.torrent,
+                    piece,
+                    attempt,
+                    blocks,
+                    key: self.digest_key,
+                });
             }
         }
     }

@@ -120,17 +120,13 @@ impl Torrent {
     ) {
         let origins = self.picker.origins(piece);
         let spilled = self.picker.pieces().open_piece(piece).map(OpenPiece::spilled).unwrap_or_default();
-        let sole = self.picker.sole_source(piece).filter(|source| !good && source.web_seed().is_some());
         if !self.picker.verified(piece, attempt, good) {
             return;
         }
-        let mut liars = match good {
+        let liars = match good {
             true => self.blame.good(piece, digests),
-            false => self.blame.bad(piece, &origins, digests),
+            false => self.blame.bad((piece, attempt), &origins, digests),
         };
-        // A slow server's blocks leave memory before the piece is whole, and the disk could be to blame as well. But a server is
-        // only dropped, not banned, and only after several such pieces; else it would be asked for the same one for ever.
-        liars.extend(sole.filter(|sole| !liars.contains(sole)));
         if good {
             let peers = &self.peers;
             self.blame.proved(&origins, |key| key.web_seed().is_some() || peers.get(key).is_some());
@@ -160,6 +156,7 @@ impl Torrent {
         cx.tell(Event::PieceFailed(self.id, piece));
         self.totals.wasted += u64::from(self.metainfo.layout.piece_len(piece));
         self.saver.discard(cx, piece, attempt);
+        self.saver.digest_spills(self.blame.key());
         if self.stage.is_active() {
             self.reconsider_interest(cx);
         }
@@ -206,7 +203,17 @@ impl Torrent {
     }
 
     /// Blocks were handed to the file system and are out of memory.
-    pub fn on_spilled(&mut self, cx: &mut Cx<'_>, piece: PieceIndex, attempt: Attempt) {
+    pub fn on_spilled(
+        &mut self,
+        cx: &mut Cx<'_>,
+        piece: PieceIndex,
+        attempt: Attempt,
+        digests: Option<&[BlockDigest]>,
+    ) {
+        if let Some(digests) = digests {
+            let senders = self.picker.senders_of_spill(piece, attempt);
+            self.blame.laid_down((piece, attempt), &senders, digests);
+        }
         self.picker.spilled(piece, attempt, true, cx.now);
         self.saver.spilled(cx, true);
         self.account(cx);

@@ -105,7 +105,7 @@ inputs! {
         14 Checked { torrent, good },
         15 Verified { torrent, piece, attempt, good, digests },
         16 Written { torrent, piece, attempt },
-        17 Spilled { torrent, piece, attempt },
+        17 Spilled { torrent, piece, attempt, digests },
         18 Synced { torrent, epoch },
         19 SyncFailed { torrent, epoch, error },
         20 Committed { torrent, epoch },

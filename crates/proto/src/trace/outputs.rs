@@ -21,7 +21,7 @@ put! { enum Output {
     11 Check { torrent, pieces },
     12 Verify { torrent, piece, attempt, key, digests },
     13 Write { torrent, piece, attempt },
-    14 Spill { torrent, piece, attempt, blocks },
+    14 Spill { torrent, piece, attempt, blocks, key },
     15 Discard { torrent, piece, attempt },
     16 Sync { torrent, epoch },
     17 Commit { torrent, epoch, record },

@@ -250,7 +250,7 @@ fn what_is_no_trace_is_named() {
     let long = [0xff_u8; 9];
     for (trace, expected) in [
         (b"GANNETRX\x01\x00".to_vec(), TraceError::NotATrace),
-        (b"GANNETRC\x03\x00".to_vec(), TraceError::Version(3)),
+        (b"GANNETRC\x02\x00".to_vec(), TraceError::Version(2)),
         (with(&[0, 28]), TraceError::UnknownTag("Input", 28)),
         (with(&[0, 1, 14]), TraceError::UnknownTag("Command", 14)),
         // A number of more than 64 bits, and one of more than the 32 that a slot has.

@@ -31,7 +31,7 @@ fn write() -> Work {
 }
 
 fn spill(blocks: u32) -> Work {
-    Work::Spill { piece: PIECE, attempt: Attempt(0), blocks: BlockSet::full(blocks) }
+    Work::Spill { piece: PIECE, attempt: Attempt(0), blocks: BlockSet::full(blocks), key: None }
 }
 
 fn record(have: bool, open: u32) -> Box<ResumeRecord> {

@@ -491,7 +491,11 @@ fn outcome(job: Output, luck: usize, layout: &Layout, script: &mut Script<'_>) -
         Output::Spill { torrent, piece, attempt, .. } if ill => {
             return failed(torrent, DiskOperation::Spill(piece, attempt), script);
         }
-        Output::Spill { torrent, piece, attempt, .. } => Input::Spilled { torrent, piece, attempt },
+        Output::Spill { torrent, piece, attempt, blocks, key } => {
+            let digest = |_| BlockDigest([script.byte() % 2; 16]);
+            let digests = key.map(|_| blocks.iter().map(digest).collect());
+            Input::Spilled { torrent, piece, attempt, digests }
+        }
         Output::Sync { torrent, epoch } if ill => {
             Input::SyncFailed { torrent, epoch, error: disk_error(script) }
         }

@@ -1,7 +1,7 @@
 //! Does one job on one torrent's storage and says what came of it. Blocks; runs on a disk thread.
 
 use crate::disk::job::{BlockSource, DiskDone, DiskJob};
-use crate::disk::storage::Storage;
+use crate::disk::storage::{Storage, digests_in_memory};
 use crate::disk::trouble::fault;
 use proto::input::DiskOperation;
 use proto::{DiskError, DiskErrorKind, TorrentId};
@@ -27,9 +27,10 @@ pub(super) fn perform(storage: &Storage, job: DiskJob, tell: &dyn Fn(DiskDone)) 
             }
             Err(error) => Some((torrent, DiskOperation::Write(piece, attempt), error)),
         },
-        DiskJob::Spill { torrent, piece, attempt, blocks } => match storage.spill(piece, &blocks) {
+        DiskJob::Spill { torrent, piece, attempt, blocks, key } => match storage.spill(piece, &blocks) {
             Ok(()) => {
-                tell(DiskDone::Spilled { torrent, piece, attempt });
+                let digests = key.map(|key| digests_in_memory(&key, &blocks));
+                tell(DiskDone::Spilled { torrent, piece, attempt, digests });
                 None
             }
             Err(error) => Some((torrent, DiskOperation::Spill(piece, attempt), error)),

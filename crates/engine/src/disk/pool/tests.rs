@@ -135,6 +135,30 @@ fn a_bad_piece_returns_the_digest_of_every_block_and_only_the_bad_one_differs() 
 }
 
 #[test]
+fn blocks_are_digested_as_they_leave_memory_if_that_is_asked_for() {
+    let place = Place::new(&content());
+    let net = Loop::new(&place);
+    net.opened();
+    let piece = PieceIndex(1);
+    let all = net.content.blocks(piece);
+    let spill = |blocks: &[u32], key| {
+        let blocks = blocks.iter().map(|&block| (block, all[block as usize].clone())).collect();
+        net.disk.submit(DiskJob::Spill { torrent: ID, piece, attempt: FIRST, blocks, key });
+        let DiskDone::Spilled { digests, .. } = net.next() else { panic!() };
+        digests
+    };
+    assert_eq!(spill(&[1], None), None);
+    let spilled = spill(&[0, 3], Some(KEY)).unwrap();
+    // They read back as they were.
+    let mut blocks = net.content.sources(piece);
+    [0, 1, 3].iter().for_each(|&block: &usize| blocks[block] = BlockSource::Spilled);
+    let verify = DiskJob::Verify { torrent: ID, piece, attempt: FIRST, key: KEY, digests: true, blocks };
+    net.disk.submit(verify);
+    let DiskDone::Verified { good: true, digests: Some(read), .. } = net.next() else { panic!() };
+    assert_eq!(spilled[..], [read[0], read[3]]);
+}
+
+#[test]
 fn reads_are_answered_each_with_its_own_bytes() {
     let place = Place::new(&content());
     let net = Loop::new(&place);

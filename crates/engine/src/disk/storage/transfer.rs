@@ -119,20 +119,15 @@ impl Storage {
         let layout = &self.spec.metainfo.layout;
         let sip = SipHasher24::new_with_key(key);
         let mut joined = Vec::new();
-        let digests = (0..).zip(blocks).map(|(index, source)| {
-            joined.clear();
-            match source {
-                BlockSource::Memory(payload) => match payload.slices() {
-                    [whole, tail] if tail.is_empty() => return Ok(BlockDigest(sip.hash(whole).as_bytes())),
-                    slices => slices.iter().for_each(|bytes| joined.extend_from_slice(bytes)),
-                },
-                BlockSource::Spilled => {
-                    let block = layout.nth_block(piece, index);
-                    let range = block.offset..block.offset + block.len;
-                    self.read_spilled(piece, range, |_, bytes| joined.extend_from_slice(bytes))?;
-                }
+        let digests = (0..).zip(blocks).map(|(index, source)| match source {
+            BlockSource::Memory(payload) => Ok(digest_in_memory(&sip, payload, &mut joined)),
+            BlockSource::Spilled => {
+                let block = layout.nth_block(piece, index);
+                let range = block.offset..block.offset + block.len;
+                joined.clear();
+                self.read_spilled(piece, range, |_, bytes| joined.extend_from_slice(bytes))?;
+                Ok(BlockDigest(sip.hash(&joined).as_bytes()))
             }
-            Ok(BlockDigest(sip.hash(&joined).as_bytes()))
         });
         digests.collect()
     }
@@ -340,6 +335,26 @@ impl Storage {
 enum Run<'b> {
     Memory(Vec<&'b [u8]>),
     Spilled,
+}
+
+/// The digests of blocks that are in memory, one each.
+pub(crate) fn digests_in_memory(key: &[u8; 16], blocks: &[(u32, Payload)]) -> Box<[BlockDigest]> {
+    let sip = SipHasher24::new_with_key(key);
+    let mut joined = Vec::new();
+    blocks.iter().map(|(_, payload)| digest_in_memory(&sip, payload, &mut joined)).collect()
+}
+
+/// The digest of a block's bytes, joined in the buffer if they do not lie beside one another.
+fn digest_in_memory(sip: &SipHasher24, payload: &Payload, joined: &mut Vec<u8>) -> BlockDigest {
+    let whole = match payload.slices() {
+        [whole, tail] if tail.is_empty() => &whole[..],
+        slices => {
+            joined.clear();
+            slices.iter().for_each(|bytes| joined.extend_from_slice(bytes));
+            joined
+        }
+    };
+    BlockDigest(sip.hash(whole).as_bytes())
 }
 
 fn note_touched(touched: &mut Touched, file: FileIndex, handle: Arc<File>) {

@@ -56,11 +56,6 @@ impl PiecePicker {
         begun.or_else(|| self.join_run(Join::Any, ask, rng))
     }
 
-    /// The only source of a whole piece, if it had one; blocks that lay on a disk meanwhile count too.
-    pub fn sole_source(&self, piece: PieceIndex) -> Option<PeerKey> {
-        self.pieces.open_piece(piece).and_then(OpenPiece::sole_source)
-    }
-
     fn join_run(&mut self, join: Join, ask: &RunFor<'_>, rng: &mut Rng) -> Option<Range<u64>> {
         let anothers = |open: &OpenPiece| open.reserved.is_some_and(|source| source != ask.source);
         let fits = |open: &OpenPiece| match join {

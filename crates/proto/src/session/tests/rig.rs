@@ -396,7 +396,7 @@ impl Rig {
             } else if let Some(write) = self.take_write() {
                 self.written(write);
             } else if let Some((piece, attempt, _)) = self.take_spill() {
-                self.feed(Input::Spilled { torrent: ID, piece, attempt });
+                self.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
             } else if let Some(epoch) = self.take_sync() {
                 self.feed(Input::Synced { torrent: ID, epoch });
             } else if let Some((epoch, _)) = self.take_commit() {

@@ -92,7 +92,7 @@ fn old_blocks_are_spilled_synced_recorded_and_restored() {
     rig.pass(Duration::from_millis(200));
     let (piece, attempt, blocks) = rig.take_spill().expect("they are 2 s old");
     assert_eq!(blocks, 2);
-    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
     rig.pass(Duration::from_millis(1_100));
     let epoch = rig.take_sync().expect("spilled bytes are synced too");
     rig.feed(Input::Synced { torrent: ID, epoch });
@@ -116,7 +116,7 @@ fn a_piece_stays_in_the_record_by_its_spilled_blocks_until_the_record_can_have_i
     rig.block(source, asked[1]);
     rig.pass(Duration::from_millis(2_100));
     let (piece, attempt, _) = rig.take_spill().expect("they are 2 s old");
-    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
     rig.pass(Duration::from_millis(1_100));
     let epoch = rig.take_sync().expect("of the spilled blocks");
     // The rest comes while they are being synced.
@@ -146,7 +146,7 @@ fn blocks_spilled_before_their_piece_was_whole_are_recorded_if_the_sync_was_too_
     rig.block(source, asked[0]);
     rig.pass(Duration::from_millis(2_100));
     let (piece, attempt, _) = rig.take_spill().expect("it is 2 s old");
-    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
     for request in rig.take_requests(source).into_iter().chain(asked[1..].iter().copied()) {
         if request.piece == asked[0].piece {
             rig.block(source, request);
@@ -205,7 +205,7 @@ impl SlowDisk {
 
     fn work(&mut self, rig: &mut Rig) {
         while let Some((piece, attempt, _)) = rig.take_spill() {
-            rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+            rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
         }
         if let Some(epoch) = rig.take_sync() {
             let done = rig.now + Duration::from_millis(self.sync);
@@ -373,7 +373,7 @@ fn a_pause_during_a_verify_loses_nothing() {
     rig.verified(verify, true);
     let write = rig.take_write().expect("the answer counts in spite of the pause");
     let (piece, attempt, _) = rig.take_spill().expect("the block of the other piece");
-    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
     rig.written(write);
     rig.run_disk();
     rig.pass(Duration::from_secs(2));
@@ -437,7 +437,7 @@ fn a_failed_storage_is_asked_for_nothing_until_it_was_opened_again() {
     rig.block(source, asked[0]);
     rig.pass(Duration::from_millis(2_100));
     let (piece, attempt, _) = rig.take_spill().expect("it is 2 s old");
-    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
     rig.block(source, asked[1]);
     rig.pass(Duration::from_millis(1_100));
     let epoch = rig.take_sync().expect("of the spilled block");
@@ -485,7 +485,7 @@ fn a_shutdown_ends_when_everything_is_saved() {
     rig.feed(Input::Command(Command::Shutdown));
     assert!(!rig.told(&Event::Stopped));
     let (piece, attempt, _) = rig.take_spill().expect("the block");
-    rig.feed(Input::Spilled { torrent: ID, piece, attempt });
+    rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests: None });
     let epoch = rig.take_sync().expect("at once");
     rig.feed(Input::Synced { torrent: ID, epoch });
     let (epoch, record) = rig.take_commit().expect("the record");

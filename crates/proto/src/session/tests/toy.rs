@@ -325,7 +325,7 @@ impl Toy {
                 self.answer(node, Input::Written { torrent, piece, attempt });
             }
             Output::Spill { torrent, piece, attempt, .. } => {
-                self.answer(node, Input::Spilled { torrent, piece, attempt });
+                self.answer(node, Input::Spilled { torrent, piece, attempt, digests: None });
             }
             Output::Discard { piece, .. } => self.nodes[node].held.retain(|block, _| block.piece != piece),
             Output::Sync { torrent, epoch } => self.answer(node, Input::Synced { torrent, epoch }),

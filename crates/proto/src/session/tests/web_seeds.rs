@@ -3,7 +3,7 @@
 use super::rig::{Fate, ID, Rig};
 use super::toy::metainfo;
 use crate::command::Lease;
-use crate::input::{FetchFailure, FetchFault, Found};
+use crate::input::{BlockDigest, FetchFailure, FetchFault, Found};
 use crate::output::Fetch;
 use crate::pool::LEASE_DEFAULT;
 use crate::stats::{WebSeedState, WebSeedStats};
@@ -251,6 +251,56 @@ fn three_pieces_that_are_wrong_drop_a_web_seed_and_the_next_one_is_asked() {
     assert!(!rig.cancelled().is_empty(), "what was under way is not wanted");
     rig.pass(Duration::from_secs(1_000));
     assert!(rig.take_fetches().iter().all(|fetch| &*fetch.url == "http://web1/"));
+}
+
+/// A slow server gives one piece after another, so that blocks lie on the disk before their piece is whole; each comes to its
+/// hash as `rots` says, and is wrong.
+fn slow_and_wrong(rots: bool, pieces: usize) -> Rig {
+    let mut rig = with_web_seeds(40, 1);
+    let digests = |blocks: u32, rotten: bool| -> Option<Box<[BlockDigest]>> {
+        Some((0..blocks).map(|_| BlockDigest([u8::from(rotten); 16])).collect())
+    };
+    let mut fetches: Vec<Fetch> = rig.take_fetches();
+    let mut bad = 0;
+    while bad < pieces && !fetches.is_empty() {
+        let Fetch { fetch, range, .. } = fetches.remove(0);
+        for at in range.step_by(16 * 1024) {
+            rig.comes(fetch, at);
+            rig.pass(Duration::from_secs(3));
+            let spill = |wish: &Output| match wish {
+                Output::Spill { piece, attempt, blocks, key, .. } => {
+                    Some((*piece, *attempt, blocks.count(), key.is_some()))
+                }
+                _ => None,
+            };
+            while let Some((piece, attempt, blocks, wanted)) = rig.take(spill) {
+                let digests = digests(blocks, false).filter(|_| wanted);
+                rig.feed(Input::Spilled { torrent: ID, piece, attempt, digests });
+            }
+            if let Some((piece, attempt)) = rig.take_verify() {
+                let digests = digests(PIECE_LEN / (16 * 1024), rots);
+                rig.feed(Input::Verified { torrent: ID, piece, attempt, good: false, digests });
+                bad += 1;
+            }
+        }
+        rig.ends(fetch, None);
+        fetches.extend(rig.take_fetches());
+    }
+    rig
+}
+
+#[test]
+fn pieces_that_our_disk_spoiled_do_not_count_against_the_web_seed_that_gave_them() {
+    let rig = slow_and_wrong(true, 10);
+    assert_eq!(rig.web_seed(0).pieces_bad, 0);
+    assert_ne!(rig.web_seed(0).state, WebSeedState::Dropped);
+}
+
+#[test]
+fn a_slow_web_seed_that_lies_is_dropped_although_its_blocks_lay_on_the_disk() {
+    // The first is nobody's: since then blocks are digested before they leave memory.
+    let rig = slow_and_wrong(false, 1 + usize::from(BAD_PIECES_MAX));
+    assert_eq!(rig.web_seed(0).state, WebSeedState::Dropped);
 }
 
 #[test]
