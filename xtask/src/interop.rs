@@ -31,8 +31,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-/// Cases that run side by side: twice as many as the machine of the suite has processors, for they wait more than they work.
-const SIDE_BY_SIDE: usize = 4;
+/// Cases that run side by side: three times as many as the machine of the suite has processors, for they wait more than they work.
+const SIDE_BY_SIDE: usize = 6;
 
 /// A test by name, run in a folder of its own.
 struct Case {
