@@ -130,7 +130,7 @@ pub(crate) struct Get {
     #[arg(long)]
     pub(crate) allocate: bool,
     /// Download nothing: save what a magnet link names as a torrent file, for `inspect`, --select, or another client
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["select", "no_seed", "seed_ratio", "seed_time"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = SAVING_NEEDS_NONE)]
     pub(crate) save_torrent: Option<PathBuf>,
     /// Give up when nobody who has it was found for so long, e.g. 90s, 30m [default: never]
     #[arg(long, value_name = "TIME")]
@@ -174,6 +174,10 @@ pub(crate) struct Seed {
     #[command(flatten)]
     pub(crate) show: Show,
 }
+
+/// Options about a download, of which there is none when the torrent file alone is saved.
+const SAVING_NEEDS_NONE: [&str; 7] =
+    ["output", "select", "sequential", "allocate", "no_seed", "seed_ratio", "seed_time"];
 
 #[derive(Args, Debug)]
 pub(crate) struct Net {

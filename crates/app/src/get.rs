@@ -36,7 +36,6 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let mut screen = Screen::new(&args.show);
     let peers = peers(&args.net)?;
     let saving = Saving::of(args)?;
-    let was_there = args.output.exists();
     let client = start(&args.net, SuperSeeding::Auto, &args.output, &screen)?;
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
     let news = EncryptionNews::new(args.net.encryption.policy());
@@ -59,10 +58,6 @@ pub(crate) fn get(args: &Get) -> Outcome {
     }
     let outcome = run.until_done(&mut screen);
     screen.end();
-    if args.save_torrent.is_some() && !was_there {
-        // A torrent's folder is made when it begins, even if nothing of it is wanted. What is not empty stays.
-        let _ = std::fs::remove_dir(&args.output);
-    }
     outcome
 }
 
@@ -124,7 +119,8 @@ fn get_one(
         Given::Magnet { given, magnet } => {
             let learned = Learned::default();
             if let Purpose::Save(_) = run.purpose {
-                // Nothing of it is wanted, so nothing is created.
+                // Nothing of it is wanted, so nothing is created; and what an earlier run has of it stays where it is.
+                options.output_dir = None;
                 let none = |metainfo: &Metainfo| Ok(vec![Priority::Skip; metainfo.layout.files() as usize]);
                 options.choose = Some(ChooseFiles::by(none));
             } else if !select.is_empty() {

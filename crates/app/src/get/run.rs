@@ -249,6 +249,8 @@ impl<'a> Run<'a> {
             }
             // A seed that wants nothing yet has "finished" at once.
             Event::Finished(torrent) if matches!(self.purpose, Purpose::Get) => {
+                // Of what is all here nothing else is told before.
+                self.on_found(screen, *torrent);
                 self.tell(screen, *torrent, |job| (None, happened("finished", job)));
             }
             Event::PieceDone(torrent, piece) => {
@@ -304,13 +306,20 @@ impl<'a> Run<'a> {
     }
 
     fn on_stage(&mut self, screen: &mut Screen, torrent: TorrentId, stage: StageName) {
+        if matches!(stage, StageName::Downloading | StageName::Seeding) {
+            self.on_found(screen, torrent);
+        }
+    }
+
+    /// It is known what was here already; told once.
+    fn on_found(&mut self, screen: &mut Screen, torrent: TorrentId) {
         let gets = match self.purpose {
             Purpose::Get => true,
             Purpose::Seed => false,
             Purpose::Save(_) => return,
         };
         let Some(job) = self.job_mut(torrent) else { return };
-        if !matches!(stage, StageName::Downloading | StageName::Seeding) || job.status != Status::Looking {
+        if job.status != Status::Looking {
             return;
         }
         job.status = Status::Working;

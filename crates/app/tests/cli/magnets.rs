@@ -35,13 +35,19 @@ fn a_selection_that_fits_nothing_is_the_users_fault_and_not_the_torrents() {
 #[test]
 fn a_link_is_saved_as_a_torrent_file_and_nothing_is_downloaded() {
     let (place, _seed, link) = films();
-    let got = place.run(&["get", &link, "-o", "got", "--port", "0", "--save-torrent", "saved.torrent"]);
+    let visible = |place: &Place| -> Vec<String> {
+        place.files(".").into_iter().filter(|name| !name.contains("state")).collect()
+    };
+    let mut before = visible(&place);
+    let got = place.run(&["get", &link, "--port", "0", "--save-torrent", "saved.torrent"]);
     assert_eq!(got.code, Some(0), "{got:?}");
     let done = "films: saved as saved.torrent; what is in it: gannet inspect saved.torrent; to fetch it: gannet get \
                 saved.torrent";
     assert_eq!(got.last_word(), done, "{got:?}");
     assert!(got.err.iter().any(|line| line.starts_with("beware: b.mkv.exe is ")), "{got:?}");
-    assert!(!place.exists("got"), "nothing is downloaded");
+    before.push("saved.torrent".into());
+    before.sort_unstable();
+    assert_eq!(visible(&place), before, "nothing is downloaded");
     assert_eq!(hash(&place, "saved.torrent"), hash(&place, "films.torrent"));
     let again = place.run(&["get", &link, "--port", "0", "--save-torrent", "saved.torrent"]);
     assert_eq!(again.code, Some(4), "{again:?}");
@@ -50,18 +56,11 @@ fn a_link_is_saved_as_a_torrent_file_and_nothing_is_downloaded() {
     let got = place.run(&["get", "saved.torrent", "-o", "got", "--port", "0", "--peer", peer]);
     assert_eq!(got.code, Some(0), "{got:?}");
     assert_eq!(place.files("got"), ["films/a.mkv", "films/b.mkv.exe"]);
-    // Now that it is here, nobody is needed for it, and what is here stays.
-    let known = place.run(&[
-        "get",
-        &hash(&place, "saved.torrent"),
-        "-o",
-        "got",
-        "--port",
-        "0",
-        "--save-torrent",
-        "b",
-    ]);
+    // Now that it is here, nobody is needed for it, and what is here stays and is remembered.
+    let known = place.run(&["get", &hash(&place, "saved.torrent"), "--port", "0", "--save-torrent", "b"]);
     assert_eq!((known.code, place.exists("b")), (Some(0), true), "{known:?}");
+    let again = place.run(&["get", "b", "-o", "got", "--port", "0", "--json"]);
+    assert_eq!((again.code, &again.json_of("resumed")["checked"]), (Some(0), &0.into()), "{again:?}");
     assert_eq!(place.files("got"), ["films/a.mkv", "films/b.mkv.exe"]);
 }
 
