@@ -6,7 +6,7 @@ use proto::{Event, Instant};
 use sim::{Node, Outcome, Scenario, World, catalogue};
 
 /// Seeds of each story.
-const SEEDS: u64 = 20;
+const SEEDS: u64 = 10;
 
 fn scenario(name: &str, seed: u64) -> Scenario {
     catalogue::by_name(name).unwrap_or_else(|| panic!("no scenario {name}"))(seed)
