@@ -11,6 +11,7 @@ mod rig;
 mod serving;
 mod storage;
 mod super_seeding;
+mod threats;
 mod toy;
 mod web_seeds;
 

@@ -154,7 +154,7 @@ fn a_flood_of_requests_meets_bounded_queues_and_ends_at_the_named_limits() {
             }
         }
     }
-    println!("{cases} floods of requests");
+    println!("C3: {cases} cases");
     assert!(cases >= 40);
 }
 
