@@ -48,6 +48,10 @@ pub struct TorrentStats {
     pub web_seeds: u32,
     /// Time spent since completion, this run.
     pub seeding_for: Duration,
+    /// Bytes of wanted content that were here, verified, when this run began to fetch or to serve; 0 until then.
+    pub have_before: u64,
+    /// Bytes of blocks of unfinished pieces that were here then.
+    pub unverified_before: u64,
     /// Payload bytes received in earlier runs, as the resume record has them.
     pub downloaded_before: u64,
     /// Payload bytes sent in earlier runs, as the resume record has them.

@@ -80,8 +80,19 @@ pub struct Totals {
     pub wasted: u64,
     /// In earlier runs.
     pub before: Lifetime,
+    /// What was here when this run began to fetch or to serve; `None` until then.
+    pub found: Option<FoundHere>,
     /// What of this torrent is counted in the pool's memory.
     pub buffered: u64,
+}
+
+/// What an earlier run left, or a check found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FoundHere {
+    /// Bytes of wanted content that are verified.
+    pub have: u64,
+    /// Bytes of blocks of unfinished pieces.
+    pub unverified: u64,
 }
 
 impl Totals {

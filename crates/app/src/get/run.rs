@@ -324,10 +324,7 @@ impl<'a> Run<'a> {
         }
         job.status = Status::Working;
         let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { return };
-        // By now the first blocks may have come; they were not here already.
-        let fresh = stats.unverified.min(stats.downloaded);
-        let (unverified, have) =
-            (stats.unverified - fresh, stats.wanted_have.saturating_sub(stats.downloaded - fresh));
+        let (have, unverified) = (stats.have_before, stats.unverified_before);
         screen.json(&Resumed {
             v: VERSION,
             r#type: "resumed",

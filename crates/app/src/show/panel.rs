@@ -230,6 +230,8 @@ mod tests {
             candidates: 0,
             swarm: None,
             seeding_for: Duration::ZERO,
+            have_before: 0,
+            unverified_before: 0,
             downloaded_before: 0,
             uploaded_before: 0,
         };

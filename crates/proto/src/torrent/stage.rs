@@ -439,6 +439,10 @@ impl Torrent {
     /// Tells the user of a new stage.
     pub fn tell_stage(&mut self, cx: &mut Cx<'_>) {
         let name = self.stage.name(self.is_finished());
+        if self.totals.found.is_none() && matches!(name, StageName::Downloading | StageName::Seeding) {
+            // Nothing was asked for before, so nothing of it came in this run.
+            self.totals.found = Some(self.found_here());
+        }
         if self.stage.told != Some(name) && !self.stage.is_leaving() {
             self.stage.told = Some(name);
             cx.tell(Event::Stage(self.id, name));

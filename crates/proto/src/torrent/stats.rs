@@ -1,6 +1,6 @@
 //! The torrent's figures, for whoever looks.
 
-use super::Torrent;
+use super::{FoundHere, Torrent};
 use crate::Instant;
 use crate::stats::{PeerStats, TorrentStats, TrackerStats, WebSeedStats};
 use wire::Bitfield;
@@ -24,7 +24,7 @@ impl Torrent {
             metadata: self.metadata_progress(),
             pieces: if known { self.metainfo.layout.pieces() } else { 0 },
             wanted: if known { pieces.wanted_bytes() } else { 0 },
-            wanted_have: pieces.wanted_bytes() - pieces.lacking_bytes(),
+            wanted_have: self.wanted_have(),
             unverified: self.unverified(),
             pieces_durable: pieces.durable().count(),
             checked: self.stage.checked(),
@@ -39,6 +39,8 @@ impl Torrent {
             candidates: u32::try_from(self.dialer.list.candidates()).unwrap_or(u32::MAX),
             web_seeds,
             seeding_for: self.goals.seeding_for(now),
+            have_before: self.totals.found.unwrap_or_default().have,
+            unverified_before: self.totals.found.unwrap_or_default().unverified,
             downloaded_before: self.totals.before.downloaded,
             uploaded_before: self.totals.before.uploaded,
         }
@@ -47,6 +49,16 @@ impl Torrent {
     /// Its stage.
     pub fn stage(&self) -> crate::event::StageName {
         self.stage.name(self.is_finished())
+    }
+
+    /// What is here now, for the figures of what was here before this run.
+    pub fn found_here(&self) -> FoundHere {
+        FoundHere { have: self.wanted_have(), unverified: self.unverified() }
+    }
+
+    fn wanted_have(&self) -> u64 {
+        let pieces = self.picker.pieces();
+        pieces.wanted_bytes() - pieces.lacking_bytes()
     }
 
     /// Bytes of blocks that are here, of pieces that are not verified. A short last block counts as a whole one.

@@ -108,6 +108,25 @@ fn old_blocks_are_spilled_synced_recorded_and_restored() {
 }
 
 #[test]
+fn what_was_here_before_is_told_apart_from_the_part_of_a_block_that_came_since() {
+    let mut have = Bitfield::new(3);
+    have.insert(PieceIndex(0));
+    let open = vec![OpenRecord { piece: PieceIndex(1), blocks: BlockSet::full(2) }];
+    let record = ResumeRecord { have, open, uploaded: 0, downloaded: 0 };
+    let mut rig = Rig::opening(3, 64 * 1024, Some(record));
+    let before = |rig: &Rig| (rig.stats().have_before, rig.stats().unverified_before);
+    assert_eq!(before(&rig), (0, 0), "nobody looked yet");
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    let source = rig.source(PLAIN);
+    let asked = rig.take_requests(source);
+    rig.feed(Input::Progress { link: source, bytes: 15_459 });
+    assert_eq!(rig.stats().downloaded, 15_459);
+    assert_eq!(before(&rig), (64 * 1024, 32 * 1024));
+    asked.iter().for_each(|&request| _ = rig.block(source, request));
+    assert_eq!(before(&rig), (64 * 1024, 32 * 1024));
+}
+
+#[test]
 fn a_piece_stays_in_the_record_by_its_spilled_blocks_until_the_record_can_have_it_whole() {
     let mut rig = Rig::leech(1, 64 * 1024);
     let source = rig.source(PLAIN);
