@@ -1,7 +1,8 @@
 //! Who spoiled a piece, found to the block and without its bytes: of a bad copy the driver returns a keyed digest per block, and when a good
 //! copy is here, whoever sent something else is a liar.
 //!
-//! Not the banning: verdicts go to the torrent. Knows no addresses but those of peers that left, so that leaving does not help.
+//! Not the banning: verdicts go to the torrent. Knows no addresses but those of peers that left, so that leaving does not help, nor
+//! coming back: who returns from the same host is who left ([`Blame::returned`]).
 //!
 //! Invariant: nobody honest is ever convicted. Only a block that stayed in memory from its peer to the hash is evidence, or one that
 //! lay on a disk meanwhile and is what it was: since a piece was bad, blocks are digested before they leave memory, and the
@@ -10,7 +11,7 @@
 
 use super::Origin;
 use crate::input::BlockDigest;
-use crate::{Attempt, PeerKey, Rng};
+use crate::{Attempt, PeerKey, Rng, address};
 use core::net::IpAddr;
 use std::collections::{BTreeMap, VecDeque};
 use wire::PieceIndex;
@@ -31,7 +32,7 @@ pub struct Blame {
     rows: usize,
     /// Peers with evidence pending, sorted, and how many rows each has.
     suspects: Vec<(PeerKey, u32)>,
-    departed: VecDeque<(PeerKey, IpAddr)>,
+    departed: VecDeque<Departed>,
     /// Blocks of open pieces that left memory.
     laid: BTreeMap<PieceIndex, LaidDown>,
     laid_rows: usize,
@@ -43,6 +44,15 @@ pub struct Blame {
 #[derive(Clone, Debug, Default)]
 struct Proven {
     peers: Vec<PeerKey>,
+}
+
+/// A peer that left.
+#[derive(Clone, Copy, Debug)]
+struct Departed {
+    peer: PeerKey,
+    address: IpAddr,
+    /// Who it is now, if somebody came from the same host since.
+    now: Option<PeerKey>,
 }
 
 /// The bad copies of one piece.
@@ -158,14 +168,14 @@ impl Blame {
         origins: &[Origin],
         digests: &[BlockDigest],
     ) -> Vec<Origin> {
-        let mut origins = origins.to_vec();
+        let mut origins: Vec<Origin> = origins.iter().map(|&origin| self.as_of_now(origin)).collect();
         let laid = self.take_up(piece).filter(|laid| laid.attempt == attempt);
         for row in laid.into_iter().flat_map(|laid| laid.rows) {
             let at = row.block as usize;
             if digests.get(at).is_some_and(|digest| digest.0 == row.digest)
                 && let Some(origin @ Origin::Disk) = origins.get_mut(at)
             {
-                *origin = Origin::Peer(row.peer);
+                *origin = self.as_of_now(Origin::Peer(row.peer));
             }
         }
         origins
@@ -241,12 +251,46 @@ impl Blame {
         if self.departed.len() >= DEPARTED_MAX {
             self.departed.pop_front();
         }
-        self.departed.push_back((peer, address));
+        self.departed.push_back(Departed { peer, address, now: None });
+    }
+
+    /// A peer came from a host that is one party's. If one left from there, this is that one under another key: what it sent before
+    /// and what it sends now is one peer's, or who hangs up after each lie would never be found to have sent anything twice or
+    /// alone. O(peers that left + evidence).
+    pub fn returned(&mut self, peer: PeerKey, address: IpAddr) {
+        let host = address::host(address);
+        let mut before = Vec::new();
+        for departed in self.departed.iter_mut().filter(|departed| address::host(departed.address) == host) {
+            departed.now = Some(peer);
+            before.push(departed.peer);
+        }
+        before.retain(|&departed| self.is_suspect(departed));
+        if before.is_empty() {
+            return;
+        }
+        for at in 0..self.pieces.len() {
+            let mut rows = core::mem::take(&mut self.pieces[at].rows);
+            self.forget(&rows);
+            for row in rows.iter_mut().filter(|row| before.contains(&row.peer)) {
+                row.peer = peer;
+            }
+            rows.sort_unstable();
+            rows.dedup();
+            self.remember(&rows);
+            self.pieces[at].rows = rows;
+        }
+    }
+
+    /// Whom a block is from, under its present key.
+    fn as_of_now(&self, origin: Origin) -> Origin {
+        let Origin::Peer(peer) = origin else { return origin };
+        let departed = self.departed.iter().find(|departed| departed.peer == peer);
+        Origin::Peer(departed.and_then(|departed| departed.now).unwrap_or(peer))
     }
 
     /// Where a convicted peer that left was to be found.
     pub fn address_of(&self, peer: PeerKey) -> Option<IpAddr> {
-        self.departed.iter().rev().find(|&&(departed, _)| departed == peer).map(|&(_, address)| address)
+        self.departed.iter().rev().find(|departed| departed.peer == peer).map(|departed| departed.address)
     }
 
     fn remember(&mut self, rows: &[Row]) {
@@ -408,6 +452,30 @@ mod tests {
         assert_eq!(blame.departed.len(), DEPARTED_MAX);
         assert_eq!(blame.address_of(key(1_999)), Some(IpAddr::from([10, 0, 7, 207])));
         assert_eq!(blame.address_of(key(0)), None);
+    }
+
+    #[test]
+    fn who_hangs_up_and_comes_back_answers_for_what_it_sent_before() {
+        let (host, other) = (IpAddr::from([80, 0, 0, 1]), IpAddr::from([80, 0, 0, 2]));
+        // All of a piece, over three links.
+        let mut blame = blame();
+        for (before, after) in [(1, 2), (2, 3)] {
+            blame.departed(key(before), host);
+            blame.returned(key(after), host);
+        }
+        assert_eq!(blame.bad(FIRST, &from(&[1, 2, 3]), None), [key(3)]);
+        // Two versions of a block.
+        let mut blame = self::blame();
+        assert_eq!(blame.bad(FIRST, &from(&[1, 5]), Some(&copy(&[9, 0]))), []);
+        blame.departed(key(1), host);
+        blame.returned(key(4), other);
+        assert!(blame.is_suspect(key(1)) && !blame.is_suspect(key(4)), "another host is another peer");
+        blame.returned(key(2), host);
+        assert_eq!([1, 2].map(|peer| blame.is_suspect(key(peer))), [false, true]);
+        assert_eq!(blame.bad(FIRST, &from(&[2, 5]), Some(&copy(&[8, 0]))), [key(2)]);
+        // The right version, seen later.
+        assert_eq!(blame.good(PIECE, Some(&copy(&[0, 0]))), [key(2)]);
+        assert_eq!((blame.rows, blame.suspects.len()), (0, 0));
     }
 
     #[test]

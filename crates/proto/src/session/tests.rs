@@ -5,6 +5,7 @@ mod floods;
 mod gossip;
 mod magnets;
 mod peers;
+mod poison;
 mod pressure;
 mod reaching;
 mod rig;

@@ -45,6 +45,9 @@ impl Torrent {
         };
         cx.pool.links += 1;
         self.dialer.list.linked(cx.now, up.remote);
+        if !is_shared(up.remote.ip()) {
+            self.blame.returned(key, up.remote.ip());
+        }
         cx.tell(Event::PeerJoined(self.id, up.link, up.remote));
         self.greet(cx, key);
         self.go_on_super_seeding(cx);
