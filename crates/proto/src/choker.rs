@@ -3,7 +3,8 @@
 //! While we fetch: tit for tat. The peers that gave us most in the last 20 s get the regular slots; peers that give nothing wait in turn
 //! behind them, those that snub us last of all. When we have everything: by [`SeedPolicy`]. Beside them one optimistic unchoke moves on
 //! every third round, so that newcomers get something to give and better partners are found. Behind all of them come those who take
-//! without ever having more for it: slots that nobody else wants are theirs (threat C8).
+//! without ever having more for it: slots that nobody else wants are theirs, and while we fetch no more than a trickle, for what leaves
+//! costs time that what comes needs (threat C8).
 //!
 //! Invariant: at most `slots` regular unchokes and one optimistic, all of them interested. Ties are broken by the seeded generator.
 //! BEP: 3
@@ -55,6 +56,8 @@ pub struct Row {
     pub snubs_us: bool,
     /// It takes and has no more to show for it.
     pub takes_in_vain: bool,
+    /// So much that it is to have no more while we fetch.
+    pub drains: bool,
     /// How much of the content it has, in thousandths.
     pub progress_permille: u32,
 }
@@ -118,10 +121,13 @@ impl Choker {
             self.optimistic = None;
             return Verdict::default();
         }
-        let interested = rows.iter().filter(|row| row.interested);
+        // Who gave us something may have it back, whatever it does with it.
+        let in_vain = |row: &Row| row.takes_in_vain && row.received == 0;
+        let served =
+            |row: &&Row| row.interested && (terms.seeding.is_some() || !(row.drains && in_vain(row)));
+        let interested = rows.iter().filter(served);
         let rank = |row: &Row, lot: u32| match terms.seeding {
-            // Who gave us something may have it back, whatever it does with it.
-            _ if row.takes_in_vain && row.received == 0 => in_turn(CLASS_LAST, row, now, lot),
+            _ if in_vain(row) => in_turn(CLASS_LAST, row, now, lot),
             None => by_received(row, now, lot),
             Some(SeedPolicy::RoundRobin) => by_turn(row, now, Choker::quota(terms.piece_len), lot),
             Some(SeedPolicy::Fastest) => by_sent(row, now, lot),

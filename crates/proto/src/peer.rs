@@ -167,10 +167,10 @@ impl Appetite {
         self.grown += pieces as u64;
     }
 
-    /// Whether it takes in vain, of pieces this long.
-    pub fn is_in_vain(&self, piece_len: u32) -> bool {
+    /// Whether it takes in vain, of pieces this long, having given us so many bytes.
+    pub fn is_in_vain(&self, piece_len: u32, given: u64) -> bool {
         let piece_len = u64::from(piece_len);
-        let most = UNFINISHED_PIECES_MAX * piece_len + UNFINISHED_BYTES_MAX;
+        let most = UNFINISHED_PIECES_MAX * piece_len + UNFINISHED_BYTES_MAX + given;
         self.again > most || self.taken > self.grown.saturating_mul(piece_len) + most
     }
 }

@@ -26,6 +26,7 @@ fn row(peer: u16) -> Row {
         sent_since_unchoke: 0,
         snubs_us: false,
         takes_in_vain: false,
+        drains: false,
         progress_permille: 500,
     }
 }
@@ -156,6 +157,10 @@ fn who_takes_in_vain_comes_after_all_others_whatever_the_policy() {
             );
             let all = Choker::new().round(NOW, &rows, &terms(4, policy), &mut Rng::new(Seed(seed)));
             assert_eq!(all.unchoked.len(), 4, "{policy:?}: a slot that nobody else wants is theirs");
+            let rows = rows.map(|row| Row { drains: row.takes_in_vain, ..row });
+            let all = Choker::new().round(NOW, &rows, &terms(4, policy), &mut Rng::new(Seed(seed)));
+            let served = if policy.is_some() { 4 } else { 2 };
+            assert_eq!(all.unchoked.len(), served, "{policy:?}: but while we fetch no more than a trickle");
         }
     }
     let gives = [vain(Row { received: 5, ..row(0) }), row(1)];

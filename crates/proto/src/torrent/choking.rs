@@ -2,14 +2,17 @@
 
 use super::Torrent;
 use super::super_seed::RECEIVERS_MAX;
-use crate::Duration;
-use crate::PeerKey;
 use crate::choker::{Choker, Row, Terms};
 use crate::cx::Cx;
 use crate::peer::Peer;
+use crate::{Duration, Instant, PeerKey};
 
 /// A peer that we wait for and that sent nothing for this long snubs us (BEP 3 practice).
 const SNUB_AFTER: Duration = Duration::from_secs(60);
+
+/// What a drain may have of us while we fetch, in bytes a second since its link came up: enough for an honest client that keeps to
+/// itself what it took from us, and for a hundred such no more than one line's worth.
+const TRICKLE: u64 = 64 * 1024;
 
 impl Torrent {
     /// Holds a round for this many slots.
@@ -64,6 +67,26 @@ impl Torrent {
         self.is_finished() && self.peers.get(key).is_some_and(had)
     }
 
+    /// While we fetch, a drain is served no longer, from this block on: on a fast line as much as there is would leave before the
+    /// next round, and take the time of what is to come (threat C8).
+    pub fn stop_drain(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let stops = |peer: &Peer| peer.traffic.down.window(cx.now) == 0 && self.drains(cx.now, peer);
+        if !self.is_finished() && self.peers.get(key).is_some_and(stops) {
+            self.set_choking(cx, key, true);
+        }
+    }
+
+    /// Takes in vain, and more than the trickle that it may have: it may be a client that tells nobody what we have already.
+    fn drains(&self, now: Instant, peer: &Peer) -> bool {
+        let trickle = now.since(peer.clocks.linked).as_secs().saturating_mul(TRICKLE);
+        self.has_taken_in_vain(peer, trickle)
+    }
+
+    fn has_taken_in_vain(&self, peer: &Peer, forgiven: u64) -> bool {
+        let given = peer.traffic.down.total().saturating_add(forgiven);
+        peer.traffic.appetite.is_in_vain(self.metainfo.layout.piece_len_max(), given)
+    }
+
     fn row(&self, cx: &Cx<'_>, key: PeerKey, peer: &Peer) -> Row {
         let total = u64::from(self.metainfo.layout.pieces());
         let have = u64::from(peer.pieces.count(self.metainfo.layout.pieces()));
@@ -78,7 +101,8 @@ impl Torrent {
             sent: peer.traffic.up.window(cx.now),
             sent_since_unchoke: peer.traffic.sent_since_unchoke,
             snubs_us: !peer.pipeline.is_empty() && quiet_since + SNUB_AFTER <= cx.now,
-            takes_in_vain: peer.traffic.appetite.is_in_vain(self.metainfo.layout.piece_len_max()),
+            takes_in_vain: self.has_taken_in_vain(peer, 0),
+            drains: self.drains(cx.now, peer),
             progress_permille: (have * 1000 / total) as u32,
         }
     }

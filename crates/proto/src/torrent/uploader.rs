@@ -123,6 +123,7 @@ impl Torrent {
         peer.enlist(cx, self.id, key);
         self.sent_of_first_copy(cx, key, block);
         cx.pool.choke_soon |= self.has_had_its_turn(key, block.len);
+        self.stop_drain(cx, key);
         self.suggest_next(cx, key, block);
     }
 
