@@ -36,7 +36,8 @@ pub const QUARTERS_MORE_MAX: u64 = 1;
 /// A peer that was shown a piece this long ago and does not want it is passed over: it fetches other files, or nothing at all. Any
 /// other says within a round trip that it is interested.
 pub const UNWANTED_AFTER: Duration = Duration::from_millis(1_500);
-/// A peer that so often was too slow for what it was shown is shown nothing more; neither is one that only pretends to want it.
+/// A peer that so often was too slow for what it was shown, or only pretended to want it, is shown nothing more, but for one that took
+/// pieces before while there is nobody else to take them.
 pub const FAILS_MAX: u8 = 2;
 /// Pieces among which the rarest is looked for.
 const FRESH_SEEN_MAX: usize = 64;
@@ -142,18 +143,21 @@ impl SuperSeed {
         self.rows.iter().filter(|row| !row.open.is_empty()).count() as u32
     }
 
-    /// A peer has a piece of so many bytes that so many peers have now.
-    fn seen(&mut self, now: Instant, key: PeerKey, (piece, len): (PieceIndex, u32), holders: u32) {
+    /// A peer has a piece of so many bytes that so many peers have now; whether there are few peers here at all.
+    fn seen(&mut self, now: Instant, key: PeerKey, (piece, len): (PieceIndex, u32), holders: u32, few: bool) {
         let row = self.row(key);
         if let Some(at) = row.open.iter().position(|open| open.piece == piece) {
             let open = row.open.swap_remove(at);
             let whole = open.sent >= u64::from(len);
             if !whole && holders <= 1 {
-                // It can have it from nobody else: a show of progress.
-                row.fails = FAILS_MAX;
+                // A show of progress; among few peers perhaps it had the rest from somebody we do not know.
+                row.fails = if few { row.fails.saturating_add(1) } else { FAILS_MAX };
                 return self.fresh.push(piece);
             }
             row.got += u32::from(whole);
+            if whole && few {
+                row.fails = row.fails.min(FAILS_MAX - 1);
+            }
             row.waiting += u32::from(holders <= 1);
             self.moved = now;
             if holders <= 1 {
@@ -257,7 +261,8 @@ impl Torrent {
     pub fn saw_piece(&mut self, cx: &mut Cx<'_>, key: PeerKey, piece: PieceIndex) {
         let holders = self.picker.availability(piece);
         if let Some(first_copy) = &mut self.haves.first_copy {
-            first_copy.seen(cx.now, key, (piece, self.metainfo.layout.piece_len(piece)), holders);
+            let few = self.peers.count() <= RECEIVERS_MAX;
+            first_copy.seen(cx.now, key, (piece, self.metainfo.layout.piece_len(piece)), holders, few);
         }
     }
 
@@ -384,6 +389,10 @@ impl Torrent {
         let skip = cx.rng.index((self.peers.count() as usize).saturating_sub(LOOKED_AT_MAX) + 1);
         let mut best: Option<(Rank, PeerKey)> = None;
         let mut lacked = false;
+        // One that took pieces before and failed since is better than an uplink that stands idle, where there is nearly nobody else:
+        // with more peers the end of all this is near, and better for them.
+        let few = self.peers.count() <= RECEIVERS_MAX;
+        let mut lapsed: Option<((u8, u32), PeerKey)> = None;
         // Whether a peer that may pass on what it gets has no slot: then those that do not pass on give theirs up.
         let mut passed_over = false;
         for (key, peer) in self.peers.iter().skip(skip).take(LOOKED_AT_MAX) {
@@ -391,8 +400,15 @@ impl Torrent {
             let (open, waiting, delay, fails) = row
                 .map_or((0, 0, Duration::ZERO, 0), |row| (row.open.len(), row.waiting, row.delay, row.fails));
             let is_new = row.is_none_or(|row| row.got == 0);
-            let takes = !peer.state.closing && !peer.extensions.upload_only && fails < FAILS_MAX;
+            let takes = !peer.state.closing && !peer.extensions.upload_only;
             if !takes || peer.pieces.has(piece) {
+                continue;
+            }
+            if fails >= FAILS_MAX {
+                let rank = (fails, cx.rng.next_u32());
+                if few && !is_new && open == 0 && lapsed.is_none_or(|(before, _)| rank < before) {
+                    lapsed = Some((rank, key));
+                }
                 continue;
             }
             lacked = true;
@@ -416,7 +432,10 @@ impl Torrent {
             Some(((_, passes_nothing_on, ..), _)) if passes_nothing_on && passed_over => Choice::Later,
             Some((_, key)) => Choice::Peer(key),
             None if lacked => Choice::Later,
-            None => Choice::Nobody,
+            None => match lapsed {
+                Some((_, key)) if receivers < first_copy.slots => Choice::Peer(key),
+                Some(_) | None => Choice::Nobody,
+            },
         }
     }
 

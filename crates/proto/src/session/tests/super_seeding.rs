@@ -2,7 +2,7 @@
 
 use super::rig::Rig;
 use crate::input::LinkEnd;
-use crate::torrent::super_seed::PATIENCE;
+use crate::torrent::super_seed::{PATIENCE, QUIET_MAX};
 use crate::{Duration, Input, LinkId, Output};
 use std::collections::BTreeSet;
 use wire::message::BlockRequest;
@@ -120,4 +120,27 @@ fn what_is_lost_is_shown_again_as_soon_as_all_else_is_out() {
     }
     let all: BTreeSet<u32> = (0..PIECES).collect();
     assert_eq!(got, all, "{lost} is lost");
+}
+
+#[test]
+fn a_peer_that_gets_part_of_its_pieces_from_peers_we_do_not_know_is_shown_one_after_another_all_the_same() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let taker = takers(&mut rig, 1)[0];
+    let mut shown = Vec::new();
+    for _ in 0..8 {
+        for piece in take_shown(&mut rig, taker) {
+            if shown.len() % 3 == 0 {
+                fetch(&mut rig, taker, piece);
+            } else {
+                rig.say(taker, Message::Request(BlockRequest { piece, offset: 0, len: 16 * KIB }));
+                for (token, _) in rig.take_sends_of(taker) {
+                    rig.feed(Input::Sent { token });
+                }
+            }
+            shown.push(piece);
+            rig.say(taker, Message::Have(piece));
+        }
+        rig.pass(SECOND);
+    }
+    assert_eq!(shown.len(), PIECES as usize, "before {QUIET_MAX:?} are over: {shown:?}");
 }
