@@ -105,6 +105,8 @@ fn blocks(pieces: u32, blocks_in_piece: u32, percent: impl Fn(u16) -> u32) -> u6
                 peer: peer.key,
                 pieces: &peer.pieces,
                 want,
+                now: Instant::ZERO,
+                rescues: true,
                 speed,
                 only: None,
                 suggested: &[],

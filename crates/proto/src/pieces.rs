@@ -13,7 +13,7 @@ pub mod remote_pieces;
 
 pub use availability::Availability;
 pub use blame::Blame;
-pub use open_piece::{BlockState, OpenPiece, Origin};
+pub use open_piece::{BlockState, OpenPiece, Origin, STALE_AFTER};
 pub use picker::runs::RunFor;
 pub use picker::{PickFor, PiecePicker, Received, Speed};
 pub use remote_pieces::RemotePieces;

@@ -42,6 +42,8 @@ pub enum TorrentTimer {
     WebSeeds,
     /// A peer that was asked for metadata may have run out of time, or have rested long enough.
     Metadata,
+    /// Peers that could be asked for nothing may be asked for what others do not send.
+    Starved,
     /// The seeding goal may be reached.
     SeedGoal,
 }

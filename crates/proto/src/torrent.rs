@@ -163,6 +163,7 @@ impl Torrent {
             TorrentTimer::Pex => self.name_peers(cx),
             TorrentTimer::WebSeeds => self.fetch(cx),
             TorrentTimer::Metadata => self.fetch_metadata(cx),
+            TorrentTimer::Starved => self.refill_starved(cx),
             TorrentTimer::SeedGoal => self.check_seed_goal(cx),
         }
     }

@@ -375,7 +375,15 @@ impl Pipeline {
         if self.snubbed || self.give_up_at().is_none_or(|due| now < due) {
             return false;
         }
-        self.snubbed = true;
+        self.snub(released);
+        true
+    }
+
+    /// Waits no longer for a silent peer, in time or not: it is snubbed, as [`Pipeline::check`] says.
+    pub fn snub(&mut self, released: &mut Vec<Block>) {
+        if core::mem::replace(&mut self.snubbed, true) {
+            return;
+        }
         self.slow_start = false;
         self.target = REQUESTS_MIN.min(self.requests_max);
         while self.outstanding.len() > 1
@@ -385,7 +393,6 @@ impl Pipeline {
             released.push(request.block);
         }
         released.extend(self.outstanding.front().map(|request| request.block));
-        true
     }
 
     /// Whether a block is outstanding.

@@ -4,7 +4,7 @@
 //! block never walks the piece (a 512 MiB piece has 32,768 blocks).
 
 use super::PieceIndex;
-use crate::{Attempt, BlockSet, Instant, PeerKey};
+use crate::{Attempt, BlockSet, Duration, Instant, PeerKey};
 use core::ops::Range;
 use wire::{Block, Layout};
 
@@ -14,6 +14,10 @@ pub const COPIES_PER_BLOCK_MAX: usize = 2;
 
 /// Blocks looked at for one round of end-game copies, so that a large piece full of copies costs no walk.
 const COPY_PROBES_MAX: usize = 64;
+
+/// An unfinished piece of which nothing came for so long has no claim on memory, nor on its blocks, against peers that would deliver.
+/// Longer than a round trip; a peer that sends less than a block in this time loses little.
+pub const STALE_AFTER: Duration = Duration::from_secs(1);
 
 /// What became of one block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +69,8 @@ pub struct OpenPiece {
     pub reserved: Option<PeerKey>,
     /// When the oldest block came that is in memory only and not being spilled.
     pub oldest_kept: Option<Instant>,
+    /// When whoever was asked for a block first last sent one, or was asked while nobody owed us any.
+    moved: Instant,
     blocks: Box<[BlockState]>,
     free: BlockIndex,
     asked: BlockIndex,
@@ -94,6 +100,7 @@ impl OpenPiece {
             attempt,
             reserved: None,
             oldest_kept: None,
+            moved: Instant::ZERO,
             absent: free.count,
             blocks: states.into(),
             asked: BlockIndex::empty(blocks),
@@ -135,6 +142,30 @@ impl OpenPiece {
         self.asked.count > 0 || self.in_memory > 0
     }
 
+    /// Whether it takes memory, and nothing came for it for [`STALE_AFTER`].
+    pub fn is_stale(&self, now: Instant) -> bool {
+        let waits = self.absent > 0 && self.spilling == 0;
+        self.is_live() && waits && now.since(self.moved) >= STALE_AFTER
+    }
+
+    /// When whoever was asked for a block first last sent one, or was asked while nobody owed us any.
+    pub fn moved(&self) -> Instant {
+        self.moved
+    }
+
+    /// Who was asked for each block that is not here, copies included. Walks the piece.
+    pub(super) fn debtors(&self) -> impl Iterator<Item = (u32, PeerKey)> {
+        let first = |(block, state): (u32, &BlockState)| match state {
+            BlockState::Asked(peer) => Some((block, *peer)),
+            BlockState::Free
+            | BlockState::Kept(_)
+            | BlockState::Spilling(_)
+            | BlockState::Spilled(_)
+            | BlockState::Restored => None,
+        };
+        (0..).zip(&self.blocks).filter_map(first).chain(self.copies.iter().copied())
+    }
+
     /// What became of a block.
     pub fn block(&self, index: u32) -> Option<BlockState> {
         self.blocks.get(index as usize).copied()
@@ -156,7 +187,16 @@ impl OpenPiece {
     }
 
     /// Asks a peer for up to `want` free blocks, lowest first; says how many. O(blocks taken).
-    pub(super) fn ask(&mut self, peer: PeerKey, want: u32, layout: &Layout, out: &mut Vec<Block>) -> u32 {
+    pub(super) fn ask(
+        &mut self,
+        (peer, now): (PeerKey, Instant),
+        want: u32,
+        layout: &Layout,
+        out: &mut Vec<Block>,
+    ) -> u32 {
+        if self.asked.count == 0 {
+            self.moved = now;
+        }
         let mut taken = 0;
         while taken < want
             && let Some(block) = self.free.first()
@@ -177,7 +217,10 @@ impl OpenPiece {
     }
 
     /// Asks for the first free blocks that lie beside one another, as many as there are; says which. O(blocks taken).
-    pub(super) fn ask_run(&mut self, source: PeerKey) -> Range<u32> {
+    pub(super) fn ask_run(&mut self, source: PeerKey, now: Instant) -> Range<u32> {
+        if self.asked.count == 0 {
+            self.moved = now;
+        }
         let Some(first) = self.free.first() else { return 0..0 };
         let mut end = first;
         while self.block(end) == Some(BlockState::Free) {
@@ -202,12 +245,14 @@ impl OpenPiece {
         (0..).zip(&self.blocks).filter_map(sender).collect()
     }
 
-    /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`; says how many.
+    /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`, if it is such others
+    /// and no more than `most` were asked beside them; says how many.
     pub(super) fn ask_copies(
         &mut self,
         peer: PeerKey,
         want: u32,
         from: u32,
+        (of, most): (impl Fn(PeerKey) -> bool, usize),
         layout: &Layout,
         out: &mut Vec<Block>,
     ) -> u32 {
@@ -218,9 +263,12 @@ impl OpenPiece {
             at = block + 1;
             let first = self.copies.partition_point(|&(other, _)| other < block);
             let of_block = self.copies[first..].iter().take_while(|&&(other, _)| other == block);
-            let already = self.blocks[block as usize] == BlockState::Asked(peer)
-                || of_block.clone().any(|&(_, other)| other == peer);
-            if already || of_block.count() >= COPIES_PER_BLOCK_MAX {
+            let first_asked = match self.blocks[block as usize] {
+                BlockState::Asked(other) => other != peer && of(other),
+                _ => false,
+            };
+            let already = !first_asked || of_block.clone().any(|&(_, other)| other == peer);
+            if already || of_block.count() >= most {
                 continue;
             }
             if let Err(at) = self.copies.binary_search(&(block, peer)) {
@@ -272,6 +320,10 @@ impl OpenPiece {
             | Some(BlockState::Restored) => return false,
             Some(BlockState::Free) => self.free.remove(block),
             Some(BlockState::Asked(first)) => {
+                // A copy is no sign of life of those who were asked first.
+                if first == peer {
+                    self.moved = now;
+                }
                 asked(first, false);
                 self.asked.remove(block);
                 let start = self.copies.partition_point(|&(other, _)| other < block);

@@ -3,7 +3,7 @@
 //! Not here: when to ask (the pipeline), bytes, links. Knows peers only by key and by the pieces they have.
 //!
 //! Order of choice: the piece this peer is at; unfinished pieces, nearest to whole first; a new piece, rarest first (at random for the
-//! first few, in order if sequential); in end-game, blocks that others were asked for. Fast peers open pieces of their own and leave
+//! first few, in order if sequential); in end-game, blocks that others were asked for, and before it those of pieces that make no headway. Fast peers open pieces of their own and leave
 //! unfinished ones to the rest. A peer that lets us wait is probed: asked for a block that everybody else may be asked for as well.
 //!
 //! Cost of a pick: O(blocks picked), plus at most [`choice::PARTIALS_SEEN_MAX`] looks per unfinished piece taken and what
@@ -15,8 +15,10 @@ pub mod runs;
 
 use super::availability::Search;
 use super::open_piece::Released;
-use super::{Availability, Durability, OpenIndex, OpenPiece, Origin, PieceState, Pieces, RemotePieces};
-use crate::{Attempt, BlockSet, Instant, PeerKey, Priority, ResumeRecord, Rng};
+use super::{
+    Availability, Durability, OpenIndex, OpenPiece, Origin, PieceState, Pieces, RemotePieces, STALE_AFTER,
+};
+use crate::{Attempt, BlockSet, Duration, Instant, PeerKey, Priority, ResumeRecord, Rng};
 use std::sync::Arc;
 use wire::{Block, Layout, PieceIndex};
 
@@ -31,6 +33,9 @@ pub enum Speed {
     Slow,
 }
 
+/// A peer that sends, but no block of a piece for so long, keeps others from it: 16 KiB in 5 s are 3 kB/s.
+const BLOCK_WITHIN: Duration = Duration::from_secs(5);
+
 /// Who asks for blocks, and under what terms.
 #[derive(Clone, Copy, Debug)]
 pub struct PickFor<'a> {
@@ -40,6 +45,10 @@ pub struct PickFor<'a> {
     pub pieces: &'a RemotePieces,
     /// How many blocks at most.
     pub want: u32,
+    /// The time.
+    pub now: Instant,
+    /// It may be asked for what others do not send: not while it is we who do not read them.
+    pub rescues: bool,
     /// How quick it is.
     pub speed: Speed,
     /// It chokes us and allows only these (BEP 6 allowed fast); `None` while it does not choke us.
@@ -88,11 +97,13 @@ struct PeerRow {
     search: Search,
     /// End-game copies it is asked for.
     copies: u32,
+    /// When it last sent payload, or was asked for some.
+    heard: Instant,
 }
 
 impl PeerRow {
     fn new(key: PeerKey) -> PeerRow {
-        PeerRow { key, current: None, witness: 0, search: Search::default(), copies: 0 }
+        PeerRow { key, current: None, witness: 0, search: Search::default(), copies: 0, heard: Instant::ZERO }
     }
 }
 
@@ -203,7 +214,9 @@ impl PiecePicker {
         }
         want -= self.pick_free(ask, rng, out);
         if want > 0 && self.is_end_game() {
-            self.pick_copies(ask, want, rng, out);
+            self.pick_copies(ask, want, false, rng, out);
+        } else if ask.rescues && out.is_empty() {
+            self.pick_copies(ask, want, true, rng, out);
         }
     }
 
@@ -248,6 +261,7 @@ impl PiecePicker {
             },
         };
         let number = self.pieces.layout.block_index(block);
+        self.heard(peer, now);
         let rows = &mut self.rows;
         let asked = |other: PeerKey, copy: bool| {
             if let (true, Some(row)) = (copy, row_of(rows, other)) {
@@ -267,6 +281,13 @@ impl PiecePicker {
             self.pieces.states[block.piece.as_usize()] = PieceState::Verifying(index);
         }
         Received::New { whole }
+    }
+
+    /// A peer sent payload, or could not be heard until now.
+    pub fn heard(&mut self, peer: PeerKey, now: Instant) {
+        if let Some(row) = row_of(&mut self.rows, peer) {
+            row.heard = now;
+        }
     }
 
     /// Whether this attempt at this piece is the one under way: answers to others are stale.
@@ -359,6 +380,19 @@ impl PiecePicker {
             }
         }
         whole
+    }
+
+    /// The unfinished piece that has taken memory to no effect for longest, and who owes us blocks of it. Not those that web seeds are
+    /// at. O(open pieces): only for peers that cannot be asked for anything because memory is short.
+    pub fn stalest(&self, now: Instant) -> Option<(PieceIndex, Vec<(Block, PeerKey)>)> {
+        let in_vain = |open: &&OpenPiece| {
+            open.is_stale(now)
+                && open.debtors().all(|(_, debtor)| owes_in_vain(&self.rows, open.moved(), debtor, now))
+        };
+        let stale = self.pieces.open.iter().filter(in_vain);
+        let open = stale.min_by_key(|open| (open.moved(), open.piece))?;
+        let block_of = |(number, peer)| (self.pieces.layout.nth_block(open.piece, number), peer);
+        Some((open.piece, open.debtors().map(block_of).collect()))
     }
 
     /// When the oldest block came that only memory holds and no spill is under way for. O(open pieces).
@@ -467,6 +501,14 @@ impl PiecePicker {
         }
         row
     }
+}
+
+/// Whether a peer that owes us blocks of a stale piece, which last `moved` then, keeps others from them: it is silent, or sends so
+/// little that none came for long.
+fn owes_in_vain(rows: &[PeerRow], moved: Instant, debtor: PeerKey, now: Instant) -> bool {
+    let row = rows.get(debtor.slot()).filter(|row| row.key == debtor);
+    let silent = row.is_none_or(|row| now.since(row.heard) >= STALE_AFTER);
+    debtor.web_seed().is_none() && (silent || now.since(moved) >= BLOCK_WITHIN)
 }
 
 fn row_of(rows: &mut [PeerRow], peer: PeerKey) -> Option<&mut PeerRow> {

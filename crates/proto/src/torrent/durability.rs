@@ -332,17 +332,21 @@ impl Saver {
 
     fn spill_older(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker, before: Instant) {
         for piece in picker.due_for_spill(before) {
-            if let Some((attempt, blocks)) = picker.spill(piece) {
-                self.spilling += 1;
-                cx.push(Output::Spill {
-                    torrent: self.torrent,
-                    piece,
-                    attempt,
-                    blocks,
-                    key: self.digest_key,
-                });
-            }
+            self.spill(cx, picker, piece);
         }
+    }
+
+    /// What memory has of an unfinished piece leaves it now, if there is any.
+    pub fn spill(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker, piece: PieceIndex) {
+        if let Some((attempt, blocks)) = picker.spill(piece) {
+            self.spilling += 1;
+            cx.push(Output::Spill { torrent: self.torrent, piece, attempt, blocks, key: self.digest_key });
+        }
+    }
+
+    /// Whether blocks are on their way out of memory.
+    pub fn is_spilling(&self) -> bool {
+        self.spilling > 0
     }
 
     /// The record lags behind from now on: a sync is due within the interval.

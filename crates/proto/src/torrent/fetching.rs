@@ -45,6 +45,7 @@ impl Torrent {
             let source = PeerKey::of_web_seed(seed);
             let ask = RunFor {
                 source,
+                now: cx.now,
                 pieces: self.web_seeds.pieces(seed),
                 bytes_max: self.web_seeds.run_bytes(seed, cx.now, lacking, alone),
                 open_bytes_max: budget,

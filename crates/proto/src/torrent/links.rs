@@ -293,6 +293,7 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.clocks.heard = cx.now;
         peer.pipeline.read_again(cx.now);
+        self.picker.heard(key, cx.now);
         peer.extensions.pex.read_again(cx.now, peer.clocks.linked);
         self.arm_peer(cx, key);
     }

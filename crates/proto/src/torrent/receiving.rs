@@ -62,6 +62,7 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.clocks.heard = cx.now;
         peer.pipeline.heard(cx.now);
+        self.picker.heard(key, cx.now);
         peer.traffic.partial = peer.traffic.partial.saturating_add(bytes);
         peer.traffic.received(cx.now, bytes);
         self.totals.received(cx, bytes);

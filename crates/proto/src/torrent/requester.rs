@@ -10,7 +10,8 @@ use crate::cx::Cx;
 use crate::output::CloseReason;
 use crate::peer::Peer;
 use crate::peer::pipeline::Answer;
-use crate::pieces::PickFor;
+use crate::pieces::{PickFor, STALE_AFTER};
+use crate::timers::{Timer, TorrentTimer};
 use wire::{Block, Message};
 
 impl Torrent {
@@ -32,6 +33,8 @@ impl Torrent {
             peer: key,
             pieces: &peer.pieces,
             want,
+            now: cx.now,
+            rescues: cx.pool.unread.is_empty(),
             speed: peer.pipeline.speed(self.metainfo.layout.piece_len_max()),
             only,
             suggested: &peer.fast.suggested,
@@ -43,6 +46,10 @@ impl Torrent {
         let was_idle = peer.pipeline.is_empty();
         let budget = ask.open_bytes_max;
         let refused = was_idle && blocks.is_empty();
+        if refused {
+            // Perhaps only because of peers that deliver nothing: that is seen a while later.
+            cx.timers.set_no_later(Timer::Torrent(self.id, TorrentTimer::Starved), cx.now + STALE_AFTER);
+        }
         peer.pipeline.requested(&blocks, cx.now);
         for block in blocks.drain(..) {
             peer.send(cx, Message::Request(block.into()));
@@ -54,6 +61,52 @@ impl Torrent {
         }
         if refused && self.lacks_memory(budget) {
             self.wait_for_memory(cx);
+            if cx.pool.unread.is_empty() {
+                self.give_up_stalest(cx);
+            }
+        }
+    }
+
+    /// A peer could be asked for nothing because unfinished pieces have all the memory: the one of them that makes no headway is
+    /// called back from whoever sits on it, and spilled. Otherwise a few peers that promise and do not send could hold up all others,
+    /// among them those who have just what nobody else has.
+    fn give_up_stalest(&mut self, cx: &mut Cx<'_>) {
+        // One at a time: what is on its way out of memory makes room soon.
+        if self.saver.is_spilling() {
+            return;
+        }
+        let Some((piece, debts)) = self.picker.stalest(cx.now) else { return };
+        for (block, key) in debts {
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            if peer.pipeline.last_heard() + STALE_AFTER <= cx.now {
+                let mut released = Vec::new();
+                peer.pipeline.snub(&mut released);
+                self.call_back(cx, key, released);
+            }
+            // Or it sends, but nothing of this piece.
+            if let Some(peer) = self.peers.get_mut(key)
+                && peer.pipeline.cancel(block)
+            {
+                peer.send(cx, Message::Cancel(block.into()));
+            }
+            self.picker.release(block, key);
+        }
+        self.saver.spill(cx, &mut self.picker, piece);
+        self.account(cx);
+    }
+
+    /// What a snubbed peer was asked for is free for others.
+    fn call_back(&mut self, cx: &mut Cx<'_>, key: PeerKey, released: Vec<Block>) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        // Called back, or the peer would send what it has in line beside what it is asked for again.
+        for &block in &released {
+            if !peer.pipeline.is_asked(block) {
+                peer.send(cx, Message::Cancel(block.into()));
+            }
+        }
+        self.picker.end_reservation(key);
+        for block in released {
+            self.picker.release(block, key);
         }
     }
 
@@ -172,16 +225,7 @@ impl Torrent {
             }
             return;
         }
-        // Called back, or the peer would send what it has in line beside what it is asked for again.
-        for &block in &released {
-            if !peer.pipeline.is_asked(block) {
-                peer.send(cx, Message::Cancel(block.into()));
-            }
-        }
-        self.picker.end_reservation(key);
-        for block in released {
-            self.picker.release(block, key);
-        }
+        self.call_back(cx, key, released);
         // Others first: what one peer let us wait for must not go straight back to it.
         self.refill_starved(cx);
         self.fill(cx, key);

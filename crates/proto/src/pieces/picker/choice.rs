@@ -3,10 +3,11 @@
 //! Not the bookkeeping of states. A function here asks for blocks, or finds nothing and changes nothing.
 //! BEP: 3, 6
 
-use super::{PickFor, PiecePicker, Speed};
+use super::{PickFor, PiecePicker, Speed, owes_in_vain};
 use crate::pieces::availability::Taste;
+use crate::pieces::open_piece::COPIES_PER_BLOCK_MAX;
 use crate::pieces::{OpenIndex, OpenPiece, PieceState};
-use crate::{PeerKey, Priority, Rng};
+use crate::{Priority, Rng};
 use wire::{Block, Layout, PieceIndex};
 
 /// Unfinished pieces compared when a peer looks for one to join. There are about as many as peers; beyond this, chance is as good.
@@ -35,7 +36,7 @@ impl PiecePicker {
     pub(super) fn pick_free(&mut self, ask: &PickFor<'_>, rng: &mut Rng, out: &mut Vec<Block>) -> u32 {
         let mut left = ask.want;
         if let Some(index) = self.current(ask) {
-            left -= self.ask(index, ask.peer, left, out);
+            left -= self.ask(index, ask, left, out);
         }
         let sources: &[Source] = match (ask.on_parole, ask.speed) {
             (true, _) => &[Source::Own, Source::New, Source::Any],
@@ -44,7 +45,7 @@ impl PiecePicker {
         };
         while left > 0 {
             let Some(index) = sources.iter().find_map(|&source| self.find(source, ask, rng)) else { break };
-            let taken = self.ask(index, ask.peer, left, out);
+            let taken = self.ask(index, ask, left, out);
             if taken == 0 {
                 break;
             }
@@ -134,7 +135,7 @@ impl PiecePicker {
                 PieceState::Verifying(_) | PieceState::Have(_) => None,
             };
             if let Some(index) = index {
-                want -= self.ask(index, ask.peer, want, out);
+                want -= self.ask(index, ask, want, out);
             }
             if want == 0 {
                 return;
@@ -196,8 +197,16 @@ impl PiecePicker {
         piece
     }
 
-    /// End-game: blocks that others were asked for, from unfinished pieces beginning anywhere.
-    pub(super) fn pick_copies(&mut self, ask: &PickFor<'_>, want: u32, rng: &mut Rng, out: &mut Vec<Block>) {
+    /// Blocks that others were asked for, from unfinished pieces beginning anywhere: in end-game of all, before it (`stale`) of those
+    /// that make no headway, but for what web seeds are at, whose runs end when they end.
+    pub(super) fn pick_copies(
+        &mut self,
+        ask: &PickFor<'_>,
+        want: u32,
+        stale: bool,
+        rng: &mut Rng,
+        out: &mut Vec<Block>,
+    ) {
         let mut want = want.min(COPIES_PER_PEER_MAX.saturating_sub(self.row(ask.peer).copies));
         let count = self.pieces.open.len();
         let start = rng.index(count);
@@ -208,19 +217,28 @@ impl PiecePicker {
             let at = (start + step) % count;
             let open = &self.pieces.open[at];
             let wanted = self.pieces.priority(open.piece) != Priority::Skip;
-            if !wanted || open.asked() == 0 || !ask.pieces.has(open.piece) {
+            let at_work = stale && !open.is_stale(ask.now);
+            if !wanted || at_work || open.asked() == 0 || !ask.pieces.has(open.piece) {
                 continue;
             }
             let from = rng.below(self.pieces.layout.blocks_in(open.piece));
-            let copy =
-                |open: &mut OpenPiece, layout: &Layout| open.ask_copies(ask.peer, want, from, layout, out);
+            // Silent peers may have all the copies too: who has shown what it can need not stand in line behind them.
+            let rescues = ask.rescues && ask.speed == Speed::Fast && open.is_stale(ask.now);
+            let most = if rescues { usize::MAX } else { COPIES_PER_BLOCK_MAX };
+            let (rows, moved) = (&self.rows, open.moved());
+            let of = |debtor| !stale || owes_in_vain(rows, moved, debtor, ask.now);
+            let copy = |open: &mut OpenPiece, layout: &Layout| {
+                open.ask_copies(ask.peer, want, from, (of, most), layout, out)
+            };
             let taken = self.pieces.change(OpenIndex(at as u16), copy).unwrap_or(0);
             self.row(ask.peer).copies += taken;
             want -= taken;
         }
     }
 
-    fn ask(&mut self, index: OpenIndex, peer: PeerKey, want: u32, out: &mut Vec<Block>) -> u32 {
-        self.pieces.change(index, |open, layout| open.ask(peer, want, layout, out)).unwrap_or(0)
+    fn ask(&mut self, index: OpenIndex, ask: &PickFor<'_>, want: u32, out: &mut Vec<Block>) -> u32 {
+        let who = (ask.peer, ask.now);
+        self.row(ask.peer).heard = ask.now;
+        self.pieces.change(index, |open, layout| open.ask(who, want, layout, out)).unwrap_or(0)
     }
 }

@@ -9,7 +9,7 @@ use super::PiecePicker;
 use super::choice::PARTIALS_SEEN_MAX;
 use crate::pieces::availability::{Search, Taste};
 use crate::pieces::{OpenIndex, OpenPiece, RemotePieces};
-use crate::{PeerKey, Rng};
+use crate::{Instant, PeerKey, Rng};
 use core::cmp::Reverse;
 use core::ops::Range;
 use wire::PieceIndex;
@@ -19,6 +19,8 @@ use wire::PieceIndex;
 pub struct RunFor<'a> {
     /// The web seed.
     pub source: PeerKey,
+    /// The time.
+    pub now: Instant,
     /// What it has.
     pub pieces: &'a RemotePieces,
     /// No more than this, but one piece in any case.
@@ -75,7 +77,7 @@ impl PiecePicker {
                 (fits(open) && ask.pieces.has(open.piece)).then_some((rank, index))
             })
             .min_by_key(|&(rank, _)| rank)?;
-        self.take_run(index, ask.source)
+        self.take_run(index, ask)
     }
 
     fn begin_run(&mut self, ask: &RunFor<'_>, rng: &mut Rng) -> Option<Range<u64>> {
@@ -90,7 +92,7 @@ impl PiecePicker {
         let gap = self.gap_around(first, most, ask.pieces);
         let mut range: Option<Range<u64>> = None;
         for piece in (gap.start..gap.end).map(PieceIndex) {
-            let Some(taken) = self.begin(piece).and_then(|index| self.take_run(index, ask.source)) else {
+            let Some(taken) = self.begin(piece).and_then(|index| self.take_run(index, ask)) else {
                 break;
             };
             if ask.on_parole
@@ -124,9 +126,9 @@ impl PiecePicker {
     }
 
     /// Asks for the first free blocks of a piece that lie beside one another; where they are in the content.
-    fn take_run(&mut self, index: OpenIndex, source: PeerKey) -> Option<Range<u64>> {
+    fn take_run(&mut self, index: OpenIndex, ask: &RunFor<'_>) -> Option<Range<u64>> {
         let piece = self.pieces.open.get(index.get())?.piece;
-        let run = self.pieces.change(index, |open, _| open.ask_run(source))?;
+        let run = self.pieces.change(index, |open, _| open.ask_run(ask.source, ask.now))?;
         let layout = &self.pieces.layout;
         let last = layout.nth_block(piece, run.end.checked_sub(1)?);
         let start = layout.block_offset(layout.nth_block(piece, run.start));

@@ -54,6 +54,59 @@ fn takers_that_are_slow_do_not_hold_up_one_that_is_fast() {
 }
 
 #[test]
+fn a_drain_gets_no_more_than_a_trickle_while_we_fetch_although_nobody_else_wants_its_slot() {
+    let have: Bitfield = Bitfield::from_bytes(&[0xff, 0, 0, 0, 0, 0, 0, 0], 64).expect("of 64 pieces");
+    let record = ResumeRecord { have, open: Vec::new(), uploaded: 0, downloaded: 0 };
+    let mut rig = Rig::opening(64, 32 * KIB, Some(record));
+    rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
+    let drain = rig.taker(PLAIN);
+    let (began, mut taken) = (rig.now, 0);
+    // A line on which as much leaves in a millisecond as was asked for.
+    while rig.now - began < Duration::from_secs(120) {
+        if !rig.peer(drain).am_choking {
+            keep_asking(&mut rig, drain);
+        }
+        for (token, block) in rig.take_sends_of(drain) {
+            taken += u64::from(block.len);
+            rig.feed(Input::Sent { token });
+        }
+        rig.pass(Duration::from_millis(1));
+    }
+    let most = u64::from(4 * 32 * KIB + 256 * KIB) + 120 * 64 * 1024 + u64::from(100 * 16 * KIB);
+    println!("{taken} bytes in 120 s, at most {most}");
+    assert!(taken > u64::from(4 * 32 * KIB), "it may be a newcomer: {taken}");
+    assert!(taken <= most, "{taken} bytes");
+}
+
+#[test]
+fn silent_peers_that_fill_memory_with_promises_do_not_hold_up_one_that_has_what_nobody_else_has() {
+    let mut rig = Rig::leech(64, 64 * KIB);
+    rig.feed(Input::Command(Command::Lease(Lease { buffer: u64::from(4 * 64 * KIB), ..LEASE_DEFAULT })));
+    let promise = |rig: &mut Rig, pieces: &[u8; 8]| {
+        let link = rig.link(PLAIN);
+        rig.say(link, Message::Bitfield(pieces.as_slice().into()));
+        rig.say(link, Message::Unchoke);
+        link
+    };
+    let liars: Vec<LinkId> = (0..4).map(|_| promise(&mut rig, &[0xff, 0xff, 0, 0, 0, 0, 0, 0])).collect();
+    let asked: Vec<Vec<BlockRequest>> = liars.iter().map(|&liar| rig.take_requests(liar)).collect();
+    assert!(asked.iter().all(|asked| asked.len() == 4), "a piece each, which is all memory: {asked:?}");
+    // One sends something, so that there is something to be spilled.
+    assert_eq!(rig.block(liars[0], asked[0][0]), Fate::Kept);
+    let honest = promise(&mut rig, &[0, 0, 0, 0, 0, 0, 0, 0xff]);
+    assert_eq!(rig.take_requests(honest), [], "memory is full");
+    for _ in 0..30 {
+        rig.pass(Duration::from_millis(50));
+        rig.run_disk();
+    }
+    let asked_then = rig.take_requests(honest);
+    assert!(!asked_then.is_empty(), "held up by peers that send nothing");
+    assert!(asked_then.iter().all(|request| request.piece >= 56), "{asked_then:?}");
+    let called_back = |&liar: &LinkId| rig.sent(liar).iter().any(|said| matches!(said, Message::Cancel(_)));
+    assert!(liars.iter().any(called_back));
+}
+
+#[test]
 fn a_peer_that_serves_us_and_refuses_everything_is_asked_ever_less_and_left_in_the_end() {
     let mut rig = Rig::leech(64, 64 * KIB);
     let refuser = rig.source(Reserved::OURS);
