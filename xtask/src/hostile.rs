@@ -1,4 +1,4 @@
-//! Thousands of hostile links onto one download: `cargo xtask hostile [--links N] [--size MIB] [--short]`.
+//! Thousands of hostile links onto one download: `cargo xtask hostile [--links N] [--size MIB]`.
 //!
 //! A seeder, a downloader at a limit of 50 MB/s, and the attackers of `gannet-hostile`, each on a host of its own; the attackers
 //! come from as many networks as there are of them. The same download runs without them first. Must hold: at least 80 % of the rate
@@ -35,9 +35,6 @@ struct Options {
     links: u64,
     size: u64,
 }
-
-/// What `cargo xtask test` runs: five seconds' worth of download, a quarter of the links, held to the same bounds.
-const SHORT: Options = Options { links: 500, size: 256 };
 
 /// What one download was like.
 struct Figures {
@@ -87,8 +84,7 @@ fn options(args: &[&str]) -> Result<Options> {
         match flag {
             "--links" => options.links = number()?,
             "--size" => options.size = number()?,
-            "--short" => options = SHORT,
-            other => bail!("hostile: what is {other}? --links N, --size MIB, --short"),
+            other => bail!("hostile: what is {other}? --links N, --size MIB"),
         }
     }
     Ok(options)
