@@ -1,8 +1,8 @@
-//! Thousands of hostile links onto one download: `cargo xtask hostile [--links N] [--size MIB]`.
+//! Thousands of hostile links onto one download: `cargo xtask hostile [--links N] [--size MIB] [--keeps PERCENT]`.
 //!
 //! A seeder, a downloader at a limit of 50 MB/s, and the attackers of `gannet-hostile`, each on a host of its own; the attackers
 //! come from as many networks as there are of them. The same download runs without them first. Must hold: at least 80 % of the rate
-//! without them, memory that is bounded, and a command line that goes on telling and ends when asked.
+//! without them (the suite asks for half, for its machines are noisy), memory that is bounded, and a command line that goes on telling and ends when asked.
 
 use crate::interop::{Client, Content, Kind, Role, Shared, gannet, scratch};
 use crate::lab::process::{Cost, Running, run as run_command};
@@ -18,8 +18,8 @@ const PORT: u16 = 51413;
 /// What the download is limited to, in bytes a second.
 const LIMIT: u64 = 50_000_000;
 const PIECE_LEN: u32 = 1 << 20;
-/// Share of the rate without attackers that must be left.
-const RATE_MIN: f64 = 0.8;
+/// Per cent of the rate without attackers that must be left.
+const KEEPS: u64 = 80;
 /// Resident memory beyond that of the download without attackers: pending handshakes and full links have buffers of their own, at
 /// most 256 KiB for each of some 300.
 const MEMORY_MORE_MAX_MIB: f64 = 100.0;
@@ -34,6 +34,7 @@ const ATTACKERS_NET: &str = "11.0.0.0/8";
 struct Options {
     links: u64,
     size: u64,
+    keeps: u64,
 }
 
 /// What one download was like.
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
 }
 
 fn options(args: &[&str]) -> Result<Options> {
-    let mut options = Options { links: 2000, size: 1024 };
+    let mut options = Options { links: 2000, size: 1024, keeps: KEEPS };
     let mut rest = args.iter();
     while let Some(&flag) = rest.next() {
         let mut number = || -> Result<u64> {
@@ -84,7 +85,8 @@ fn options(args: &[&str]) -> Result<Options> {
         match flag {
             "--links" => options.links = number()?,
             "--size" => options.size = number()?,
-            other => bail!("hostile: what is {other}? --links N, --size MIB"),
+            "--keeps" => options.keeps = number()?,
+            other => bail!("hostile: what is {other}? --links N, --size MIB, --keeps PERCENT"),
         }
     }
     Ok(options)
@@ -206,9 +208,9 @@ fn show(name: &str, figures: &Figures) {
 }
 
 fn judge(options: &Options, alone: &Figures, attacked: &Figures, interrupted: &Figures) -> Result<()> {
-    let left = attacked.rate / alone.rate;
-    println!("{:.0} % of the rate is left", 100.0 * left);
-    ensure!(left >= RATE_MIN, "the attackers cost more than {:.0} % of the rate", 100.0 * (1.0 - RATE_MIN));
+    let left = 100.0 * attacked.rate / alone.rate;
+    println!("{left:.0} % of the rate is left");
+    ensure!(left >= options.keeps as f64, "at least {} % must be left", options.keeps);
     let more = attacked.cost.peak_mib - alone.cost.peak_mib;
     ensure!(more <= MEMORY_MORE_MAX_MIB, "the attackers cost {more:.0} MiB of memory");
     for figures in [attacked, interrupted] {
