@@ -15,7 +15,7 @@ use crate::cx::Cx;
 use crate::extension::{self, ExtensionReport, RemoteExtensions};
 use crate::pieces::RemotePieces;
 use crate::rate::Meter;
-use crate::{Config, Instant, LinkId, Output, PeerKey, PeerMisbehaved, TorrentId};
+use crate::{Config, Duration, Instant, LinkId, Output, PeerKey, PeerMisbehaved, TorrentId};
 use conduct::Conduct;
 use core::net::SocketAddr;
 pub use fast::AllowedFast;
@@ -142,12 +142,28 @@ pub struct Traffic {
 /// plays a newcomer for ever or that it asks for what it has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Appetite {
-    /// Payload to it.
+    /// Payload to it, and what it owed when the link came up.
     taken: u64,
     /// Of pieces that it had said it has.
     again: u64,
     /// Pieces that it came to have since the link is up, be they from us or not.
-    grown: u64,
+    grown: u32,
+    /// How long its earlier links lasted, in whole minutes: what fits without making every peer larger.
+    minutes_before: u16,
+    /// What is held against it from before.
+    record: Record,
+}
+
+/// What is held against a peer when its link comes up.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Record {
+    /// Nothing.
+    #[default]
+    Clean,
+    /// Those of its network owe so much that it has to show a piece before it counts as honest.
+    Probation,
+    /// It took more than the whole content in earlier visits, whatever it said that it has.
+    Overdrawn,
 }
 
 /// Unfinished pieces that a peer may hold of us: an honest one gathers each piece from several at a time, and works at several.
@@ -164,14 +180,47 @@ impl Appetite {
 
     /// It has so many pieces more.
     pub fn grew(&mut self, pieces: usize) {
-        self.grown += pieces as u64;
+        self.grown = self.grown.saturating_add(u32::try_from(pieces).unwrap_or(u32::MAX));
     }
 
     /// Whether it takes in vain, of pieces this long, having given us so many bytes.
     pub fn is_in_vain(&self, piece_len: u32, given: u64) -> bool {
-        let piece_len = u64::from(piece_len);
-        let most = UNFINISHED_PIECES_MAX * piece_len + UNFINISHED_BYTES_MAX + given;
-        self.again > most || self.taken > self.grown.saturating_mul(piece_len) + most
+        let held_against_it = match self.record {
+            Record::Clean => false,
+            Record::Probation => self.grown == 0,
+            Record::Overdrawn => true,
+        };
+        held_against_it || self.owes_more_than(piece_len, given)
+    }
+
+    /// Whether it has taken more in vain than any peer may and this.
+    pub fn owes_more_than(&self, piece_len: u32, forgiven: u64) -> bool {
+        self.owes(piece_len) > Appetite::allowance(piece_len).saturating_add(forgiven)
+    }
+
+    /// What a peer may have taken beyond what it shows, of pieces this long.
+    pub fn allowance(piece_len: u32) -> u64 {
+        UNFINISHED_PIECES_MAX * u64::from(piece_len) + UNFINISHED_BYTES_MAX
+    }
+
+    /// What it took and has nothing to show for; what who took too much shows is not believed.
+    pub fn owes(&self, piece_len: u32) -> u64 {
+        let shown = match self.record {
+            Record::Clean | Record::Probation => u64::from(self.grown) * u64::from(piece_len),
+            Record::Overdrawn => 0,
+        };
+        self.taken.saturating_sub(shown).max(self.again)
+    }
+
+    /// It was here before for so many seconds, or its neighbours were.
+    pub fn brings(&mut self, owed: u64, here_before: u32, record: Record) {
+        (self.taken, self.record) = (owed, record);
+        self.minutes_before = u16::try_from(here_before / 60).unwrap_or(u16::MAX);
+    }
+
+    /// How long its earlier links lasted, to the minute.
+    pub fn here_before(&self) -> Duration {
+        Duration::from_secs(60 * u64::from(self.minutes_before))
     }
 }
 

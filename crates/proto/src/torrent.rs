@@ -4,6 +4,7 @@
 //! reaches beyond it goes through `Cx`. BEP: 3, 6, 9, 10, 11, 12, 16, 19, 21, 27, 40
 
 pub mod choking;
+pub mod debts;
 pub mod dialer;
 pub mod disgrace;
 pub mod durability;

@@ -3,6 +3,7 @@
 
 mod floods;
 mod gossip;
+mod leeching;
 mod magnets;
 mod peers;
 mod poison;

@@ -10,8 +10,8 @@ use crate::{Duration, Instant, PeerKey};
 /// A peer that we wait for and that sent nothing for this long snubs us (BEP 3 practice).
 const SNUB_AFTER: Duration = Duration::from_secs(60);
 
-/// What a drain may have of us while we fetch, in bytes a second since its link came up: enough for an honest client that keeps to
-/// itself what it took from us, and for a hundred such no more than one line's worth.
+/// What a drain may have of us while we fetch, in bytes a second of all its links: enough for an honest client that keeps to itself
+/// what it took from us, and for a hundred such no more than one line's worth.
 const TRICKLE: u64 = 64 * 1024;
 
 impl Torrent {
@@ -78,12 +78,14 @@ impl Torrent {
 
     /// Takes in vain, and more than the trickle that it may have: it may be a client that tells nobody what we have already.
     fn drains(&self, now: Instant, peer: &Peer) -> bool {
-        let trickle = now.since(peer.clocks.linked).as_secs().saturating_mul(TRICKLE);
-        self.has_taken_in_vain(peer, trickle)
+        let appetite = &peer.traffic.appetite;
+        let here = now.since(peer.clocks.linked) + appetite.here_before();
+        let forgiven = peer.traffic.down.total().saturating_add(here.as_secs().saturating_mul(TRICKLE));
+        appetite.owes_more_than(self.metainfo.layout.piece_len_max(), forgiven)
     }
 
-    fn has_taken_in_vain(&self, peer: &Peer, forgiven: u64) -> bool {
-        let given = peer.traffic.down.total().saturating_add(forgiven);
+    fn takes_in_vain(&self, peer: &Peer) -> bool {
+        let given = peer.traffic.down.total();
         peer.traffic.appetite.is_in_vain(self.metainfo.layout.piece_len_max(), given)
     }
 
@@ -101,7 +103,7 @@ impl Torrent {
             sent: peer.traffic.up.window(cx.now),
             sent_since_unchoke: peer.traffic.sent_since_unchoke,
             snubs_us: !peer.pipeline.is_empty() && quiet_since + SNUB_AFTER <= cx.now,
-            takes_in_vain: self.has_taken_in_vain(peer, 0),
+            takes_in_vain: self.takes_in_vain(peer),
             drains: self.drains(cx.now, peer),
             progress_permille: (have * 1000 / total) as u32,
         }

@@ -4,6 +4,7 @@
 //! in one link or one failure. Threats: C10, C12
 
 use super::Torrent;
+use super::debts::Debts;
 use super::disgrace::Disgrace;
 use super::peer_list::PeerList;
 use crate::cx::Cx;
@@ -27,6 +28,8 @@ pub struct Dialer {
     pub list: PeerList,
     /// Whose links are refused for a while.
     pub disgrace: Disgrace,
+    /// Who took and had nothing to show for it.
+    pub debts: Debts,
     /// Under way, in the order they began.
     dials: Vec<(DialId, SocketAddr)>,
     sequence: u32,
@@ -39,8 +42,8 @@ pub struct Dialer {
 impl Dialer {
     /// Nobody is known.
     pub fn new(torrent: TorrentId) -> Dialer {
-        let (list, disgrace) = (PeerList::new(), Disgrace::default());
-        Dialer { torrent, list, disgrace, dials: Vec::new(), sequence: 0, ticked: None, ours: None }
+        let (list, disgrace, debts) = (PeerList::new(), Disgrace::default(), Debts::default());
+        Dialer { torrent, list, disgrace, debts, dials: Vec::new(), sequence: 0, ticked: None, ours: None }
     }
 
     /// Our address as others see it, as far as we know.

@@ -48,6 +48,7 @@ impl Torrent {
         if !is_shared(up.remote.ip()) {
             self.blame.returned(key, up.remote.ip());
         }
+        self.recall_debt(cx, key);
         cx.tell(Event::PeerJoined(self.id, up.link, up.remote));
         self.greet(cx, key);
         self.go_on_super_seeding(cx);
@@ -165,7 +166,9 @@ impl Torrent {
             _ if have == total && peer.terms.fast => peer.send(cx, Message::HaveAll),
             _ => peer.send(cx, Message::Bitfield(pieces.have().to_bytes().into())),
         }
-        if peer.terms.fast && have > 0 {
+        // Who owes gets no more of it by hanging up and dialling again.
+        let owes = peer.traffic.appetite.is_in_vain(self.metainfo.layout.piece_len_max(), 0);
+        if peer.terms.fast && have > 0 && !owes {
             let (ip, hash) = (peer.terms.remote.ip(), self.metainfo.info_hash);
             let count = (total / ALLOWED_FAST_SHARE).clamp(1, ALLOWED_FAST_COUNT) as usize;
             peer.fast.ours = AllowedFast::new(ip, hash, &self.metainfo.layout, count);
@@ -189,6 +192,7 @@ impl Torrent {
         self.picker.peer_left(key, &peer.pieces);
         self.lost_receiver(cx, key);
         self.blame.departed(key, peer.terms.remote.ip());
+        self.remember_debt(cx, &peer);
         // The driver answers every token before this; what a fault left over must not clog the uplink.
         for (sequence, block) in peer.uploads.take_sending() {
             let since = peer.sending.finish(cx.now, sequence, block.len, false);

@@ -2,7 +2,7 @@
 
 use super::rig::{Fate, ID, PLAIN, Rig, error};
 use crate::command::Lease;
-use crate::input::{DiskErrorKind, DiskOperation, Found};
+use crate::input::{DiskErrorKind, DiskOperation, Found, LinkEnd};
 use crate::output::CloseReason;
 use crate::pool::LEASE_DEFAULT;
 use crate::{Command, Duration, Input, Instant, LinkId, ResumeRecord, SendToken, TorrentId};
@@ -53,29 +53,78 @@ fn takers_that_are_slow_do_not_hold_up_one_that_is_fast() {
     assert!(taken[0] >= 9 && taken[1] >= 9, "{taken:?}");
 }
 
-#[test]
-fn a_drain_gets_no_more_than_a_trickle_while_we_fetch_although_nobody_else_wants_its_slot() {
+/// A downloader with eight of 64 pieces.
+fn with_eight_pieces() -> Rig {
     let have: Bitfield = Bitfield::from_bytes(&[0xff, 0, 0, 0, 0, 0, 0, 0], 64).expect("of 64 pieces");
     let record = ResumeRecord { have, open: Vec::new(), uploaded: 0, downloaded: 0 };
     let mut rig = Rig::opening(64, 32 * KIB, Some(record));
     rig.feed(Input::Opened { torrent: ID, found: Found::AsRecorded });
-    let drain = rig.taker(PLAIN);
+    rig
+}
+
+/// Takes all that it is given for so long, over a line on which as much leaves in a millisecond as was asked for; says how much.
+fn take_all(rig: &mut Rig, link: LinkId, span: Duration) -> u64 {
     let (began, mut taken) = (rig.now, 0);
-    // A line on which as much leaves in a millisecond as was asked for.
-    while rig.now - began < Duration::from_secs(120) {
-        if !rig.peer(drain).am_choking {
-            keep_asking(&mut rig, drain);
+    while rig.now - began < span {
+        if !rig.peer(link).am_choking {
+            keep_asking(rig, link);
         }
-        for (token, block) in rig.take_sends_of(drain) {
+        for (token, block) in rig.take_sends_of(link) {
             taken += u64::from(block.len);
             rig.feed(Input::Sent { token });
         }
         rig.pass(Duration::from_millis(1));
     }
-    let most = u64::from(4 * 32 * KIB + 256 * KIB) + 120 * 64 * 1024 + u64::from(100 * 16 * KIB);
+    taken
+}
+
+/// What a newcomer may take of us before it is called a drain, and what may be on its way by then.
+const BY_A_NEWCOMER: u64 = (4 * 32 * KIB + 256 * KIB + 100 * 16 * KIB) as u64;
+const TRICKLE: u64 = 64 * KIB as u64;
+
+#[test]
+fn a_drain_gets_no_more_than_a_trickle_while_we_fetch_although_nobody_else_wants_its_slot() {
+    let mut rig = with_eight_pieces();
+    let drain = rig.taker(PLAIN);
+    let taken = take_all(&mut rig, drain, Duration::from_secs(120));
+    let most = BY_A_NEWCOMER + 120 * TRICKLE;
     println!("{taken} bytes in 120 s, at most {most}");
     assert!(taken > u64::from(4 * 32 * KIB), "it may be a newcomer: {taken}");
     assert!(taken <= most, "{taken} bytes");
+}
+
+#[test]
+fn a_drain_that_hangs_up_and_comes_back_has_the_trickle_that_it_would_have_had_and_no_more() {
+    let mut rig = with_eight_pieces();
+    let mut taken = 0;
+    for visit in 0..3 {
+        let drain = rig.link_from(SocketAddr::from(([90, 1, 1, 1], 7000 + visit)), PLAIN);
+        rig.say(drain, Message::Interested);
+        taken += take_all(&mut rig, drain, Duration::from_secs(60));
+        rig.feed(Input::LinkDown { link: drain, why: LinkEnd::ByPeer });
+    }
+    let (least, most) = (120 * TRICKLE, BY_A_NEWCOMER + 180 * TRICKLE);
+    println!("{taken} bytes in 180 s, {least} to {most}");
+    assert!((least..=most).contains(&taken), "{taken} bytes");
+}
+
+#[test]
+fn who_took_more_than_there_is_has_a_trickle_while_we_fetch_whatever_it_shows() {
+    let mut rig = with_eight_pieces();
+    let mut visit = |port: u16| {
+        let cheat = rig.link_from(SocketAddr::from(([90, 1, 1, 1], port)), PLAIN);
+        rig.say(cheat, Message::Interested);
+        (8..64).for_each(|piece| rig.say(cheat, Message::Have(piece)));
+        let taken = take_all(&mut rig, cheat, Duration::from_secs(5));
+        rig.feed(Input::LinkDown { link: cheat, why: LinkEnd::ByPeer });
+        taken
+    };
+    let shown = u64::from(56 * 32 * KIB);
+    let first = visit(7000);
+    assert!(first > shown, "what it shows is believed: {first}");
+    let (taken, most) = ((7001..7009).map(visit).sum::<u64>(), BY_A_NEWCOMER + 45 * TRICKLE);
+    println!("{first} bytes, and {taken} in 40 s of eight more visits, at most {most}");
+    assert!(taken <= most, "until it is too much: {taken}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::toy::metainfo;
 use crate::command::SeedGoal;
-use crate::config::SuperSeeding;
+use crate::config::{SeedPolicy, SuperSeeding};
 use crate::event::Event;
 use crate::input::{DiskErrorKind, Found, LinkUp};
 use crate::output::CloseReason;
@@ -91,6 +91,13 @@ impl Rig {
         rig
     }
 
+    /// A session whose torrent waits for its storage and that serves by this policy once it has everything.
+    pub(super) fn serving(metainfo: Arc<Metainfo>, record: ResumeRecord, policy: SeedPolicy) -> Rig {
+        let mut rig = Rig::idle_as(metainfo, SuperSeeding::Never, policy);
+        rig.add(ID, Some(record));
+        rig
+    }
+
     fn adding(metainfo: Arc<Metainfo>, resume: Option<ResumeRecord>) -> Rig {
         // A seed of these tests serves whatever it has; the other way is tried in whole swarms (sim/tests/super_seeding.rs).
         Rig::adding_as(metainfo, resume, SuperSeeding::Never)
@@ -104,9 +111,14 @@ impl Rig {
 
     /// A session without torrents.
     fn idle(metainfo: Arc<Metainfo>, mode: SuperSeeding) -> Rig {
+        Rig::idle_as(metainfo, mode, SeedPolicy::default())
+    }
+
+    fn idle_as(metainfo: Arc<Metainfo>, mode: SuperSeeding, policy: SeedPolicy) -> Rig {
         let mut config = Config::new(PeerId(*b"-GN0100-ourselves---"));
         config.random_first_pieces = 0;
         config.super_seeding = mode;
+        config.seed_policy = policy;
         let now = Instant::from_micros(5_000_000);
         Rig {
             session: Session::new(Arc::new(config), Seed(42), now),
