@@ -4,8 +4,9 @@
 //! banned, and the median may take 1.5 times as long at most, in every single world. One that fails is printed at once with its
 //! seed and replay command; how far it all is stands on standard error every ten seconds.
 //! `--weather`: worlds in rough weather of each kind and all kinds together; all peers must finish, no law may be broken.
-//! `--hostile --kind NAME`: all attackers are of this kind; `--journal NODE` tells what one node of the first world heard and
-//! said. `--hostile --each-kind`: so many worlds for each kind of attacker alone, to see which does most harm.
+//! `--hostile --kind NAME`: all attackers are of this kind; `--attackers 'NAME ...'`: they are just these; `--journal NODE` tells
+//! what one node of the first world heard and said. `--hostile --each-kind`: so many worlds for each kind of attacker alone, to see
+//! which does most harm.
 
 use sim::hostile::cast::{self, CAST};
 use sim::hostile::swarm::{self, Attack, Comparison, SLOWDOWN_PERMILLE_MAX};
@@ -68,9 +69,11 @@ fn main() -> ExitCode {
         return each_kind(first..first + count, threads);
     }
     let word = |flag: &str| words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1));
-    let attack = match word("--kind").map(|name| cast::by_name(name)) {
+    let kind = word("--kind").map(|name| cast::by_name(name).map(Attack::AllOf));
+    let these = || word("--attackers").map(|names| Attack::by_names(names));
+    let attack = match kind.or_else(these) {
         None => Attack::Mixed,
-        Some(Some(habit)) => Attack::AllOf(habit),
+        Some(Some(attack)) => attack,
         Some(None) => {
             let names: Vec<&str> = CAST.iter().map(|habit| habit.name).collect();
             eprintln!("which kind? one of: {}", names.join(" "));

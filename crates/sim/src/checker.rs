@@ -6,6 +6,7 @@
 mod accounts;
 mod bounds;
 mod content;
+mod dials;
 mod durability;
 mod etiquette;
 mod payloads;
@@ -86,10 +87,11 @@ struct Laws {
     durability: durability::Durability,
     bounds: bounds::Bounds,
     accounts: accounts::Accounts,
+    dials: dials::Dials,
 }
 
 impl Laws {
-    fn each(&mut self) -> [&mut dyn Checker; 6] {
+    fn each(&mut self) -> [&mut dyn Checker; 7] {
         [
             &mut self.payloads,
             &mut self.content,
@@ -97,6 +99,7 @@ impl Laws {
             &mut self.durability,
             &mut self.bounds,
             &mut self.accounts,
+            &mut self.dials,
         ]
     }
 }

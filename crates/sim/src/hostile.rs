@@ -3,10 +3,11 @@
 //! An [`Attacker`] is handed [`News`] and the time, and appends [`Act`]s. It never touches a socket or a world: the simulator's
 //! nodes drive it in one, the real-socket driver of `gannet-hostile` in the other, with the same rows of [`cast::CAST`]. It is
 //! no part of what ships. Always holds: the same habit, seed and news give the same acts; what it keeps is bounded by links.
-//! Threats: C1 to C9, C12. BEP: 3, 6, 10
+//! Threats: C1 to C10, C12. BEP: 3, 6, 10, 11
 
 pub mod cast;
 pub mod chatter;
+pub mod gossip;
 pub mod habit;
 mod line;
 pub mod ring;

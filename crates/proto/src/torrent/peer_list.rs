@@ -73,7 +73,7 @@ pub struct PeerList {
 pub enum Refused {
     /// Port 0, or an address that no peer can have.
     NoAddress,
-    /// A port below 1024, where no peer listens but many victims do, named by gossip.
+    /// A port below 1024, where no peer listens but many victims do, named by gossip or by a peer that says it is its own.
     PrivilegedPort,
     /// It is ours.
     Ourselves,
@@ -165,7 +165,8 @@ impl PeerList {
         if address.port() == 0 || !address::may_be_a_peer(address.ip()) {
             return Err(Refused::NoAddress);
         }
-        if address.port() < 1024 && is_gossip(source) {
+        // Nor on a peer's own word: what answers there may be another's server behind the same address.
+        if address.port() < 1024 && (is_gossip(source) || source == PeerSource::Incoming) {
             return Err(Refused::PrivilegedPort);
         }
         if self.bans.is_ours(address) {

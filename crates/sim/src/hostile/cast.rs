@@ -1,6 +1,6 @@
 //! The attackers that we know, a row each. A new way to be hostile is a new row; a new part of one is a variant in `habit`.
 
-use super::habit::{Asks, Chokes, Claims, Habit, Noise, Opens, Serves, Visits};
+use super::habit::{Asks, Chokes, Claims, Habit, Names, Noise, Opens, Serves, Visits};
 use core::time::Duration;
 
 /// Tries again after ten seconds, and stays as long as it is let.
@@ -16,15 +16,28 @@ const QUIET: Habit = Habit {
     asks: Asks::Nothing,
     noise: None,
     metadata: None,
+    names: None,
     visits: STAYS,
 };
 
 /// Seems a seed that serves everybody: what most liars about content begin with.
 const LURE: Habit = Habit { claims: Claims::All, chokes: Chokes::Nobody, ..QUIET };
 
+/// Hangs up after so many seconds, and comes back.
+const fn anew(seconds: u64) -> Visits {
+    Visits { redials: Duration::from_secs(2), stays: Some(Duration::from_secs(seconds)) }
+}
+
 const fn noisy(name: &'static str, noise: Noise, rate: u32) -> Habit {
     Habit { name, noise: Some((noise, rate)), ..QUIET }
 }
+
+const fn gossip(name: &'static str, names: Names, every: Duration) -> Habit {
+    Habit { name, names: Some((names, every)), ..QUIET }
+}
+
+/// As often as one may name peers (BEP 11).
+const EACH_MINUTE: Duration = Duration::from_secs(61);
 
 /// All rows.
 pub const CAST: &[Habit] = &[
@@ -90,6 +103,15 @@ pub const CAST: &[Habit] = &[
     noisy("introduction-flood", Noise::Introductions, 5),
     noisy("extension-junk", Noise::ExtensionJunk, 5),
     noisy("nonsense", Noise::Nonsense, 10),
+    // Come anew, so that what they did before is forgotten.
+    Habit { name: "newcomer", asks: Asks::Forever { pending: 64 }, visits: anew(40), ..QUIET },
+    Habit { name: "poisoner-that-runs", serves: Serves::Spoils { one_in: 2 }, visits: anew(3), ..LURE },
+    // Names others as peers.
+    gossip("victim-namer", Names::Victim, EACH_MINUTE),
+    gossip("server-namer", Names::Servers, EACH_MINUTE),
+    gossip("neighbour-namer", Names::Neighbours, EACH_MINUTE),
+    gossip("crowd-namer", Names::Crowd, EACH_MINUTE),
+    gossip("name-flood", Names::Crowd, Duration::from_secs(1)),
 ];
 
 /// The row of this name.

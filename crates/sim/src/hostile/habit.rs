@@ -1,7 +1,7 @@
 //! What an attacker is made of: how it opens, what it says it has, how it serves, chokes, asks, chatters and comes back.
 //!
 //! Data alone; [`super::Attacker`] acts it out, [`super::cast`] has the rows. Rates are per link and second, before the vigour
-//! that a driver may multiply them with. BEP: 3, 6, 9, 10
+//! that a driver may multiply them with. BEP: 3, 6, 9, 10, 11
 
 use core::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Habit {
     pub noise: Option<(Noise, u32)>,
     /// How large it says the metadata is, if it speaks of it at all; what it gives of it is rubbish (BEP 9).
     pub metadata: Option<u32>,
+    /// Whom it names as peers, and how often (BEP 11).
+    pub names: Option<(Names, Duration)>,
     /// How it comes and goes.
     pub visits: Visits,
 }
@@ -169,6 +171,19 @@ pub enum Noise {
     StrayBlocks,
     /// Anything of the above.
     Nonsense,
+}
+
+/// Whom an attacker names as peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Names {
+    /// One host that is no peer.
+    Victim,
+    /// The same, at ports where servers listen.
+    Servers,
+    /// Machines of local networks, which to whoever hears it are others than to who says it.
+    Neighbours,
+    /// Peers that it makes up, others each time.
+    Crowd,
 }
 
 /// How an attacker comes and goes.

@@ -4,7 +4,7 @@
 
 use super::chatter::{self, Utterance};
 use super::habit::{Asks, Chokes, Claims, Habit, Serves};
-use super::{Act, Bytes, Voice};
+use super::{Act, Bytes, Voice, gossip};
 use core::net::SocketAddr;
 use proto::{Instant, Rng};
 use std::collections::VecDeque;
@@ -19,6 +19,10 @@ const WANTED_MAX: usize = 64;
 const BAIT_PIECES: u32 = 40;
 /// Under which id it wants to be asked for metadata.
 const METADATA_ID: u8 = 3;
+/// And named peers.
+const PEX_ID: u8 = 4;
+/// Where it says that it listens, if it names peers: honest ones say so, too.
+const LISTENS: u16 = 6881;
 /// Utterances on one link and pulse at most, whatever the vigour.
 const UTTERANCES_MAX: u64 = 10_000;
 
@@ -45,13 +49,22 @@ pub(super) struct Line {
     uttered: u64,
     /// Pieces claimed so far, in order.
     claimed: u32,
-    /// Under which id it wants to hear of metadata, if it does.
-    metadata_id: Option<u8>,
+    speaks: Speaks,
+    /// When it last heard of some.
+    named: Option<Instant>,
+}
+
+/// Under which ids the other end wants to hear of what, if it does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Speaks {
+    metadata: Option<u8>,
+    pex: Option<u8>,
 }
 
 /// Whether a habit does anything that is no answer.
 pub(super) fn acts_by_the_clock(habit: &Habit) -> bool {
     habit.noise.is_some()
+        || habit.names.is_some()
         || habit.visits.stays.is_some()
         || matches!(habit.claims, Claims::Growing | Claims::Changing)
         || matches!(habit.chokes, Chokes::Flaps { .. })
@@ -75,20 +88,14 @@ impl Line {
             dripped_at: now,
             uttered: 0,
             claimed: 0,
-            metadata_id: None,
+            speaks: Speaks::default(),
+            named: None,
         }
     }
 
     /// The first words.
     pub(super) fn open(&mut self, voice: &mut Voice<'_>, rng: &mut Rng) {
-        if let Some(size) = voice.habit.metadata {
-            let introduction = ExtensionHandshake {
-                extensions: vec![(name::METADATA.into(), METADATA_ID)],
-                metadata_size: Some(size),
-                ..ExtensionHandshake::default()
-            };
-            voice.say(Message::Extended { id: HANDSHAKE_ID, body: introduction.encode().into() });
-        }
+        introduce(voice);
         let layout = &voice.cause.metainfo.layout;
         match voice.habit.claims {
             Claims::Silence => return,
@@ -164,16 +171,16 @@ impl Line {
 
     /// It introduces itself, or asks for metadata: whoever lies about that gives rubbish of the right length.
     fn on_extended(&mut self, voice: &mut Voice<'_>, id: u8, body: &[u8]) {
-        let Some(total) = voice.habit.metadata else { return };
         if id == HANDSHAKE_ID {
             let introduction = ExtensionHandshake::decode(body).unwrap_or_default();
-            let metadata = introduction.extensions.iter().find(|(name, _)| &**name == name::METADATA);
-            self.metadata_id = metadata.map(|&(_, id)| id).filter(|&id| id != 0);
+            self.speaks.metadata = introduction.id_of(name::METADATA);
+            self.speaks.pex = introduction.id_of(name::PEX);
         }
+        let Some(total) = voice.habit.metadata else { return };
         let (METADATA_ID, Ok(MetadataMessage::Request(piece))) = (id, MetadataMessage::decode(body)) else {
             return;
         };
-        if let (Some(id), Some(len)) = (self.metadata_id, metadata_piece_len(total, piece)) {
+        if let (Some(id), Some(len)) = (self.speaks.metadata, metadata_piece_len(total, piece)) {
             let mut body = MetadataMessage::Data { piece, total_size: Some(total), at: 0 }.encode();
             body.resize(body.len() + len as usize, piece as u8);
             voice.say(Message::Extended { id, body: body.into() });
@@ -253,6 +260,7 @@ impl Line {
         }
         self.drip(voice);
         self.ask(voice, rng);
+        self.name_peers(voice, rng);
         self.make_noise(voice, rng);
     }
 
@@ -305,6 +313,16 @@ impl Line {
         }
     }
 
+    /// Names peers, if it is time and the other end wants to hear of them.
+    fn name_peers(&mut self, voice: &mut Voice<'_>, rng: &mut Rng) {
+        let (Some((names, every)), Some(id)) = (voice.habit.names, self.speaks.pex) else { return };
+        if self.named.is_none_or(|named| voice.now.since(named) >= every) {
+            self.named = Some(voice.now);
+            let body = gossip::message(names, rng).encode().into();
+            voice.say(Message::Extended { id, body });
+        }
+    }
+
     fn make_noise(&mut self, voice: &mut Voice<'_>, rng: &mut Rng) {
         let Some((noise, rate)) = voice.habit.noise else { return };
         // What is due by now since the link came up: no rate is lost to rounding.
@@ -323,4 +341,21 @@ impl Line {
             self.uttered += 1;
         }
     }
+}
+
+/// Tells which extensions it speaks, if it is to speak any.
+fn introduce(voice: &mut Voice<'_>) {
+    let mut extensions: Vec<(Box<str>, u8)> = Vec::new();
+    extensions.extend(voice.habit.metadata.map(|_| (name::METADATA.into(), METADATA_ID)));
+    extensions.extend(voice.habit.names.map(|_| (name::PEX.into(), PEX_ID)));
+    if extensions.is_empty() {
+        return;
+    }
+    let introduction = ExtensionHandshake {
+        extensions,
+        metadata_size: voice.habit.metadata,
+        port: voice.habit.names.map(|_| LISTENS),
+        ..ExtensionHandshake::default()
+    };
+    voice.say(Message::Extended { id: HANDSHAKE_ID, body: introduction.encode().into() });
 }

@@ -3,7 +3,7 @@
 //! Everything follows from the seed and the attack. The attackers come last, so that without them every honest node is the same
 //! node, with the same link, chance and time to join. What must hold is said by [`Comparison::verdict`].
 
-use super::cast::CAST;
+use super::cast::{CAST, by_name};
 use super::habit::Habit;
 use crate::network::Access;
 use crate::node::{Node, NodeSpec};
@@ -40,6 +40,17 @@ pub enum Attack {
     Mixed,
     /// Half of the peers, all of one kind.
     AllOf(&'static Habit),
+    /// As many as [`Attack::Mixed`] or not, and just these: what they are does not change when the cast grows.
+    These(&'static [&'static Habit]),
+}
+
+impl Attack {
+    /// Those of these names, with spaces between them; `None` if one is no row of the cast.
+    pub fn by_names(names: &str) -> Option<Attack> {
+        let habits: Option<Vec<_>> = names.split_whitespace().map(by_name).collect();
+        // Kept until the process ends: few, and short.
+        Some(Attack::These(habits?.leak()))
+    }
 }
 
 /// The world of this seed.
@@ -55,11 +66,12 @@ pub fn alone(seed: u64) -> Scenario {
 /// The world of this seed under an attack.
 pub fn under(attack: Attack, seed: u64) -> Scenario {
     let (mut scenario, attackers, mut rng) = honest("hostile_swarm", attack, seed);
-    for _ in 0..attackers {
+    for number in 0..attackers as usize {
         let drawn = &CAST[rng.index(CAST.len())];
         let habit = match attack {
             Attack::Mixed => drawn,
             Attack::AllOf(habit) => habit,
+            Attack::These(habits) => habits[number],
         };
         let joins = Instant::from_micros(u64::from(rng.below(10_000_000)));
         let access = access(&mut rng);
@@ -84,11 +96,11 @@ fn honest(name: &'static str, attack: Attack, seed: u64) -> (Scenario, u32, Rng)
     let mut rng = Rng::new(Seed(seed ^ 0x686f_7374));
     let peers = draw(&mut rng, PEERS);
     let drawn = draw(&mut rng, 1..=peers / 2);
-    let attackers = match attack {
-        Attack::Mixed => drawn,
-        Attack::AllOf(_) => peers / 2,
+    let (attackers, honest) = match attack {
+        Attack::Mixed => (drawn, peers - drawn),
+        Attack::AllOf(_) => (peers / 2, peers - peers / 2),
+        Attack::These(habits) => (habits.len() as u32, peers - drawn),
     };
-    let honest = peers - attackers;
     let seeds = 1 + rng.below(honest.div_ceil(8));
     let blocks = draw(&mut rng, BLOCKS);
     let piece_len = (16 << 10) << rng.below(4);
@@ -145,6 +157,10 @@ impl Comparison {
         let kind = match self.attack {
             Attack::Mixed => String::new(),
             Attack::AllOf(habit) => format!(" --kind {}", habit.name),
+            Attack::These(habits) => {
+                let names: Vec<&str> = habits.iter().map(|habit| habit.name).collect();
+                format!(" --attackers '{}'", names.join(" "))
+            }
         };
         format!("replay: cargo xtask worlds --hostile --worlds 1 --seed {}{kind}", self.seed)
     }

@@ -78,6 +78,36 @@ fn a_liar_about_metadata_claims_a_size_and_gives_rubbish_of_that_length() {
     assert_eq!((total, body.len() - at), (size, 16 << 10));
 }
 
+#[test]
+fn whoever_names_peers_introduces_itself_waits_to_be_asked_and_names_them_as_often_as_its_row_says() {
+    use wire::pex::PexMessage;
+    let named = |wants: bool| {
+        let mut gossip = attacker("victim-namer", 1);
+        let mut acts = Vec::new();
+        gossip.hear(Instant::ZERO, News::Up { link: LINK, remote: victim() }, &mut acts);
+        if wants {
+            let extensions = vec![(name::PEX.into(), 9)];
+            let hello = ExtensionHandshake { extensions, ..Default::default() };
+            let message = Message::Extended { id: 0, body: hello.encode().into() };
+            gossip.hear(Instant::ZERO, News::Said { link: LINK, message: &message }, &mut acts);
+        }
+        let mut told = Vec::new();
+        while let Some(at) = gossip.next_wake().filter(|&at| at < Instant::ZERO + Duration::from_secs(300)) {
+            gossip.wake(at, &mut acts);
+            told.extend(acts.drain(..).filter_map(|act| match act {
+                Act::Say { message: Message::Extended { id: 9, body }, .. } => PexMessage::decode(&body).ok(),
+                _ => None,
+            }));
+        }
+        told
+    };
+    assert_eq!(named(false).len(), 0, "to who speaks no peer exchange nothing is said");
+    let told = named(true);
+    assert_eq!(told.len(), 5, "at once, and each minute");
+    let victim = SocketAddr::from((gossip::VICTIM, gossip::VICTIM_PORT));
+    assert!(told.iter().all(|message| message.added.len() == 1 && message.added[0].address == victim));
+}
+
 fn blocks(story: &[(Instant, Act)]) -> (usize, usize) {
     let sent = |right: bool| {
         let is = |act: &Act| matches!(act, Act::Send { bytes, .. } if (*bytes == Bytes::Right) == right);

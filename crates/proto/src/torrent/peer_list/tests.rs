@@ -66,6 +66,7 @@ fn only_addresses_that_a_peer_may_have_get_in() {
         ("9.9.9.9:80", Pex, Err(Refused::PrivilegedPort)),
         ("9.9.9.9:1023", Dht, Err(Refused::PrivilegedPort)),
         ("9.9.9.9:1", Lsd, Err(Refused::PrivilegedPort)),
+        ("9.9.9.9:144", Incoming, Err(Refused::PrivilegedPort)),
         ("9.9.9.9:1024", Pex, Ok(true)),
         ("9.9.9.9:80", User, Ok(true)),
         ("9.9.9.9:81", Tracker, Ok(true)),
