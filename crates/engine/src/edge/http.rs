@@ -1,8 +1,8 @@
 //! One GET: resolve, check, connect to what was checked, follow redirects under the same checks, read a bounded body.
 //!
 //! TLS is always verified against the system's roots; there is no way to turn that off. Each hop of a visit has a connection of
-//! its own (`line`), so that no connection, cookie or credential outlives the visit; web seeds (`web`) keep theirs for a while, in
-//! clients that know how to. Threats: A11, A13, E1, E3
+//! its own, so that no connection, cookie or credential outlives the visit; web seeds (`web`) keep theirs for a while. What a
+//! server says around its answers is bounded on every connection (`line`). Threats: A11, A13, E1, E3
 
 use super::credentials;
 use super::guard::{self, Errand, Forbidden};
@@ -10,17 +10,17 @@ use super::line::{Allowance, Line};
 use super::resolve::resolve;
 use flate2::read::MultiGzDecoder;
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::{Request, Response};
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderMap, LOCATION, USER_AGENT,
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, HOST, HeaderMap, HeaderName, LOCATION,
+    USER_AGENT,
 };
+use hyper::{Request, Response};
 use std::future::poll_fn;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 use url::{Position, Url};
 use wire::compact::Family;
@@ -33,12 +33,6 @@ const HEADERS_LEN_MAX: usize = 64 * 1024;
 
 /// Header lines of one answer.
 const HEADERS_MAX: usize = 100;
-
-/// How long a server may take to accept a connection, TLS included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection is kept for the next request; servers commonly close it after 60 s or more.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// What we call ourselves to servers.
 const OUR_NAME: &str = concat!("Gannet/", env!("CARGO_PKG_VERSION"));
@@ -77,15 +71,23 @@ pub(crate) struct Bounds {
     pub(crate) body_len_max: usize,
 }
 
+/// A connection to one server, for one request after another.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    requests: SendRequest<String>,
+    /// Who is there.
+    from: IpAddr,
+    /// For what comes around the bodies of answers.
+    allowance: Allowance,
+    /// The connection's own task, which ends with this.
+    _task: JoinSet<()>,
+}
+
 /// One server's answer, whose body has not been read.
 struct Hop {
     response: Response<Incoming>,
-    /// Who answered.
-    from: IpAddr,
-    /// For what comes around the body.
-    allowance: Allowance,
-    /// The connection's own task, which ends with this.
-    _connection: JoinSet<()>,
+    /// Over which it comes.
+    connection: Connection,
 }
 
 /// Visits servers over HTTP(S).
@@ -123,25 +125,25 @@ impl Http {
             if !hop.response.status().is_redirection() {
                 return read_body(hop, bounds.body_len_max).await;
             }
-            from = Some(hop.from);
+            from = Some(hop.connection.from);
             url = redirected(&url, hop.response.headers())?;
         }
         Err(VisitError::Failed(format!("more than {REDIRECTS_MAX} redirects")))
     }
 
-    /// A client that knows this URL's host at these addresses and nowhere else, and follows no redirect.
-    pub(crate) fn client(&self, url: &Url, addresses: &[SocketAddr]) -> Result<reqwest::Client, VisitError> {
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .http1_max_headers(HEADERS_MAX)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_MAX)
-            .user_agent(OUR_NAME)
-            .resolve_to_addrs(url.host_str().unwrap_or_default(), addresses)
-            .build()
-            .map_err(describe)
+    /// A connection to the first of these addresses that answers, under TLS if the URL says so.
+    pub(crate) async fn connect(
+        &self,
+        url: &Url,
+        addresses: &[SocketAddr],
+    ) -> Result<Connection, VisitError> {
+        let (line, address, allowance) = Line::connect(url, addresses, &self.tls).await?;
+        let (requests, connection) =
+            http1::Builder::new().max_headers(HEADERS_MAX).handshake(line).await.map_err(failed)?;
+        let mut task = JoinSet::new();
+        // What goes wrong there is told to whoever waits for the answer.
+        task.spawn(async move { drop(connection.await) });
+        Ok(Connection { requests, from: address.ip(), allowance, _task: task })
     }
 
     /// One request to one server, at an address that was checked.
@@ -153,14 +155,40 @@ impl Http {
         }
         let addresses = resolve(url).await.map_err(VisitError::Failed)?;
         let addresses = allowed(url, bounds, &addresses, from)?;
-        let (line, from, allowance) = Line::connect(url, &addresses, &self.tls).await?;
-        let (mut requests, connection) =
-            http1::Builder::new().max_headers(HEADERS_MAX).handshake(line).await.map_err(failed)?;
-        let mut task = JoinSet::new();
-        // What goes wrong there is told to whoever waits for the answer.
-        task.spawn(async move { drop(connection.await) });
-        let response = requests.send_request(request(url)?).await.map_err(failed)?;
-        Ok(Hop { response, from: from.ip(), allowance, _connection: task })
+        let mut connection = self.connect(url, &addresses).await?;
+        let response = connection.ask(request(url, &[(ACCEPT_ENCODING, "gzip")])?).await?;
+        Ok(Hop { response, connection })
+    }
+}
+
+impl Connection {
+    /// Sends a request; the answer's body is not read yet. Whatever was said before, this answer has an allowance of its own.
+    pub(crate) async fn ask(&mut self, request: Request<String>) -> Result<Response<Incoming>, VisitError> {
+        self.allowance.renew();
+        self.requests.ready().await.map_err(failed)?;
+        self.requests.send_request(request).await.map_err(failed)
+    }
+
+    /// Who is there.
+    pub(crate) fn from(&self) -> IpAddr {
+        self.from
+    }
+
+    /// Whether it is known to have ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
+    /// The next bytes of an answer's body; `None` at its end.
+    pub(crate) async fn chunk(&self, body: &mut Incoming) -> Result<Option<Bytes>, VisitError> {
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            // Trailers are of no use here.
+            if let Ok(chunk) = frame.map_err(failed)?.into_data() {
+                self.allowance.earn(chunk.len());
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -207,8 +235,8 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), VisitError> {
     Ok(())
 }
 
-/// A GET without a body.
-fn request(url: &Url) -> Result<Request<String>, VisitError> {
+/// A GET without a body, with these headers besides the usual ones.
+pub(crate) fn request(url: &Url, headers: &[(HeaderName, &str)]) -> Result<Request<String>, VisitError> {
     let mut host = url.host_str().unwrap_or_default().to_owned();
     if let Some(port) = url.port() {
         host = format!("{host}:{port}");
@@ -216,8 +244,10 @@ fn request(url: &Url) -> Result<Request<String>, VisitError> {
     let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
         .header(HOST, host)
         .header(ACCEPT, "*/*")
-        .header(ACCEPT_ENCODING, "gzip")
         .header(USER_AGENT, OUR_NAME);
+    for (name, value) in headers {
+        request = request.header(name, *value);
+    }
     if let Some(words) = credentials::authorization(url) {
         request = request.header(AUTHORIZATION, words);
     }
@@ -229,16 +259,13 @@ async fn read_body(hop: Hop, most: usize) -> Result<Answered, VisitError> {
     let too_long = || VisitError::Failed(format!("an answer longer than {most} bytes"));
     let status = hop.response.status().as_u16();
     let packed = is_packed(hop.response.headers())?;
-    let mut incoming = pin!(hop.response.into_body());
+    let mut incoming = hop.response.into_body();
     let mut body = Vec::new();
-    while let Some(frame) = poll_fn(|cx| incoming.as_mut().poll_frame(cx)).await {
-        // Trailers are of no use here.
-        let chunk: Bytes = frame.map_err(failed)?.into_data().unwrap_or_default();
+    while let Some(chunk) = hop.connection.chunk(&mut incoming).await? {
         if body.len() + chunk.len() > most {
             return Err(too_long());
         }
         body.extend_from_slice(&chunk);
-        hop.allowance.earn(chunk.len());
     }
     if packed {
         body = unpack(&body, most)?.ok_or_else(too_long)?;
@@ -273,11 +300,7 @@ fn unpack(packed: &[u8], most: usize) -> Result<Option<Vec<u8>>, VisitError> {
     Ok((body.len() <= most).then_some(body))
 }
 
-/// What went wrong, with its causes but without the URL: that may hold a passkey.
-pub(crate) fn describe(error: reqwest::Error) -> VisitError {
-    with_causes(&error.without_url())
-}
-
+/// What went wrong, with its causes. Nothing in it quotes the URL: that may hold a passkey.
 fn failed(error: hyper::Error) -> VisitError {
     with_causes(&error)
 }

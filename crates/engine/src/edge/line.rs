@@ -1,8 +1,8 @@
-//! A connection to one server for one answer, and a count of what it costs: whatever HTTP and TLS allow a server to say around
+//! A connection to one server, and a count of what its answers cost: whatever HTTP and TLS allow a server to say around
 //! the bytes of an answer (endless zeros before the size of a chunk, interim answers, empty records) is paid for from an
 //! allowance, and when that is spent nothing more is read. Threats: A13
 //!
-//! Always: bytes read <= [`OVERHEAD_LEN_MAX`] + what [`Allowance::earn`] was told, with an eighth on top.
+//! Always: bytes read for an answer <= [`OVERHEAD_LEN_MAX`] + what [`Allowance::earn`] was told, with an eighth on top.
 
 use super::http::VisitError;
 use hyper::rt::ReadBufCursor;
@@ -63,6 +63,11 @@ impl Allowance {
     /// So many bytes of a body came: what they cost is paid back, with an eighth for what is around them.
     pub(super) fn earn(&self, body: usize) {
         self.0.fetch_add(body + body / 8, Ordering::Relaxed);
+    }
+
+    /// Another answer begins.
+    pub(super) fn renew(&self) {
+        self.0.store(OVERHEAD_LEN_MAX, Ordering::Relaxed);
     }
 
     fn left(&self) -> usize {

@@ -121,13 +121,13 @@ impl Ranges {
         let url = place.of(slice.file)?;
         let asked = self.clients.ask(&url, slice.offset..slice.offset + slice.len);
         let answered = tokio::time::timeout(self.patience, asked).await;
-        let response = answered.map_err(|_| silence(self.patience))??;
-        let mut body = Body::new(response, slice, file_len)?;
+        let answer = answered.map_err(|_| silence(self.patience))??;
+        let mut body = Body::new(answer, slice, file_len)?;
         let mut deadline = tokio::time::Instant::now() + self.patience;
         loop {
             let chunk = tokio::time::timeout_at(deadline, body.next()).await;
             let Some(chunk) = chunk.map_err(|_| silence(self.patience))?? else {
-                clients::settle().await;
+                body.end();
                 return Ok(());
             };
             if blocks.push(chunk).await {

@@ -3,11 +3,12 @@
 //! BEP 19 wants byte ranges (RFC 9110, 14): 206 with exactly the range that was named. A server that sends the whole file
 //! instead is put up with if the part wanted begins near its start. Threats: A13, C14
 
+use super::clients::{Answer, Borrowed};
 use super::{failure, nonsense};
-use crate::edge::http;
 use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
 use proto::input::{FetchFailure, FetchFault};
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
 use std::time::Duration;
 use wire::layout::FileSlice;
 
@@ -17,7 +18,8 @@ const SKIP_MAX: u64 = 1 << 20;
 /// The body of a good answer.
 #[derive(Debug)]
 pub(super) struct Body {
-    response: reqwest::Response,
+    connection: Borrowed,
+    incoming: Incoming,
     /// Still to be thrown away.
     skip: u64,
     /// Still to come.
@@ -29,7 +31,7 @@ pub(super) struct Body {
 impl Body {
     /// Looks at an answer's head.
     pub(super) fn new(
-        response: reqwest::Response,
+        Answer { response, connection }: Answer,
         slice: FileSlice,
         file_len: u64,
     ) -> Result<Body, FetchFailure> {
@@ -58,13 +60,19 @@ impl Body {
             let name = wire::DisplaySafe::new(encoding.as_bytes());
             return Err(nonsense(format!("it packs what should be bytes of a file ({name})")));
         }
-        let len = response.content_length();
+        let len = response.body().size_hint().exact();
         if status == 206 {
             check_range(response.headers(), slice, file_len)?;
             if len.is_some_and(|len| len != slice.len) {
                 return Err(nonsense("a part of another length than it says"));
             }
-            return Ok(Body { response, skip: 0, left: slice.len, exact: true });
+            return Ok(Body {
+                connection,
+                incoming: response.into_body(),
+                skip: 0,
+                left: slice.len,
+                exact: true,
+            });
         }
         if len.is_some_and(|len| len != file_len) {
             return absent("its file has another length than the torrent says".into());
@@ -73,7 +81,14 @@ impl Body {
             return Err(nonsense("it sends whole files instead of parts"));
         }
         let exact = slice.offset + slice.len == file_len;
-        Ok(Body { response, skip: slice.offset, left: slice.len, exact })
+        Ok(Body { connection, incoming: response.into_body(), skip: slice.offset, left: slice.len, exact })
+    }
+
+    /// All wanted was read: the connection is free for the next request, if nothing else is on its way.
+    pub(super) fn end(self) {
+        if self.exact {
+            self.connection.give_back();
+        }
     }
 
     /// The next bytes wanted; `None` when all were here.
@@ -83,7 +98,7 @@ impl Body {
             if self.left == 0 && !self.exact {
                 return Ok(None);
             }
-            match self.response.chunk().await.map_err(http::describe)? {
+            match self.connection.chunk(&mut self.incoming).await? {
                 None if self.left == 0 => return Ok(None),
                 None => return Err(nonsense("it sent less than it was asked for")),
                 Some(chunk) if self.left == 0 && chunk.is_empty() => {}

@@ -281,6 +281,12 @@ fn lengths() -> Vec<Case> {
         case("chunks without the last", chunked(&partial(), &halves[..1], ""), Badly(Unreachable, "")),
         case("chunks without end", chunked(&partial(), &halves, ""), Late(Nonsense))
             .then(Then::Repeat([b"1000\r\n", &[b'x'; 4096][..], b"\r\n"].concat())),
+        case(
+            "zeros without end before the size of a chunk",
+            chunked(&partial(), &[], ""),
+            Badly(Unreachable, "around the answer"),
+        )
+        .then(Then::Repeat(vec![b'0'; 64 << 10])),
         case("chunk of a size that is none", chunked(&partial(), &[], "xyz\r\n"), Badly(Unreachable, "")),
         case("chunk largest", chunked(&partial(), &[], "ffffffffffffffff\r\nx"), Badly(Unreachable, "")),
     ]
