@@ -4,7 +4,7 @@
 
 pub(crate) mod process;
 
-use crate::peers;
+use crate::{peers, root};
 use anyhow::{Context, Result, bail, ensure};
 use process::{output_of, run};
 use std::net::Ipv4Addr;
@@ -15,13 +15,21 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// Set in the re-executed process, which is inside the private namespaces.
 const INSIDE: &str = "GANNET_XTASK_INSIDE";
 
-/// Sets up the peers, then runs this very command again inside network and mount namespaces of its own; returns only there.
+/// What is tested, as users run it, and the attackers that real sockets are tested with: built for release.
+pub(crate) const BUILD_PROGRAMS: &[&str] =
+    &["build", "--release", "--quiet", "--package", "gannet-cli", "--package", "gannet-hostile"];
+
+/// Sets up the peers and the programs, then runs this very command again inside network and mount namespaces of its own; returns
+/// only there.
 pub(crate) fn enter() -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());
     }
     // From where there is a way out to what is missing.
     peers::set_up()?;
+    // Or else what is tested might be the build of another day.
+    let built = Command::new("cargo").args(BUILD_PROGRAMS).current_dir(root()).status().context("cargo")?;
+    ensure!(built.success(), "the programs do not build: cargo {}", BUILD_PROGRAMS.join(" "));
     let me = std::env::current_exe().context("own path")?;
     let error = Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])

@@ -1,5 +1,6 @@
 //! Everything that must pass, in one command: `cargo xtask test`.
 
+use crate::lab::BUILD_PROGRAMS;
 use crate::lab::process::output;
 use crate::{peers, root};
 use anyhow::{Context, Result, ensure};
@@ -17,10 +18,7 @@ pub(crate) fn run() -> Result<()> {
     let mounts = &["test", "--package", "gannet", "--features", "mount-tests", "--lib", "--quiet", "mounted"];
     step("disks that are full, read-only or gone", mounts)?;
     step("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
-    // And the attackers that real sockets are tested with.
-    let programs =
-        &["build", "--release", "--quiet", "--package", "gannet-cli", "--package", "gannet-hostile"];
-    step("the programs", programs)?;
+    step("the programs", BUILD_PROGRAMS)?;
     step(
         "the demonstration",
         &["run", "--release", "--quiet", "--package", "gannet-cli", "--", "demo", "--plain"],
