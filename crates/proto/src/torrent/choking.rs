@@ -70,7 +70,7 @@ impl Torrent {
     /// While we fetch, a drain is served no longer, from this block on: on a fast line as much as there is would leave before the
     /// next round, and take the time of what is to come (threat C8).
     pub fn stop_drain(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
-        let stops = |peer: &Peer| peer.traffic.down.window(cx.now) == 0 && self.drains(cx.now, peer);
+        let stops = |peer: &Peer| self.drains(cx.now, peer) && peer.traffic.down.window(cx.now) == 0;
         if !self.is_finished() && self.peers.get(key).is_some_and(stops) {
             self.set_choking(cx, key, true);
         }

@@ -190,7 +190,7 @@ impl Torrent {
             self.picker.release(block, key);
         }
         self.picker.peer_left(key, &peer.pieces);
-        self.lost_receiver(cx, key);
+        self.lost_receiver(cx, key, peer.pieces.is_seed());
         self.blame.departed(key, peer.terms.remote.ip());
         self.remember_debt(cx, &peer);
         // The driver answers every token before this; what a fault left over must not clog the uplink.

@@ -104,6 +104,7 @@ impl Torrent {
         if peer.state.peer_interested {
             self.peers.interested += 1;
             cx.pool.choke_soon = true;
+            self.let_in(cx);
         } else {
             self.peers.interested = self.peers.interested.saturating_sub(1);
             // Its slot is free for others.

@@ -4,21 +4,30 @@
 //! What always holds: while this goes on, a peer is told of a piece only to be given it; a piece is shown to one peer at a time,
 //! rarest first, and given once; it ends when each was given, when nobody takes any more, or when nothing moves. Then peers are
 //! told of everything. What others say they have changes the order and no more, for anybody may say it: neither a liar that calls
-//! itself a seed nor one that takes without wanting ends this, and each costs one piece's patience.
+//! itself a seed nor one that takes without wanting ends this, and each costs one piece's patience. A newcomer is shown a piece
+//! before it has a slot, so that those who want nothing keep nobody's; and pieces are held back only while the uplink is busy.
 
 use super::Torrent;
 use crate::config::SuperSeeding;
 use crate::cx::Cx;
+use crate::peer::Peer;
 use crate::pieces::RemotePieces;
 use crate::{Duration, Instant, Output, PeerKey};
 use std::collections::BTreeMap;
 use wire::{Block, PieceIndex};
 
+/// Newcomers that are shown a piece at once, to see whether they want it: they hold no slot before they do.
+pub const KNOCKING_MAX: u32 = 4;
 /// With fewer pieces there is nothing to gain: everybody would wait for one peer.
 pub const PIECES_MIN: u32 = 8;
 /// Peers that are given pieces at once. Few, so that each piece is whole soon and can go on; not one, so that a slow peer does not
 /// hold up the uplink. Measured: see docs/testing.md.
 pub const RECEIVERS_MAX: u32 = 4;
+/// So many that took pieces before, and were served a moment ago, are enough while they fill the uplink: the fewer share it, the
+/// sooner each piece goes on.
+const ENOUGH: usize = 2;
+/// That moment.
+const SERVED_WITHIN: Duration = Duration::from_secs(1);
 /// Pieces shown to a peer at once: the second is asked for while the first arrives.
 pub const SHOWN_MIN: usize = 2;
 /// The same for a fast peer with small pieces: two seconds' worth at its rate, at most so many. 8 MiB of the smallest: what goes
@@ -30,6 +39,10 @@ pub const WAITING_MAX: u32 = 2;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A peer that asked for nothing of what it was shown for this long will not. Longer than a busy peer's round trip.
 pub const ASKS_WITHIN: Duration = Duration::from_secs(3);
+/// The same for one that took pieces before: it may be busy with others, and a piece that another is shown goes out twice.
+pub const BUSY_MAX: Duration = Duration::from_secs(10);
+/// With nothing to send for so long, pieces go even to those that do not pass them on while others wait for a slot.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// A peer that was sent as much as a shown piece and so many of its quarters more, and does not have it, asks for the same again
 /// and again.
 pub const QUARTERS_MORE_MAX: u64 = 1;
@@ -43,6 +56,9 @@ pub const FAILS_MAX: u8 = 2;
 const FRESH_SEEN_MAX: usize = 64;
 /// If no piece was passed on or received for this long, super-seeding gains nothing.
 pub const STILL_MAX: Duration = Duration::from_secs(60);
+/// If nothing is asked for while no more than this part of the pieces is left to give, they are no longer held back: those that
+/// lack them may wait for liars. Nor is anything when all is shown and half of the slots have nothing to do.
+const LAST_PART: u32 = 8;
 /// If nobody here lacks any of the pieces that were not given yet, as they say, for this long, everybody is told of everything.
 pub const QUIET_MAX: Duration = Duration::from_secs(10);
 /// Peers looked at when one is chosen: with more links chance is as good.
@@ -59,8 +75,14 @@ pub struct SuperSeed {
     rows: Vec<Row>,
     /// Peers that may be served at once.
     slots: u32,
+    /// A peer that took pieces got the rest too, and left.
+    others_seed: bool,
     /// When a piece last came or went on.
     moved: Instant,
+    /// When a block last left or waited to.
+    sent: Instant,
+    /// When a piece was last shown.
+    shown: Instant,
 }
 
 /// What we showed one peer.
@@ -74,12 +96,26 @@ struct Row {
     fails: u8,
     /// Pieces that it got of us whole.
     got: u32,
+    /// It was shown its first piece, and has no slot yet.
+    knocks: bool,
     /// When a block of what it was shown last left, or something was shown to one who waited for nothing.
     served: Instant,
     /// Of those it got, how many were not seen elsewhere.
     waiting: u32,
     /// How long it takes until others have what it was given, smoothed.
     delay: Duration,
+}
+
+impl Row {
+    fn lapsed(&mut self, lapse: Lapse) {
+        self.fails = match lapse {
+            Lapse::NoSlot => self.fails,
+            // Who took pieces comes last for it, but is never shut out: what it was shown it may have asked of a liar before.
+            Lapse::Late if self.got > 0 => self.fails.max(FAILS_MAX - 1),
+            Lapse::Pretends if self.got == 0 => self.fails.saturating_add(FAILS_MAX),
+            Lapse::Late | Lapse::Pretends => self.fails.saturating_add(1),
+        };
+    }
 }
 
 /// A piece on its way to a peer.
@@ -91,9 +127,20 @@ struct Open {
     sent: u64,
 }
 
-/// Sorts first who is shown the next piece: how often it failed, whether too much waits with it, how much it has to do, how soon it
+/// Why a peer is to have a piece no more.
+#[derive(Clone, Copy)]
+enum Lapse {
+    /// It waited too long for a slot, which is not its fault.
+    NoSlot,
+    /// It was too slow, or busy with others.
+    Late,
+    /// It asked for nothing, or for the same again and again.
+    Pretends,
+}
+
+/// Sorts first who is shown the next piece: whether too much waits with it, how often it failed, how much it has to do, how soon it
 /// passes on, by lot.
-type Rank = (u8, bool, u32, Duration, u32);
+type Rank = (bool, u8, u32, Duration, u32);
 
 /// Who is to be shown a piece.
 enum Choice {
@@ -106,7 +153,16 @@ enum Choice {
 
 impl SuperSeed {
     fn new(now: Instant, fresh: Vec<PieceIndex>) -> SuperSeed {
-        SuperSeed { fresh, waiting: BTreeMap::new(), rows: Vec::new(), slots: 0, moved: now }
+        SuperSeed {
+            fresh,
+            waiting: BTreeMap::new(),
+            rows: Vec::new(),
+            slots: 0,
+            others_seed: false,
+            moved: now,
+            sent: now,
+            shown: now,
+        }
     }
 
     fn row(&mut self, key: PeerKey) -> &mut Row {
@@ -116,6 +172,7 @@ impl SuperSeed {
             open: Vec::new(),
             fails: 0,
             got: 0,
+            knocks: false,
             served: Instant::ZERO,
             waiting: 0,
             delay: Duration::ZERO,
@@ -139,8 +196,25 @@ impl SuperSeed {
         self.find(key).is_some_and(|row| !row.open.is_empty())
     }
 
+    /// Peers that are given pieces, each with a slot.
     fn receivers(&self) -> u32 {
-        self.rows.iter().filter(|row| !row.open.is_empty()).count() as u32
+        self.rows.iter().filter(|row| !row.open.is_empty() && !row.knocks).count() as u32
+    }
+
+    /// Slots for those that have none.
+    fn free_slots(&self, cx: &Cx<'_>) -> u32 {
+        let takes = |row: &&Row| {
+            !row.open.is_empty() && row.got > 0 && row.fails == 0 && row.served + SERVED_WITHIN > cx.now
+        };
+        let full = cx.pool.up_meter.rate(cx.now) >= cx.pool.uplink.capacity() / 4 * 3;
+        match full && self.rows.iter().filter(takes).count() >= ENOUGH {
+            true => 0,
+            false => self.slots.saturating_sub(self.receivers()),
+        }
+    }
+
+    fn knocking(&self) -> u32 {
+        self.rows.iter().filter(|row| !row.open.is_empty() && row.knocks).count() as u32
     }
 
     /// A peer has a piece of so many bytes that so many peers have now; whether there are few peers here at all.
@@ -155,8 +229,8 @@ impl SuperSeed {
                 return self.fresh.push(piece);
             }
             row.got += u32::from(whole);
-            if whole && few {
-                row.fails = row.fails.min(FAILS_MAX - 1);
+            if whole {
+                row.fails = 0;
             }
             row.waiting += u32::from(holders <= 1);
             self.moved = now;
@@ -174,6 +248,7 @@ impl SuperSeed {
     /// A block left for a peer.
     fn sent(&mut self, now: Instant, key: PeerKey, block: Block) {
         let Some(row) = self.rows.get_mut(key.slot()).filter(|row| row.key == key) else { return };
+        self.sent = now;
         for open in row.open.iter_mut().filter(|open| open.piece == block.piece) {
             row.served = now;
             open.sent += u64::from(block.len);
@@ -181,7 +256,7 @@ impl SuperSeed {
     }
 
     /// Takes pieces back from a peer that does not take them.
-    fn take_back(&mut self, key: PeerKey, stays: impl Fn(&Open, Instant) -> bool, fails: u8) {
+    fn take_back(&mut self, key: PeerKey, lapse: Lapse, stays: impl Fn(&Open, Instant) -> bool) {
         let Some(row) = self.rows.get_mut(key.slot()).filter(|row| row.key == key) else { return };
         let (fresh, served) = (&mut self.fresh, row.served);
         let before = row.open.len();
@@ -193,7 +268,7 @@ impl SuperSeed {
             stays
         });
         if row.open.len() < before {
-            row.fails = row.fails.saturating_add(fails);
+            row.lapsed(lapse);
         }
     }
 
@@ -211,19 +286,22 @@ impl SuperSeed {
         Some(self.fresh[last])
     }
 
-    /// A peer is gone: what it had alone, or was to have, somebody else must get.
-    fn left(&mut self, key: PeerKey) {
+    /// A peer is gone: what it had alone, or was to have, somebody else must get. But who took pieces and has them all now is a seed
+    /// that needs us no longer, and has them still.
+    fn left(&mut self, key: PeerKey, complete: bool) {
         let row = self.row(key);
+        let seeds = complete && row.got > 0;
         let open = core::mem::take(&mut row.open);
         (row.shown, row.waiting) = (RemotePieces::None, 0);
         self.fresh.extend(open.into_iter().map(|open| open.piece));
         let fresh = &mut self.fresh;
         self.waiting.retain(|&piece, (giver, _)| {
-            if *giver == key {
+            if *giver == key && !seeds {
                 fresh.push(piece);
             }
             *giver != key
         });
+        self.others_seed |= seeds;
     }
 }
 
@@ -260,9 +338,13 @@ impl Torrent {
     /// A peer has a piece more.
     pub fn saw_piece(&mut self, cx: &mut Cx<'_>, key: PeerKey, piece: PieceIndex) {
         let holders = self.picker.availability(piece);
-        if let Some(first_copy) = &mut self.haves.first_copy {
-            let few = self.peers.count() <= RECEIVERS_MAX;
-            first_copy.seen(cx.now, key, (piece, self.metainfo.layout.piece_len(piece)), holders, few);
+        let few = self.peers.count() <= RECEIVERS_MAX;
+        let Some(first_copy) = &mut self.haves.first_copy else { return };
+        first_copy.seen(cx.now, key, (piece, self.metainfo.layout.piece_len(piece)), holders, few);
+        // It is given once: who asks again for what it says it has only takes.
+        if first_copy.row(key).shown.has(piece) {
+            first_copy.row(key).shown.remove(piece..PieceIndex(piece.0 + 1), self.metainfo.layout.pieces());
+            self.drop_requests(cx, key, |asked| asked != piece);
         }
     }
 
@@ -279,9 +361,9 @@ impl Torrent {
     }
 
     /// A peer is gone, with what it had.
-    pub fn lost_receiver(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+    pub fn lost_receiver(&mut self, cx: &mut Cx<'_>, key: PeerKey, complete: bool) {
         if let Some(first_copy) = &mut self.haves.first_copy {
-            first_copy.left(key);
+            first_copy.left(key, complete);
             self.show_more(cx);
         }
     }
@@ -298,27 +380,41 @@ impl Torrent {
         let Some(first_copy) = &mut self.haves.first_copy else { return };
         first_copy.slots = if self.stage.is_active() { slots.min(RECEIVERS_MAX) } else { 0 };
         if self.peers.count() == 0 {
-            first_copy.moved = cx.now;
+            (first_copy.moved, first_copy.sent) = (cx.now, cx.now);
         }
-        let mut undecided = false;
+        let (mut undecided, mut asking) = (false, 0);
         let piece_len = u64::from(self.metainfo.layout.piece_len_max());
         let most =
             piece_len + (piece_len * QUARTERS_MORE_MAX / 4).max(u64::from(self.metainfo.layout.block_len()));
         for (key, peer) in self.peers.iter() {
             let asks = !peer.uploads.is_empty();
-            if peer.state.peer_interested {
-                let pretends =
-                    |open: &Open, served| !asks && served + ASKS_WITHIN <= cx.now || open.sent > most;
-                first_copy.take_back(key, |open, served| !pretends(open, served), FAILS_MAX);
-                first_copy.take_back(key, |_, served| served + PATIENCE > cx.now, 1);
+            if asks {
+                first_copy.sent = cx.now;
+                asking += 1;
+            }
+            if first_copy.find(key).is_some_and(|row| row.knocks) && peer.state.peer_interested {
+                // It waits for a slot.
+                first_copy.take_back(key, Lapse::NoSlot, |open, _| open.since + PATIENCE > cx.now);
+            } else if peer.state.peer_interested {
+                // Who took pieces before may be busy with another.
+                let took = first_copy.find(key).is_some_and(|row| row.got > 0);
+                let within = if took { BUSY_MAX } else { ASKS_WITHIN };
+                let lapse = if took { Lapse::Late } else { Lapse::Pretends };
+                first_copy.take_back(key, Lapse::Pretends, |open, _| open.sent <= most);
+                first_copy.take_back(key, lapse, |_, served| asks || served + within > cx.now);
+                first_copy.take_back(key, Lapse::Late, |_, served| served + PATIENCE > cx.now);
             } else {
-                first_copy.take_back(key, |open, _| open.since + UNWANTED_AFTER > cx.now, FAILS_MAX);
+                first_copy.take_back(key, Lapse::Pretends, |open, _| open.since + UNWANTED_AFTER > cx.now);
             }
             undecided |= !asks && first_copy.is_receiving(key);
         }
-        // Whoever may turn out to want nothing is looked at again soon.
-        cx.pool.choke_soon |= undecided;
-        if first_copy.moved + STILL_MAX <= cx.now {
+        // Whoever may turn out to want nothing is looked at again soon; so is a slow receiver, when all is shown.
+        let all_shown = first_copy.fresh.is_empty();
+        cx.pool.choke_soon |= undecided || all_shown && asking > 0;
+        let few = (self.metainfo.layout.pieces() / LAST_PART).max(KNOCKING_MAX);
+        let idle = first_copy.fresh.len() as u32 <= few && first_copy.sent + ASKS_WITHIN <= cx.now;
+        let slack = all_shown && 2 * asking < first_copy.slots && first_copy.shown + ASKS_WITHIN <= cx.now;
+        if first_copy.moved + STILL_MAX <= cx.now || idle || slack {
             return self.end_super_seeding(cx);
         }
         for key in self.peers.keys() {
@@ -331,15 +427,16 @@ impl Torrent {
 
     /// Shows pieces while there is somebody to show them to; when all were given, everybody is told of everything.
     fn show_more(&mut self, cx: &mut Cx<'_>) {
+        self.let_in(cx);
         loop {
             let Some(unwanted) = self.show_fresh(cx) else { return };
             let Some(first_copy) = &self.haves.first_copy else { return };
-            if first_copy.receivers() > 0 || self.peers.count() == 0 {
+            if first_copy.receivers() + first_copy.knocking() > 0 || self.peers.count() == 0 {
                 return;
             }
             let over = match unwanted {
                 // All is out, as far as was seen. What is found to be lost is shown at once, and not when the choker meets.
-                0 => self.next_lost().is_none(),
+                0 => first_copy.others_seed || self.next_lost().is_none(),
                 _ if first_copy.moved + QUIET_MAX <= cx.now => true,
                 _ => return,
             };
@@ -382,10 +479,15 @@ impl Torrent {
     /// Who is shown a piece: who passes on what it gets, soonest.
     fn receiver(&self, cx: &mut Cx<'_>, piece: PieceIndex) -> Choice {
         let Some(first_copy) = &self.haves.first_copy else { return Choice::Nobody };
-        let receivers = first_copy.receivers();
-        let asks = |(_, peer): (PeerKey, &crate::peer::Peer)| !peer.uploads.is_empty();
+        let (receivers, knocking) = (first_copy.receivers(), first_copy.knocking());
+        let free_slots = first_copy.free_slots(cx);
+        let asks = |(_, peer): (PeerKey, &Peer)| !peer.uploads.is_empty();
         let idle = !self.peers.iter().take(LOOKED_AT_MAX).any(asks);
+        let starved = idle && first_copy.sent + IDLE_MAX <= cx.now;
         let piece_len = u64::from(self.metainfo.layout.piece_len_max());
+        // The last pieces go to those that took some.
+        let last = first_copy.fresh.len() <= KNOCKING_MAX as usize && receivers > 0;
+        let knocking_max = if last { 0 } else { KNOCKING_MAX };
         let skip = cx.rng.index((self.peers.count() as usize).saturating_sub(LOOKED_AT_MAX) + 1);
         let mut best: Option<(Rank, PeerKey)> = None;
         let mut lacked = false;
@@ -415,25 +517,28 @@ impl Torrent {
             // Two seconds at its rate, so that it grows as fast as slow start does.
             let worth = usize::try_from(2 * peer.traffic.up.rate(cx.now) / piece_len).unwrap_or(SHOWN_MAX);
             let full = open >= if is_new { 1 } else { worth.clamp(SHOWN_MIN, SHOWN_MAX) };
-            let no_slot = open == 0 && receivers >= first_copy.slots;
-            passed_over |= no_slot && waiting < WAITING_MAX && receivers > 0;
-            if full || no_slot || waiting >= WAITING_MAX && !idle && open == 0 {
+            let knocks = is_new && !peer.state.peer_interested;
+            let no_slot = open == 0 && free_slots == 0 && !knocks;
+            let waits = no_slot || row.is_some_and(|row| row.knocks) && !knocks;
+            passed_over |= waits && waiting < WAITING_MAX && receivers > 0 && !starved;
+            let no_door = knocks && open == 0 && knocking >= knocking_max;
+            if full || no_slot || no_door || waiting >= WAITING_MAX && !idle && open == 0 {
                 continue;
             }
             // Whom we do not know may want nothing: who waits for one piece is as good.
             let doubt = u32::from(!peer.state.peer_interested) + u32::from(is_new);
             let load = waiting + open as u32 + doubt;
-            let rank = (fails, waiting >= WAITING_MAX, load, delay, cx.rng.next_u32());
+            let rank = (waiting >= WAITING_MAX, fails, load, delay, cx.rng.next_u32());
             if best.is_none_or(|(before, _)| rank < before) {
                 best = Some((rank, key));
             }
         }
         match best {
-            Some(((_, passes_nothing_on, ..), _)) if passes_nothing_on && passed_over => Choice::Later,
+            Some(((passes_nothing_on, ..), _)) if passes_nothing_on && passed_over => Choice::Later,
             Some((_, key)) => Choice::Peer(key),
             None if lacked => Choice::Later,
             None => match lapsed {
-                Some((_, key)) if receivers < first_copy.slots => Choice::Peer(key),
+                Some((_, key)) if free_slots > 0 => Choice::Peer(key),
                 Some(_) | None => Choice::Nobody,
             },
         }
@@ -452,14 +557,40 @@ impl Torrent {
         row.shown.insert(piece, self.metainfo.layout.pieces());
         if row.open.is_empty() {
             row.served = cx.now;
+            row.knocks = row.got == 0 && !peer.state.peer_interested && peer.state.am_choking;
         }
+        let knocks = row.knocks;
         row.open.push(Open { piece, since: cx.now, sent: 0 });
+        first_copy.shown = cx.now;
         peer.clocks.said = cx.now;
         cx.push(Output::Haves { link: peer.link, pieces: [piece].into() });
-        cx.pool.choke_soon |= !peer.state.peer_interested;
-        if !peer.state.am_choking {
-            return;
+        // Whether it takes it is looked at soon.
+        cx.pool.choke_soon = true;
+        if peer.state.am_choking && !knocks {
+            self.give_slot(cx, key);
         }
+    }
+
+    /// Whoever knocked and wants what it was shown gets a slot, if there is one.
+    pub fn let_in(&mut self, cx: &mut Cx<'_>) {
+        let Some(first_copy) = &mut self.haves.first_copy else { return };
+        let free = first_copy.free_slots(cx) as usize;
+        let peers = &self.peers;
+        let wants = |row: &&mut Row| {
+            row.knocks
+                && !row.open.is_empty()
+                && peers.get(row.key).is_some_and(|peer| peer.state.peer_interested)
+        };
+        let mut keys = Vec::new();
+        for row in first_copy.rows.iter_mut().filter(wants).take(free) {
+            (row.knocks, row.served) = (false, cx.now);
+            keys.push(row.key);
+        }
+        keys.into_iter().for_each(|key| self.give_slot(cx, key));
+    }
+
+    fn give_slot(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+        let Some(first_copy) = &self.haves.first_copy else { return };
         let full = self.peers.unchoked >= first_copy.slots;
         if let Some(idle) = self.idle_receiver().filter(|_| full) {
             self.set_choking(cx, idle, true);
@@ -471,7 +602,8 @@ impl Torrent {
     fn idle_receiver(&self) -> Option<PeerKey> {
         let first_copy = self.haves.first_copy.as_ref()?;
         let mut peers = self.peers.iter();
-        peers.find(|(key, peer)| !peer.state.am_choking && !first_copy.is_receiving(*key)).map(|(key, _)| key)
+        let idle = |(key, peer): &(PeerKey, &Peer)| !peer.state.am_choking && !first_copy.is_receiving(*key);
+        peers.find(idle).map(|(key, _)| key)
     }
 
     /// From now on a seed like any other: everybody is told of everything, and the choker chooses.

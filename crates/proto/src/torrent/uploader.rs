@@ -7,11 +7,10 @@
 use super::Torrent;
 use crate::cx::Cx;
 use crate::input::Unsent;
-use crate::peer::Peer;
 use crate::peer::upload_queue::Cancelled;
 use crate::{Output, PeerKey, SendToken};
 use wire::message::BlockRequest;
-use wire::{Block, Message};
+use wire::{Block, Message, PieceIndex};
 
 /// What a peer's turn came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,13 +161,15 @@ impl Torrent {
             return self.suggest_first(cx, key);
         }
         peer.send(cx, Message::Choke);
+        let allowed = if peer.terms.fast { peer.fast.ours.pieces().to_vec() } else { Vec::new() };
+        self.drop_requests(cx, key, |piece| allowed.contains(&piece));
+    }
+
+    /// A peer is not sent what it asked for, but of the pieces that stay.
+    pub fn drop_requests(&mut self, cx: &mut Cx<'_>, key: PeerKey, stays: impl Fn(PieceIndex) -> bool) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
         let (mut dropped, mut wish_back) = (Vec::new(), Vec::new());
-        let Peer { uploads, fast, terms, .. } = peer;
-        uploads.choke(
-            |piece| terms.fast && fast.ours.pieces().contains(&piece),
-            &mut dropped,
-            &mut wish_back,
-        );
+        peer.uploads.choke(stays, &mut dropped, &mut wish_back);
         for block in dropped {
             peer.reject(cx, block);
         }

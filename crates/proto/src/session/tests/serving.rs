@@ -311,7 +311,7 @@ fn a_super_seed_suggests_nothing() {
     let mut rig = Rig::super_seed(40, 16 * KIB);
     let links: Vec<LinkId> = (0..4).map(|_| rig.link(Reserved::OURS)).collect();
     links.iter().for_each(|&link| rig.say(link, Message::HaveNone));
-    rig.pass(Duration::from_secs(2));
+    rig.pass(Duration::from_secs(1));
     let shown = rig.wishes.iter().filter(|wish| matches!(wish, Output::Haves { .. })).count();
     links.iter().for_each(|&link| rig.say(link, Message::Interested));
     rig.pass(Duration::from_secs(5));

@@ -2,7 +2,7 @@
 
 use super::rig::Rig;
 use crate::input::LinkEnd;
-use crate::torrent::super_seed::{PATIENCE, QUIET_MAX};
+use crate::torrent::super_seed::{BUSY_MAX, KNOCKING_MAX, PATIENCE, QUIET_MAX, RECEIVERS_MAX};
 use crate::{Duration, Input, LinkId, Output};
 use std::collections::BTreeSet;
 use wire::message::BlockRequest;
@@ -32,6 +32,11 @@ fn takers(rig: &mut Rig, count: u32) -> Vec<LinkId> {
     links.iter().for_each(|&link| rig.say(link, Message::Interested));
     rig.pass(2 * SECOND);
     links
+}
+
+fn is_served(rig: &Rig, link: LinkId) -> bool {
+    let said = rig.sent(link);
+    said.iter().rfind(|said| matches!(said, Message::Choke | Message::Unchoke)) == Some(&Message::Unchoke)
 }
 
 /// Asks for a whole piece, and gets it.
@@ -143,4 +148,71 @@ fn a_peer_that_gets_part_of_its_pieces_from_peers_we_do_not_know_is_shown_one_af
         rig.pass(SECOND);
     }
     assert_eq!(shown.len(), PIECES as usize, "before {QUIET_MAX:?} are over: {shown:?}");
+}
+
+#[test]
+fn a_newcomer_holds_no_slot_before_it_wants_what_it_was_shown() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let idle: Vec<LinkId> = (0..KNOCKING_MAX + 2).map(|_| rig.link(Reserved::OURS)).collect();
+    idle.iter().for_each(|&link| rig.say(link, Message::HaveNone));
+    rig.pass(SECOND);
+    let shown: Vec<LinkId> =
+        idle.iter().copied().filter(|&link| !take_shown(&mut rig, link).is_empty()).collect();
+    assert_eq!(shown.len() as u32, KNOCKING_MAX, "so many are tried at once");
+    assert!(idle.iter().all(|&link| !is_served(&rig, link)));
+    rig.say(shown[1], Message::Interested);
+    let unchoked: Vec<LinkId> = idle.iter().copied().filter(|&link| is_served(&rig, link)).collect();
+    assert_eq!(unchoked, [shown[1]]);
+    // The others take nothing, and somebody else is tried in their place.
+    rig.pass(4 * SECOND);
+    assert!(idle.iter().any(|&link| !shown.contains(&link) && !take_shown(&mut rig, link).is_empty()));
+}
+
+#[test]
+fn what_a_peer_says_it_has_it_is_given_no_more() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let link = takers(&mut rig, 2)[0];
+    let piece = take_shown(&mut rig, link)[0];
+    fetch(&mut rig, link, piece);
+    rig.say(link, Message::Request(BlockRequest { piece, offset: 0, len: 16 * KIB }));
+    assert_eq!(rig.take_sends_of(link).len(), 1, "its hash may have been wrong");
+    rig.say(link, Message::Request(BlockRequest { piece, offset: 16 * KIB, len: 16 * KIB }));
+    rig.say(link, Message::Have(piece));
+    rig.say(link, Message::Request(BlockRequest { piece, offset: 0, len: 16 * KIB }));
+    rig.pass(SECOND);
+    assert_eq!(rig.take_sends_of(link), []);
+}
+
+#[test]
+fn when_all_is_shown_and_nobody_asks_everybody_is_told_of_everything() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let links = takers(&mut rig, 2);
+    for _ in 0..PIECES {
+        for piece in take_shown(&mut rig, links[0]) {
+            fetch(&mut rig, links[0], piece);
+            rig.say(links[0], Message::Have(piece));
+        }
+    }
+    // The other was shown a piece and asks for nothing.
+    rig.pass(4 * SECOND);
+    assert_eq!(take_shown(&mut rig, links[1]).len() as u32, PIECES);
+}
+
+#[test]
+fn who_took_a_piece_is_shown_more_however_often_it_was_busy_with_others() {
+    let mut rig = Rig::super_seed(4 * PIECES, PIECE);
+    // With fewer peers one that lapsed would be taken for want of another.
+    for _ in 0..RECEIVERS_MAX {
+        let idle = rig.link(Reserved::OURS);
+        rig.say(idle, Message::HaveNone);
+    }
+    let taker = takers(&mut rig, 1)[0];
+    let piece = take_shown(&mut rig, taker)[0];
+    fetch(&mut rig, taker, piece);
+    rig.say(taker, Message::Have(piece));
+    for busy in 0..4 {
+        let shown = take_shown(&mut rig, taker).len() as u32;
+        assert!((1..PIECES).contains(&shown), "{shown} pieces, when it was busy {busy} times");
+        rig.pass(BUSY_MAX + SECOND);
+    }
 }
