@@ -54,8 +54,10 @@ fn a_world_without_its_attackers_has_the_same_honest_peers() {
 
 /// Worlds whose seed is slow and alone, and who attacks there: by name, so that a longer cast leaves them as they are. All but 20 took
 /// 1.5 to 2.5 times as long as alone, because a peer that called itself a seed, wanted nothing of what it was shown, or wanted it
-/// without ever asking for it, ended or stopped the super-seeding. 20 did while that was mended.
-const SLOW_SEEDS: [(u64, &str); 7] = [
+/// without ever asking for it, ended or stopped the super-seeding. 20 did while that was mended. The last three took 1.7 to 3.1 times as
+/// long: honest peers that had asked a liar for what they were shown were shown no more, and what a free-rider alone had was held back
+/// while it was given what everybody else had. Measured: 0.9 to 1.2 times.
+const SLOW_SEEDS: [(u64, &str); 10] = [
     (
         13,
         "introduction-flood cancel-storm poisoner trickler slow-handshake mirror huge-requests false-haves colluder \
@@ -82,6 +84,22 @@ const SLOW_SEEDS: [(u64, &str); 7] = [
          rejecter silent trickler",
     ),
     (126, "dripper have-flood churner have-flood metadata-liar interest-flood port-flood"),
+    (
+        280,
+        "silent bait-rejecter mute introduction-flood allowed-fast-glutton introduction-flood snubber poisoner \
+         bitfield-flood free-rider malformed nonsense mirror legion astray trickler sly-poisoner false-haves wild-requests \
+         metadata-liar false-haves",
+    ),
+    (
+        309,
+        "drain mirror introduction-flood dripper bitfield-flood false-half free-rider snubber poisoner half-handshake \
+         wild-requests false-half",
+    ),
+    (
+        316,
+        "false-half slow-handshake tease tease introduction-flood rejecter reject-flood free-rider churner have-flood \
+         tease colluder mute",
+    ),
 ];
 
 #[test]
@@ -91,11 +109,11 @@ fn a_slow_seed_is_not_talked_out_of_handing_out_each_piece_once() {
         let attack = Attack::by_names(names).unwrap_or_else(|| panic!("{names}"));
         let slowdown = assert_lawful(seed, attack).unwrap_or_else(|| panic!("seed {seed}"));
         println!("seed {seed}: {slowdown} permille");
-        assert!(slowdown <= SLOWDOWN_PERMILLE_MAX, "seed {seed}: {slowdown} permille");
+        assert!(slowdown <= 1300, "seed {seed}: {slowdown} permille");
         slowdowns.push(slowdown);
     }
     slowdowns.sort_unstable();
-    assert!(slowdowns[slowdowns.len() / 2] <= 1300, "{slowdowns:?}");
+    assert!(slowdowns[slowdowns.len() / 2] <= 1150, "{slowdowns:?}");
 }
 
 #[test]

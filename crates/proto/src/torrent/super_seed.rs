@@ -3,9 +3,10 @@
 //!
 //! What always holds: while this goes on, a peer is told of a piece only to be given it; a piece is shown to one peer at a time,
 //! rarest first, and given once; it ends when each was given, when nobody takes any more, or when nothing moves. Then peers are
-//! told of everything. What others say they have changes the order and no more, for anybody may say it: neither a liar that calls
-//! itself a seed nor one that takes without wanting ends this, and each costs one piece's patience. A newcomer is shown a piece
-//! before it has a slot, so that those who want nothing keep nobody's; and pieces are held back only while the uplink is busy.
+//! told of everything. What others say they have changes the order and no more, for anybody may say it, but where two say so that
+//! passed on what they got of us: neither a liar that calls itself a seed nor one that takes without wanting ends this, and each
+//! costs one piece's patience. A newcomer is shown a piece before it has a slot, so that those who want nothing keep nobody's; and
+//! pieces are held back only while the uplink is busy.
 
 use super::Torrent;
 use crate::config::SuperSeeding;
@@ -24,7 +25,7 @@ pub const PIECES_MIN: u32 = 8;
 /// hold up the uplink. Measured: see docs/testing.md.
 pub const RECEIVERS_MAX: u32 = 4;
 /// So many that took pieces before, and were served a moment ago, are enough while they fill the uplink: the fewer share it, the
-/// sooner each piece goes on.
+/// sooner each piece goes on. A piece that so many have that pass on what they get is out, whoever they had it from.
 const ENOUGH: usize = 2;
 /// That moment.
 const SERVED_WITHIN: Duration = Duration::from_secs(1);
@@ -149,6 +150,8 @@ enum Choice {
     Later,
     /// All that take pieces have it, as they say.
     Nobody,
+    /// It is out: so many have it that passed on what they took.
+    Out,
 }
 
 impl SuperSeed {
@@ -284,6 +287,14 @@ impl SuperSeed {
         let rarest = seen.min_by_key(|&at| availability(self.fresh[at]))?;
         self.fresh.swap(rarest, last);
         Some(self.fresh[last])
+    }
+
+    /// A piece is given, or need not be.
+    fn forget(&mut self, piece: PieceIndex) {
+        // Near the end, where it was chosen.
+        if let Some(at) = self.fresh.iter().rposition(|&fresh| fresh == piece) {
+            self.fresh.swap_remove(at);
+        }
     }
 
     /// A peer is gone: what it had alone, or was to have, somebody else must get. But who took pieces and has them all now is a seed
@@ -459,6 +470,8 @@ impl Torrent {
                 Choice::Peer(key) => self.show(cx, key, piece),
                 Choice::Later => return None,
                 Choice::Nobody => unwanted += 1,
+                // The rest is not held back while those that keep what they get are given what all others have.
+                Choice::Out => self.haves.first_copy.as_mut()?.forget(piece),
             }
         }
         // Next time others come to be looked at.
@@ -490,7 +503,7 @@ impl Torrent {
         let knocking_max = if last { 0 } else { KNOCKING_MAX };
         let skip = cx.rng.index((self.peers.count() as usize).saturating_sub(LOOKED_AT_MAX) + 1);
         let mut best: Option<(Rank, PeerKey)> = None;
-        let mut lacked = false;
+        let (mut lacked, mut holders) = (false, 0);
         // One that took pieces before and failed since is better than an uplink that stands idle, where there is nearly nobody else:
         // with more peers the end of all this is near, and better for them.
         let few = self.peers.count() <= RECEIVERS_MAX;
@@ -503,6 +516,10 @@ impl Torrent {
                 .map_or((0, 0, Duration::ZERO, 0), |row| (row.open.len(), row.waiting, row.delay, row.fails));
             let is_new = row.is_none_or(|row| row.got == 0);
             let takes = !peer.state.closing && !peer.extensions.upload_only;
+            let passes_on = !is_new && waiting < WAITING_MAX && fails < FAILS_MAX;
+            if takes && passes_on && peer.pieces.has(piece) {
+                holders += 1;
+            }
             if !takes || peer.pieces.has(piece) {
                 continue;
             }
@@ -534,6 +551,7 @@ impl Torrent {
             }
         }
         match best {
+            _ if holders >= ENOUGH => Choice::Out,
             Some(((passes_nothing_on, ..), _)) if passes_nothing_on && passed_over => Choice::Later,
             Some((_, key)) => Choice::Peer(key),
             None if lacked => Choice::Later,
@@ -549,10 +567,7 @@ impl Torrent {
         let (Some(first_copy), Some(peer)) = (&mut self.haves.first_copy, self.peers.get_mut(key)) else {
             return;
         };
-        // Near the end, where it was chosen.
-        if let Some(at) = first_copy.fresh.iter().rposition(|&fresh| fresh == piece) {
-            first_copy.fresh.swap_remove(at);
-        }
+        first_copy.forget(piece);
         let row = first_copy.row(key);
         row.shown.insert(piece, self.metainfo.layout.pieces());
         if row.open.is_empty() {

@@ -216,3 +216,25 @@ fn who_took_a_piece_is_shown_more_however_often_it_was_busy_with_others() {
         rig.pass(BUSY_MAX + SECOND);
     }
 }
+
+#[test]
+fn what_two_have_that_pass_on_what_they_get_holds_nothing_back_for_one_that_keeps_it() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let links = takers(&mut rig, 3);
+    let (givers, keeper) = (&links[..2], links[2]);
+    let kept = take_shown(&mut rig, keeper)[0];
+    let mut open = [BTreeSet::new(), BTreeSet::new()];
+    // What we did not give them they had from somebody whom we do not know.
+    for piece in (0..PIECES).filter(|&piece| piece != kept) {
+        for (nth, &link) in givers.iter().enumerate() {
+            open[nth].extend(take_shown(&mut rig, link));
+            if open[nth].contains(&piece) {
+                fetch(&mut rig, link, piece);
+            }
+        }
+        givers.iter().for_each(|&link| rig.say(link, Message::Have(piece)));
+    }
+    rig.say(keeper, Message::Request(BlockRequest { piece: kept, offset: 0, len: 16 * KIB }));
+    rig.pass(4 * SECOND);
+    assert_eq!(take_shown(&mut rig, keeper).len() as u32, PIECES - 1, "while it still takes the first");
+}
