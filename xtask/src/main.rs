@@ -27,7 +27,7 @@ Usage: cargo xtask <chore>
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
-  worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind]
+  worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind | --chance] [--dice N]
                      simulated swarms of which up to half are attackers, each beside itself without them
   worlds --weather [--worlds N] [--seed N]   simulated swarms that lose links, hide behind NAT, wait for disks, sleep
   tidy               check what compilers do not: headers, import arrows, sizes, banned names

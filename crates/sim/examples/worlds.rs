@@ -6,7 +6,8 @@
 //! `--weather`: worlds in rough weather of each kind and all kinds together; all peers must finish, no law may be broken.
 //! `--hostile --kind NAME`: all attackers are of this kind; `--attackers 'NAME ...'`: they are just these; `--journal NODE` tells
 //! what one node of the first world heard and said. `--hostile --each-kind`: so many worlds for each kind of attacker alone, to see
-//! which does most harm.
+//! which does most harm. `--dice N`: the same worlds meet other chances, to tell what is theirs from what was chance; `--chance`:
+//! nobody attacks, and each world stands beside itself with other chances.
 
 use sim::hostile::cast::{self, CAST};
 use sim::hostile::swarm::{self, Attack, Comparison, SLOWDOWN_PERMILLE_MAX};
@@ -71,7 +72,8 @@ fn main() -> ExitCode {
     let word = |flag: &str| words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1));
     let kind = word("--kind").map(|name| cast::by_name(name).map(Attack::AllOf));
     let these = || word("--attackers").map(|names| Attack::by_names(names));
-    let attack = match kind.or_else(these) {
+    let chance = has("--chance").then_some(Some(Attack::Nobody));
+    let attack = match kind.or_else(these).or(chance) {
         None => Attack::Mixed,
         Some(Some(attack)) => attack,
         Some(None) => {
@@ -86,12 +88,16 @@ fn main() -> ExitCode {
         outcome.world.trace.journal().for_each(|line| println!("{line}"));
         return ExitCode::SUCCESS;
     }
-    if hostile(first..first + count, threads, attack) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if hostile(first..first + count, threads, attack, number("--dice", 0)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
-fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack) -> bool {
+fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack, dice: u64) -> bool {
     let clock = Clock::start();
-    let rows = each(seeds, threads, |seed| row(&swarm::compare(seed, attack)));
+    let rows = each(seeds, threads, |seed| row(&swarm::compare_with(seed, attack, dice)));
     let took = clock.seconds();
     let mut slowdowns: Vec<u64> = rows.iter().filter_map(|row| row.slowdown).collect();
     slowdowns.sort_unstable();

@@ -155,6 +155,12 @@ impl Scenario {
         self
     }
 
+    /// The same nodes on the same links meet other chances; 0 are those of the seed.
+    pub fn dice(mut self, dice: u64) -> Scenario {
+        self.settings.seed ^= dice << 32;
+        self
+    }
+
     /// All inputs and outputs are digested.
     pub fn traced(mut self) -> Scenario {
         self.settings.traced = true;

@@ -27,6 +27,8 @@ pub struct Comparison {
     pub seed: u64,
     /// Who attacks.
     pub attack: Attack,
+    /// The chances that both met: see [`Scenario::dice`].
+    pub dice: u64,
     /// With its attackers.
     pub attacked: Outcome,
     /// Without.
@@ -42,6 +44,8 @@ pub enum Attack {
     AllOf(&'static Habit),
     /// As many as [`Attack::Mixed`] or not, and just these: what they are does not change when the cast grows.
     These(&'static [&'static Habit]),
+    /// Nobody. The world beside itself with other chances: how much those do alone.
+    Nobody,
 }
 
 impl Attack {
@@ -72,6 +76,7 @@ pub fn under(attack: Attack, seed: u64) -> Scenario {
             Attack::Mixed => drawn,
             Attack::AllOf(habit) => habit,
             Attack::These(habits) => habits[number],
+            Attack::Nobody => break,
         };
         let joins = Instant::from_micros(u64::from(rng.below(10_000_000)));
         let access = access(&mut rng);
@@ -87,8 +92,15 @@ pub fn without(attack: Attack, seed: u64) -> Scenario {
 
 /// Runs a world under an attack, and its twin.
 pub fn compare(seed: u64, attack: Attack) -> Comparison {
-    let attacked = under(attack, seed).run();
-    Comparison { seed, attack, attacked, alone: without(attack, seed).run() }
+    compare_with(seed, attack, 0)
+}
+
+/// The same with other chances.
+pub fn compare_with(seed: u64, attack: Attack, dice: u64) -> Comparison {
+    // Beside itself a world would be the same.
+    let others = if attack == Attack::Nobody { dice + 1 } else { dice };
+    let attacked = under(attack, seed).dice(others).run();
+    Comparison { seed, attack, dice, attacked, alone: without(attack, seed).dice(dice).run() }
 }
 
 /// The honest of a world, how many attackers come beside them, and the chance that is left for those.
@@ -100,6 +112,7 @@ fn honest(name: &'static str, attack: Attack, seed: u64) -> (Scenario, u32, Rng)
         Attack::Mixed => (drawn, peers - drawn),
         Attack::AllOf(_) => (peers / 2, peers - peers / 2),
         Attack::These(habits) => (habits.len() as u32, peers - drawn),
+        Attack::Nobody => (0, peers - drawn),
     };
     let seeds = 1 + rng.below(honest.div_ceil(8));
     let blocks = draw(&mut rng, BLOCKS);
@@ -161,8 +174,10 @@ impl Comparison {
                 let names: Vec<&str> = habits.iter().map(|habit| habit.name).collect();
                 format!(" --attackers '{}'", names.join(" "))
             }
+            Attack::Nobody => " --chance".into(),
         };
-        format!("replay: cargo xtask worlds --hostile --worlds 1 --seed {}{kind}", self.seed)
+        let dice = if self.dice == 0 { String::new() } else { format!(" --dice {}", self.dice) };
+        format!("replay: cargo xtask worlds --hostile --worlds 1 --seed {}{kind}{dice}", self.seed)
     }
 
     /// By how much the attackers slow the median of the honest down, in thousandths.
