@@ -206,8 +206,8 @@ fn describe(metainfo: &Metainfo, files_max: usize) -> String {
             row(name, value.to_string());
         }
     }
-    if let Some(moment) = about.creation_date.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
-        row("created", moment.strftime("%Y-%m-%d %H:%M UTC").to_string());
+    if let Some(moment) = about.creation_date.and_then(utc) {
+        row("created", moment);
     }
     for (tier, trackers) in metainfo.trackers.iter().enumerate() {
         for tracker in safe(trackers) {
@@ -249,4 +249,30 @@ fn describe(metainfo: &Metainfo, files_max: usize) -> String {
         );
     }
     text
+}
+
+/// A moment in seconds since 1970 as people read it; `None` before that and after the year 9999.
+fn utc(seconds: i64) -> Option<String> {
+    const YEAR_10_000: u64 = 253_402_300_800;
+    let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds < YEAR_10_000)?;
+    let moment = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    // "2026-11-22T16:58:01Z", of which the seconds tell nobody anything.
+    let text = humantime::format_rfc3339_seconds(moment).to_string();
+    let (day, time) = text.split_once('T')?;
+    Some(format!("{day} {} UTC", time.get(..5)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn moments_are_told_from_1970_to_9999_and_others_are_not() {
+        assert_eq!(utc(0).as_deref(), Some("1970-01-01 00:00 UTC"));
+        assert_eq!(utc(1_709_251_199).as_deref(), Some("2024-02-29 23:59 UTC"));
+        assert_eq!(utc(253_402_300_799).as_deref(), Some("9999-12-31 23:59 UTC"));
+        for seconds in [-1, 253_402_300_800, i64::MIN, i64::MAX] {
+            assert_eq!(utc(seconds), None);
+        }
+    }
 }
