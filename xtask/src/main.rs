@@ -28,7 +28,8 @@ Usage: cargo xtask <chore>
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
   worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind | --chance] [--dice N]
-                     simulated swarms of which up to half are attackers, each beside itself without them
+                     simulated swarms of which up to half are attackers, each beside itself without them; --dice: the
+                     same with other chances, --chance: nobody attacks, each beside itself with other chances
   worlds --weather [--worlds N] [--seed N]   simulated swarms that lose links, hide behind NAT, wait for disks, sleep
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";

@@ -51,13 +51,17 @@ const PROGRESS_EVERY: f64 = 10.0;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |flag: &str, default: u64| {
-        let place = words.iter().position(|word| word == flag);
-        let value = place.and_then(|place| words.get(place + 1)?.parse().ok());
-        value.unwrap_or(default)
-    };
     let has = |flag: &str| words.iter().any(|word| word == flag);
-    let (first, count) = (number("--seed", 0), number("--worlds", 1000));
+    for flag in
+        ["--seed", "--worlds", "--threads", "--dice", "--journal"].into_iter().filter(|flag| has(flag))
+    {
+        if number(&words, flag).is_none() {
+            eprintln!("{flag} wants a number");
+            return ExitCode::from(2);
+        }
+    }
+    let number = |flag: &str, default: u64| number(&words, flag).unwrap_or(default);
+    let (first, count, dice) = (number("--seed", 0), number("--worlds", 1000), number("--dice", 0));
     let threads = number("--threads", std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
     if has("--weather") {
         return if weather(first..first + count, threads) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -84,15 +88,17 @@ fn main() -> ExitCode {
     };
     if has("--journal") {
         let node = number("--journal", 0) as u32;
-        let outcome = swarm::under(attack, first).journal(Some(node)).run();
+        let outcome = swarm::under(attack, first).dice(dice).journal(Some(node)).run();
         outcome.world.trace.journal().for_each(|line| println!("{line}"));
         return ExitCode::SUCCESS;
     }
-    if hostile(first..first + count, threads, attack, number("--dice", 0)) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if hostile(first..first + count, threads, attack, dice) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What stands behind a flag, if it is a number.
+fn number(words: &[String], flag: &str) -> Option<u64> {
+    let place = words.iter().position(|word| word == flag)?;
+    words.get(place + 1)?.parse().ok()
 }
 
 fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack, dice: u64) -> bool {
@@ -110,7 +116,11 @@ fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack, dice: u64)
     let stuck = rows.len() - slowdowns.len();
     let attackers: usize = rows.iter().map(|row| row.attackers.len()).sum();
     let peers: u64 = rows.iter().map(|row| row.peers).sum();
-    println!("{} worlds of {peers} peers, {attackers} of them attackers, each also without them", rows.len());
+    let twin = if attack == Attack::Nobody { "with other chances" } else { "without attackers" };
+    println!(
+        "{} worlds of {peers} peers, {attackers} of them attackers, each beside itself {twin}",
+        rows.len()
+    );
     println!("{stuck} worlds in which an honest peer did not finish");
     println!("{unlawful} worlds in which a law was broken, or an honest peer accused or banned");
     println!(
@@ -118,14 +128,16 @@ fn hostile(seeds: std::ops::Range<u64>, threads: u64, attack: Attack, dice: u64)
         SLOWDOWN_PERMILLE_MAX as f64 / 1000.0
     );
     println!(
-        "median finish beside that without attackers: median {}, 90 % {}, 99 % {}, 99.9 % {}, worst {}",
+        "median finish beside that {twin}: median {}, 90 % {}, 99 % {}, 99.9 % {}, worst {}",
         at(500),
         at(900),
         at(990),
         at(999),
         at(1000)
     );
-    by_kind(&rows);
+    if attackers > 0 {
+        by_kind(&rows);
+    }
     let events: u64 = rows.iter().map(|row| row.events).sum();
     println!(
         "{took:.1} s, {:.2} worlds/s, {:.0} events/s on {threads} threads",
