@@ -36,6 +36,7 @@ const BANS: &[Ban] = &[
     Ban { word: "SystemTime", within: PURE, but: &[], why: "time is an argument" },
     Ban { word: "std::thread", within: PURE, but: &[], why: "threads belong to the engine" },
     Ban { word: "std::fs", within: PURE, but: &[], why: "files belong to `os` and the engine" },
+    Ban { word: "ring::rand", within: PURE, but: &[], why: "chance is an argument" },
     Ban { word: "std::io", within: PURE, but: &[], why: "no I/O in the pure crates" },
     Ban { word: "HashMap", within: PURE, but: &[], why: "iteration order is part of the result" },
     Ban { word: "HashSet", within: PURE, but: &[], why: "iteration order is part of the result" },
