@@ -25,6 +25,7 @@ pub mod metainfo;
 pub mod mse;
 pub mod path;
 pub mod pex;
+pub mod private;
 pub mod tracker_http;
 pub mod tracker_udp;
 
