@@ -1,6 +1,6 @@
 //! What the user is told. Told once, in the order it happened; figures that change all the time are read from stats instead.
 
-use crate::input::Refusal;
+use crate::input::{PeerSource, Refusal};
 use crate::output::CloseReason;
 use crate::{DiskError, LinkId, TorrentId};
 use core::net::SocketAddr;
@@ -62,6 +62,15 @@ pub enum Event {
         tracker: u16,
         /// Text of the tracker or of the driver. A stranger's text: show it through `DisplaySafe` only.
         why: Box<str>,
+    },
+    /// Peers that were not known before were found without a tracker.
+    PeersFound {
+        /// For which torrent.
+        torrent: TorrentId,
+        /// By local discovery, or in the DHT.
+        source: PeerSource,
+        /// How many.
+        peers: u32,
     },
     /// A web seed did not give what it was asked for, and why. It is asked again later, unless it is dropped.
     WebSeedFailed {

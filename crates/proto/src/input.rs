@@ -242,7 +242,7 @@ pub enum Input<'a> {
         /// What kept it from giving everything, if something did.
         outcome: Result<(), FetchFailure>,
     },
-    /// Peers from elsewhere: the user, a resume record, later DHT, LSD and PEX.
+    /// Peers from elsewhere: found by DHT or LSD after `FindPeers`, or named by the user or a resume record.
     FoundPeers {
         /// For which torrent.
         torrent: TorrentId,

@@ -6,7 +6,7 @@ use crate::{
 use crate::{ResumeRecord, ScrapeId, SendToken, TorrentId};
 use core::net::SocketAddr;
 use std::sync::Arc;
-use wire::{Bitfield, Block, Message, PieceIndex};
+use wire::{Bitfield, Block, InfoHash, Message, PieceIndex};
 
 pub use wire::announce::AnnounceEvent;
 
@@ -273,14 +273,36 @@ pub enum Output {
         /// Which.
         fetch: FetchId,
     },
-    /// Look for peers wherever the driver can (DHT, LSD); answers come as `FoundPeers`.
+    /// From now on, look for peers of this torrent and let it be found, wherever the driver can (DHT, LSD): until `StopFinding`.
+    /// Said again when something of it changes, and when the user wants to ask now. Never said of a private torrent (BEP 27).
+    /// Answers come as `FoundPeers`.
     FindPeers {
         /// For which torrent.
         torrent: TorrentId,
+        /// Its name in the world.
+        info_hash: InfoHash,
+        /// What is wanted.
+        need: Need,
+    },
+    /// No longer: it stopped, or turned out to be private. What was announced runs out by itself.
+    StopFinding {
+        /// Which torrent.
+        torrent: TorrentId,
+        /// Its name in the world.
+        info_hash: InfoHash,
     },
 
     /// Tell the user.
     Event(Event),
+}
+
+/// What a torrent wants of those who find peers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Need {
+    /// It has everything: it is announced as a seed where that can be said (BEP 33), and seeds are of no use to it.
+    pub seed: bool,
+    /// It lacks something, is linked with nobody and knows nobody to dial soon: searching is worth more than usual.
+    pub hungry: bool,
 }
 
 /// A visit to a tracker.

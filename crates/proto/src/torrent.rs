@@ -9,6 +9,7 @@ pub mod dialer;
 pub mod disgrace;
 pub mod durability;
 pub mod fetching;
+pub mod finding;
 pub mod goals;
 pub mod gossip;
 pub mod have_log;

@@ -78,7 +78,9 @@ impl World {
                 self.announce(node, &announce);
             }
             Output::Scrape(scrape) => self.scrape(node, &scrape),
-            Output::FindPeers { torrent: _ } => {}
+            // A simulated world has trackers and gossip; nothing there finds peers in other ways yet.
+            Output::FindPeers { torrent: _, info_hash: _, need: _ }
+            | Output::StopFinding { torrent: _, info_hash: _ } => {}
             Output::Fetch(fetch) => self.fetch(node, *fetch),
             Output::CancelFetch { fetch } => self.cancel_fetch(node, fetch),
             Output::PauseFetch { fetch } => self.pause_fetch(node, fetch, true),

@@ -335,7 +335,10 @@ impl Node {
 impl Story {
     pub(crate) fn tell(&mut self, now: Instant, event: Event) {
         match &event {
-            Event::PieceDone(..) | Event::PeerJoined(..) | Event::TrackerAnswered { .. } => return,
+            Event::PieceDone(..)
+            | Event::PeerJoined(..)
+            | Event::TrackerAnswered { .. }
+            | Event::PeersFound { .. } => return,
             Event::PeerLeft(..) => {
                 self.links_ended += 1;
                 return;

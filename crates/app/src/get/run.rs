@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
                     job.sources.found();
                 }
             }
-            Event::Finished(_) | Event::PeerLeft(..) | Event::Stopped => {}
+            Event::PeersFound { .. } | Event::Finished(_) | Event::PeerLeft(..) | Event::Stopped => {}
         }
     }
 

@@ -73,7 +73,8 @@ impl EventLoop {
             Output::Announce(announce) => self.announce(*announce),
             Output::Scrape(scrape) => self.scrape(scrape),
             // Nobody to ask yet: trackers are asked by `Announce`, and there is no DHT and no local discovery.
-            Output::FindPeers { torrent: _ } => {}
+            Output::FindPeers { torrent: _, info_hash: _, need: _ } => {}
+            Output::StopFinding { torrent: _, info_hash: _ } => {}
             Output::Fetch(fetch) => self.fetch(*fetch),
             Output::CancelFetch { fetch } => self.cancel_fetch(fetch),
             Output::PauseFetch { fetch } => self.pause_fetch(fetch, true),
@@ -281,6 +282,7 @@ impl EventLoop {
             | Event::PeerJoined(..)
             | Event::PeerLeft(..)
             | Event::TrackerAnswered { .. }
+            | Event::PeersFound { .. }
             | Event::TrackerFailed { .. }
             | Event::WebSeedFailed { .. }
             | Event::StorageFailed(..) => {}

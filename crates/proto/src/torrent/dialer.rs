@@ -9,8 +9,9 @@ use super::disgrace::Disgrace;
 use super::peer_list::PeerList;
 use crate::cx::Cx;
 use crate::input::{DialFailure, PeerSource};
+use crate::output::Need;
 use crate::timers::TorrentTimer;
-use crate::{DialHints, DialId, Duration, Instant, Output, Rng, TorrentId};
+use crate::{DialHints, DialId, Duration, Event, Instant, Output, Rng, TorrentId};
 use core::net::SocketAddr;
 
 /// Dials of one torrent under way at once: more would only fill the kernel's and the home router's tables.
@@ -37,13 +38,16 @@ pub struct Dialer {
     ticked: Option<Instant>,
     /// Our address as others see it, as far as we know.
     ours: Option<SocketAddr>,
+    /// What the finders were told last; nothing, if they are not to look.
+    pub finding: Option<Need>,
 }
 
 impl Dialer {
     /// Nobody is known.
     pub fn new(torrent: TorrentId) -> Dialer {
         let (list, disgrace, debts) = (PeerList::new(), Disgrace::default(), Debts::default());
-        Dialer { torrent, list, disgrace, debts, dials: Vec::new(), sequence: 0, ticked: None, ours: None }
+        let (dials, sequence) = (Vec::new(), 0);
+        Dialer { torrent, list, disgrace, debts, dials, sequence, ticked: None, ours: None, finding: None }
     }
 
     /// Our address as others see it, as far as we know.
@@ -57,10 +61,14 @@ impl Dialer {
         self.list.set_our_address(address);
     }
 
-    /// A peer was named.
-    pub fn found(&mut self, source: PeerSource, address: SocketAddr, rng: &mut Rng) {
-        // Strangers name strange addresses; the list says which it takes, and that is all there is to do about it.
-        let _ = self.list.add(address, source, rng);
+    /// A peer was named. Whether that is news; strangers name strange addresses, and the list says which it takes.
+    pub fn found(&mut self, source: PeerSource, address: SocketAddr, rng: &mut Rng) -> bool {
+        matches!(self.list.add(address, source, rng), Ok(true))
+    }
+
+    /// Whether nobody is being dialled, and nobody known will be until then.
+    pub fn is_idle_until(&self, then: Instant) -> bool {
+        self.dials.is_empty() && self.list.next_wake().is_none_or(|at| at > then)
     }
 
     /// How many dials are under way.
@@ -106,10 +114,15 @@ impl Torrent {
             PeerSource::User | PeerSource::Tracker | PeerSource::Incoming | PeerSource::Resume => true,
             PeerSource::Lsd | PeerSource::Dht | PeerSource::Pex => !self.metainfo.private,
         };
+        let mut new = 0;
         for &peer in peers.iter().filter(|_| may) {
-            self.dialer.found(source, peer, cx.rng);
+            new += u32::from(self.dialer.found(source, peer, cx.rng));
+        }
+        if new > 0 && matches!(source, PeerSource::Lsd | PeerSource::Dht) {
+            cx.tell(Event::PeersFound { torrent: self.id, source, peers: new });
         }
         self.arm_dialer(cx);
+        self.consider_finding(cx);
     }
 
     /// Links that this torrent would like to have beyond those that are up or being dialled.
@@ -146,5 +159,6 @@ impl Torrent {
     pub fn on_dial_failed(&mut self, cx: &mut Cx<'_>, dial: DialId, why: DialFailure) {
         self.dialer.failed(cx.now, dial, why);
         self.arm_dialer(cx);
+        self.consider_finding(cx);
     }
 }

@@ -155,6 +155,7 @@ impl Torrent {
         self.stop_fetching(cx, None);
         self.announcer.set_complete(self.is_seed());
         self.visit_trackers(cx);
+        self.consider_finding(cx);
         self.tell_stage(cx);
         self.check_seed_goal(cx);
     }
@@ -165,6 +166,7 @@ impl Torrent {
         self.dialer.list.recall_useless(cx.now);
         self.arm_dialer(cx);
         self.visit_trackers(cx);
+        self.consider_finding(cx);
     }
 
     /// Pauses a torrent that has given enough.

@@ -54,6 +54,7 @@ impl Torrent {
         self.go_on_super_seeding(cx);
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
+        self.consider_finding(cx);
         Some(key)
     }
 
@@ -224,6 +225,7 @@ impl Torrent {
         cx.tell(Event::PeerLeft(self.id, peer.link, why));
         self.forget_source(cx, key);
         self.arm_dialer(cx);
+        self.consider_finding(cx);
         self.refill_starved(cx);
     }
 

@@ -254,6 +254,7 @@ impl Torrent {
         self.stage.has_metadata();
         liars.into_iter().for_each(|key| self.misbehaved(cx, key, PeerMisbehaved::MetadataLie));
         self.obey_privacy(cx);
+        self.consider_finding(cx);
         for key in self.peers.keys() {
             self.meet_again(cx, key);
         }

@@ -306,6 +306,7 @@ impl Torrent {
         self.announcer.stop(cx.now);
         self.dialer.list.set_paused(true);
         self.visit_trackers(cx);
+        self.consider_finding(cx);
         for timer in [TorrentTimer::Dial, TorrentTimer::Metadata, TorrentTimer::SeedGoal] {
             cx.timers.clear(self.timer(timer));
         }
@@ -342,10 +343,8 @@ impl Torrent {
         self.consider_super_seeding(cx);
         self.check_finished(cx);
         self.visit_trackers(cx);
-        if !self.metainfo.private {
-            cx.push(Output::FindPeers { torrent: self.id });
-        }
         self.arm_dialer(cx);
+        self.consider_finding(cx);
         self.fetch(cx);
         self.check_seed_goal(cx);
     }

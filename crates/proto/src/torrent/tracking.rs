@@ -95,6 +95,7 @@ impl Torrent {
     pub fn reannounce(&mut self, cx: &mut Cx<'_>) {
         self.announcer.reannounce();
         self.visit_trackers(cx);
+        self.find_again(cx);
     }
 
     /// Tells the peers that we want nothing more, or do again (BEP 21).

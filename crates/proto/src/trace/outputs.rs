@@ -2,7 +2,7 @@
 
 use super::code::{Put, put};
 use crate::event::{Event, StageName};
-use crate::output::{Announce, AnnounceEvent, Fetch, Output, Scrape};
+use crate::output::{Announce, AnnounceEvent, Fetch, Need, Output, Scrape};
 use crate::{Instant, Outbox};
 use wire::Block;
 
@@ -29,7 +29,8 @@ put! { enum Output {
     19 CloseStorage { torrent },
     20 Announce(visit),
     44 Scrape(scrape),
-    21 FindPeers { torrent },
+    21 FindPeers { torrent, info_hash, need },
+    45 StopFinding { torrent, info_hash },
     22 Event(event),
     40 Fetch(fetch),
     41 CancelFetch { fetch },
@@ -43,6 +44,7 @@ put! { enum Output {
 put! { struct Announce {
     announce, tracker, url, event, uploaded, downloaded, left, want, key, tracker_id,
 } }
+put! { struct Need { seed, hungry } }
 put! { struct Scrape { scrape, tracker, url } }
 put! { struct Fetch { fetch, url, range } }
 impl Put for core::ops::Range<u64> {
@@ -69,6 +71,7 @@ put! { enum Event {
     40 WebSeedFailed { torrent, seed, why, dropped },
     14 MetadataReceived(torrent),
     15 MetadataUnusable { torrent, why },
+    41 PeersFound { torrent, source, peers },
     16 ContentRefused { torrent, refusal, why },
 } }
 put! { enum StageName { 0 Opening, 1 Checking, 2 Downloading, 3 Seeding, 4 Paused, 5 Failed, 6 FetchingMetadata } }

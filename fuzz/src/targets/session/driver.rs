@@ -202,6 +202,7 @@ impl Driver {
             | Output::Discard { .. }
             | Output::Want { .. }
             | Output::FindPeers { .. }
+            | Output::StopFinding { .. }
             | Output::Event(_) => {}
         }
     }

@@ -177,7 +177,10 @@ fn a_magnet_of_a_private_torrent_takes_its_word_back_and_names_and_hears_nobody(
         };
         bodies.map(id).collect()
     };
+    let stopped = |rig: &Rig| rig.wishes.iter().any(|wish| matches!(wish, Output::StopFinding { .. }));
+    assert!(!stopped(&rig), "until it is known, it is looked for everywhere");
     ready(&mut rig);
+    assert!(stopped(&rig));
     for link in links {
         assert_eq!(offers(&rig, link), [Some(OUR_PEX), Some(0)], "offered, and taken back");
     }
