@@ -4,6 +4,7 @@ pub mod bencode;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod lsd;
 pub mod magnet;
 pub mod metainfo;
 pub mod mse;

@@ -23,6 +23,7 @@ pub mod event;
 pub mod extension;
 pub mod ids;
 pub mod input;
+pub mod lsd;
 pub mod metadata;
 pub mod misbehaviour;
 pub mod output;

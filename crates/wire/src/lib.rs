@@ -18,6 +18,7 @@ pub mod frame;
 pub mod handshake;
 pub mod hash;
 pub mod layout;
+pub mod lsd;
 pub mod magnet;
 pub mod message;
 pub mod metadata;
