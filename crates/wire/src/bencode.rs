@@ -49,6 +49,12 @@ impl Limits {
     /// Peer exchange (BEP 11): 100 addresses of either family come and gone are 4 KiB; some clients send a few hundred.
     pub const PEER_EXCHANGE: Limits = Limits { bytes: 32 * 1024, tokens: 256, depth: 4 };
 
+    /// A datagram of the DHT (BEP 5): what [`crate::krpc::DATAGRAM_LEN_MAX`] allows, values and depth as libtorrent allows them.
+    pub const KRPC: Limits = Limits { bytes: 2048, tokens: 500, depth: 10 };
+
+    /// The value of a stored item (BEP 44): what leaves room for the datagram around it.
+    pub const ITEM: Limits = Limits { bytes: 1000, tokens: 450, depth: 8 };
+
     /// The bencoded head of an extension message that raw bytes follow (BEP 9): three integers in practice.
     pub const EXTENSION_HEAD: Limits = Limits { bytes: 1024, tokens: 64, depth: 4 };
 }

@@ -1,4 +1,4 @@
-//! Bytes to values and back: bencode, metainfo, peer messages, tracker formats.
+//! Bytes to values and back: bencode, metainfo, peer messages, tracker formats, datagrams of the DHT.
 //!
 //! No socket, no clock, no randomness, no decision: a decoder says what the bytes mean or what is wrong with them.
 //! Every decoder bounds its depth, its size and its allocations before it reads (`facts` in each module's limits).
@@ -9,6 +9,7 @@
 pub mod announce;
 pub mod bencode;
 pub mod bitfield;
+pub mod bloom;
 pub mod cipher;
 pub mod compact;
 pub mod disguise;
@@ -17,6 +18,8 @@ pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod hash;
+pub mod item;
+pub mod krpc;
 pub mod layout;
 pub mod lsd;
 pub mod magnet;
@@ -24,6 +27,7 @@ pub mod message;
 pub mod metadata;
 pub mod metainfo;
 pub mod mse;
+pub mod node_id;
 pub mod path;
 pub mod pex;
 pub mod private;
@@ -38,4 +42,5 @@ pub use layout::{Block, FileIndex, Layout, PieceIndex};
 pub use magnet::Magnet;
 pub use message::{Handshake, Message, Reserved};
 pub use metainfo::Metainfo;
+pub use node_id::NodeId;
 pub use path::SafePath;

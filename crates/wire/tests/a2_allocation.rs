@@ -11,6 +11,7 @@ use std::cell::Cell;
 use wire::Metainfo;
 use wire::bencode::{Bencode, BencodeFault, Limits, bytes, dict, int, list};
 use wire::extension::ExtensionHandshake;
+use wire::krpc::Packet;
 use wire::tracker_http::Reply;
 
 const CASES_MIN: usize = 400;
@@ -90,8 +91,9 @@ fn a_string_that_claims_more_than_is_there_costs_nothing() {
                     Reply::decode(&input).is_err(),
                     ExtensionHandshake::decode(&input).is_err(),
                     Bencode::parse_prefix(&input, &Limits::EXTENSION_HEAD).is_err(),
+                    Packet::decode(&input).is_err(),
                 ];
-                fault == BencodeFault::StringPastEnd && entries == [true; 5]
+                fault == BencodeFault::StringPastEnd && entries == [true; 6]
             });
             assert!(refused, "{}", input.escape_ascii());
             assert_eq!(held, 0, "{}", input.escape_ascii());
@@ -168,5 +170,34 @@ fn a_torrent_takes_memory_in_proportion_to_itself() {
             held as f64 / input.len() as f64
         );
         assert!(held <= TORRENT_FACTOR_MAX * input.len(), "{what}: {held} for {}", input.len());
+    }
+}
+
+/// What a datagram of the DHT may take at most for each of its bytes: a peer packed into six is kept in 32, beside the tape.
+const DATAGRAM_FACTOR_MAX: usize = 10;
+
+#[test]
+fn a_datagram_takes_memory_in_proportion_to_itself() {
+    let reply = |key: &str, value| {
+        let said = dict([("id", bytes([1; 20])), (key, value)]);
+        dict([("r", said), ("t", bytes("xy")), ("y", bytes("r"))]).into_bytes()
+    };
+    let inputs = [
+        ("peers in one string", reply("values", list([bytes([7; 6 * 128])]))),
+        ("peers in a list", reply("values", list((0..128).map(|_| bytes([7; 6]))))),
+        ("nodes", reply("nodes", bytes([7; 26 * 60]))),
+        ("samples", reply("samples", bytes([7; 20 * 90]))),
+        ("a dense value", reply("v", list((0..449).map(|_| bytes([]))))),
+        ("filters", reply("BFsd", bytes([7; 256]))),
+    ];
+    for (what, input) in inputs {
+        let (read, held) = peak(|| Packet::decode(&input));
+        assert!(read.is_ok(), "{what}: {read:?}");
+        println!(
+            "{what}: {} bytes, at most {:.1} times that held",
+            input.len(),
+            held as f64 / input.len() as f64
+        );
+        assert!(held <= DATAGRAM_FACTOR_MAX * input.len(), "{what}: {held} for {}", input.len());
     }
 }

@@ -2,14 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
+use wire::bencode::{self, Bencode};
+use wire::bloom::Filter;
 use wire::compact::Family;
 use wire::extension::ExtensionHandshake;
 use wire::frame::{self, Frame, Limits};
+use wire::item::{Item, MutableItem, PublicKey, Signature};
+use wire::krpc::{
+    Body, DATAGRAM_LEN_MAX, KrpcFault, Method, NodeInfo, Packet, Put, Query, Reply as KrpcReply, Samples,
+    Token, Transaction, Want,
+};
 use wire::message::{BlockRequest, Handshake, Message, Reserved};
 use wire::tracker_http::query::{AnnounceQuery, announce_url};
 use wire::tracker_http::{Announced, PeerFormat, Reply as HttpReply, Retry};
 use wire::tracker_udp::{Reply, Request, ScrapeCounts};
-use wire::{InfoHash, PeerId, handshake};
+use wire::{InfoHash, NodeId, PeerId, handshake};
 
 /// Random values of each format.
 const ROUNDS: u64 = 2_000;
@@ -304,5 +311,124 @@ fn answers_of_udp_trackers_survive() {
         let mut datagram = Vec::new();
         sent.encode(&mut datagram);
         assert_eq!(Reply::decode(&datagram, family), Ok(sent));
+    });
+}
+
+impl Chance {
+    fn id(&mut self) -> NodeId {
+        NodeId(self.array())
+    }
+
+    fn token(&mut self) -> Token {
+        Token::from(&self.bytes(40)).expect("at most 40 bytes")
+    }
+
+    fn want(&mut self) -> Option<Want> {
+        let both = self.below(4);
+        (both > 0).then_some(Want { v4: both & 1 != 0, v6: both & 2 != 0 })
+    }
+
+    fn nodes(&mut self, family: Family) -> Vec<NodeInfo> {
+        (0..self.below(9)).map(|_| NodeInfo { id: self.id(), address: self.address(family) }).collect()
+    }
+
+    fn filter(&mut self) -> Filter {
+        let mut filter = Filter::default();
+        (0..self.below(50)).for_each(|_| filter.insert(self.address(Family::V4).ip()));
+        filter
+    }
+
+    /// Signatures are not looked at by a decoder, so any bytes will do.
+    fn item(&mut self, salted: bool) -> Item {
+        let value = match self.below(3) {
+            0 => bencode::int(self.next() as i64),
+            1 => bencode::bytes(self.bytes(300)),
+            _ => bencode::list([bencode::dict([(self.text(9).as_bytes(), bencode::int(1))])]),
+        };
+        let value = value.into_bytes().into();
+        if self.below(2) == 0 {
+            return Item::Immutable { value };
+        }
+        Item::Mutable(MutableItem {
+            key: PublicKey(self.array()),
+            salt: if salted { self.bytes(64).into() } else { Box::default() },
+            seq: (self.next() >> 1) as i64,
+            value,
+            signature: Signature(core::array::from_fn(|_| self.next() as u8)),
+        })
+    }
+
+    fn method(&mut self) -> Method {
+        let (target, info_hash) = (self.id(), InfoHash(self.array()));
+        match self.below(8) {
+            0 => Method::Ping,
+            1 => Method::FindNode { target, want: self.want() },
+            2 => {
+                let (noseed, scrape) = (self.below(2) == 0, self.below(2) == 0);
+                Method::GetPeers { info_hash, want: self.want(), noseed, scrape }
+            }
+            3 => {
+                let (implied_port, seed) = (self.below(2) == 0, self.below(2) == 0);
+                let port = self.address(Family::V4).port();
+                Method::AnnouncePeer { info_hash, port, implied_port, seed, token: self.token() }
+            }
+            4 => Method::Get { target, seq: self.maybe(|chance| chance.next() as i64), want: self.want() },
+            5 => {
+                let put = Put { item: self.item(true), cas: self.maybe(|chance| chance.next() as i64) };
+                Method::Put { token: self.token(), put }
+            }
+            6 => Method::SampleInfohashes { target, want: self.want() },
+            _ => Method::Unknown { name: self.text(16), target: self.maybe(Chance::id) },
+        }
+    }
+
+    fn said(&mut self) -> KrpcReply {
+        let families: &[Family] = &[Family::V4, Family::V6][..self.below(3) as usize];
+        let item = self.maybe(|chance| chance.item(false));
+        KrpcReply {
+            id: self.id(),
+            nodes: self.nodes(Family::V4),
+            nodes6: self.nodes(Family::V6),
+            values: families.iter().flat_map(|&family| self.addresses(family).into_iter().take(20)).collect(),
+            token: self.maybe(Chance::token),
+            port: self.maybe(|chance| chance.next() as u16),
+            scrape: self.maybe(|chance| Box::new((chance.filter(), chance.filter()))),
+            seq: if item.is_some() { None } else { self.maybe(|chance| chance.next() as i64) },
+            item,
+            samples: self.maybe(|chance| Samples {
+                interval: chance.below(21_601) as u32,
+                num: chance.u32(),
+                samples: (0..chance.below(20)).map(|_| InfoHash(chance.array())).collect(),
+            }),
+        }
+    }
+}
+
+#[test]
+fn datagrams_of_the_dht_survive_and_are_canonical() {
+    with_seeds(|chance| {
+        let transaction = [chance.bytes(19), vec![chance.next() as u8]].concat();
+        let family = if chance.below(2) == 0 { Family::V4 } else { Family::V6 };
+        let sent = Packet {
+            transaction: Transaction::from(&transaction).expect("1 to 20 bytes"),
+            version: chance.maybe(Chance::array),
+            external: chance.maybe(|chance| chance.address(family)),
+            body: match chance.below(5) {
+                0 => Body::Error(KrpcFault { code: chance.next() as i64, message: chance.text(100) }),
+                1 | 2 => Body::Reply(chance.said()),
+                _ => {
+                    let (id, read_only) = (chance.id(), chance.below(2) == 0);
+                    Body::Query(Query { id, read_only, method: chance.method() })
+                }
+            },
+        };
+        let mut datagram = b"kept".to_vec();
+        sent.encode(&mut datagram);
+        let datagram = datagram.strip_prefix(b"kept").expect("appended");
+        let parsed = Bencode::parse(datagram, &bencode::Limits::TORRENT).expect("bencode");
+        assert!(parsed.oddities().is_empty(), "{:?}: {}", parsed.oddities(), datagram.escape_ascii());
+        if datagram.len() <= DATAGRAM_LEN_MAX {
+            assert_eq!(Packet::decode(datagram).as_ref(), Ok(&sent));
+        }
     });
 }
