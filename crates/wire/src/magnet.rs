@@ -3,10 +3,11 @@
 //! Not a promise that the torrent exists, and no look-up of names: hosts stay as written. What is needed and wrong is refused
 //! (the hash, the file selection); a hint that is no hint is left out and counted.
 //! Invariants: every list is bounded; no URL or host holds a control character, a blank or begins with `-`; what is written
-//! is read back as the same value. BEP: 9, 53; names of BEP 52 are recognised. Threats: A10
+//! is read back as the same value. BEP: 9, 46, 53; names of BEP 52 are recognised. Threats: A10
 
 mod error;
 mod percent;
+mod publisher;
 mod selection;
 
 #[cfg(test)]
@@ -16,11 +17,13 @@ use core::fmt;
 use core::net::SocketAddr;
 
 pub use error::MagnetError;
+pub use publisher::{MutableLink, Publisher};
 pub use selection::{FileSelection, SELECTED_RANGES_MAX};
 
 use crate::display_safe::misleads;
 use crate::metainfo::URL_BYTES_MAX;
 use crate::{DisplaySafe, InfoHash, Metainfo};
+use publisher::{Fault, Named};
 
 /// Longest link read, in bytes: what browsers hand over at most, and room for 100 long trackers.
 pub const MAGNET_BYTES_MAX: usize = 32 * 1024;
@@ -40,7 +43,16 @@ const NAME_BYTES_MAX: usize = 255;
 /// Longest host name, in bytes (RFC 1035).
 const HOST_BYTES_MAX: usize = 253;
 
-/// What a magnet link says.
+/// A magnet link of either kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// It names a torrent.
+    Torrent(Magnet),
+    /// It names a publisher, and the DHT knows the newest torrent (BEP 46).
+    Mutable(MutableLink),
+}
+
+/// What a magnet link to a torrent says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Magnet {
     /// `xt=urn:btih:`, in hexadecimal or base32.
@@ -57,6 +69,8 @@ pub struct Magnet {
     pub web_seeds: Vec<String>,
     /// `so`: the files that are wanted; all if it is absent.
     pub selection: Option<FileSelection>,
+    /// `xs=urn:btpk:` and `s`: who will say if there is a newer torrent (BEP 46).
+    pub publisher: Option<Publisher>,
     /// Hints that were none, or too many.
     pub left_out: u32,
 }
@@ -70,6 +84,41 @@ pub enum PeerHint {
     Host(String, u16),
 }
 
+impl Link {
+    /// Reads a link.
+    ///
+    /// # Errors
+    /// When it says neither which torrent nor whose, or contradicts itself, or is too long to be honest.
+    pub fn parse(link: &str) -> Result<Link, MagnetError> {
+        if link.len() > MAGNET_BYTES_MAX {
+            return Err(MagnetError::TooLong(link.len()));
+        }
+        if let Some((at, _)) = link.char_indices().find(|&(_, c)| c.is_control()) {
+            return Err(MagnetError::Control(at));
+        }
+        let query = Magnet::is_meant(link).then(|| &link["magnet:".len()..]);
+        let query = query.and_then(|rest| rest.strip_prefix('?')).ok_or(MagnetError::NotAMagnet)?;
+        let mut names = Names::default();
+        let mut magnet = Magnet::new(InfoHash([0; 20]));
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            // Links copied out of a page's source have their ampersands spelled out.
+            let key = key.strip_prefix("amp;").unwrap_or(key).to_ascii_lowercase();
+            magnet.read(&mut names, plain_key(&key), value)?;
+        }
+        names.finish(magnet)
+    }
+}
+
+/// The link, on one line. What was left out is not written.
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Link::Torrent(magnet) => magnet.fmt(f),
+            Link::Mutable(link) => link.fmt(f),
+        }
+    }
+}
+
 impl Magnet {
     /// A link that says nothing but which torrent.
     pub fn new(info_hash: InfoHash) -> Magnet {
@@ -81,6 +130,7 @@ impl Magnet {
             peers: Vec::new(),
             web_seeds: Vec::new(),
             selection: None,
+            publisher: None,
             left_out: 0,
         }
     }
@@ -101,38 +151,22 @@ impl Magnet {
         text.get(.."magnet:".len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
     }
 
-    /// Reads a link.
+    /// Reads a link to a torrent.
     ///
     /// # Errors
-    /// When it does not say which torrent, or contradicts itself, or is too long to be honest.
+    /// As [`Link::parse`]; and [`MagnetError::Mutable`] when the link names a publisher alone.
     pub fn parse(link: &str) -> Result<Magnet, MagnetError> {
-        if link.len() > MAGNET_BYTES_MAX {
-            return Err(MagnetError::TooLong(link.len()));
+        match Link::parse(link)? {
+            Link::Torrent(magnet) => Ok(magnet),
+            Link::Mutable(_) => Err(MagnetError::Mutable),
         }
-        if let Some((at, _)) = link.char_indices().find(|&(_, c)| c.is_control()) {
-            return Err(MagnetError::Control(at));
-        }
-        let query = Magnet::is_meant(link).then(|| &link["magnet:".len()..]);
-        let query = query.and_then(|rest| rest.strip_prefix('?')).ok_or(MagnetError::NotAMagnet)?;
-        let mut names = Names::default();
-        let mut magnet = Magnet::new(InfoHash([0; 20]));
-        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-            // Links copied out of a page's source have their ampersands spelled out.
-            let key = key.strip_prefix("amp;").unwrap_or(key).to_ascii_lowercase();
-            magnet.read(&mut names, plain_key(&key), value)?;
-        }
-        magnet.info_hash = names.v1.ok_or(match (names.v2, names.other) {
-            (true, _) => MagnetError::V2Only,
-            (false, true) => MagnetError::NotBitTorrent,
-            (false, false) => MagnetError::NoTopic,
-        })?;
-        magnet.hybrid = names.v2;
-        Ok(magnet)
     }
 
     fn read(&mut self, names: &mut Names, key: &str, value: &str) -> Result<(), MagnetError> {
         match key {
             "xt" => return names.read(value),
+            "xs" => names.publisher.read_source(value),
+            "s" => names.publisher.read_salt(value),
             "so" => {
                 let text = percent::decode_text(value).ok_or(MagnetError::Selection)?;
                 let selection = FileSelection::parse(&text).ok_or(MagnetError::Selection)?;
@@ -152,7 +186,7 @@ impl Magnet {
                 Some(text) => self.hint(key, &text),
                 None => self.left_out += 1,
             },
-            // `xl`, `kt`, `as`, `xs`, `mt` and what others invent: nothing that we act upon.
+            // `xl`, `kt`, `as`, `mt` and what others invent: nothing that we act upon.
             _ => {}
         }
         Ok(())
@@ -178,6 +212,16 @@ impl Magnet {
 impl fmt::Display for Magnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "magnet:?xt=urn:btih:{}", self.info_hash)?;
+        if let Some(publisher) = &self.publisher {
+            write!(f, "&{publisher}")?;
+        }
+        self.write_hints(f)
+    }
+}
+
+impl Magnet {
+    /// All but which torrent and whose.
+    fn write_hints(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.name {
             write!(f, "&dn={}", percent::Encoded(name.raw()))?;
         }
@@ -240,9 +284,30 @@ struct Names {
     v2: bool,
     /// A name of another network.
     other: bool,
+    publisher: Named,
 }
 
 impl Names {
+    /// What the link is, now that all of it was read.
+    fn finish(self, hints: Magnet) -> Result<Link, MagnetError> {
+        let publisher = self.publisher.finish();
+        let Some(info_hash) = self.v1 else {
+            return match publisher {
+                Ok(Some(publisher)) => Ok(Link::Mutable(MutableLink::with_hints(publisher, hints))),
+                Err(Fault::Key) => Err(MagnetError::BadKey),
+                Err(Fault::Salt) => Err(MagnetError::BadSalt),
+                Err(Fault::Two) => Err(MagnetError::TwoTorrents),
+                Ok(None) if self.v2 => Err(MagnetError::V2Only),
+                Ok(None) if self.other => Err(MagnetError::NotBitTorrent),
+                Ok(None) => Err(MagnetError::NoTopic),
+            };
+        };
+        // The torrent is known, so that whose it is is a hint as any other.
+        let left_out = hints.left_out + u32::from(publisher.is_err());
+        let publisher = publisher.unwrap_or_default();
+        Ok(Link::Torrent(Magnet { info_hash, hybrid: self.v2, publisher, left_out, ..hints }))
+    }
+
     fn read(&mut self, value: &str) -> Result<(), MagnetError> {
         let text = percent::decode_text(value).ok_or(MagnetError::BadHash)?;
         let after = |prefix: &str| {

@@ -10,17 +10,31 @@ use common::{Cases, Chance};
 use std::collections::BTreeSet;
 use wire::Magnet;
 use wire::magnet::{
-    MAGNET_BYTES_MAX, MAGNET_PEERS_MAX, MAGNET_TRACKERS_MAX, MAGNET_WEB_SEEDS_MAX, MagnetError, PeerHint,
-    SELECTED_RANGES_MAX,
+    Link, MAGNET_BYTES_MAX, MAGNET_PEERS_MAX, MAGNET_TRACKERS_MAX, MAGNET_WEB_SEEDS_MAX, MagnetError,
+    PeerHint, SELECTED_RANGES_MAX,
 };
 
 const CASES_MIN: usize = 800;
 
+const KEY: &str = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
+
 const HASH: &str = "xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056";
+
+const HASH_OF_LINKS: &str = "c9e15763f722f23e98a29decdfae341b98d53056";
 
 /// What must hold of every link, taken or refused.
 fn check(link: &str) -> Result<Magnet, MagnetError> {
     let read = Magnet::parse(link);
+    // What a publisher will name must keep the promises too.
+    let read = match Link::parse(link) {
+        Ok(Link::Mutable(mutable)) => {
+            assert_eq!(read, Err(MagnetError::Mutable), "{link:?}");
+            let again = Link::parse(&mutable.to_string()).map(|again| again.to_string());
+            assert_eq!(again, Ok(mutable.to_string()), "{link:?}");
+            Ok(mutable.at(HASH_OF_LINKS.parse().unwrap()))
+        }
+        _ => read,
+    };
     let Ok(magnet) = &read else { return read };
     assert!(link.len() <= MAGNET_BYTES_MAX && !link.contains(char::is_control), "{link:?}");
     assert!(magnet.trackers.len() <= MAGNET_TRACKERS_MAX, "{link:?}");
@@ -261,10 +275,39 @@ fn topics(cases: &mut Cases) {
     }
 }
 
+/// Publishers (BEP 46): keys and salts of every length, alone and beside a torrent.
+fn publishers(cases: &mut Cases) {
+    for len in 0..=70 {
+        let key = KEY.repeat(2);
+        let link = format!("xs=urn:btpk:{}", &key[..len]);
+        match check(&format!("magnet:?{link}")) {
+            Ok(magnet) => assert!(len == 64 && magnet.publisher.is_some(), "{len} digits"),
+            Err(error) => assert!(len != 64 && error == MagnetError::BadKey, "{len} digits: {error}"),
+        }
+        let beside = check(&format!("magnet:?{HASH}&{link}")).unwrap();
+        assert_eq!((beside.publisher.is_some(), beside.left_out), (len == 64, u32::from(len != 64)));
+        cases.add();
+        cases.add();
+    }
+    for len in (0..=140).chain([1_000, 30_000]) {
+        let link = format!("magnet:?xs=urn:btpk:{KEY}&s={}", "5a".repeat(len).get(..len).unwrap());
+        match check(&link) {
+            Ok(magnet) => assert_eq!(magnet.publisher.map(|publisher| publisher.salt.len() * 2), Some(len)),
+            Err(error) => {
+                assert!((len > 128 || len % 2 == 1) && error == MagnetError::BadSalt, "{len}: {error}")
+            }
+        }
+        cases.add();
+    }
+    for salt in ["0x", "+1", "-1", " 6e", "6e ", "6ｅ", "%", "%6", "%ff", "é", "%00%00", "\u{202e}"] {
+        refused(cases, &format!("magnet:?xs=urn:btpk:{KEY}&s={salt}"), MagnetError::BadSalt);
+    }
+}
+
 /// Links put together and taken apart at random: whatever comes out, the promises hold.
 fn mutations(cases: &mut Cases, seed: u64) {
     let keys =
-        ["xt", "xt.1", "dn", "tr", "tr.0", "amp;tr", "x.pe", "ws", "so", "xs", "as", "TR", "x.pe.1", ""];
+        ["xt", "xt.1", "dn", "tr", "tr.0", "amp;tr", "x.pe", "ws", "so", "xs", "s", "as", "TR", "x.pe.1", ""];
     let values = [
         "urn:btih:c9e15763f722f23e98a29decdfae341b98d53056",
         "urn:btih:ZHQVOY7XELZD5GFCTXWN7LRUDOMNKMCW",
@@ -281,12 +324,17 @@ fn mutations(cases: &mut Cases, seed: u64) {
         "%",
         "日本",
         "http://a/?x=1%26y",
+        "urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e",
+        "6e",
     ];
     let noise = ['&', '=', '?', '%', '+', '-', '\0', '\n', ':', '/', '.', ',', '0', 'z', '\u{202e}', 'é'];
     let mut chance = Chance(seed);
     let mut seen = BTreeSet::new();
-    while seen.len() < 400 {
-        let mut link = format!("magnet:?{HASH}");
+    while seen.len() < 600 {
+        let mut link = match chance.below(3) {
+            0 => format!("magnet:?xs=urn:btpk:{KEY}&s=6e"),
+            _ => format!("magnet:?{HASH}"),
+        };
         for _ in 0..chance.below(8) {
             link.push_str(&format!("&{}={}", chance.pick(&keys), chance.pick(&values)));
         }
@@ -319,6 +367,7 @@ fn no_link_blows_up_or_smuggles_anything_in() {
     peers_and_web_seeds_that_are_none(&mut cases);
     masses(&mut cases);
     topics(&mut cases);
+    publishers(&mut cases);
     mutations(&mut cases, seed);
     cases.finish(CASES_MIN);
 }

@@ -2,8 +2,10 @@
 //! is the same after being written and read.
 
 use wire::InfoHash;
+use wire::item::SALT_LEN_MAX;
 use wire::magnet::{
-    MAGNET_PEERS_MAX, MAGNET_TRACKERS_MAX, MAGNET_WEB_SEEDS_MAX, Magnet, SELECTED_RANGES_MAX,
+    Link, MAGNET_BYTES_MAX, MAGNET_PEERS_MAX, MAGNET_TRACKERS_MAX, MAGNET_WEB_SEEDS_MAX, Magnet, MagnetError,
+    SELECTED_RANGES_MAX,
 };
 
 /// One input.
@@ -12,7 +14,29 @@ pub fn run(data: &[u8]) {
     if let Ok(hash) = text.parse::<InfoHash>() {
         assert_eq!(hash.to_string().parse(), Ok(hash));
     }
-    let Ok(magnet) = Magnet::parse(&text) else { return };
+    let link = match Link::parse(&text) {
+        Ok(link) => link,
+        Err(error) => {
+            assert_eq!(Magnet::parse(&text), Err(error));
+            return;
+        }
+    };
+    let magnet = match link {
+        Link::Torrent(magnet) => magnet,
+        Link::Mutable(link) => {
+            assert_eq!(Magnet::parse(&text), Err(MagnetError::Mutable));
+            // What the publisher will name has its hints from here.
+            let magnet = link.at(InfoHash(*b"01234567890123456789"));
+            if link.to_string().len() <= MAGNET_BYTES_MAX {
+                let again = Link::parse(&link.to_string()).expect("our own writing is read");
+                let Link::Mutable(again) = again else { panic!("a publisher's link became a torrent's") };
+                let again = again.at(magnet.info_hash);
+                assert_eq!(Magnet { left_out: magnet.left_out, ..again }, magnet);
+            }
+            magnet
+        }
+    };
+    assert!(magnet.publisher.as_ref().is_none_or(|publisher| publisher.salt.len() <= SALT_LEN_MAX));
     assert!(magnet.trackers.len() <= MAGNET_TRACKERS_MAX && magnet.peers.len() <= MAGNET_PEERS_MAX);
     assert!(magnet.web_seeds.len() <= MAGNET_WEB_SEEDS_MAX);
     assert!(magnet.selection.as_ref().is_none_or(|all| all.ranges().len() <= SELECTED_RANGES_MAX));
@@ -22,7 +46,7 @@ pub fn run(data: &[u8]) {
     }
     // Every byte of a name may take three when it is written: a link of names and trackers can outgrow the limit.
     let written = magnet.to_string();
-    if written.len() > wire::magnet::MAGNET_BYTES_MAX {
+    if written.len() > MAGNET_BYTES_MAX {
         return;
     }
     let mut again = Magnet::parse(&written).expect("our own writing is read");

@@ -129,6 +129,9 @@ pub(super) fn merge_links(magnet: &mut Magnet, earlier: Magnet) {
     if magnet.name.is_none() {
         magnet.name = earlier.name;
     }
+    if magnet.publisher.is_none() {
+        magnet.publisher = earlier.publisher;
+    }
 }
 
 impl Pending {
@@ -156,7 +159,8 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::magnet::PeerHint;
+    use wire::item::PublicKey;
+    use wire::magnet::{PeerHint, Publisher};
     use wire::metainfo::MetainfoBuilder;
 
     const URL: fn(usize) -> String = |number| format!("http://{number}.example/announce");
@@ -211,9 +215,16 @@ mod tests {
     fn what_an_earlier_link_said_comes_behind_what_this_one_says() {
         let metainfo = known(0, 0, false);
         let hint = |last: u8| PeerHint::Address(([192, 0, 2, last], 6881).into());
-        let earlier = Magnet { peers: vec![hint(1), hint(2)], ..link(&metainfo, 0..3) };
+        let publisher = |first| Publisher { key: PublicKey([first; 32]), salt: Box::default() };
+        let mut earlier = Magnet { peers: vec![hint(1), hint(2)], ..link(&metainfo, 0..3) };
+        earlier.publisher = Some(publisher(1));
         let mut magnet = Magnet { peers: vec![hint(2), hint(3)], ..link(&metainfo, 2..5) };
-        merge_links(&mut magnet, earlier);
+        merge_links(&mut magnet, earlier.clone());
+        assert_eq!(magnet.publisher, earlier.publisher, "who publishes it is not forgotten");
+        let newer = Some(publisher(2));
+        let mut other = Magnet { publisher: newer.clone(), ..magnet.clone() };
+        merge_links(&mut other, earlier);
+        assert_eq!(other.publisher, newer);
         assert_eq!(magnet.trackers, [2, 3, 4, 0, 1].map(URL));
         assert_eq!(magnet.web_seeds, [2, 3, 4, 0, 1].map(URL));
         assert_eq!(magnet.peers, [hint(2), hint(3), hint(1)]);

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::{MAGNET_BYTES_MAX, SELECTED_RANGES_MAX};
+use crate::item::SALT_LEN_MAX;
 
 /// Why a magnet link cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +24,12 @@ pub enum MagnetError {
     BadHash,
     /// It names two torrents.
     TwoTorrents,
+    /// It names a publisher alone (BEP 46), where a torrent is needed.
+    Mutable,
+    /// The publisher's key has not 64 hexadecimal digits.
+    BadKey,
+    /// The publisher's salt is not of hexadecimal digits, or too long.
+    BadSalt,
     /// `so` is no list of file numbers.
     Selection,
 }
@@ -63,6 +70,18 @@ impl fmt::Display for MagnetError {
             MagnetError::TwoTorrents => {
                 write!(f, "the magnet link names two torrents; use one link for each")
             }
+            MagnetError::Mutable => write!(
+                f,
+                "the magnet link names a publisher (\"xs=urn:btpk:\"), whose newest torrent only the DHT knows; to follow it is not supported yet; look for a link with \"xt=urn:btih:\""
+            ),
+            MagnetError::BadKey => write!(
+                f,
+                "the magnet link's publisher is damaged: after \"urn:btpk:\" there must be 64 hexadecimal digits; {AGAIN}"
+            ),
+            MagnetError::BadSalt => write!(
+                f,
+                "the magnet link's \"s=\" is damaged: it must be pairs of hexadecimal digits, at most {SALT_LEN_MAX}; {AGAIN}"
+            ),
             MagnetError::Selection => write!(
                 f,
                 "the magnet link's \"so=\" is no list of at most {SELECTED_RANGES_MAX} file numbers like 0,2,4-6; remove it to get all files"

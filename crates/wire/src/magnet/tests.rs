@@ -104,3 +104,79 @@ fn a_torrents_link_names_it_with_its_trackers_and_web_seeds() {
     assert_eq!((magnet.info_hash, magnet.trackers.len(), magnet.web_seeds.len()), (metainfo.info_hash, 3, 1));
     assert!(magnet.to_string().contains("&dn=a%20%26%20b&tr=http://a/announce&"), "{magnet}");
 }
+
+const KEY: &str = "8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e";
+
+fn mutable(query: &str) -> MutableLink {
+    match Link::parse(&format!("magnet:?{query}")) {
+        Ok(Link::Mutable(link)) => link,
+        other => panic!("{query}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_links_of_bep_46_lead_to_its_targets() {
+    for (more, target) in [
+        ("", "cc3f9d90b572172053626f9980ce261a850d050b"),
+        ("&s=6e", "59ee7c2cb9b4f7eb1986ee2d18fd2fdb8a56554f"),
+    ] {
+        let link = mutable(&format!("xs=urn:btpk:{KEY}{more}"));
+        assert_eq!(link.publisher.target().to_string(), target);
+        assert_eq!(link.to_string(), format!("magnet:?xs=urn:btpk:{KEY}{more}"));
+        assert_eq!(MutableLink::new(link.publisher.clone()), link);
+    }
+    let salt = mutable(&format!("S=6E&XS.1=urn%3ABTPK%3A{}", KEY.to_uppercase())).publisher;
+    assert_eq!(salt, mutable(&format!("xs=urn:btpk:{KEY}&s=6e")).publisher);
+}
+
+#[test]
+fn a_publishers_link_gives_its_hints_to_the_torrent_that_is_the_newest() {
+    let link = mutable(&format!("dn=a&xs=urn:btpk:{KEY}&s=6e&tr=udp://b:80&x.pe=1.2.3.4:5&x.pe=bad&so=1-3"));
+    let newest = link.at(HEX.parse().unwrap());
+    let expected =
+        read(&format!("&dn=a&xs=urn:btpk:{KEY}&s=6e&tr=udp://b:80&x.pe=1.2.3.4:5&so=1-3&x.pe=bad"));
+    assert_eq!((newest.clone(), newest.left_out), (expected, 1));
+    let (again, written) = (Link::parse(&link.to_string()).unwrap(), link.to_string());
+    assert_eq!(again.to_string(), written);
+    assert_eq!(Magnet::parse(&newest.to_string()).unwrap().publisher, Some(link.publisher));
+}
+
+#[test]
+fn where_a_torrent_is_needed_a_publisher_is_refused_with_what_to_do() {
+    let error = parse(&format!("xs=urn:btpk:{KEY}")).unwrap_err();
+    assert_eq!(error, MagnetError::Mutable);
+    assert!(error.to_string().ends_with("look for a link with \"xt=urn:btih:\""), "{error}");
+}
+
+#[test]
+fn a_damaged_publisher_is_refused_alone_and_left_out_beside_a_torrent() {
+    let other = KEY.replace('8', "9");
+    let long = "ab".repeat(65);
+    for (query, expected) in [
+        (format!("xs=urn:btpk:{}", &KEY[1..]), MagnetError::BadKey),
+        (format!("xs=urn:btpk:{}g", &KEY[1..]), MagnetError::BadKey),
+        ("xs=urn:btpk:".into(), MagnetError::BadKey),
+        (format!("xs=urn:btpk:{KEY}&s=6"), MagnetError::BadSalt),
+        (format!("s=6x&xs=urn:btpk:{KEY}"), MagnetError::BadSalt),
+        (format!("xs=urn:btpk:{KEY}&s={long}"), MagnetError::BadSalt),
+        (format!("xs=urn:btpk:{KEY}&xs=urn:btpk:{other}"), MagnetError::TwoTorrents),
+        (format!("xs=urn:btpk:{KEY}&s=6e&s=6f"), MagnetError::TwoTorrents),
+    ] {
+        assert_eq!(parse(&query), Err(expected), "{query}");
+        let beside = read(&format!("&{query}"));
+        assert_eq!((beside.publisher, beside.left_out), (None, 1), "{query}");
+    }
+    let salt = mutable(&format!("xs=urn:btpk:{KEY}&s={}", &long[..128])).publisher.salt;
+    assert_eq!(*salt, [0xab; 64]);
+}
+
+#[test]
+fn other_sources_and_salts_of_nobody_mean_nothing() {
+    for hint in ["xs=http://a/b.torrent", "xs=urn:btih:x", "xs=%zz", "s=6e", "s=nonsense", "s=6e&s=6f"] {
+        let link = read(&format!("&{hint}"));
+        assert_eq!((link.publisher, link.left_out), (None, 0), "{hint}");
+        assert_eq!(parse(hint), Err(MagnetError::NoTopic), "{hint}");
+    }
+    let twice = format!("xs=urn:btpk:{KEY}&xs=http://a/b&xs=urn:btpk:{KEY}&s=&s=");
+    assert_eq!(mutable(&twice).to_string(), format!("magnet:?xs=urn:btpk:{KEY}"));
+}
