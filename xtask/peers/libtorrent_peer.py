@@ -64,7 +64,7 @@ def settings(args):
         })
     for setting in args.set:
         name, number = setting.split("=", 1)
-        chosen[name] = bool(int(number)) if name == "prefer_rc4" else int(number)
+        chosen[name] = bool(int(number)) if name in ("prefer_rc4", "enable_lsd") else int(number)
     return chosen
 
 

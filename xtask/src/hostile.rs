@@ -152,7 +152,15 @@ fn start_victim(host: Host, seed: SocketAddr, work: &Path, shared: &Shared) -> R
     let mut command: Command = host.command(&gannet().to_string_lossy());
     command.args(["get", "--json"]).arg(&shared.torrent).arg("--output").arg(work.join("got"));
     command.arg("--state").arg(work.join("state")).args(["--port", &PORT.to_string()]);
-    command.args(["--max-down", &LIMIT.to_string(), "--peer", &seed.to_string(), "--seed-time", "600s"]);
+    command.args([
+        "--max-down",
+        &LIMIT.to_string(),
+        "--peer",
+        &seed.to_string(),
+        "--seed-time",
+        "600s",
+        "--no-lsd",
+    ]);
     Running::start("victim", work, &mut command)
 }
 

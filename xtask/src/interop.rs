@@ -10,6 +10,7 @@ mod corrupt;
 mod encryption;
 mod everyday;
 mod http;
+mod local;
 mod magnet;
 mod pex;
 mod scrape;
@@ -146,6 +147,7 @@ fn groups() -> Vec<Group> {
         group("corruption", corrupt::cases()),
         group("encryption", encryption::cases()),
         group("magnet", magnet::cases()),
+        group("local discovery", local::cases()),
         group("peer exchange", pex::cases()),
         group("super-seeding", super_seeding::cases()),
         group("everyday", everyday::cases()),

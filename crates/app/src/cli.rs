@@ -202,6 +202,9 @@ pub(crate) struct Net {
     /// Whether links are encrypted (MSE with RC4). This hides what kind of traffic they carry; it keeps no secret
     #[arg(long, value_enum, default_value_t = Encryption::Allow, value_name = "WHEN")]
     pub(crate) encryption: Encryption,
+    /// Do not look for others on the local network, nor be found there (local service discovery, BEP 14)
+    #[arg(long)]
+    pub(crate) no_lsd: bool,
     /// Where progress is remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,

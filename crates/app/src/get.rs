@@ -42,6 +42,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let purpose = saving.map_or(Purpose::Get, Purpose::Save);
     let mut run = Run::new(&client, purpose, goal, &stop, notices, news);
     run.patience = args.wait.map(|span| span.0);
+    run.lsd = !args.net.no_lsd;
     let room = Room::at(&args.output).into_check();
     for given in &args.torrents {
         let given = source::find(given, &client)?;
@@ -183,6 +184,7 @@ fn start(net: &Net, super_seeding: SuperSeeding, output: &Path, screen: &Screen)
     }
     config.limits.unchoke_slots = net.slots.unwrap_or(config.limits.unchoke_slots);
     config.encryption = gannet::Encryption::both(net.encryption.policy());
+    config.local_discovery = !net.no_lsd;
     config.session.super_seeding = super_seeding;
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);

@@ -97,6 +97,7 @@ fn client(home: &Path, name: &str, buffer_mib: u64, encryption: Encryption) -> O
     config.listen.ports = 0..=0;
     config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
     config.listen.ipv6 = None;
+    config.local_discovery = false;
     config.limits.buffer = buffer_mib * MIB;
     config.encryption = encryption;
     Ok(Client::start(config)?)

@@ -115,6 +115,7 @@ impl Client {
             limits: config.limits,
             encryption: config.encryption,
             listeners,
+            local_discovery: config.local_discovery,
             record: config.record,
         };
         let event_loop = unconnected.connect(made_from, outside)?;

@@ -29,7 +29,7 @@ pub use proto::command::SeedGoal;
 pub use proto::config::SuperSeeding;
 pub use proto::door::{Encryption, Policy, Tally};
 pub use proto::event::StageName;
-pub use proto::input::Refusal;
+pub use proto::input::{PeerSource, Refusal};
 pub use proto::share::Limits;
 pub use proto::stats::{PeerStats, SwarmCounts, TorrentStats, TrackerStats, WebSeedState, WebSeedStats};
 pub use proto::{DiskError, DiskErrorKind};

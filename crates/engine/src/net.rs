@@ -9,6 +9,7 @@ pub(crate) mod inbox;
 mod lease;
 mod links;
 pub(crate) mod listen;
+mod lsd;
 mod machine;
 pub(crate) mod metadata;
 mod outbound;

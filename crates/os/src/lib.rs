@@ -4,5 +4,7 @@
 pub mod clock;
 pub mod fault;
 pub mod fs;
+pub mod interfaces;
 pub mod limits;
+pub mod multicast;
 pub mod net;

@@ -44,6 +44,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) args: &'a [&'a str],
     /// A magnet link to fetch by, instead of the torrent file.
     pub(crate) magnet: Option<&'a str>,
+    /// Find others, and be found, on the network that all hosts share; for gannet and libtorrent. Else cases are apart.
+    pub(crate) lsd: bool,
     /// For Transmission: what replaces members of its settings.
     pub(crate) json: Option<Value>,
 }
@@ -170,7 +172,7 @@ fn start_gannet(
     command.args(["get", "--json"]).arg(settings.source(role)).arg("--output").arg(role.dir);
     command.arg("--state").arg(work.join(format!("{name}-state")));
     command.args(["--port", &role.port.to_string()]);
-    command.args(settings.args);
+    command.args(settings.args).args((!settings.lsd).then_some("--no-lsd"));
     if role.stay {
         command.args(["--seed-time", "600s"]);
     }
@@ -195,6 +197,7 @@ fn start_libtorrent(
     };
     command.arg("--dir").arg(role.dir);
     command.arg("--listen").arg(format!("{}:{}", host.address(), role.port)).args(settings.args);
+    command.args(["--set", if settings.lsd { "enable_lsd=1" } else { "enable_lsd=0" }]);
     for peer in role.peers {
         command.args(["--peer", &peer.to_string()]);
     }

@@ -336,7 +336,7 @@ impl Foreign {
         Settings {
             args: self.args,
             json: self.encryption.map(|encryption| json!({"encryption": encryption})),
-            magnet: None,
+            ..Settings::default()
         }
     }
 }

@@ -148,7 +148,7 @@ impl Scene {
     fn seed(&mut self, board: &mut Board, stop: &Stop) -> Result<bool, Failure> {
         let (torrent, data) = (text(&self.torrent)?, text(self.folder.path())?);
         let rate = ORIGIN_RATE.to_string();
-        let words = ["seed", &torrent, "--data", &data, "--max-up", &rate, "--slots", SLOTS];
+        let words = ["seed", &torrent, "--data", &data, "--max-up", &rate, "--slots", SLOTS, "--no-lsd"];
         let number = board.add_member(Role::Seed);
         let name = board.members[number].name.clone();
         self.spawn(number, &name, &words)?;
@@ -177,8 +177,19 @@ impl Scene {
         let name = board.members[number].name.clone();
         let output = text(&self.make_folder("swarm", &name)?)?;
         // Whoever is done stays and serves: the demonstration is over before this time is.
-        let words =
-            ["get", &magnet, "--output", &output, "--max-up", &rate, "--slots", SLOTS, "--seed-time", "1h"];
+        let words = [
+            "get",
+            &magnet,
+            "--output",
+            &output,
+            "--max-up",
+            &rate,
+            "--slots",
+            SLOTS,
+            "--seed-time",
+            "1h",
+            "--no-lsd",
+        ];
         self.spawn(number, &name, &words)
     }
 

@@ -5,7 +5,7 @@ mod searching;
 
 use super::encryption::EncryptionNews;
 use super::saving::Saving;
-use super::sources::Sources;
+use super::sources::{self, Neighbours, Sources};
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::{Size, Span};
@@ -17,8 +17,8 @@ use crate::source::Torrent;
 use crate::stop::Stop;
 use crate::words::{count, shell};
 use gannet::{
-    AddError, AddOptions, Bitfield, Client, Event, Events, Metainfo, Priority, RecvError, Refusal, SeedGoal,
-    StageName, TorrentHandle, TorrentId,
+    AddError, AddOptions, Bitfield, Client, Event, Events, Metainfo, PeerSource, Priority, RecvError,
+    Refusal, SeedGoal, StageName, TorrentHandle, TorrentId,
 };
 use magnets::tell_disguises;
 use std::path::Path;
@@ -91,6 +91,8 @@ pub(super) struct Run<'a> {
     news: EncryptionNews,
     /// How long nobody need be found before a torrent is given up; for ever, if it is not set.
     pub(super) patience: Option<Duration>,
+    /// Whether others are looked for on the local network.
+    pub(super) lsd: bool,
     jobs: Vec<Job>,
 }
 
@@ -105,7 +107,8 @@ impl<'a> Run<'a> {
         news: EncryptionNews,
     ) -> Run<'a> {
         let events = client.events();
-        Run { client, events, purpose, goal, stop, notices, news, patience: None, jobs: Vec::new() }
+        let (patience, lsd, jobs) = (None, true, Vec::new());
+        Run { client, events, purpose, goal, stop, notices, news, patience, lsd, jobs }
     }
 
     /// Takes in a torrent.
@@ -122,7 +125,8 @@ impl<'a> Run<'a> {
             None => format!("gannet get {}", shell(Path::new(&torrent.given))),
         };
         let trackers = torrent.metainfo.trackers.iter().flatten().cloned().collect();
-        let sources = Sources::new(trackers, options.peers.len(), self.patience);
+        let neighbours = Neighbours::of(self.lsd, torrent.metainfo.private);
+        let sources = Sources::new(trackers, options.peers.len(), neighbours, self.patience);
         let handle = self.client.add(&torrent.bytes, options)?;
         let job = Job {
             info_hash: handle.info_hash().to_string(),
@@ -301,7 +305,10 @@ impl<'a> Run<'a> {
                     job.sources.found();
                 }
             }
-            Event::PeersFound { .. } | Event::Finished(_) | Event::PeerLeft(..) | Event::Stopped => {}
+            Event::PeersFound { torrent, source, peers } => {
+                self.on_peers_found(screen, *torrent, *source, *peers);
+            }
+            Event::Finished(_) | Event::PeerLeft(..) | Event::Stopped => {}
         }
     }
 
@@ -403,6 +410,17 @@ impl<'a> Run<'a> {
                     )
                 }
             }
+        });
+    }
+
+    /// Peers were found without a tracker.
+    fn on_peers_found(&mut self, screen: &Screen, torrent: TorrentId, source: PeerSource, peers: u32) {
+        if let Some(job) = self.job_mut(torrent) {
+            job.sources.found_by(source, peers);
+        }
+        self.tell(screen, torrent, |job| {
+            let source = Some(sources::word(source));
+            (None, Happened { source, peers: Some(peers), ..happened("peers_found", job) })
         });
     }
 

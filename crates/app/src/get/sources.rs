@@ -3,6 +3,7 @@
 //! Pure: told what happened and what time it is. A peer that was linked once, or a byte from a web seed, is somebody.
 
 use crate::redact;
+use gannet::PeerSource;
 use std::time::{Duration, Instant};
 
 /// Without anybody for so long, it is said what was tried: trackers that answer do so by then.
@@ -24,13 +25,41 @@ pub(super) struct Sources {
     given: usize,
     /// Peers that trackers named.
     named: u64,
+    neighbours: Neighbours,
+}
+
+/// The search on the local network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Neighbours {
+    /// The user does not want it.
+    Off,
+    /// A private torrent keeps to its trackers (BEP 27).
+    Private,
+    /// How many were found.
+    Found(u32),
+}
+
+impl Neighbours {
+    /// How it begins.
+    pub(super) fn of(lsd: bool, private: bool) -> Neighbours {
+        match (lsd, private) {
+            (_, true) => Neighbours::Private,
+            (false, false) => Neighbours::Off,
+            (true, false) => Neighbours::Found(0),
+        }
+    }
 }
 
 impl Sources {
     /// Nobody found yet, and not searched for yet.
-    pub(super) fn new(trackers: Vec<String>, given: usize, patience: Option<Duration>) -> Sources {
+    pub(super) fn new(
+        trackers: Vec<String>,
+        given: usize,
+        neighbours: Neighbours,
+        patience: Option<Duration>,
+    ) -> Sources {
         let trackers = trackers.into_iter().map(|url| (url, None)).collect();
-        Sources { since: None, patience, found: false, told: false, trackers, given, named: 0 }
+        Sources { since: None, patience, found: false, told: false, trackers, given, named: 0, neighbours }
     }
 
     /// A tracker's URL as it may be shown, and likewise what it said.
@@ -48,6 +77,13 @@ impl Sources {
                 Ok(peers) => format!("names {peers}, none of whom answered"),
                 Err(why) => redact::words(why, url),
             });
+        }
+    }
+
+    /// Peers were found without a tracker.
+    pub(super) fn found_by(&mut self, source: PeerSource, peers: u32) {
+        if let (PeerSource::Lsd, Neighbours::Found(count)) = (source, &mut self.neighbours) {
+            *count = count.saturating_add(peers);
         }
     }
 
@@ -110,8 +146,30 @@ impl Sources {
             1 => "the one peer that was named does not answer".into(),
             given => format!("none of the {given} peers that were named answers"),
         });
-        parts.push("the DHT is not supported yet".into());
+        parts.push(match self.neighbours {
+            Neighbours::Off => "local discovery is off (--no-lsd)".into(),
+            Neighbours::Private => "a private torrent is looked for nowhere else".into(),
+            Neighbours::Found(0) => "nobody on this network has it".into(),
+            Neighbours::Found(1) => "the one on this network that has it does not answer".into(),
+            Neighbours::Found(found) => format!("none of the {found} on this network that have it answers"),
+        });
+        if self.neighbours != Neighbours::Private {
+            parts.push("the DHT is not supported yet".into());
+        }
         parts.join("; ")
+    }
+}
+
+/// A source as `--json` names it.
+pub(super) fn word(source: PeerSource) -> &'static str {
+    match source {
+        PeerSource::User => "user",
+        PeerSource::Tracker => "tracker",
+        PeerSource::Incoming => "incoming",
+        PeerSource::Resume => "resume",
+        PeerSource::Lsd => "lsd",
+        PeerSource::Dht => "dht",
+        PeerSource::Pex => "pex",
     }
 }
 
@@ -120,9 +178,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_search_on_the_local_network_is_told_as_it_went() {
+        for (lsd, private, found, expected) in [
+            (true, false, &[][..], "; nobody on this network has it; the DHT is not supported yet"),
+            (true, false, &[1], "; the one on this network that has it does not answer; the DHT"),
+            (true, false, &[1, 2], "; none of the 3 on this network that have it answers; the DHT"),
+            (false, false, &[], "; local discovery is off (--no-lsd); the DHT"),
+            (true, true, &[], "; a private torrent is looked for nowhere else"),
+            (false, true, &[], "; a private torrent is looked for nowhere else"),
+        ] {
+            let mut sources = Sources::new(Vec::new(), 0, Neighbours::of(lsd, private), None);
+            found.iter().for_each(|&peers| sources.found_by(PeerSource::Lsd, peers));
+            sources.found_by(PeerSource::Dht, 9);
+            let tried = sources.tried();
+            assert!(tried.contains(expected), "{tried}");
+            assert_eq!(tried.contains("DHT"), !private, "{tried}");
+        }
+    }
+
+    #[test]
     fn what_was_tried_is_said_once_and_within_15_s() {
         let urls = vec!["http://a/announce".to_owned(), "udp://b:1\u{1b}".to_owned()];
-        let mut sources = Sources::new(urls, 2, Some(Duration::from_secs(60)));
+        let mut sources = Sources::new(urls, 2, Neighbours::Found(0), Some(Duration::from_secs(60)));
         sources.heard(0, Err("refused\n"));
         let start = Instant::now();
         assert_eq!(sources.in_vain(start + Duration::from_secs(3600)), None, "nobody is looked for yet");
@@ -139,7 +216,7 @@ mod tests {
         assert_eq!(
             told,
             "no source yet: tracker http://a/announce: refused\\u{a}; tracker udp://b:1\\u{1b}: no answer yet; \
-             none of the 2 peers that were named answers; the DHT is not supported yet; still trying"
+             none of the 2 peers that were named answers; nobody on this network has it; the DHT is not supported yet; still trying"
         );
         assert!(sources.is_alone());
         assert_eq!(sources.in_vain(start + Duration::from_secs(20)), None);
@@ -157,10 +234,11 @@ mod tests {
 
     #[test]
     fn a_bare_hash_has_nobody_to_ask_and_that_is_said() {
-        let mut sources = Sources::new(Vec::new(), 0, None);
+        let mut sources = Sources::new(Vec::new(), 0, Neighbours::Found(0), None);
         let start = Instant::now();
         sources.search(start);
-        let expected = "no tracker is known; no peer was named (--peer); the DHT is not supported yet";
+        let expected = "no tracker is known; no peer was named (--peer); nobody on this network has it; \
+                        the DHT is not supported yet";
         assert_eq!(sources.tried(), expected);
         assert_eq!(sources.given_up(start + Duration::from_secs(1 << 30)), None);
     }

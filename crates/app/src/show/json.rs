@@ -156,6 +156,8 @@ pub(crate) struct Happened<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) peers: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,

@@ -44,6 +44,9 @@ pub struct ClientConfig {
     /// Whether links are encrypted. It hides what kind of traffic they carry from those who sort traffic by how it looks; it
     /// keeps nothing secret.
     pub encryption: Encryption,
+    /// Whether clients on the same network are looked for, and let find us (BEP 14): what is not private is named there. It keeps
+    /// to the interfaces of [`ClientConfig::listen`].
+    pub local_discovery: bool,
     /// How the protocol is played. Its `peer_id` is drawn anew at every start, unless [`ClientConfig::peer_id`] is set.
     pub session: Config,
     /// Threads that read, write and hash; one per core by default.
@@ -71,6 +74,7 @@ impl ClientConfig {
                 buffer: BUFFER_DEFAULT,
             },
             encryption: Encryption::default(),
+            local_discovery: true,
             session: Config::new(PeerId([0; 20])),
             disk_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             peer_id: None,

@@ -9,6 +9,7 @@ use super::inbox::{Answered, Answerer, Asker, Inbox};
 use super::lease::Leases;
 use super::links::{FIRST_LINK_TOKEN, Links, Stage};
 use super::listen::Listeners;
+use super::lsd::LocalDiscovery;
 use super::machine::Machine;
 use super::pieces::Payloads;
 use super::torrents::Torrents;
@@ -36,6 +37,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 const WAKER_TOKEN: Token = Token(0);
 const FIRST_LISTENER_TOKEN: usize = 1;
+/// Local discovery's: its group of IPv4, its group of IPv6, and word of other interfaces.
+const LOCAL_TOKENS: [Token; 3] = [Token(4), Token(5), Token(6)];
 
 /// One network thread.
 pub(crate) struct EventLoop {
@@ -73,13 +76,14 @@ pub(super) struct Mail {
     pub(super) sent: Vec<SendToken>,
 }
 
-/// The listeners, and which of them may have somebody waiting.
-#[derive(Debug)]
+/// Where others come to us who are no links yet: the listeners, and which of them may have somebody waiting; neighbours.
 pub(super) struct Listening {
     pub(super) listeners: Listeners,
     pub(super) ready: Vec<bool>,
     /// Nobody is accepted before.
     pub(super) rest_until: Instant,
+    /// Local discovery, if it is wanted and possible.
+    pub(super) local: Option<LocalDiscovery>,
 }
 
 /// How far the end has come.
@@ -100,6 +104,7 @@ pub(crate) struct Ingredients {
     pub(crate) limits: Limits,
     pub(crate) encryption: Encryption,
     pub(crate) listeners: Listeners,
+    pub(crate) local_discovery: bool,
     pub(crate) record: Option<PathBuf>,
 }
 
@@ -125,9 +130,11 @@ impl Unconnected {
         }
         let clock = Clock::start();
         let now = clock.now();
-        let Ingredients { config, seed, limits, encryption, listeners, record } = made_from;
+        let Ingredients { config, seed, limits, encryption, listeners, local_discovery, record } = made_from;
         let machine = Machine::new(config, seed, now, record.as_deref())?;
         let ready = vec![true; listeners.sockets.len()];
+        let local = local_discovery
+            .then(|| LocalDiscovery::open(self.poll.registry(), LOCAL_TOKENS, &listeners.local_addrs(), now));
         let mut made = EventLoop {
             poll: self.poll,
             clock,
@@ -136,7 +143,7 @@ impl Unconnected {
             door: Door::new(door::Pace::default(), encryption),
             mail: Mail::default(),
             links: Links::default(),
-            listening: Listening { listeners, ready, rest_until: now },
+            listening: Listening { listeners, ready, rest_until: now, local: local.flatten() },
             torrents: Torrents::default(),
             payloads: Payloads::default(),
             leases: Leases::new(limits),
@@ -167,6 +174,7 @@ impl EventLoop {
             self.note_readiness(&events);
             self.hear();
             self.accept();
+            self.meet_neighbours();
             self.receive();
             self.wake();
             self.send();
@@ -222,7 +230,8 @@ impl EventLoop {
         // Without links and fetches there is nothing to divide, and an idle client sleeps.
         let at_work = !self.links.is_empty() || !self.payloads.flows.is_empty();
         let dealing = at_work.then(|| self.leases.next_wake());
-        let wakes = [self.machine.session.next_wake(), self.door.next_wake(), resting, dealing];
+        let neighbours = self.listening.local.as_ref().and_then(LocalDiscovery::next_wake);
+        let wakes = [self.machine.session.next_wake(), self.door.next_wake(), neighbours, resting, dealing];
         let next = wakes.into_iter().flatten().min()?;
         // The kernel's own patience stands still while the machine sleeps; ours has gone on (see `clock`).
         let sleep = next.since(self.clock.now()).min(SLEEP_NOTICED);
@@ -236,11 +245,21 @@ impl EventLoop {
             if token.0 >= FIRST_LINK_TOKEN {
                 let closed = event.is_read_closed() || event.is_error();
                 self.note_link(token, event.is_readable() || closed, event.is_writable() || closed, closed);
+            } else if let Some(number) = LOCAL_TOKENS.iter().position(|&local| local == token) {
+                self.note_local(number);
             } else if let Some(ready) =
                 self.listening.ready.get_mut(token.0.wrapping_sub(FIRST_LISTENER_TOKEN))
             {
                 *ready = true;
             }
+        }
+    }
+
+    fn note_local(&mut self, number: usize) {
+        let Some(local) = &mut self.listening.local else { return };
+        match number {
+            0 | 1 => local.note_readable(number == 1),
+            _ => local.note_change(self.now),
         }
     }
 

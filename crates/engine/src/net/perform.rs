@@ -72,9 +72,16 @@ impl EventLoop {
             Output::CloseStorage { torrent } => self.outside.disk.submit(DiskJob::Close { torrent }),
             Output::Announce(announce) => self.announce(*announce),
             Output::Scrape(scrape) => self.scrape(scrape),
-            // Nobody to ask yet: trackers are asked by `Announce`, and there is no DHT and no local discovery.
-            Output::FindPeers { torrent: _, info_hash: _, need: _ } => {}
-            Output::StopFinding { torrent: _, info_hash: _ } => {}
+            Output::FindPeers { torrent, info_hash, need: _ } => {
+                if let Some(local) = &mut self.listening.local {
+                    local.find(self.now, torrent, info_hash);
+                }
+            }
+            Output::StopFinding { torrent, info_hash } => {
+                if let Some(local) = &mut self.listening.local {
+                    local.stop(self.now, torrent, info_hash);
+                }
+            }
             Output::Fetch(fetch) => self.fetch(*fetch),
             Output::CancelFetch { fetch } => self.cancel_fetch(fetch),
             Output::PauseFetch { fetch } => self.pause_fetch(fetch, true),

@@ -34,6 +34,17 @@ impl Content {
 
     /// The torrent, with these trackers and web seeds.
     pub(crate) fn torrent_of(&self, trackers: Vec<Vec<String>>, web_seeds: Vec<String>) -> Vec<u8> {
+        let (builder, hashes) = self.builder();
+        builder.trackers(trackers).web_seeds(web_seeds).build(&hashes).unwrap().0
+    }
+
+    /// The torrent, for its own trackers alone (BEP 27), of which it has none.
+    pub(crate) fn torrent_that_is_private(&self) -> Vec<u8> {
+        let (builder, hashes) = self.builder();
+        builder.private(true).build(&hashes).unwrap().0
+    }
+
+    fn builder(&self) -> (MetainfoBuilder, Vec<[u8; 20]>) {
         let mut files: Vec<&(String, Vec<u8>)> = self.files.iter().collect();
         files.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
         let new = files.iter().map(|(path, bytes)| NewFile {
@@ -43,8 +54,7 @@ impl Content {
         let all: Vec<u8> = files.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
         let hashes: Vec<[u8; 20]> =
             all.chunks(self.piece_len as usize).map(|piece| Sha1::digest(piece).into()).collect();
-        let builder = MetainfoBuilder::directory(self.name.clone(), new.collect(), self.piece_len);
-        builder.trackers(trackers).web_seeds(web_seeds).build(&hashes).unwrap().0
+        (MetainfoBuilder::directory(self.name.clone(), new.collect(), self.piece_len), hashes)
     }
 
     /// Puts the files where a client looks for them.

@@ -4,6 +4,7 @@
 
 mod content;
 mod encryption;
+mod local;
 mod magnets;
 mod swarm;
 mod tracker;
