@@ -31,6 +31,8 @@ Usage: cargo xtask <chore>
                      simulated swarms of which up to half are attackers, each beside itself without them; --dice: the
                      same with other chances, --chance: nobody attacks, each beside itself with other chances
   worlds --weather [--worlds N] [--seed N]   simulated swarms that lose links, hide behind NAT, wait for disks, sleep
+  lookups [--nodes N,N,..] [--searches N] | --attack | --flood | --soak [--days N]
+                     searches in simulated DHTs: over the number of nodes, among attackers, beside floods, for days
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";
 
@@ -54,7 +56,8 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest)?,
         ["fuzz", rest @ ..] => fuzz::run(rest)?,
         ["hostile", rest @ ..] => hostile::run(rest)?,
-        ["worlds", rest @ ..] => worlds::run(rest)?,
+        ["worlds", rest @ ..] => worlds::run("worlds", rest)?,
+        ["lookups", rest @ ..] => worlds::run("lookups", rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
     }

@@ -18,6 +18,7 @@ pub mod choker;
 pub mod command;
 pub mod config;
 pub mod cx;
+pub mod dht;
 pub mod door;
 pub mod event;
 pub mod extension;

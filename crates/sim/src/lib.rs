@@ -11,6 +11,7 @@ mod attack;
 pub mod catalogue;
 mod checker;
 pub mod content;
+pub mod dht;
 pub mod disk;
 mod driver;
 pub mod fault;
@@ -32,6 +33,7 @@ pub mod world;
 
 pub use checker::{Finding, Losses};
 pub use content::Content;
+pub use dht::DhtWorld;
 pub use disk::{Crash, DiskModel};
 pub use fault::{CrashPoint, Fault, Phase};
 pub use network::Access;

@@ -75,6 +75,12 @@ impl Distance {
         }
         bits
     }
+
+    /// The first 64 of the 160 bits, by which the density of a network is reckoned.
+    pub fn leading_u64(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 impl From<InfoHash> for NodeId {

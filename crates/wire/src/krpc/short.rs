@@ -81,6 +81,11 @@ impl Token {
         Short::from(bytes).map(Token)
     }
 
+    /// As many bytes as there are, at most [`TOKEN_LEN_MAX`].
+    pub fn from_array<const LEN: usize>(bytes: [u8; LEN]) -> Token {
+        Token(of(bytes))
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()

@@ -1,0 +1,380 @@
+//! The nodes of one address family that a node of ours knows: many far away, all that are near (Kademlia, section 2.4).
+//!
+//! Knows no datagram and asks nobody: it is told who answered, who asked and who stayed silent, and says whom to ask next.
+//! Invariants: who sits in a bucket answered a query of ours, in this run or the one before; a host has one seat; a /24 or /48 has at most
+//! [`PER_BLOCK_MAX`] seats of a bucket; a bucket holds at most its width and [`SPARES_MAX`] spares. BEP: 5, 42. Threats: D5
+
+use crate::{Duration, Instant, address};
+use core::net::{IpAddr, SocketAddr};
+use wire::krpc::NodeInfo;
+use wire::node_id::NodeId;
+
+/// Nodes nearest to a target that an answer names and that store what is announced (BEP 5).
+pub const K: usize = 8;
+
+/// How many nodes the widest buckets hold: half of all nodes fall into the first. With 128 of them the first step of a lookup gains seven
+/// bits and not three; libtorrent does the same.
+const WIDTHS: [usize; 4] = [128, 64, 32, 16];
+
+/// Buckets at most: with 2^50 nodes the last one would still hold one.
+const BUCKETS_MAX: usize = 50;
+
+/// Nodes that wait for a seat in a bucket, the oldest of them give way.
+pub(super) const SPARES_MAX: usize = 8;
+
+/// Seats of a bucket for one block of addresses.
+pub(super) const PER_BLOCK_MAX: usize = 2;
+
+/// Queries without an answer after which a node gives its seat to a spare; one lost datagram is no sign of death.
+const FAILS_FOR_SPARE: u8 = 2;
+
+/// And after which it goes even if nobody waits for its seat.
+const FAILS_MAX: u8 = 5;
+
+/// After so long without a sign of life a node is asked for one (BEP 5: 15 minutes).
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
+
+/// How long a silent node is left alone before it is asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What the table asks of a seat besides life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Defences {
+    /// A node whose id fits its address (BEP 42) takes the seat of one whose id does not.
+    pub secure_ids: bool,
+    /// One seat per host, few per block of addresses.
+    pub per_host: bool,
+    /// Lookups go on to where the nearest nodes should lie if nobody crowds around the target, and count few of a network.
+    pub wide_lookups: bool,
+}
+
+impl Defences {
+    /// All of them.
+    pub const ALL: Defences = Defences { secure_ids: true, per_host: true, wide_lookups: true };
+    /// None: for experiments that show what they are good for.
+    pub const NONE: Defences = Defences { secure_ids: false, per_host: false, wide_lookups: false };
+}
+
+/// A node and what we know of it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    info: NodeInfo,
+    /// When it last gave a sign of life; `ZERO` if not in this run.
+    heard: Instant,
+    /// When it was last asked for one.
+    asked: Instant,
+    /// Its id fits its address.
+    fits: bool,
+    /// It answered a query of ours in this run.
+    answered: bool,
+    /// Queries in a row that it did not answer.
+    fails: u8,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Bucket {
+    nodes: Vec<Entry>,
+    spares: Vec<Entry>,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub(super) struct RoutingTable {
+    own: NodeId,
+    defences: Defences,
+    /// The bucket at `i` holds nodes that share `i` bits with us, the last one all that share more.
+    buckets: Vec<Bucket>,
+}
+
+impl RoutingTable {
+    /// A table of nobody, around our id.
+    pub(super) fn new(own: NodeId, defences: Defences) -> RoutingTable {
+        RoutingTable { own, defences, buckets: vec![Bucket::default()] }
+    }
+
+    /// Our id.
+    pub(super) fn own(&self) -> NodeId {
+        self.own
+    }
+
+    /// We have another id from now on: everybody is seated anew, as far as there is room.
+    pub(super) fn move_to(&mut self, own: NodeId) {
+        let before = core::mem::replace(self, RoutingTable::new(own, self.defences));
+        for entry in before.buckets.into_iter().flat_map(|bucket| bucket.nodes) {
+            self.seat(entry);
+        }
+    }
+
+    /// A node that sat here when the program last ended. It keeps its seat until it stays silent.
+    pub(super) fn restore(&mut self, info: NodeInfo) {
+        let entry = self.entry(Instant::ZERO, info, false);
+        self.seat(entry);
+    }
+
+    /// A node answered us.
+    pub(super) fn answered(&mut self, now: Instant, info: NodeInfo) {
+        if let Some(known) = self.find_mut(&info) {
+            (known.heard, known.fails, known.answered) = (now, 0, true);
+            return;
+        }
+        self.evict_impostor(&info);
+        let at = self.bucket_of(&info.id);
+        self.buckets[at].spares.retain(|spare| spare.info.address != info.address);
+        let entry = self.entry(now, info, true);
+        if let Some(left_over) = self.seat(entry) {
+            self.wait(left_over);
+        }
+    }
+
+    /// A node asked us something, or another named it: a sign of life of one that we know; of a stranger only a hint, since anybody can write a
+    /// false sender. Says whether it waits for a seat now, and so will be asked whether it is there.
+    pub(super) fn hear_of(&mut self, now: Instant, info: NodeInfo, itself: bool) -> bool {
+        if let Some(known) = self.find_mut(&info) {
+            if itself && known.answered {
+                known.heard = now;
+            }
+            return false;
+        }
+        let entry = self.entry(now, info, false);
+        self.has_room_for(&info) && self.wait(entry)
+    }
+
+    /// A node did not answer.
+    pub(super) fn failed(&mut self, info: &NodeInfo) {
+        let at = self.bucket_of(&info.id);
+        let bucket = &mut self.buckets[at];
+        bucket.spares.retain(|spare| spare.info.address != info.address);
+        let Some(seat) = bucket.nodes.iter().position(|entry| entry.info == *info) else { return };
+        let entry = &mut bucket.nodes[seat];
+        entry.fails = entry.fails.saturating_add(1);
+        if entry.fails >= FAILS_MAX {
+            bucket.nodes.remove(seat);
+        } else if entry.fails >= FAILS_FOR_SPARE
+            && let Some(spare) = bucket.spares.iter().rposition(|spare| spare.answered)
+        {
+            let spare = bucket.spares.remove(spare);
+            bucket.nodes.remove(seat);
+            self.seat(spare);
+        }
+    }
+
+    /// The live nodes nearest to a target, the nearest first, at most `count`.
+    pub(super) fn closest(&self, target: &NodeId, count: usize) -> Vec<NodeInfo> {
+        self.nearest(target, count, |entry| entry.fails == 0)
+    }
+
+    /// The nodes to begin a lookup with: live ones, then such as missed an answer, then such as never gave one.
+    pub(super) fn to_begin_with(&self, target: &NodeId, count: usize) -> Vec<NodeInfo> {
+        let mut begin = self.nearest(target, count, |entry| entry.fails < FAILS_FOR_SPARE);
+        if begin.len() < count {
+            let spares = self.buckets.iter().flat_map(|bucket| &bucket.spares);
+            begin.extend(spares.take(count - begin.len()).map(|spare| spare.info));
+        }
+        begin
+    }
+
+    /// Whom to ask for a sign of life now, if anybody, and whether it ever gave one: a spare whose bucket has a free seat, or the node that was silent the longest.
+    pub(super) fn ask_next(&mut self, now: Instant) -> Option<(NodeInfo, bool)> {
+        let widths = (0..).map(width);
+        let roomy = self.buckets.iter_mut().zip(widths).filter(|(bucket, width)| bucket.nodes.len() < *width);
+        let rested = |entry: &&mut Entry| now.since(entry.asked) >= RETRY_AFTER;
+        let mut hopeful = roomy.flat_map(|(bucket, _)| &mut bucket.spares).filter(rested);
+        if let Some(spare) = hopeful.next() {
+            spare.asked = now;
+            return Some((spare.info, spare.answered));
+        }
+        let nodes = self.buckets.iter_mut().flat_map(|bucket| &mut bucket.nodes);
+        let silent =
+            nodes.filter(|entry| now.since(entry.heard) >= STALE_AFTER || entry.heard == Instant::ZERO);
+        let stalest = silent.filter(rested).min_by_key(|entry| entry.heard)?;
+        stalest.asked = now;
+        Some((stalest.info, true))
+    }
+
+    /// Whether a node of this id could have a free seat: then it is worth a question.
+    fn has_room_for(&self, info: &NodeInfo) -> bool {
+        let at = self.bucket_of(&info.id);
+        let free = self.buckets[at].nodes.len() < width(at) || at + 1 == self.buckets.len();
+        free && self.find(info).is_none() && info.id != self.own && self.is_allowed(info, at)
+    }
+
+    /// Everybody with a seat, the farthest bucket first.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = NodeInfo> + '_ {
+        self.buckets.iter().flat_map(|bucket| &bucket.nodes).map(|entry| entry.info)
+    }
+
+    /// How many have a seat.
+    pub(super) fn len(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.nodes.len()).sum()
+    }
+
+    /// Whether nobody has.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|bucket| bucket.nodes.is_empty())
+    }
+
+    /// How many buckets there are: grows with the logarithm of the number of nodes there are.
+    pub(super) fn depth(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Whether this very node sits here and answered us: what it says of its address is true.
+    pub(super) fn is_verified(&self, address: SocketAddr, id: &NodeId) -> bool {
+        self.find(&NodeInfo { id: *id, address }).is_some_and(|entry| entry.answered)
+    }
+
+    fn entry(&self, now: Instant, info: NodeInfo, answered: bool) -> Entry {
+        Entry {
+            info,
+            heard: now,
+            asked: Instant::ZERO,
+            fits: info.id.fits(info.address.ip()),
+            answered,
+            fails: 0,
+        }
+    }
+
+    fn nearest(&self, target: &NodeId, count: usize, may: impl Fn(&Entry) -> bool) -> Vec<NodeInfo> {
+        let mut found: Vec<NodeInfo> = self
+            .buckets
+            .iter()
+            .flat_map(|bucket| &bucket.nodes)
+            .filter(|entry| may(entry))
+            .map(|entry| entry.info)
+            .collect();
+        let key = |info: &NodeInfo| info.id.distance(target);
+        if found.len() > count && count > 0 {
+            found.select_nth_unstable_by_key(count - 1, key);
+        }
+        found.truncate(count);
+        found.sort_unstable_by_key(key);
+        found
+    }
+
+    fn bucket_of(&self, id: &NodeId) -> usize {
+        (self.own.shared_bits(id) as usize).min(self.buckets.len() - 1)
+    }
+
+    fn find(&self, info: &NodeInfo) -> Option<&Entry> {
+        self.buckets[self.bucket_of(&info.id)].nodes.iter().find(|entry| entry.info == *info)
+    }
+
+    fn find_mut(&mut self, info: &NodeInfo) -> Option<&mut Entry> {
+        let at = self.bucket_of(&info.id);
+        self.buckets[at].nodes.iter_mut().find(|entry| entry.info == *info)
+    }
+
+    /// The address answers under another id than before, so the node that we had there is no more.
+    fn evict_impostor(&mut self, info: &NodeInfo) {
+        for bucket in &mut self.buckets {
+            bucket.nodes.retain(|entry| entry.info.address != info.address);
+        }
+    }
+
+    /// Whether the rules for hosts and blocks leave a seat in this bucket.
+    fn is_allowed(&self, info: &NodeInfo, at: usize) -> bool {
+        let ip = info.address.ip();
+        let Some(block) = address::block(ip).filter(|_| self.defences.per_host) else { return true };
+        let host = address::host(ip);
+        let mut all = self.buckets.iter().flat_map(|bucket| &bucket.nodes);
+        let seats = self.buckets[at].nodes.iter().filter(|entry| is_in(entry, block)).count();
+        seats < PER_BLOCK_MAX && all.all(|entry| address::host(entry.info.address.ip()) != host)
+    }
+
+    /// Gives a node a seat. Returns who is left without one: it, or whose seat it took.
+    fn seat(&mut self, entry: Entry) -> Option<Entry> {
+        if entry.info.id == self.own {
+            return None;
+        }
+        loop {
+            let at = self.bucket_of(&entry.info.id);
+            // An id that is taken stays with whom it answered for, until that one is silent.
+            let twin = self.buckets[at].nodes.iter().position(|other| other.info.id == entry.info.id);
+            if let Some(twin) = twin {
+                let twin = &mut self.buckets[at].nodes[twin];
+                return (twin.fails > 0)
+                    .then(|| core::mem::replace(twin, entry))
+                    .map_or(Some(entry), |_| None);
+            }
+            if !self.is_allowed(&entry.info, at) {
+                return None;
+            }
+            if self.buckets[at].nodes.len() < width(at) {
+                self.buckets[at].nodes.push(entry);
+                return None;
+            }
+            if at + 1 < self.buckets.len() || self.buckets.len() >= BUCKETS_MAX {
+                return Some(self.replace(at, entry));
+            }
+            self.split();
+        }
+    }
+
+    /// The bucket is full: the worst gives way if the newcomer is better. Returns who has no seat.
+    fn replace(&mut self, at: usize, entry: Entry) -> Entry {
+        let secure_ids = self.defences.secure_ids;
+        let badness = |entry: &Entry| (entry.fails, secure_ids && !entry.fits);
+        let Some(worst) = self.buckets[at].nodes.iter_mut().max_by_key(|entry| badness(entry)) else {
+            return entry;
+        };
+        if badness(worst) > badness(&entry) { core::mem::replace(worst, entry) } else { entry }
+    }
+
+    /// The last bucket becomes two.
+    fn split(&mut self) {
+        let at = self.buckets.len() - 1;
+        let own = self.own;
+        let stays = |entry: &Entry| own.shared_bits(&entry.info.id) as usize == at;
+        let last = &mut self.buckets[at];
+        let (stay, go) = last.nodes.iter().partition(|entry| stays(entry));
+        let (spares_stay, spares_go) = last.spares.iter().partition(|entry| stays(entry));
+        *last = Bucket { nodes: stay, spares: spares_stay };
+        self.buckets.push(Bucket { nodes: go, spares: spares_go });
+        // The farther one is narrower from here on only if it is past the wide ones; who is too many there waits.
+        let surplus = self.buckets[at].nodes.len().saturating_sub(width(at));
+        for _ in 0..surplus {
+            if let Some(entry) = self.buckets[at].nodes.pop() {
+                self.wait(entry);
+            }
+        }
+    }
+
+    /// Lets a node wait for a seat. Who answered us comes before who only asked.
+    /// Says whether it waits now and did not before.
+    fn wait(&mut self, entry: Entry) -> bool {
+        let at = self.bucket_of(&entry.info.id);
+        if entry.info.id == self.own || !self.is_allowed(&entry.info, at) {
+            return false;
+        }
+        let spares = &mut self.buckets[at].spares;
+        let host = address::host(entry.info.address.ip());
+        let private = address::block(entry.info.address.ip()).is_none();
+        let same = |spare: &Entry| {
+            spare.info.address == entry.info.address
+                || !private && address::host(spare.info.address.ip()) == host
+        };
+        if let Some(known) = spares.iter_mut().find(|spare| same(spare)) {
+            // What was asked of it is not forgotten when it calls again.
+            known.heard = entry.heard;
+            return false;
+        }
+        if spares.len() >= SPARES_MAX {
+            let oldest = spares.iter().position(|spare| !spare.answered).unwrap_or(0);
+            if spares[oldest].answered && !entry.answered {
+                return false;
+            }
+            spares.remove(oldest);
+        }
+        spares.push(entry);
+        true
+    }
+}
+
+/// Seats of the bucket at this place.
+fn width(at: usize) -> usize {
+    WIDTHS.get(at).copied().unwrap_or(K)
+}
+
+fn is_in(entry: &Entry, block: IpAddr) -> bool {
+    address::block(entry.info.address.ip()) == Some(block)
+}

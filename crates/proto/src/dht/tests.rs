@@ -1,0 +1,7 @@
+//! Nodes that talk to one another over a wire without loss, and single nodes that are told what others might say.
+
+mod amplification;
+mod net;
+mod single;
+
+use net::Net;
