@@ -19,6 +19,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "bencode", run: targets::bencode::run },
+    Target { name: "dht", run: targets::dht::run },
     Target { name: "extension", run: targets::extension::run },
     Target { name: "frame", run: targets::frame::run },
     Target { name: "handshake", run: targets::handshake::run },

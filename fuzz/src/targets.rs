@@ -1,6 +1,7 @@
 //! One module per target. Each says in its header what it holds its decoder to.
 
 pub mod bencode;
+pub mod dht;
 pub mod extension;
 pub mod frame;
 pub mod handshake;

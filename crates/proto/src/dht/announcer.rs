@@ -151,3 +151,72 @@ impl Default for Announcer {
         Announcer::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+
+    const SEEKING: Wanted = Wanted { port: Some(1), seed: false, seeking: true };
+
+    fn hash(n: u8) -> InfoHash {
+        InfoHash([n; 20])
+    }
+
+    /// Ends the walk of a torrent and says how long it waits then.
+    fn wait_after(announcer: &mut Announcer, now: Instant, found: usize) -> Duration {
+        let (info_hash, _) = announcer.next(now).unwrap();
+        announcer.ended(now, info_hash, found, &mut Rng::new(Seed(1)));
+        announcer.next_wake().unwrap().since(now)
+    }
+
+    #[test]
+    fn who_finds_nobody_looks_again_soon_then_later_and_later_and_a_finder_each_quarter_of_an_hour() {
+        let mut announcer = Announcer::new();
+        let mut now = Instant::ZERO;
+        announcer.want(now, hash(1), SEEKING);
+        let mut waits = Vec::new();
+        for found in [0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0] {
+            let wait = wait_after(&mut announcer, now, found);
+            waits.push(wait.as_secs_f64());
+            now += wait;
+        }
+        let expected = [10, 20, 40, 900, 10, 20, 40, 80, 160, 320, 640, 900, 900];
+        for (wait, expected) in waits.iter().zip(expected.map(f64::from)) {
+            assert!((expected * 0.87..=expected).contains(wait), "{waits:?}");
+        }
+    }
+
+    #[test]
+    fn a_torrent_that_begins_to_need_peers_has_its_turn_at_once_even_if_it_is_under_way() {
+        let mut announcer = Announcer::new();
+        let idle = Wanted { seeking: false, ..SEEKING };
+        announcer.want(Instant::ZERO, hash(1), idle);
+        assert!(wait_after(&mut announcer, Instant::ZERO, 3) > Duration::from_secs(700));
+        let later = Instant::ZERO + Duration::from_secs(10);
+        announcer.want(later, hash(1), SEEKING);
+        assert_eq!(announcer.next_wake(), Some(later));
+        assert!(announcer.next(later).is_some());
+        announcer.want(later, hash(1), Wanted { port: Some(2), ..SEEKING });
+        announcer.ended(later, hash(1), 3, &mut Rng::new(Seed(1)));
+        assert!(announcer.next_wake().unwrap() <= later + SPACING, "its port is another now");
+    }
+
+    #[test]
+    fn few_are_under_way_and_a_forgotten_one_makes_room() {
+        let mut announcer = Announcer::new();
+        (0..20).for_each(|n| announcer.want(Instant::ZERO, hash(n), SEEKING));
+        let mut now = Instant::ZERO;
+        let mut begun = Vec::new();
+        for _ in 0..100 {
+            begun.extend(announcer.next(now).map(|(info_hash, _)| info_hash));
+            assert!(announcer.next(now).is_none(), "two at once");
+            now += SPACING;
+        }
+        assert_eq!((begun.len(), announcer.next_wake()), (UNDER_WAY_MAX, None));
+        announcer.forget(&begun[3]);
+        announcer.ended(now, begun[3], 0, &mut Rng::new(Seed(1)));
+        assert!(announcer.next(now).is_some() && announcer.next(now + SPACING).is_none());
+        assert_eq!(announcer.len(), 19);
+    }
+}

@@ -332,3 +332,103 @@ fn network(ip: IpAddr) -> Option<IpAddr> {
 fn is_of_one_network(one: IpAddr, other: IpAddr) -> bool {
     network(one).is_some_and(|network_of_one| network(other) == Some(network_of_one))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: NodeId = NodeId([0; 20]);
+
+    /// A node so far from the target, in a network of its own unless it is given one.
+    fn node(far: u8, network: Option<u8>) -> NodeInfo {
+        let mut id = [0; 20];
+        id[0] = far;
+        let address = SocketAddr::from(([network.unwrap_or(11 + far % 100), far, 1, 1], 6881));
+        NodeInfo { id: NodeId(id), address }
+    }
+
+    fn token() -> Option<Token> {
+        Some(Token::from_array([1]))
+    }
+
+    /// Asks all that there are to be asked, who answer with nobody; returns them in order.
+    fn walk(lookup: &mut Lookup, answers: impl Fn(&NodeInfo) -> bool) -> Vec<u8> {
+        let mut asked = Vec::new();
+        while let Some((address, Some(id))) = lookup.next() {
+            let info = NodeInfo { id, address };
+            asked.push(id.0[0]);
+            if answers(&info) {
+                lookup.answered(info, token(), &[]);
+            } else {
+                lookup.failed(address);
+            }
+        }
+        assert!(lookup.is_done(false));
+        asked
+    }
+
+    fn lookup(nodes: &[NodeInfo], defences: Defences) -> Lookup {
+        Lookup::new(TARGET, nodes, Vec::new(), 0, defences)
+    }
+
+    #[test]
+    fn a_walk_ends_when_enough_of_the_nearest_answered() {
+        let nodes: Vec<_> = (1..=60).map(|far| node(far, None)).collect();
+        for (defences, enough) in [(Defences::NONE, K), (Defences::ALL, NEAREST_WIDE)] {
+            let mut all = lookup(&nodes, defences);
+            let asked = walk(&mut all, |_| true);
+            assert!((enough..enough + PATHS * 2).contains(&asked.len()), "{asked:?}");
+            assert!((1..=enough as u8).all(|far| asked.contains(&far)), "{asked:?}");
+            let mut odd = lookup(&nodes, defences);
+            walk(&mut odd, |info| info.id.0[0] % 2 == 1);
+            let nearest: Vec<u8> = odd.nearest().map(|info| info.id.0[0]).take(K).collect();
+            assert_eq!(nearest, [1, 3, 5, 7, 9, 11, 13, 15]);
+        }
+    }
+
+    #[test]
+    fn few_are_asked_at_once_and_who_is_slow_frees_a_place_but_may_still_answer() {
+        let nodes: Vec<_> = (1..=30).map(|far| node(far, None)).collect();
+        let mut lookup = lookup(&nodes, Defences::ALL);
+        let first: Vec<_> = core::iter::from_fn(|| lookup.next()).collect();
+        assert_eq!(first.len(), ALPHA);
+        lookup.slow(first[0].0);
+        assert!(lookup.next().is_some() && lookup.next().is_none());
+        let late = NodeInfo { id: first[0].1.unwrap(), address: first[0].0 };
+        lookup.answered(late, token(), &[node(0x80, None)]);
+        assert_eq!((lookup.answers(), lookup.hops()), (1, 0));
+    }
+
+    #[test]
+    fn a_network_has_its_turns_and_more_only_if_there_is_nobody_else() {
+        let crowd = || (1..=40).map(|far| node(far, Some(66)));
+        let others = (100..=140).map(|far| node(far, None));
+        let asked = walk(&mut lookup(&crowd().chain(others).collect::<Vec<_>>(), Defences::ALL), |_| true);
+        let of_crowd = asked.iter().filter(|far| **far <= 40).count();
+        assert_eq!(of_crowd, PER_NETWORK_MAX, "{asked:?}");
+        let asked = walk(&mut lookup(&crowd().collect::<Vec<_>>(), Defences::ALL), |_| true);
+        assert!(asked.len() >= K, "{asked:?}");
+    }
+
+    #[test]
+    fn where_nodes_crowd_around_the_target_more_are_told_out_to_where_the_nearest_should_lie() {
+        let nodes: Vec<_> = (1..=40).map(|far| node(far, None)).collect();
+        let told = |expected: u64| {
+            let mut lookup = Lookup::new(TARGET, &nodes, Vec::new(), expected, Defences::ALL);
+            walk(&mut lookup, |_| true);
+            lookup.to_store_at().len()
+        };
+        let reach = |far: u8| nearness(&node(far, None).id.distance(&TARGET));
+        assert_eq!([told(0), told(reach(8)), told(reach(12)), told(reach(40))], [K, K, 12, STORED_MAX]);
+    }
+
+    #[test]
+    fn a_node_that_bears_another_id_than_it_was_named_under_counts_for_what_it_is() {
+        let mut lookup = lookup(&[node(1, None)], Defences::ALL);
+        let (address, _) = lookup.next().unwrap();
+        let truly = NodeInfo { id: NodeId([0xee; 20]), address };
+        lookup.answered(truly, token(), &[]);
+        assert_eq!(lookup.nearest().collect::<Vec<_>>(), [truly]);
+        assert!(lookup.next().is_none() && lookup.is_done(false));
+    }
+}

@@ -378,3 +378,127 @@ fn width(at: usize) -> usize {
 fn is_in(entry: &Entry, block: IpAddr) -> bool {
     address::block(entry.info.address.ip()) == Some(block)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Rng, Seed};
+
+    const OWN: NodeId = NodeId([0; 20]);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    /// A node whose id begins so, at a host of its own.
+    fn node(n: u32, first: u32) -> NodeInfo {
+        let mut id = [0; 20];
+        id[..4].copy_from_slice(&first.to_be_bytes());
+        id[16..].copy_from_slice(&(n + 1).to_be_bytes());
+        let ip = 0x0b00_0001 + (n % 90) * 0x0100_0000 + n / 90 * 0x0001_0000;
+        NodeInfo { id: NodeId(id), address: SocketAddr::from((ip.to_be_bytes(), 6881)) }
+    }
+
+    fn full() -> RoutingTable {
+        let (mut table, mut rng) = (RoutingTable::new(OWN, Defences::ALL), Rng::new(Seed(1)));
+        (0..3000).for_each(|n| table.answered(at(1), node(n, rng.next_u32())));
+        table
+    }
+
+    #[test]
+    fn far_buckets_are_wide_near_ones_complete_and_all_are_bounded() {
+        let table = full();
+        let counts: Vec<usize> = table.buckets.iter().map(|bucket| bucket.nodes.len()).collect();
+        assert_eq!(counts[..5], [128, 64, 32, 16, 8], "{counts:?}");
+        assert!(
+            (6..14).contains(&table.depth())
+                && table.buckets.iter().all(|bucket| bucket.spares.len() <= SPARES_MAX)
+        );
+        for (at, bucket) in table.buckets.iter().enumerate().take(table.depth() - 1) {
+            assert!(bucket.nodes.iter().all(|entry| OWN.shared_bits(&entry.info.id) as usize == at));
+        }
+    }
+
+    #[test]
+    fn the_nearest_are_those_that_a_look_at_all_finds() {
+        let (table, mut rng) = (full(), Rng::new(Seed(2)));
+        for _ in 0..50 {
+            let target = node(9, rng.next_u32()).id;
+            let mut all: Vec<NodeInfo> = table.nodes().collect();
+            all.sort_by_key(|info| info.id.distance(&target));
+            assert_eq!(table.closest(&target, K), all[..K]);
+        }
+        assert!(table.closest(&OWN, 0).is_empty());
+    }
+
+    #[test]
+    fn a_host_has_one_seat_a_block_few_and_neighbours_at_home_as_many_as_they_are() {
+        let mut table = RoutingTable::new(OWN, Defences::ALL);
+        let seat =
+            |ip: [u8; 4], port: u16, id: u8| NodeInfo { id: NodeId([id; 20]), address: (ip, port).into() };
+        for n in 1..50 {
+            table.answered(at(1), seat([9, 9, 9, 9], u16::from(n), n));
+        }
+        assert_eq!(table.len(), 1);
+        for n in 1..50 {
+            table.answered(at(1), seat([8, 8, 8, n], 1, 50 + n));
+        }
+        assert_eq!(table.len(), 1 + PER_BLOCK_MAX);
+        for n in 1..20 {
+            table.answered(at(1), seat([192, 168, 0, 1], u16::from(n), 100 + n));
+        }
+        assert_eq!(table.len(), 1 + PER_BLOCK_MAX + 19);
+    }
+
+    #[test]
+    fn a_silent_node_gives_its_seat_to_one_that_answered_and_a_stranger_never_gets_one_unasked() {
+        let mut table = full();
+        let seated = table.closest(&NodeId([0xff; 20]), 1)[0];
+        let before = table.len();
+        table.failed(&seated);
+        assert!(
+            !table.closest(&NodeId([0xff; 20]), 1).contains(&seated),
+            "one that is silent is named to nobody"
+        );
+        table.failed(&seated);
+        assert_eq!(table.len(), before);
+        assert!(table.nodes().all(|info| info != seated), "a spare has its seat");
+
+        let mut table = RoutingTable::new(OWN, Defences::ALL);
+        assert!(table.hear_of(at(1), node(1, 5), true) && !table.hear_of(at(2), node(1, 5), true));
+        assert!(table.is_empty());
+        assert_eq!(table.ask_next(at(100)), Some((node(1, 5), false)));
+        assert_eq!(table.ask_next(at(101)), None, "it is asked once");
+        table.answered(at(102), node(1, 5));
+        assert!(table.is_verified(node(1, 5).address, &node(1, 5).id));
+        assert!(!table.is_verified(node(1, 5).address, &node(2, 5).id));
+    }
+
+    #[test]
+    fn an_address_that_answers_under_another_id_loses_its_old_seat() {
+        let mut table = RoutingTable::new(OWN, Defences::ALL);
+        let (old, new) = (node(1, 5), NodeInfo { id: NodeId([9; 20]), ..node(1, 5) });
+        table.answered(at(1), old);
+        table.answered(at(2), new);
+        assert_eq!(table.nodes().collect::<Vec<_>>(), [new]);
+        let thief = NodeInfo { address: node(2, 5).address, ..new };
+        table.answered(at(3), thief);
+        assert_eq!(
+            table.nodes().collect::<Vec<_>>(),
+            [new],
+            "an id that is taken stays with whom it answered for"
+        );
+    }
+
+    #[test]
+    fn in_a_full_bucket_an_id_that_fits_its_address_takes_the_seat_of_one_that_does_not() {
+        let mut table = full();
+        let before = table.len();
+        let ip = core::net::Ipv4Addr::new(77, 1, 2, 3);
+        let fitting =
+            (0..=255u8).map(|n| NodeId::secure(ip.into(), [n; 20])).find(|id| id.0[0] >= 0x80).unwrap();
+        let info = NodeInfo { id: fitting, address: SocketAddr::from((ip, 6881)) };
+        table.answered(at(5), info);
+        assert!(table.nodes().any(|other| other == info) && table.len() == before);
+    }
+}
