@@ -23,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "extension", run: targets::extension::run },
     Target { name: "frame", run: targets::frame::run },
     Target { name: "handshake", run: targets::handshake::run },
+    Target { name: "krpc", run: targets::krpc::run },
     Target { name: "lsd", run: targets::lsd::run },
     Target { name: "magnet", run: targets::magnet::run },
     Target { name: "metainfo", run: targets::metainfo::run },

@@ -5,6 +5,7 @@ pub mod dht;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod krpc;
 pub mod lsd;
 pub mod magnet;
 pub mod metainfo;
