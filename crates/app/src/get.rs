@@ -151,6 +151,7 @@ fn not_added(given: &str, error: AddError) -> Failure {
         | AddError::SamePlace { .. }
         | AddError::Priorities { .. }
         | AddError::Choice(_)
+        | AddError::WouldTell(_)
         | AddError::State(_)
         | AddError::Stopped => Failure::plain(format!("{given}: {error}")),
     }

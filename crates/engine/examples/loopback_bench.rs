@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p gannet --example loopback_bench -- [MiB] [piece KiB] [buffer MiB] [encryption,...]` prints megabytes per second, CPU seconds per
 //! GiB of each side and their peak memory. Compare with floors measured on the same machine in the same hour, not with
-//! other machines' figures. `off,require,off,require` as encryption sets plaintext beside RC4 in one run.
+//! other machines' figures. `off,require,private,off,require,private` as encryption sets plaintext beside RC4 and private links
+//! in one run.
 
-use gannet::{AddOptions, Client, ClientConfig, Encryption, Event, Policy, StageName};
+use gannet::{AddOptions, Client, ClientConfig, Encryption, Event, Policy, StageName, SwarmKey};
 use proto::{Rng, Seed};
 use sha1::{Digest, Sha1};
 use std::error::Error;
@@ -23,8 +24,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
-        Some("seed") => seed(Path::new(&args[1]), policy(&args[2])?),
-        Some("leech") => leech(Path::new(&args[1]), args[2].parse()?, args[3].parse()?, policy(&args[4])?),
+        Some("seed") => seed(Path::new(&args[1]), &args[2]),
+        Some("leech") => leech(Path::new(&args[1]), args[2].parse()?, args[3].parse()?, &args[4]),
         mib => {
             let mib = mib.map_or(Ok(1024), str::parse)?;
             let piece_kib = args.get(1).map_or(Ok(1024), |arg| arg.parse())?;
@@ -92,19 +93,22 @@ fn policy(name: &str) -> Outcome<Encryption> {
     Ok(Encryption::both(named.ok_or_else(|| format!("no encryption is called {name}"))?))
 }
 
-fn client(home: &Path, name: &str, buffer_mib: u64, encryption: Encryption) -> Outcome<Client> {
+fn client(home: &Path, name: &str, buffer_mib: u64, encryption: &str) -> Outcome<Client> {
     let mut config = ClientConfig::new(home.join(format!("{name}-state")), home.join(name));
     config.listen.ports = 0..=0;
     config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
     config.listen.ipv6 = None;
     config.local_discovery = false;
     config.limits.buffer = buffer_mib * MIB;
-    config.encryption = encryption;
+    match encryption {
+        "private" => config.swarm_key = Some(SwarmKey([7; 32])),
+        other => config.encryption = policy(other)?,
+    }
     Ok(Client::start(config)?)
 }
 
 /// Checks the content, says where it listens, and seeds until its standard input ends; then says what that cost.
-fn seed(home: &Path, encryption: Encryption) -> Outcome<()> {
+fn seed(home: &Path, encryption: &str) -> Outcome<()> {
     let client = client(home, "seed", 64, encryption)?;
     let events = client.events();
     client.add(&std::fs::read(home.join("torrent"))?, AddOptions::default())?;
@@ -117,7 +121,7 @@ fn seed(home: &Path, encryption: Encryption) -> Outcome<()> {
     Ok(())
 }
 
-fn leech(home: &Path, address: SocketAddr, buffer_mib: u64, encryption: Encryption) -> Outcome<()> {
+fn leech(home: &Path, address: SocketAddr, buffer_mib: u64, encryption: &str) -> Outcome<()> {
     let client = client(home, "leech", buffer_mib, encryption)?;
     let events = client.events();
     let (began, before) = (Instant::now(), cpu_time()?);

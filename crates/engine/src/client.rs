@@ -71,6 +71,8 @@ pub struct Client {
     output_dir: PathBuf,
     local_addrs: Vec<SocketAddr>,
     peer_id: PeerId,
+    /// Nobody but who holds the swarm's key is to learn of our torrents.
+    private: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,8 +87,9 @@ impl Client {
     /// Starts a client without torrents. Those of earlier runs are started by [`Client::restore`].
     ///
     /// # Errors
-    /// When the state directory, the ports or the system's resources cannot be had.
+    /// When the state directory, the ports or the system's resources cannot be had, or the settings contradict each other.
     pub fn start(config: ClientConfig) -> Result<Client, StartError> {
+        let (encryption, local_discovery) = (config.encryption()?, config.names_torrents_locally());
         let (state, notices) =
             State::open(&config.state_dir).map_err(|error| StartError::State(error.to_string()))?;
         notices.iter().for_each(|notice| tracing::warn!("{notice}"));
@@ -107,15 +110,18 @@ impl Client {
             Disk::start(disk, move |done| answerer.answer(Answered::Disk(done)))?
         };
         let (edge_of_loop, shared_with_loop) = (Arc::clone(&edge), Arc::clone(&shared));
-        let outside = Outside { peer_id, disk, edge: edge_of_loop, answerer, shared: shared_with_loop };
+        let private = config.swarm_key.is_some();
+        let swarm_key = config.swarm_key;
+        let outside =
+            Outside { peer_id, swarm_key, disk, edge: edge_of_loop, answerer, shared: shared_with_loop };
         let session = proto::Config { peer_id, ..config.session };
         let made_from = Ingredients {
             config: Arc::new(session),
             seed: entropy::seed()?,
             limits: config.limits,
-            encryption: config.encryption,
+            encryption,
             listeners,
-            local_discovery: config.local_discovery,
+            local_discovery,
             record: config.record,
         };
         let event_loop = unconnected.connect(made_from, outside)?;
@@ -127,6 +133,7 @@ impl Client {
             output_dir: config.output_dir,
             local_addrs,
             peer_id,
+            private,
             thread: Some(thread),
         })
     }
@@ -299,6 +306,18 @@ impl Client {
         reply
     }
 
+    /// Whoever is named here would be told which torrent is ours: not by a client whose links are private.
+    fn keep_secret<'a>(&self, mut named: impl Iterator<Item = &'a String>) -> Result<(), AddError> {
+        match named.next().filter(|_| self.private) {
+            Some(url) => {
+                // The rest of a tracker's URL may be a secret of its own.
+                let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+                Err(AddError::WouldTell(host.unwrap_or_else(|| "a tracker or web seed".into())))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn enter(
         &self,
         entrance: &Entrance,
@@ -307,6 +326,7 @@ impl Client {
         allocation: Allocation,
         peers: Vec<SocketAddr>,
     ) -> Result<TorrentHandle, AddError> {
+        self.keep_secret(metainfo.trackers.iter().flatten().chain(&metainfo.web_seeds))?;
         let (options, info_hash) = (stored.options.clone(), stored.info_hash);
         let place = Place::new(Arc::clone(&metainfo), &stored.root);
         let known = Known { info_hash, place: Some(place.clone()), options: options.clone() };
@@ -341,6 +361,7 @@ impl Client {
         stored: StoredTorrent,
         peers: Vec<SocketAddr>,
     ) -> Result<TorrentHandle, AddError> {
+        self.keep_secret(pending.magnet.trackers.iter().chain(&pending.magnet.web_seeds))?;
         let (options, info_hash) = (stored.options.clone(), stored.info_hash);
         let id = self.shared.enter(Known { info_hash, place: None, options: options.clone() })?;
         let claim = self.claim(entrance, None, &stored).inspect_err(|_| drop(self.shared.removed(id)))?;

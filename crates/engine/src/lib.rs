@@ -25,6 +25,8 @@ pub use net::listen::Listen;
 pub use net::{LinkEncryption, LinkedPeer};
 pub use reply::Reply;
 
+pub use wire::private::SwarmKey;
+
 pub use proto::command::SeedGoal;
 pub use proto::config::SuperSeeding;
 pub use proto::door::{Encryption, Policy, Tally};

@@ -15,7 +15,9 @@ pub(crate) mod metadata;
 mod outbound;
 mod perform;
 mod pieces;
+mod private;
 mod receive;
+mod records;
 mod sealed;
 mod send;
 mod shaking;
@@ -31,6 +33,7 @@ use proto::{Event, TorrentId};
 use std::sync::Arc;
 use torrents::Entry;
 use wire::PeerId;
+use wire::private::SwarmKey;
 
 pub use shaking::LinkEncryption;
 
@@ -47,6 +50,8 @@ pub struct LinkedPeer {
 pub(crate) struct Outside {
     /// What we call ourselves.
     pub(crate) peer_id: PeerId,
+    /// What all links are sealed under, if they are private.
+    pub(crate) swarm_key: Option<SwarmKey>,
     /// Files.
     pub(crate) disk: Disk,
     /// Trackers.

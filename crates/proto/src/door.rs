@@ -53,6 +53,8 @@ pub enum Crypto {
     Plaintext,
     /// After a handshake of Message Stream Encryption in which these methods are offered or taken, the dearest first.
     Mse(&'static [Method]),
+    /// Sealed under the swarm's key, from the first byte of BitTorrent to the last (`wire::private`).
+    Private,
 }
 
 /// One way to reach a peer.
@@ -340,13 +342,13 @@ impl Door {
                 self.pending.advance(id, Progress::Plaintext, self.now);
                 out.push(Output::Answer { pending: id, crypto: Crypto::Plaintext });
             }
-            Ok(Crypto::Mse(take)) => {
+            Ok(crypto @ (Crypto::Mse(_) | Crypto::Private)) => {
                 self.pending.advance(id, Progress::Waiting, self.now);
-                self.exchanges.wait(id, take);
+                self.exchanges.wait(id, crypto);
             }
             Err(why) => {
                 match why {
-                    Refusal::NotEncrypted => self.tally.plaintext_refused += 1,
+                    Refusal::NotEncrypted | Refusal::NotPrivate => self.tally.plaintext_refused += 1,
                     Refusal::Encrypted => self.tally.encrypted_refused += 1,
                 }
                 self.forget_pending(id);
@@ -356,9 +358,9 @@ impl Door {
     }
 
     fn begin_exchanges(&mut self, out: &mut Vec<Output>) {
-        while let Some((pending, take)) = self.exchanges.next(self.now) {
+        while let Some((pending, crypto)) = self.exchanges.next(self.now) {
             self.pending.advance(pending, Progress::Exchanged, self.now);
-            out.push(Output::Answer { pending, crypto: Crypto::Mse(take) });
+            out.push(Output::Answer { pending, crypto });
         }
     }
 
@@ -422,9 +424,9 @@ impl Door {
         let plan = self.encryption.outgoing.plan();
         let shaking = matches!(dial.stage, Stage::Handshaking(_));
         match dial.crypto(plan) {
-            Crypto::Mse(_) if shaking => self.tally.outgoing_failed += 1,
+            Crypto::Mse(_) | Crypto::Private if shaking => self.tally.outgoing_failed += 1,
             Crypto::Plaintext if shaking && !heard => self.tally.plaintext_unanswered += 1,
-            Crypto::Mse(_) | Crypto::Plaintext => {}
+            Crypto::Mse(_) | Crypto::Private | Crypto::Plaintext => {}
         }
         let silent = shaking && !heard && plan.len() > 1;
         if silent && dial.once {

@@ -36,7 +36,8 @@ impl EncryptionNews {
 /// Why peers are no links under a policy, each with its count.
 fn reasons(policy: Policy, tally: &Tally) -> Vec<(&'static str, u64)> {
     match policy {
-        Policy::Allow | Policy::Prefer => Vec::new(),
+        // Nobody sets `Private` for `get`: a private swarm's strangers are nobody's news.
+        Policy::Allow | Policy::Prefer | Policy::Private => Vec::new(),
         Policy::Off => vec![
             ("a peer that encrypts (--encryption off)", tally.encrypted_refused),
             (

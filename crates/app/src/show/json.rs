@@ -119,6 +119,7 @@ impl PeerLine {
                 LinkEncryption::None => "none",
                 LinkEncryption::Handshake => "handshake",
                 LinkEncryption::Rc4 => "rc4",
+                LinkEncryption::Private => "private",
             },
             pieces: peer.pieces,
             downloaded: peer.downloaded,

@@ -1,15 +1,17 @@
 //! What a user of the library may set. Plain values with sensible defaults.
 
+use super::StartError;
 use super::asking::{CheckRoom, ChooseFiles};
 use crate::net::listen::Listen;
 use proto::command::SeedGoal;
-use proto::door::Encryption;
+use proto::door::{Encryption, Policy};
 use proto::share::Limits;
 use proto::{Config, Priority};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use wire::PeerId;
+use wire::private::SwarmKey;
 
 /// Links at once by default: enough to fill any home's line many times over, few enough for any router.
 const LINKS_DEFAULT: u32 = 500;
@@ -47,6 +49,10 @@ pub struct ClientConfig {
     /// Whether clients on the same network are looked for, and let find us (BEP 14): what is not private is named there. It keeps
     /// to the interfaces of [`ClientConfig::listen`].
     pub local_discovery: bool,
+    /// The key of a private swarm: with it all links are sealed under it (`wire::private`), whatever `encryption` says, and with
+    /// nobody else one byte of BitTorrent is exchanged. Torrents that name trackers or web seeds are refused then, and
+    /// none is named on the local network, whatever `local_discovery` says.
+    pub swarm_key: Option<SwarmKey>,
     /// How the protocol is played. Its `peer_id` is drawn anew at every start, unless [`ClientConfig::peer_id`] is set.
     pub session: Config,
     /// Threads that read, write and hash; one per core by default.
@@ -75,10 +81,28 @@ impl ClientConfig {
             },
             encryption: Encryption::default(),
             local_discovery: true,
+            swarm_key: None,
             session: Config::new(PeerId([0; 20])),
             disk_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             peer_id: None,
             record: None,
+        }
+    }
+
+    /// Whether torrents may be named on the local network: never by a client that keeps them secret.
+    pub(super) fn names_torrents_locally(&self) -> bool {
+        self.local_discovery && self.swarm_key.is_none()
+    }
+
+    /// What the door is to go by.
+    pub(super) fn encryption(&self) -> Result<Encryption, StartError> {
+        match (&self.swarm_key, self.encryption) {
+            (Some(_), _) => Ok(Encryption::both(Policy::Private)),
+            (
+                None,
+                Encryption { incoming: Policy::Private, .. } | Encryption { outgoing: Policy::Private, .. },
+            ) => Err(StartError::NoSwarmKey),
+            (None, encryption) => Ok(encryption),
         }
     }
 }

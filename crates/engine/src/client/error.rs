@@ -14,6 +14,9 @@ pub enum StartError {
     /// No port can be listened at.
     #[error("cannot listen for peers: {0}; name another port or address, or listen nowhere")]
     Listen(io::Error),
+    /// Links must be private, and there is no key that they could be sealed under.
+    #[error("private links need the key of their swarm: set `swarm_key`, or another policy of encryption")]
+    NoSwarmKey,
     /// The operating system gives no threads, sockets or random numbers.
     #[error("the system does not give what a client needs: {0}")]
     System(#[from] io::Error),
@@ -56,6 +59,11 @@ pub enum AddError {
     /// There is no room for it, says whoever was asked ([`AddOptions::room`](crate::AddOptions::room)).
     #[error("{0}")]
     Room(String),
+    /// The client's links are private, and this tracker or web seed, which the torrent names, would learn what it has.
+    #[error(
+        "{0} would learn which torrent this is, and this client keeps its torrents among those who hold the swarm's key: add the torrent without its trackers and web seeds"
+    )]
+    WouldTell(String),
     /// The state cannot be used, or another client runs this torrent.
     #[error("{0}")]
     State(String),

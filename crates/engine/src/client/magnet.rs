@@ -83,7 +83,11 @@ fn refused(error: &AddError) -> MetadataFailure {
         AddError::Choice(_) | AddError::Priorities { .. } => Refusal::Choice,
         AddError::SamePlace { .. } => Refusal::Place,
         AddError::Room(_) => Refusal::Room,
-        AddError::State(_) | AddError::Stopped | AddError::Known(_) | AddError::Metainfo(_) => Refusal::State,
+        AddError::WouldTell(_)
+        | AddError::State(_)
+        | AddError::Stopped
+        | AddError::Known(_)
+        | AddError::Metainfo(_) => Refusal::State,
     };
     MetadataFailure::Refused { refusal, why: error.to_string().into() }
 }

@@ -4,13 +4,17 @@
 //! that has read everything gives the rest of its chunk to the next one, so that an idle link holds nothing; what a slow link
 //! has of an unfinished block moves to memory of exactly the block's length. Judges no message. BEP: 3
 //!
+//! Of a private link only whole records are read, so that of a block in the middle of its record no progress is told.
+//!
 //! Invariant: `chunk` begins with the first unread byte; at most one frame and one read lie in it.
 
+use super::records::Records;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::os::fd::AsFd;
 use wire::frame::{self, Frame, FrameError, Limits};
 use wire::message::BlockRequest;
+use wire::private::{Opener, PrivateError, RECORD_OVERHEAD};
 use wire::{Cipher, Message};
 
 /// One read of a slow link, and the loop's scratch chunk: four blocks.
@@ -29,6 +33,26 @@ pub(crate) enum Received {
     Message(Message),
     /// A whole block.
     Block(BlockRequest, Bytes),
+}
+
+/// Why the bytes of a link say nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Garbled {
+    /// They are no message.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// They are not what was sealed.
+    #[error("{0}")]
+    Private(#[from] PrivateError),
+}
+
+/// What the socket's bytes go through before anything else looks at them, in place.
+#[derive(Debug)]
+enum Opening {
+    /// Byte by byte, as they come.
+    Stream(Cipher),
+    /// Record by record, as they are needed.
+    Records(Box<Records>),
 }
 
 /// How a read went.
@@ -67,8 +91,7 @@ pub(crate) struct Inbound {
     told: u32,
     /// Bytes received since the last report that are no block's body.
     overhead: u32,
-    /// What the socket's bytes go through, in place, before anything else looks at them.
-    cipher: Cipher,
+    opening: Opening,
 }
 
 impl Inbound {
@@ -81,7 +104,7 @@ impl Inbound {
             present: 0,
             told: 0,
             overhead: 0,
-            cipher: Cipher::Plaintext,
+            opening: Opening::Stream(Cipher::Plaintext),
         }
     }
 
@@ -97,7 +120,9 @@ impl Inbound {
             Err(error) => return Err(error),
         };
         let fresh = self.chunk.len() - count;
-        self.cipher.apply(&mut self.chunk[fresh..]);
+        if let Opening::Stream(cipher) = &mut self.opening {
+            cipher.apply(&mut self.chunk[fresh..]);
+        }
         if count == most && most > self.read_len / 2 {
             self.read_len = (self.read_len * 2).min(CHUNK_LEN_MAX);
         } else if count < most && count < self.read_len / 8 {
@@ -107,25 +132,46 @@ impl Inbound {
     }
 
     /// What stands next in the unread bytes, if it is whole.
-    pub(crate) fn next(&mut self, limits: &Limits) -> Result<Option<Received>, FrameError> {
-        if self.chunk.is_empty() {
-            return Ok(None);
+    pub(crate) fn next(&mut self, limits: &Limits) -> Result<Option<Received>, Garbled> {
+        loop {
+            let unread = self.unread();
+            if !unread.is_empty() {
+                match frame::next(unread, limits)? {
+                    Frame::Message { message, consumed } => {
+                        self.skip(consumed);
+                        return Ok(Some(Received::Message(message)));
+                    }
+                    Frame::Block { request, data } => {
+                        self.skip(data.start);
+                        let body = self.take(data.end - data.start).freeze();
+                        return Ok(Some(Received::Block(request, body)));
+                    }
+                    Frame::Need { at_least, block } => {
+                        self.need = at_least;
+                        self.present = block.map_or(0, |block| block.present);
+                    }
+                }
+            }
+            if !self.open()? {
+                return Ok(None);
+            }
         }
-        match frame::next(&self.chunk, limits)? {
-            Frame::Message { message, consumed } => {
-                self.skip(consumed);
-                Ok(Some(Received::Message(message)))
-            }
-            Frame::Block { request, data } => {
-                self.skip(data.start);
-                Ok(Some(Received::Block(request, self.chunk.split_to(data.end - data.start).freeze())))
-            }
-            Frame::Need { at_least, block } => {
-                self.need = at_least;
-                self.present = block.map_or(0, |block| block.present);
-                Ok(None)
-            }
+    }
+
+    /// Sees to it that so many bytes can be read as they are, if they are there.
+    pub(crate) fn open_up_to(&mut self, len: usize) -> Result<(), PrivateError> {
+        while self.unread().len() < len && self.open()? {}
+        Ok(())
+    }
+
+    /// Opens the next record of a private link; false if none is whole, or the link has none.
+    fn open(&mut self) -> Result<bool, PrivateError> {
+        let Opening::Records(records) = &mut self.opening else { return Ok(false) };
+        let opened = records.open(&mut self.chunk)?;
+        if opened {
+            self.overhead = self.overhead.saturating_add(RECORD_OVERHEAD as u32);
         }
+        Ok(opened)
     }
 
     /// Bytes of the unfinished block that were not told yet.
@@ -150,15 +196,18 @@ impl Inbound {
             if chunk.capacity() > place.capacity() {
                 *place = chunk;
             }
-        } else if slow && self.chunk.capacity() > self.need.max(SPARE_LEN_MIN) {
+        } else if slow && self.chunk.capacity() > self.wanted().max(SPARE_LEN_MIN) {
             // Exactly the frame: a block that trickles in pins no more memory than itself.
-            self.chunk = self.moved(self.need.max(self.chunk.len()));
+            self.chunk = self.moved(self.wanted().max(self.chunk.len()));
         }
     }
 
     /// The unread bytes as they are: a handshake is read before there are messages.
     pub(crate) fn unread(&self) -> &[u8] {
-        &self.chunk
+        match &self.opening {
+            Opening::Stream(_) => &self.chunk,
+            Opening::Records(records) => &self.chunk[..records.clear()],
+        }
     }
 
     /// Whether the peer has said anything since the last report.
@@ -169,35 +218,58 @@ impl Inbound {
     /// Everything from the first unread byte on goes through this.
     pub(crate) fn set_cipher(&mut self, mut cipher: Cipher) {
         cipher.apply(&mut self.chunk);
-        self.cipher = cipher;
+        self.opening = Opening::Stream(cipher);
+    }
+
+    /// Everything from the first unread byte on is records.
+    pub(crate) fn set_records(&mut self, opener: Opener) {
+        self.opening = Opening::Records(Box::new(Records::new(opener)));
     }
 
     /// Passes over bytes that are no block's body.
     pub(crate) fn skip(&mut self, len: usize) {
         (self.need, self.present, self.told) = (0, 0, 0);
         self.overhead = self.overhead.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
-        drop(self.chunk.split_to(len));
+        drop(self.take(len));
+    }
+
+    /// Takes unread bytes off the front.
+    fn take(&mut self, len: usize) -> BytesMut {
+        let taken = self.chunk.split_to(len);
+        if let Opening::Records(records) = &mut self.opening {
+            records.taken(len, &mut self.chunk);
+        }
+        taken
+    }
+
+    /// How long the chunk must become before the link can go on, as far as that is known.
+    fn wanted(&self) -> usize {
+        match &self.opening {
+            Opening::Stream(_) => self.need,
+            Opening::Records(records) => records.wanted(),
+        }
     }
 
     fn make_room(&mut self, scratch: &mut Scratch) {
         let spare = self.chunk.capacity() - self.chunk.len();
-        let missing = self.need.saturating_sub(self.chunk.len());
+        let wanted = self.wanted();
+        let missing = wanted.saturating_sub(self.chunk.len());
         if self.read_len > CHUNK_LEN_MIN {
             if spare < SPARE_LEN_MIN.max(missing) {
                 if self.chunk.is_empty() && scratch.fast.capacity() >= self.read_len / 4 {
                     self.chunk = std::mem::take(&mut scratch.fast);
                 } else {
-                    self.chunk = self.moved(self.read_len.max(self.need));
+                    self.chunk = self.moved(self.read_len.max(wanted));
                 }
             }
-        } else if self.chunk.len() < SPARE_LEN_MIN && self.need <= CHUNK_LEN_MIN {
+        } else if self.chunk.len() < SPARE_LEN_MIN && wanted <= CHUNK_LEN_MIN {
             if scratch.slow.capacity() < CHUNK_LEN_MIN / 2 {
                 scratch.slow = BytesMut::with_capacity(CHUNK_LEN_MIN);
             }
             let unread = std::mem::replace(&mut self.chunk, std::mem::take(&mut scratch.slow));
             self.chunk.extend_from_slice(&unread);
         } else if spare == 0 || spare < missing {
-            self.chunk = self.moved(self.need.max(self.chunk.len() + SPARE_LEN_MIN));
+            self.chunk = self.moved(wanted.max(self.chunk.len() + SPARE_LEN_MIN));
         }
     }
 
@@ -218,9 +290,13 @@ mod tests {
 
     /// Feeds `bytes` to a link in writes of at most `step`; returns what it said, and the progress it told of.
     fn converse(bytes: &[u8], step: usize) -> (Vec<Received>, u64) {
+        converse_with(Inbound::new(), bytes, step)
+    }
+
+    fn converse_with(mut inbound: Inbound, bytes: &[u8], step: usize) -> (Vec<Received>, u64) {
         let (mut theirs, ours) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let (mut inbound, mut scratch) = (Inbound::new(), Scratch::default());
+        let mut scratch = Scratch::default();
         let (mut said, mut progress) = (Vec::new(), 0);
         for part in bytes.chunks(step) {
             theirs.write_all(part).unwrap();
@@ -264,6 +340,41 @@ mod tests {
             let (said, _) = converse(&bytes, step);
             assert_eq!(said, expected, "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn what_is_said_privately_does_not_depend_on_how_bytes_and_records_are_cut() {
+        let (bytes, expected) = conversation();
+        for record in [1_000, 5, 16_397, 16_512, 100_000] {
+            for step in [7, 100, 4_095, 16_431, 40_000, 100_000] {
+                let (mut ours, theirs) = super::super::records::tests::agreed();
+                let mut sealed = Vec::new();
+                bytes.chunks(record).for_each(|part| ours.send.seal([part], &mut sealed));
+                let mut inbound = Inbound::new();
+                inbound.set_records(theirs.receive);
+                let (said, _) = converse_with(inbound, &sealed, step);
+                assert!(said == expected, "records of {record} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_changed_on_its_way_is_no_message() {
+        let (mut ours, theirs) = super::super::records::tests::agreed();
+        let (mut clear, mut sealed) = (Vec::new(), Vec::new());
+        frame::encode(&Message::Have(1), &mut clear);
+        ours.send.seal([&clear[..]], &mut sealed);
+        ours.send.seal([&clear[..]], &mut sealed);
+        sealed[50] ^= 1;
+        let (mut theirs_end, our_end) = UnixStream::pair().unwrap();
+        theirs_end.write_all(&sealed).unwrap();
+        let (mut inbound, mut scratch) = (Inbound::new(), Scratch::default());
+        inbound.set_records(theirs.receive);
+        inbound.fill(&our_end, &mut scratch).unwrap();
+        let limits = Limits::new(None);
+        assert_eq!(inbound.next(&limits), Ok(Some(Received::Message(Message::Have(1)))));
+        assert_eq!(inbound.next(&limits), Err(Garbled::Private(PrivateError::Altered)));
+        assert_eq!(inbound.next(&limits), Err(Garbled::Private(PrivateError::Over)));
     }
 
     #[test]

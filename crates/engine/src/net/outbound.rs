@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
 use wire::frame::{self, BLOCK_HEAD_LEN};
 use wire::message::BlockRequest;
+use wire::private::Sealer;
 use wire::{Cipher, Message, PieceIndex};
 
 /// Blocks in one write: 1 MiB. Beyond 64 a vectored write was measured to gain nothing.
@@ -104,6 +105,11 @@ impl Outbound {
     /// Everything from the next byte on goes through this, after the handshake's own bytes.
     pub(crate) fn set_cipher(&mut self, cipher: Cipher) {
         self.sealed.set_cipher(cipher);
+    }
+
+    /// Everything from the next byte on leaves in records, after the handshake's own bytes.
+    pub(crate) fn set_records(&mut self, sealer: Sealer) {
+        self.sealed.set_records(sealer);
     }
 
     /// Announces a block whose bytes are being read.
@@ -207,10 +213,10 @@ impl Outbound {
     fn flush_sealed(&mut self, socket: &mut impl Write, sent: &mut Vec<SendToken>) -> io::Result<Flush> {
         if self.sealed.is_empty() {
             let mut sealed = std::mem::take(&mut self.sealed);
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let (count, _) = self.gather(&mut slices);
-            sealed.fill(slices[..count].iter().map(|slice| &**slice));
-            self.note_written(sealed.len(), sealed.tokens());
+            let taken = sealed.fill(self.leaving());
+            self.note_written(taken, sealed.tokens());
+            // What records add to what they carry.
+            self.overhead = self.overhead.saturating_add((sealed.len() - taken) as u32);
             self.sealed = sealed;
         }
         let taken = self.sealed.flush(socket, sent)?;
@@ -221,25 +227,25 @@ impl Outbound {
         })
     }
 
-    /// Lays out what leaves next: the block that is partly written, then control bytes, then blocks.
+    /// Lays out what leaves next.
     fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> (usize, usize) {
         let (mut count, mut bytes) = (0, 0);
-        let mut put = |slice: &'a [u8]| {
-            if !slice.is_empty() && count < SLICES_MAX {
-                slices[count] = IoSlice::new(slice);
-                count += 1;
-                bytes += slice.len();
-            }
-        };
-        let begun = usize::from(self.block_at > 0);
-        for (index, ready) in self.blocks.iter().take(begun).enumerate() {
-            put_from(ready, if index == 0 { self.block_at } else { 0 }, &mut put);
-        }
-        put(&self.control[self.control_at..]);
-        for ready in self.blocks.iter().take(BLOCKS_PER_WRITE_MAX).skip(begun) {
-            put_from(ready, 0, &mut put);
+        let leaving = self.leaving().flatten().filter(|slice| !slice.is_empty());
+        for (place, slice) in slices.iter_mut().zip(leaving) {
+            *place = IoSlice::new(slice);
+            count += 1;
+            bytes += slice.len();
         }
         (count, bytes)
+    }
+
+    /// What leaves next, frame by frame: the block that is partly written, then control bytes, then blocks.
+    fn leaving(&self) -> impl Iterator<Item = [&[u8]; 3]> {
+        let begun = usize::from(self.block_at > 0);
+        let first = self.blocks.iter().take(begun).map(|ready| slices_from(ready, self.block_at));
+        let control = std::iter::once([&self.control[self.control_at..], &[], &[]]);
+        let rest = self.blocks.iter().take(BLOCKS_PER_WRITE_MAX).skip(begun);
+        first.chain(control).chain(rest.map(|ready| slices_from(ready, 0)))
     }
 
     fn note_written(&mut self, written: usize, sent: &mut Vec<SendToken>) {
@@ -281,14 +287,14 @@ impl Outbound {
 }
 
 /// The slices of a block's frame from byte `at` on.
-fn put_from<'a>(ready: &'a Ready, at: usize, put: &mut impl FnMut(&'a [u8])) {
+fn slices_from(ready: &Ready, at: usize) -> [&[u8]; 3] {
     let [head, tail] = ready.body.slices();
     let mut skip = at;
-    for slice in [&ready.head[..], head, tail] {
+    [&ready.head[..], head, tail].map(|slice| {
         let skipped = skip.min(slice.len());
         skip -= skipped;
-        put(&slice[skipped..]);
-    }
+        &slice[skipped..]
+    })
 }
 
 #[cfg(test)]
@@ -400,6 +406,62 @@ mod tests {
                 assert_eq!(outbound.take_overhead(), 4 + 18 + 80 * 13);
             }
         }
+    }
+
+    /// The clear bytes of each record.
+    fn records(opener: &mut wire::private::Opener, mut sealed: &mut [u8]) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        while let Some(opened) = opener.open(sealed).unwrap() {
+            records.push(sealed[opened.clear].to_vec());
+            sealed = &mut sealed[opened.taken..];
+        }
+        assert!(sealed.is_empty(), "a record is torn");
+        records
+    }
+
+    #[test]
+    fn records_hold_whole_frames_however_the_socket_cuts() {
+        for step in [5, 1_000, 16_397, 70_000, usize::MAX] {
+            let (ours, mut theirs) = super::super::records::tests::agreed();
+            let (mut outbound, mut socket) = (Outbound::default(), Narrow { step, taken: Vec::new() });
+            outbound.handshake(b"keys");
+            outbound.set_records(ours.send);
+            (0..70).for_each(|number| give(&mut outbound, number, 1 + number * 13));
+            (70..80).for_each(|number| give(&mut outbound, number, 16_384));
+            outbound.haves(&[PieceIndex(5), PieceIndex(6)]);
+            let mut sent = Vec::new();
+            while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {}
+            let (keys, sealed) = socket.taken.split_at_mut(4);
+            assert_eq!(keys, b"keys", "what belongs to the handshake is not sealed");
+            let records = records(&mut theirs.receive, sealed);
+            let expected: Vec<String> = ["Have(5)".to_string(), "Have(6)".to_string()]
+                .into_iter()
+                .chain((0..80).map(|number| format!("Block({number})")))
+                .collect();
+            // `heard` would say that a frame is torn.
+            assert_eq!(records.iter().flat_map(|record| heard(record)).collect::<Vec<_>>(), expected);
+            assert!(records.len() <= 13, "small frames share records: {}", records.len());
+            assert_eq!(sent, (0..80).map(token).collect::<Vec<_>>());
+            let added = records.len() * wire::private::RECORD_OVERHEAD;
+            assert_eq!(outbound.take_overhead() as usize, 4 + 18 + 80 * 13 + added);
+        }
+    }
+
+    #[test]
+    fn a_long_row_of_control_messages_takes_several_records_and_blocks_wait_behind_it() {
+        let (ours, mut theirs) = super::super::records::tests::agreed();
+        let (mut outbound, mut socket) = (Outbound::default(), Vec::new());
+        outbound.set_records(ours.send);
+        give(&mut outbound, 1, 100);
+        let haves: Vec<PieceIndex> = (0..20_000).map(PieceIndex).collect();
+        outbound.haves(&haves);
+        let mut sent = Vec::new();
+        while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {
+            assert!(outbound.sealed.len() <= 66 * 1024);
+        }
+        let clear = records(&mut theirs.receive, &mut socket).concat();
+        let expected = haves.iter().map(|piece| format!("Have({})", piece.0));
+        assert_eq!(heard(&clear), expected.chain(["Block(1)".to_string()]).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,18 +6,37 @@
 use proto::SendToken;
 use std::io::{self, Write};
 use wire::Cipher;
+use wire::private::{RECORD_CLEAR_MAX, Sealer};
 
 /// Bytes turned at once: four blocks. They stay in the processor's cache until the socket takes them, and an urgent message
 /// waits behind no more than these.
 pub(super) const SEALED_LEN_MAX: usize = 64 * 1024;
 
+/// Clear bytes sealed at once on a private link: four records, each a block with its head or some messages.
+const RECORDS_CLEAR_MAX: usize = 4 * RECORD_CLEAR_MAX;
+
 /// Room kept by a link that has nothing to send.
 const KEPT_LEN_MAX: usize = 4 * 1024;
+
+/// How a link's bytes are turned.
+#[derive(Debug)]
+enum Sealing {
+    /// Byte by byte.
+    Stream(Cipher),
+    /// Record by record.
+    Records(Box<Sealer>),
+}
+
+impl Default for Sealing {
+    fn default() -> Sealing {
+        Sealing::Stream(Cipher::Plaintext)
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Sealed {
-    cipher: Cipher,
+    sealing: Sealing,
     bytes: Vec<u8>,
     /// Bytes already written.
     at: usize,
@@ -28,7 +47,12 @@ pub(super) struct Sealed {
 impl Sealed {
     /// What the link's bytes go through from now on.
     pub(super) fn set_cipher(&mut self, cipher: Cipher) {
-        self.cipher = cipher;
+        self.sealing = Sealing::Stream(cipher);
+    }
+
+    /// The link's bytes go into records from now on.
+    pub(super) fn set_records(&mut self, sealer: Sealer) {
+        self.sealing = Sealing::Records(Box::new(sealer));
     }
 
     /// Appends bytes that are not to be turned.
@@ -36,13 +60,19 @@ impl Sealed {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes as much of the link's next bytes as there is room for, when everything before has left.
-    pub(super) fn fill<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) {
-        for slice in slices {
-            let room = SEALED_LEN_MAX - self.bytes.len();
-            self.bytes.extend_from_slice(&slice[..slice.len().min(room)]);
+    /// Takes as much of the link's next frames as there is room for, when everything before has left. Says how much that was.
+    pub(super) fn fill<'a>(&mut self, frames: impl Iterator<Item = [&'a [u8]; 3]>) -> usize {
+        match &mut self.sealing {
+            Sealing::Stream(cipher) => {
+                for slice in frames.flatten() {
+                    let room = SEALED_LEN_MAX - self.bytes.len();
+                    self.bytes.extend_from_slice(&slice[..slice.len().min(room)]);
+                }
+                cipher.apply(&mut self.bytes);
+                self.bytes.len()
+            }
+            Sealing::Records(sealer) => fill_records(sealer, frames, &mut self.bytes),
         }
-        self.cipher.apply(&mut self.bytes);
     }
 
     /// How many bytes stand here.
@@ -57,7 +87,10 @@ impl Sealed {
 
     /// Whether the link's bytes must pass through here.
     pub(super) fn turns(&self) -> bool {
-        !self.cipher.is_plaintext()
+        match &self.sealing {
+            Sealing::Stream(cipher) => !cipher.is_plaintext(),
+            Sealing::Records(_) => true,
+        }
     }
 
     /// Whether everything has left.
@@ -89,4 +122,32 @@ impl Sealed {
     pub(super) fn abandon(&mut self) -> Vec<SendToken> {
         std::mem::take(&mut self.tokens)
     }
+}
+
+/// Seals whole frames, several small ones in a record and no block in two, so that the other side opens each where it lands.
+/// Only a first frame that is longer than everything at once is cut: a long row of control messages.
+fn fill_records<'a>(
+    sealer: &mut Sealer,
+    frames: impl Iterator<Item = [&'a [u8]; 3]>,
+    out: &mut Vec<u8>,
+) -> usize {
+    let (mut record, mut record_len, mut taken) = (Vec::new(), 0, 0);
+    for frame in frames {
+        let len: usize = frame.iter().map(|slice| slice.len()).sum();
+        if taken > 0 && taken + len > RECORDS_CLEAR_MAX {
+            break;
+        }
+        if record_len > 0 && record_len + len > RECORD_CLEAR_MAX {
+            sealer.seal(record.drain(..), out);
+            record_len = 0;
+        }
+        for slice in frame {
+            let slice = &slice[..slice.len().min(RECORDS_CLEAR_MAX - taken)];
+            record.push(slice);
+            record_len += slice.len();
+            taken += slice.len();
+        }
+    }
+    sealer.seal(record.drain(..), out);
+    taken
 }

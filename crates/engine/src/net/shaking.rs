@@ -1,5 +1,5 @@
-//! Shaking hands: in plaintext, or after the key exchange of Message Stream Encryption. Ends in a link, or in a closed socket
-//! and a word to the door.
+//! Shaking hands: in plaintext, after the key exchange of Message Stream Encryption, or after that of a private link
+//! (`private`). Ends in a link, or in a closed socket and a word to the door.
 //!
 //! Which way is tried, who is answered how and who may have a key exchange is the door's to say. Invariant: until the door
 //! has answered a greeting nothing more is read. BEP: 3. Threats: C5, C11
@@ -12,6 +12,7 @@ use proto::input::{DialFailure, LinkEnd, LinkUp};
 use proto::{DialId, Input, LinkId, TorrentId};
 use wire::handshake::{self, HANDSHAKE_LEN};
 use wire::mse::{Agreed, Initiator, Method, MseError, Responder};
+use wire::private::{self, PrivateError};
 use wire::{Handshake, InfoHash, Reserved, frame};
 
 /// What a link's handshake speaks.
@@ -31,9 +32,26 @@ pub(crate) enum Shake {
     Responder(Box<Responder>),
     /// The keys are exchanged, and both sides mean this torrent.
     Agreed(Method, InfoHash),
+    /// We shall begin a private handshake when the connection stands.
+    OfferPrivate,
+    /// We began one; our handshake is to follow when it is over.
+    PrivateInitiator(Box<private::Initiator>, [u8; HANDSHAKE_LEN]),
+    /// They are to begin one.
+    PrivateResponder(Box<private::Responder>),
+    /// Both sides hold the swarm's key.
+    Private,
 }
 
-/// How the bytes of a link look on their way. None of it keeps a secret.
+/// Why keys are not exchanged.
+#[derive(Debug, thiserror::Error)]
+enum NoKeys {
+    #[error("{0}")]
+    Mse(#[from] MseError),
+    #[error("{0}")]
+    Private(#[from] PrivateError),
+}
+
+/// How the bytes of a link look on their way. None of it keeps a secret but the last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LinkEncryption {
     /// As they are.
@@ -42,6 +60,8 @@ pub enum LinkEncryption {
     Handshake,
     /// All are encrypted with RC4.
     Rc4,
+    /// All are sealed under the swarm's key: only who holds it reads or changes anything.
+    Private,
 }
 
 impl Shake {
@@ -50,12 +70,16 @@ impl Shake {
         match self {
             Shake::Agreed(Method::Rc4, _) => LinkEncryption::Rc4,
             Shake::Agreed(Method::Plaintext, _) => LinkEncryption::Handshake,
+            Shake::Private => LinkEncryption::Private,
             Shake::Unknown
             | Shake::Asked
             | Shake::Plaintext
             | Shake::Offer(_)
+            | Shake::OfferPrivate
             | Shake::Initiator(..)
-            | Shake::Responder(_) => LinkEncryption::None,
+            | Shake::Responder(_)
+            | Shake::PrivateInitiator(..)
+            | Shake::PrivateResponder(_) => LinkEncryption::None,
         }
     }
 
@@ -64,6 +88,7 @@ impl Shake {
         match crypto {
             Crypto::Plaintext => Shake::Plaintext,
             Crypto::Mse(offer) => Shake::Offer(offer),
+            Crypto::Private => Shake::OfferPrivate,
         }
     }
 }
@@ -78,14 +103,36 @@ impl Link {
 }
 
 impl EventLoop {
-    /// Our first words to a peer that we dialled. False if there are none: the system has no random bytes for us.
+    /// Our first words to a peer that we dialled. False if there are none: no plan, no key, or no random bytes for us.
     pub(super) fn greet(&mut self, id: LinkId, info_hash: InfoHash) -> bool {
         let hello = self.hello(info_hash);
         let Some(link) = self.links.get_mut(id) else { return false };
-        let Shake::Offer(offer) = link.shake else {
-            link.outbound.raw(&hello);
-            return true;
-        };
+        match link.shake {
+            Shake::Plaintext => {
+                link.outbound.raw(&hello);
+                true
+            }
+            Shake::Offer(offer) => self.greet_encrypted(id, info_hash, offer, hello),
+            Shake::OfferPrivate => self.greet_privately(id, hello),
+            Shake::Unknown
+            | Shake::Asked
+            | Shake::Initiator(..)
+            | Shake::Responder(_)
+            | Shake::Agreed(..)
+            | Shake::PrivateInitiator(..)
+            | Shake::PrivateResponder(_)
+            | Shake::Private => false,
+        }
+    }
+
+    fn greet_encrypted(
+        &mut self,
+        id: LinkId,
+        info_hash: InfoHash,
+        offer: &'static [Method],
+        hello: [u8; HANDSHAKE_LEN],
+    ) -> bool {
+        let Some(link) = self.links.get_mut(id) else { return false };
         let Ok(chance) = entropy::mse().inspect_err(|error| tracing::error!(%error, "no random bytes"))
         else {
             return false;
@@ -110,7 +157,7 @@ impl EventLoop {
             return self.dial_misled(id, dial, &error);
         }
         let Some(link) = self.links.get_mut(id) else { return };
-        if matches!(link.shake, Shake::Initiator(..)) {
+        if matches!(link.shake, Shake::Initiator(..) | Shake::PrivateInitiator(..)) {
             return;
         }
         match handshake::decode(link.inbound.unread()) {
@@ -151,9 +198,14 @@ impl EventLoop {
     /// The door says how a peer that came is answered. Its bytes are read again in the next turn.
     pub(super) fn answer_greeting(&mut self, pending: PendingId, crypto: Crypto) {
         let id = link_of(pending);
+        let private = self.await_private_keys();
         let Some(link) = self.links.get_mut(id) else { return };
         link.shake = match crypto {
             Crypto::Plaintext => Shake::Plaintext,
+            Crypto::Private => match private {
+                Some(shake) => shake,
+                None => return self.lose(id, LinkEnd::Broken),
+            },
             Crypto::Mse(take) => match entropy::mse() {
                 Ok(chance) => Shake::Responder(Box::new(Responder::new(take, chance.as_chance()))),
                 Err(error) => {
@@ -174,7 +226,8 @@ impl EventLoop {
     }
 
     /// Goes on with a key exchange, if one is under way. `ours` is the torrent that we dialled for.
-    fn read_keys(&mut self, id: LinkId, ours: Option<InfoHash>) -> Result<(), MseError> {
+    fn read_keys(&mut self, id: LinkId, ours: Option<InfoHash>) -> Result<(), NoKeys> {
+        self.read_private_keys(id)?;
         let torrents = &self.torrents;
         let Some(link) = self.links.get_mut(id) else { return Ok(()) };
         let (mut said, unread) = (Vec::new(), link.inbound.unread());
@@ -184,9 +237,15 @@ impl EventLoop {
                 let read = responder.read(unread, |key| torrents.by_mse_key(key), &mut said);
                 (read, responder.torrent(), None)
             }
-            Shake::Unknown | Shake::Asked | Shake::Plaintext | Shake::Offer(_) | Shake::Agreed(..) => {
-                return Ok(());
-            }
+            Shake::Unknown
+            | Shake::Asked
+            | Shake::Plaintext
+            | Shake::Offer(_)
+            | Shake::Agreed(..)
+            | Shake::OfferPrivate
+            | Shake::PrivateInitiator(..)
+            | Shake::PrivateResponder(_)
+            | Shake::Private => return Ok(()),
         };
         let (taken, agreed) = read?;
         link.inbound.skip(taken);
@@ -202,11 +261,16 @@ impl EventLoop {
     fn read_clear_greeting(&mut self, id: LinkId, answered: Option<TorrentId>) {
         let Some(link) = self.links.get_mut(id) else { return };
         let agreed = match link.shake {
-            Shake::Plaintext => None,
+            Shake::Plaintext | Shake::Private => None,
             Shake::Agreed(_, torrent) => Some(torrent),
-            Shake::Unknown | Shake::Asked | Shake::Offer(_) | Shake::Initiator(..) | Shake::Responder(_) => {
-                return;
-            }
+            Shake::Unknown
+            | Shake::Asked
+            | Shake::Offer(_)
+            | Shake::OfferPrivate
+            | Shake::Initiator(..)
+            | Shake::Responder(_)
+            | Shake::PrivateInitiator(..)
+            | Shake::PrivateResponder(_) => return,
         };
         let torrent = match (answered, handshake::decode_head(link.inbound.unread())) {
             (Some(torrent), _) => torrent,
@@ -234,7 +298,7 @@ impl EventLoop {
         }
     }
 
-    fn greeting_failed(&mut self, id: LinkId, error: MseError) {
+    fn greeting_failed(&mut self, id: LinkId, error: NoKeys) {
         if let Some(link) = self.links.remove(self.poll.registry(), id) {
             tracing::debug!(remote = %link.remote, "{error}");
             self.tell_door(door::Input::Unsettled(pending_id(id)));

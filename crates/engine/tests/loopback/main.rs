@@ -6,6 +6,7 @@ mod content;
 mod encryption;
 mod local;
 mod magnets;
+mod private;
 mod swarm;
 mod tracker;
 mod web;

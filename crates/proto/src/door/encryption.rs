@@ -1,7 +1,9 @@
 //! Whether links are encrypted: a policy for each direction, and what follows from it. Pure: policy in, verdict out.
 //!
-//! Message Stream Encryption hides what kind of traffic a link carries; it keeps no secret and proves nobody's identity.
-//! Invariants: `Require` never leads to a plaintext stream, `Off` never to an encrypted handshake. Threats: C11
+//! Message Stream Encryption hides what kind of traffic a link carries; it keeps no secret and proves nobody's identity. A
+//! private link does both, among those who hold the swarm's key; there is nothing between the two.
+//! Invariants: `Require` never leads to a plaintext stream, `Off` never to an encrypted handshake, `Private` to nothing but
+//! private links. Threats: C11
 
 use super::Crypto;
 use core::fmt;
@@ -20,6 +22,8 @@ pub enum Policy {
     Prefer,
     /// RC4 from the first byte to the last, or no link.
     Require,
+    /// A private link with who holds the swarm's key, or none: nothing else is ever said or answered.
+    Private,
 }
 
 /// The policies of both directions.
@@ -47,6 +51,8 @@ pub enum Refusal {
     NotEncrypted,
     /// It came encrypted, and encryption is off.
     Encrypted,
+    /// It came in plaintext, and only private links are wanted.
+    NotPrivate,
 }
 
 /// Every method that there is, the one that hides more first.
@@ -67,6 +73,7 @@ impl Policy {
             Policy::Allow => &[Crypto::Plaintext, Crypto::Mse(BOTH)],
             Policy::Prefer => &[Crypto::Mse(BOTH), Crypto::Plaintext],
             Policy::Require => &[Crypto::Mse(&[Method::Rc4])],
+            Policy::Private => &[Crypto::Private],
         }
     }
 
@@ -79,6 +86,8 @@ impl Policy {
             (Policy::Allow, Greeting::Encrypted) => Ok(Crypto::Mse(&[Method::Plaintext, Method::Rc4])),
             (Policy::Prefer, Greeting::Encrypted) => Ok(Crypto::Mse(BOTH)),
             (Policy::Require, Greeting::Encrypted) => Ok(Crypto::Mse(&[Method::Rc4])),
+            (Policy::Private, Greeting::Plaintext) => Err(Refusal::NotPrivate),
+            (Policy::Private, Greeting::Encrypted) => Ok(Crypto::Private),
         }
     }
 }
@@ -88,6 +97,9 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::NotEncrypted => "the peer does not encrypt, and encryption is required",
             Refusal::Encrypted => "the peer encrypts, and encryption is off",
+            Refusal::NotPrivate => {
+                "the peer does not hold the key of this private swarm: it speaks plaintext"
+            }
         })
     }
 }

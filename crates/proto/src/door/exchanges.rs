@@ -3,13 +3,12 @@
 //!
 //! Invariant: who waits is pending and waits once, so at most [`super::PENDING_MAX`] wait. Threats: C5
 
-use super::PendingId;
+use super::{Crypto, PendingId};
 use crate::{Duration, Instant};
 use std::collections::VecDeque;
-use wire::mse::Method;
 
 /// Key exchanges begun for strangers per second. One costs about 0.2 ms (`cargo bench -p gannet-wire --bench mse`), so all
-/// together at most 2 % of one core; libtorrent dials 30 peers a second, and few meet us at the same time.
+/// together at most 2 % of one core, and one of a private link as much; libtorrent dials 30 peers a second, and few meet us at the same time.
 pub const EXCHANGES_PER_SECOND_MAX: u32 = 100;
 
 /// Exchanges that may begin at once after a pause: a swarm that has just heard of us.
@@ -20,15 +19,15 @@ const SPACING: Duration = Duration::from_micros(1_000_000 / EXCHANGES_PER_SECOND
 /// Who waits, and when the next may go on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchanges {
-    waiting: VecDeque<(PendingId, &'static [Method])>,
+    waiting: VecDeque<(PendingId, Crypto)>,
     /// When all that went on so far would have, at an even pace.
     spent_until: Instant,
 }
 
 impl Exchanges {
     /// Puts one at the end.
-    pub(super) fn wait(&mut self, id: PendingId, take: &'static [Method]) {
-        self.waiting.push_back((id, take));
+    pub(super) fn wait(&mut self, id: PendingId, crypto: Crypto) {
+        self.waiting.push_back((id, crypto));
     }
 
     /// Somebody is no longer pending. Of those who wait there are few (see the invariant).
@@ -37,7 +36,7 @@ impl Exchanges {
     }
 
     /// The next whose turn it is.
-    pub(super) fn next(&mut self, now: Instant) -> Option<(PendingId, &'static [Method])> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<(PendingId, Crypto)> {
         if self.next_turn()? > now {
             return None;
         }

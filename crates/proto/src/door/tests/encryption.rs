@@ -12,9 +12,11 @@ enum Link {
     /// Only the handshake was encrypted.
     Hidden,
     Rc4,
+    /// Sealed under a swarm's key.
+    Sealed,
     None,
 }
-use Link::{Hidden, None as No, Plain, Rc4};
+use Link::{Hidden, None as No, Plain, Rc4, Sealed};
 
 /// A peer as libtorrent's three settings make it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,7 +42,7 @@ const PEERS: [Peer; 7] = [
     Peer { plaintext: false, methods: R },
 ];
 
-const POLICIES: [Policy; 4] = [Policy::Off, Policy::Allow, Policy::Prefer, Policy::Require];
+const POLICIES: [Policy; 5] = [Policy::Off, Policy::Allow, Policy::Prefer, Policy::Require, Policy::Private];
 
 /// What two sides come to whose encrypted handshakes meet.
 fn shake(offer: &[Method], take: &[Method]) -> Result<Link, MseError> {
@@ -78,6 +80,8 @@ fn dial(door: &mut Door, sequence: u32, peer: Peer) -> (Link, u32) {
         let (link, input) = match crypto {
             Crypto::Plaintext if peer.plaintext => (Plain, Input::Linked(dial)),
             Crypto::Plaintext => (No, failed(false)),
+            // None of these peers holds a swarm's key.
+            Crypto::Private => (No, failed(true)),
             Crypto::Mse(_) if peer.methods.is_empty() => (No, failed(false)),
             Crypto::Mse(offer) => {
                 shake(offer, peer.methods).map_or((No, failed(true)), |link| (link, Input::Linked(dial)))
@@ -101,7 +105,7 @@ fn accept_from(door: &mut Door, peer: Peer) -> Link {
         let link = match tell(door, at(9), Input::Greeted { pending, greeting })[..] {
             [Output::Answer { crypto: Crypto::Plaintext, .. }] => Plain,
             [Output::Answer { crypto: Crypto::Mse(take), .. }] => shake(peer.methods, take).unwrap_or(No),
-            [Output::TurnAway { .. }] => No,
+            [Output::Answer { crypto: Crypto::Private, .. } | Output::TurnAway { .. }] => No,
             ref other => panic!("{other:?}"),
         };
         if link != No {
@@ -111,7 +115,8 @@ fn accept_from(door: &mut Door, peer: Peer) -> Link {
     No
 }
 
-/// C11: 4 policies x 7 peers x 2 directions. Whoever can meet meets; `Require` never lowers itself, `Off` never encrypts.
+/// C11: 5 policies x 7 peers x 2 directions. Whoever can meet meets; `Require` never lowers itself, `Off` never encrypts, and
+/// `Private` meets none of them.
 #[test]
 fn policies_meet_where_they_can_and_nowhere_else() {
     // Peers as in `PEERS`: none; plaintext beside P, B, R; only P, B, R.
@@ -120,12 +125,14 @@ fn policies_meet_where_they_can_and_nowhere_else() {
         (Policy::Allow, [Plain, Plain, Plain, Plain, Hidden, Rc4, Rc4]),
         (Policy::Prefer, [Plain, Hidden, Rc4, Rc4, Hidden, Rc4, Rc4]),
         (Policy::Require, [No, No, Rc4, Rc4, No, Rc4, Rc4]),
+        (Policy::Private, [No; 7]),
     ];
     let accepted = [
         (Policy::Off, [Plain, Plain, Plain, Plain, No, No, No]),
         (Policy::Allow, [Plain, Plain, Plain, Plain, Hidden, Hidden, Rc4]),
         (Policy::Prefer, [Plain, Plain, Plain, Plain, Hidden, Rc4, Rc4]),
         (Policy::Require, [No, No, Rc4, Rc4, No, Rc4, Rc4]),
+        (Policy::Private, [No; 7]),
     ];
     let mut cases = 0;
     for ((policy, dialled), (_, accepted)) in dialled.into_iter().zip(accepted) {
@@ -143,7 +150,7 @@ fn policies_meet_where_they_can_and_nowhere_else() {
     println!("C11: {cases} pairs of policies");
 }
 
-/// Policies of ours against each other: all meet, but who requires and who refuses.
+/// Policies of ours against each other: all meet, but who requires and who refuses; private links meet only their like.
 #[test]
 fn our_own_policies_meet_each_other() {
     for ours in POLICIES {
@@ -153,10 +160,18 @@ fn our_own_policies_meet_each_other() {
                 Crypto::Plaintext => incoming(Greeting::Plaintext).ok().map(|_| Plain),
                 Crypto::Mse(offer) => match incoming(Greeting::Encrypted) {
                     Ok(Crypto::Mse(take)) => shake(offer, take).ok(),
-                    Ok(Crypto::Plaintext) | Err(_) => None,
+                    Ok(Crypto::Plaintext | Crypto::Private) | Err(_) => None,
+                },
+                // Who expects MSE takes its first message for a key, and hears nothing that it understands.
+                Crypto::Private => match incoming(Greeting::Encrypted) {
+                    Ok(Crypto::Private) => Some(Sealed),
+                    Ok(Crypto::Mse(_) | Crypto::Plaintext) | Err(_) => None,
                 },
             });
-            let apart = [ours, theirs].contains(&Policy::Off) && [ours, theirs].contains(&Policy::Require);
+            let private = [ours, theirs].map(|policy| policy == Policy::Private);
+            let apart = [ours, theirs].contains(&Policy::Off) && [ours, theirs].contains(&Policy::Require)
+                || private[0] != private[1];
+            assert_eq!(link == Some(Sealed), private == [true, true]);
             assert_eq!(link.is_none(), apart, "{ours:?} dials {theirs:?}: {link:?}");
         }
     }
@@ -313,6 +328,37 @@ fn an_hour_of_churn_costs_what_was_allowed() {
         assert!(door.exchanges.len() <= PENDING_MAX && door.pending() <= PENDING_MAX);
     }
     assert!(begun <= 3_600 * u64::from(EXCHANGES_PER_SECOND_MAX) + 25, "{begun}");
+}
+
+/// Whatever a peer does or others say of it, a private door has one way out and one way in, in its turn.
+#[test]
+fn a_private_door_never_speaks_otherwise() {
+    let mut door = Door::new(Pace::default(), Encryption::both(Policy::Private));
+    for (n, hints) in [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate() {
+        let hints = DialHints { once: hints.0, encrypted: hints.1 };
+        for heard in [false, true] {
+            let dial = dial_id(n as u32);
+            let out = tell(&mut door, at(9), Input::Dial { dial, remote: nth(1), hints });
+            let way = Way { transport: Transport::Tcp, crypto: Crypto::Private };
+            assert_eq!(out, [Output::Connect { dial, remote: nth(1), way }]);
+            tell(&mut door, at(9), Input::Connected(dial));
+            let why = DialFailure::Handshake;
+            let out = tell(&mut door, at(9), Input::WayFailed { dial, why, heard });
+            assert_eq!(out, [Output::DialFailed { dial, why }], "no second way");
+        }
+    }
+    let (plain, sealed) = (PendingId(1), PendingId(2));
+    accept(&mut door, at(9), 1, nth(1));
+    let out = tell(&mut door, at(9), Input::Greeted { pending: plain, greeting: Greeting::Plaintext });
+    assert_eq!(out, [Output::TurnAway { pending: plain, why: Refusal::NotPrivate }]);
+    accept(&mut door, at(9), 2, nth(2));
+    let out = tell(&mut door, at(9), Input::Greeted { pending: sealed, greeting: Greeting::Encrypted });
+    assert_eq!(out, [Output::Answer { pending: sealed, crypto: Crypto::Private }]);
+    // Who does not hold the key, or says nothing more, is dropped in time like everybody.
+    let out = tell(&mut door, at(9) + HANDSHAKE_TIME_MAX, Input::Wake);
+    assert_eq!(out, [Output::DropPending(sealed)]);
+    let tally = Tally { plaintext_refused: 1, outgoing_failed: 8, ..Tally::default() };
+    assert_eq!(door.tally(), tally);
 }
 
 #[test]
