@@ -28,6 +28,11 @@ impl Sealer {
         Sealer(cipher)
     }
 
+    /// Seals under a key that was agreed upon otherwise, and that only the other side's [`Opener::of`] has.
+    pub(crate) fn of(key: [u8; 32]) -> Sealer {
+        Sealer(CipherState::new(key))
+    }
+
     /// Appends these bytes, one after the other, as records: one if they fit, else as few as possible.
     pub fn seal<'a>(&mut self, clear: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
         let mut start = self.begin(out);
@@ -90,6 +95,11 @@ pub struct Opened {
 impl Opener {
     pub(super) fn new(cipher: CipherState) -> Opener {
         Opener { cipher: Some(cipher), len: None }
+    }
+
+    /// Opens what is sealed under this key by the other side's [`Sealer::of`].
+    pub(crate) fn of(key: [u8; 32]) -> Opener {
+        Opener::new(CipherState::new(key))
     }
 
     /// Opens, in place, the record that begins with the first of these bytes; `None` if it is not whole yet. The same bytes
