@@ -19,6 +19,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "bencode", run: targets::bencode::run },
+    Target { name: "code", run: targets::code::run },
     Target { name: "dht", run: targets::dht::run },
     Target { name: "extension", run: targets::extension::run },
     Target { name: "frame", run: targets::frame::run },
@@ -28,7 +29,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "magnet", run: targets::magnet::run },
     Target { name: "metainfo", run: targets::metainfo::run },
     Target { name: "mse", run: targets::mse::run },
+    Target { name: "pairing", run: targets::pairing::run },
     Target { name: "path", run: targets::path::run },
+    Target { name: "private", run: targets::private::run },
     Target { name: "session", run: targets::session::run },
     Target { name: "session_inputs", run: targets::session_inputs::run },
     Target { name: "trace", run: targets::trace::run },

@@ -1,6 +1,7 @@
 //! One module per target. Each says in its header what it holds its decoder to.
 
 pub mod bencode;
+pub mod code;
 pub mod dht;
 pub mod extension;
 pub mod frame;
@@ -10,7 +11,9 @@ pub mod lsd;
 pub mod magnet;
 pub mod metainfo;
 pub mod mse;
+pub mod pairing;
 pub mod path;
+pub mod private;
 pub mod session;
 pub mod session_inputs;
 pub mod trace;
