@@ -22,6 +22,7 @@ pub mod dht;
 pub mod door;
 pub mod event;
 pub mod extension;
+pub mod guesses;
 pub mod ids;
 pub mod input;
 pub mod lsd;
