@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use udp::UdpTrackers;
 use web::{Fetched, RangeJob, Ranges};
 use wire::tracker_udp::ScrapeCounts;
@@ -45,6 +45,9 @@ const WAITING_MAX: usize = 10_000;
 
 /// Threads that look names up; the system's resolver blocks.
 const LOOKUP_THREADS_MAX: usize = 16;
+
+/// Replies of trackers that wait to be looked at. Who sends us more must repeat itself, as if they had been lost on the way.
+const HEARD_MAX: usize = 256;
 
 /// How long the end waits for what blocks.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,6 +64,22 @@ pub(crate) enum Told {
     Scraped(ScrapeId, Result<ScrapeCounts, AnnounceFailure>),
     /// A fetch from a web seed goes on, or ended.
     Fetched(Fetched),
+    /// Something to be sent to a tracker, from the socket that all share; what it answers comes by [`Edge::heard`].
+    Datagram {
+        /// Where the tracker is.
+        to: SocketAddr,
+        /// What is said.
+        bytes: Vec<u8>,
+    },
+}
+
+/// What became of datagrams.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// One came that looks like a tracker's reply.
+    Came(SocketAddr, Vec<u8>),
+    /// One could not be sent, for this reason.
+    Unsent(SocketAddr, String),
 }
 
 /// Who hears where a host is.
@@ -80,6 +99,7 @@ enum Job {
 #[derive(Debug)]
 pub(crate) struct Edge {
     jobs: UnboundedSender<Job>,
+    heard: Sender<Heard>,
     waiting: Arc<AtomicUsize>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -94,22 +114,25 @@ impl Edge {
             .max_blocking_threads(LOOKUP_THREADS_MAX)
             .build()?;
         let (jobs, inbox) = unbounded_channel();
+        let (heard, hears) = channel(HEARD_MAX);
         let waiting = Arc::new(AtomicUsize::new(0));
+        let tell: Arc<dyn Fn(Told) + Send + Sync> = Arc::new(tell);
+        let post = Arc::clone(&tell);
         let visits = Visits {
             ranges: Ranges::new(http.clone()),
             http,
-            udp: UdpTrackers::default(),
+            udp: UdpTrackers::new(move |to, bytes| post(Told::Datagram { to, bytes })),
             names: Names::default(),
             turns: Semaphore::new(VISITS_MAX),
             waiting: Arc::clone(&waiting),
-            tell: Box::new(tell),
+            tell,
         };
         let thread = std::thread::Builder::new().name("gannet-edge".into()).spawn(move || {
-            runtime.block_on(serve(Arc::new(visits), inbox));
+            runtime.block_on(serve(Arc::new(visits), inbox, hears));
             // Work off the loop is finished; a look-up that hangs in the system's resolver is not waited for.
             runtime.shutdown_timeout(END_TIMEOUT);
         })?;
-        Ok(Edge { jobs, waiting, thread: Some(thread) })
+        Ok(Edge { jobs, heard, waiting, thread: Some(thread) })
     }
 
     /// Visits a tracker; `tell` hears how it went. Returns the visit's name if there is no room for it.
@@ -157,6 +180,17 @@ impl Edge {
         let _ = self.jobs.send(Job::OffLoop(Box::new(work)));
     }
 
+    /// A datagram came that looks like a tracker's reply. Whether it is one is found out here.
+    pub(crate) fn heard(&self, from: SocketAddr, datagram: &[u8]) {
+        // What is too much is lost.
+        let _ = self.heard.try_send(Heard::Came(from, datagram.into()));
+    }
+
+    /// A datagram could not be sent.
+    pub(crate) fn unsent(&self, to: SocketAddr, error: &io::Error) {
+        let _ = self.heard.try_send(Heard::Unsent(to, error.to_string()));
+    }
+
     fn give(&self, job: Job) -> Result<(), ()> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -186,10 +220,16 @@ struct Visits {
     names: Names,
     turns: Semaphore,
     waiting: Arc<AtomicUsize>,
-    tell: Box<dyn Fn(Told) + Send + Sync>,
+    tell: Arc<dyn Fn(Told) + Send + Sync>,
 }
 
-async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>) {
+async fn serve(visits: Arc<Visits>, mut inbox: UnboundedReceiver<Job>, mut hears: Receiver<Heard>) {
+    let hearing = Arc::clone(&visits);
+    tokio::spawn(async move {
+        while let Some(heard) = hears.recv().await {
+            hearing.udp.heard(heard);
+        }
+    });
     while let Some(job) = inbox.recv().await {
         let visits = Arc::clone(&visits);
         tokio::spawn(async move {

@@ -22,6 +22,7 @@ mod sealed;
 mod send;
 mod shaking;
 pub(crate) mod torrents;
+mod udp;
 mod web;
 
 use crate::client::shared::Shared;

@@ -30,12 +30,29 @@ type Counted = Result<ScrapeCounts, AnnounceFailure>;
 fn edge_that_counts() -> (Edge, Receiver<Announced>, Receiver<Counted>) {
     let ((tell, told), (count, counted)) = (channel(), channel());
     let tell = std::sync::Mutex::new((tell, count));
+    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let sends = Arc::clone(&socket);
     let edge = Edge::start(move |told| match told {
         Told::Announced(announced) => _ = tell.lock().unwrap().0.send(announced),
         Told::Scraped(_, counted) => _ = tell.lock().unwrap().1.send(counted),
+        Told::Datagram { to, bytes } => _ = sends.send_to(&bytes, to),
         Told::Fetched(_) => {}
-    });
-    (edge.unwrap(), told, counted)
+    })
+    .unwrap();
+    let heard = edge.heard.clone();
+    let hear = move |came| if heard.is_closed() { None } else { Some(drop(heard.try_send(came))) };
+    std::thread::spawn(move || listen(&socket, hear));
+    (edge, told, counted)
+}
+
+/// Hands what comes to `hear`, as the loop does, until that wants no more.
+fn listen(socket: &UdpSocket, hear: impl Fn(Heard) -> Option<()>) {
+    let mut buffer = vec![0; 65_535];
+    while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+        if hear(Heard::Came(from, buffer[..len].into())).is_none() {
+            return;
+        }
+    }
 }
 
 fn question(url: &str, sequence: u32) -> Question {

@@ -1,16 +1,18 @@
-//! One announce to a UDP tracker, or one scrape: connect if need be, ask, wait, ask again more patiently.
+//! Visits to UDP trackers: one question and one answer at a time, asked again with doubling patience.
 //!
-//! The socket is connected, so that the kernel drops what comes from elsewhere; a reply must bear our random transaction and
-//! have the exact size, or it is as if it had not come. BEP: 15, 41. Threats: E4
+//! The datagrams leave and come by the socket that everything shares (`net::udp`), so anybody can send us any: a reply counts only if
+//! it comes from the tracker's address and port, bears our random transaction, is of the kind that was asked for and has the exact
+//! size; else it is as if it had not come. BEP: 15, 41. Threats: E4
 
+use super::Heard;
 use super::http::VisitError;
 use crate::entropy;
 use proto::input::AnnounceReply;
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::UdpSocket;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use wire::InfoHash;
 use wire::announce::AnnounceRequest;
 use wire::compact::Family;
@@ -28,8 +30,8 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// Connection ids that are kept: far more trackers than anyone has.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// The longest datagram there is.
-const DATAGRAM_LEN_MAX: usize = 65_535;
+/// Replies to one question that wait to be looked at: the true one among those of who guesses.
+const REPLIES_MAX: usize = 16;
 
 /// How a tracker answered.
 pub(crate) enum UdpAnswer<T> {
@@ -39,23 +41,56 @@ pub(crate) enum UdpAnswer<T> {
     Refused(Box<str>),
 }
 
-/// The connection ids that trackers gave us.
-#[derive(Debug)]
+/// Who sends datagrams for us.
+type Post = Box<dyn Fn(SocketAddr, Vec<u8>) + Send + Sync>;
+
+/// The connection ids that trackers gave us, and the questions that wait for answers.
 pub(crate) struct UdpTrackers {
     connections: Mutex<HashMap<SocketAddr, (u64, Instant)>>,
+    awaited: Mutex<HashMap<u32, Awaited>>,
+    post: Post,
     patience: Duration,
 }
 
-impl Default for UdpTrackers {
-    fn default() -> UdpTrackers {
-        UdpTrackers::with_patience(PATIENCE)
-    }
+/// A question under way.
+struct Awaited {
+    tracker: SocketAddr,
+    replies: Sender<Result<Vec<u8>, VisitError>>,
 }
 
 impl UdpTrackers {
-    /// Waits this long for a first answer.
-    pub(super) fn with_patience(patience: Duration) -> UdpTrackers {
-        UdpTrackers { connections: Mutex::default(), patience }
+    /// Sends by `post`; what comes back is handed to [`UdpTrackers::heard`].
+    pub(super) fn new(post: impl Fn(SocketAddr, Vec<u8>) + Send + Sync + 'static) -> UdpTrackers {
+        UdpTrackers::with_patience(PATIENCE, post)
+    }
+
+    /// The same, waiting so long for a first answer.
+    pub(super) fn with_patience(
+        patience: Duration,
+        post: impl Fn(SocketAddr, Vec<u8>) + Send + Sync + 'static,
+    ) -> UdpTrackers {
+        let (connections, awaited) = (Mutex::default(), Mutex::default());
+        UdpTrackers { connections, awaited, post: Box::new(post), patience }
+    }
+
+    /// Something came, or could not be sent.
+    pub(super) fn heard(&self, heard: Heard) {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard {
+            Heard::Came(from, datagram) => {
+                let asked = transaction_of(&datagram).and_then(|transaction| awaited.get(&transaction));
+                match asked.filter(|asked| is_same(asked.tracker, from)) {
+                    // What is too much is lost, as on the way.
+                    Some(asked) => _ = asked.replies.try_send(Ok(datagram)),
+                    None => tracing::debug!(%from, len = datagram.len(), "a datagram that answers nothing"),
+                }
+            }
+            Heard::Unsent(to, why) => {
+                for asked in awaited.values().filter(|asked| is_same(asked.tracker, to)) {
+                    let _ = asked.replies.try_send(Err(VisitError::Failed(why.clone())));
+                }
+            }
+        }
     }
 
     /// Announces to the tracker at this address. Does not end by itself while there is no answer: give it a time-out.
@@ -108,7 +143,7 @@ impl UdpTrackers {
         ask: impl Fn(u64, u32) -> Request,
         told: impl Fn(Reply) -> Option<T>,
     ) -> Result<UdpAnswer<T>, VisitError> {
-        let mut dialogue = Dialogue::open(tracker, self.patience).await?;
+        let mut dialogue = Dialogue { trackers: self, tracker, patience: self.patience };
         let mut connection = self.known(tracker);
         let mut fresh = false;
         loop {
@@ -151,32 +186,21 @@ impl UdpTrackers {
     }
 }
 
-/// A socket that talks to one tracker, and how long it waits.
-struct Dialogue {
-    socket: UdpSocket,
-    family: Family,
+/// Questions to one tracker, one after another, and how long each waits.
+struct Dialogue<'a> {
+    trackers: &'a UdpTrackers,
+    tracker: SocketAddr,
     patience: Duration,
-    buffer: Vec<u8>,
 }
 
-impl Dialogue {
-    async fn open(tracker: SocketAddr, patience: Duration) -> Result<Dialogue, VisitError> {
-        let local = match Family::of(&tracker) {
-            Family::V4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            Family::V6 => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = UdpSocket::bind(local).await.map_err(describe)?;
-        socket.connect(tracker).await.map_err(describe)?;
-        Ok(Dialogue { socket, family: Family::of(&tracker), patience, buffer: vec![0; DATAGRAM_LEN_MAX] })
-    }
-
+impl Dialogue<'_> {
     /// Asks once; `None` if there is no answer in time, and then the next one gets twice as long.
     async fn ask(&mut self, request: impl Fn(u32) -> Request) -> Result<Option<Reply>, VisitError> {
-        let transaction = u32::from_le_bytes(entropy::bytes().map_err(describe)?);
-        let (request, mut datagram) = (request(transaction), Vec::new());
+        let mut expected = Expected::new(self.trackers, self.tracker)?;
+        let (request, mut datagram) = (request(expected.transaction), Vec::new());
         request.encode(&mut datagram);
-        self.socket.send(&datagram).await.map_err(describe)?;
-        match tokio::time::timeout(self.patience, self.answer(&request, transaction)).await {
+        (self.trackers.post)(self.tracker, datagram);
+        match tokio::time::timeout(self.patience, expected.answer(&request, self.tracker)).await {
             Ok(answer) => answer.map(Some),
             Err(_) => {
                 self.patience = (self.patience * 2).min(PATIENCE_MAX);
@@ -184,18 +208,59 @@ impl Dialogue {
             }
         }
     }
+}
 
-    async fn answer(&mut self, request: &Request, transaction: u32) -> Result<Reply, VisitError> {
-        loop {
-            let len = self.socket.recv(&mut self.buffer).await.map_err(describe)?;
-            match Reply::decode(&self.buffer[..len], self.family) {
-                Ok(reply) if reply.transaction() == transaction && answers(&reply, request) => {
+/// An answer that is waited for, as long as this lives.
+struct Expected<'a> {
+    trackers: &'a UdpTrackers,
+    transaction: u32,
+    replies: Receiver<Result<Vec<u8>, VisitError>>,
+}
+
+impl<'a> Expected<'a> {
+    fn new(trackers: &'a UdpTrackers, tracker: SocketAddr) -> Result<Expected<'a>, VisitError> {
+        let (tell, replies) = channel(REPLIES_MAX);
+        let mut awaited = trackers.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = loop {
+            let transaction = u32::from_le_bytes(entropy::bytes().map_err(describe)?);
+            if !awaited.contains_key(&transaction) {
+                break transaction;
+            }
+        };
+        awaited.insert(transaction, Awaited { tracker, replies: tell });
+        drop(awaited);
+        Ok(Expected { trackers, transaction, replies })
+    }
+
+    async fn answer(&mut self, request: &Request, tracker: SocketAddr) -> Result<Reply, VisitError> {
+        while let Some(datagram) = self.replies.recv().await {
+            let datagram = datagram?;
+            match Reply::decode(&datagram, Family::of(&tracker)) {
+                Ok(reply) if reply.transaction() == self.transaction && answers(&reply, request) => {
                     return Ok(reply);
                 }
-                Ok(_) | Err(_) => tracing::debug!(len, "a datagram that answers nothing"),
+                Ok(_) | Err(_) => tracing::debug!(len = datagram.len(), "a datagram that answers nothing"),
             }
         }
+        Err(VisitError::Failed("nobody listens any more".into()))
     }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        let mut awaited = self.trackers.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        awaited.remove(&self.transaction);
+    }
+}
+
+/// The transaction that a reply bears.
+fn transaction_of(datagram: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*datagram.get(4..)?.first_chunk()?))
+}
+
+/// Whether two addresses are one place; the scope and flow of IPv6 say nothing of that here.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip(), one.port()) == (other.ip(), other.port())
 }
 
 /// Whether a reply is of the kind that was asked for. One that is not must not make us ask again at once: whoever sends it

@@ -13,6 +13,7 @@ use super::lsd::LocalDiscovery;
 use super::machine::Machine;
 use super::pieces::Payloads;
 use super::torrents::Torrents;
+use super::udp::Datagrams;
 use crate::clock::Clock;
 use crate::disk::job::DiskJob;
 use crate::edge::Told;
@@ -39,6 +40,8 @@ const WAKER_TOKEN: Token = Token(0);
 const FIRST_LISTENER_TOKEN: usize = 1;
 /// Local discovery's: its group of IPv4, its group of IPv6, and word of other interfaces.
 const LOCAL_TOKENS: [Token; 3] = [Token(4), Token(5), Token(6)];
+/// The shared sockets for datagrams, of IPv4 and of IPv6.
+const DATAGRAM_TOKENS: [Token; 2] = [Token(7), Token(8)];
 
 /// One network thread.
 pub(crate) struct EventLoop {
@@ -82,6 +85,8 @@ pub(super) struct Listening {
     pub(super) ready: Vec<bool>,
     /// Nobody is accepted before.
     pub(super) rest_until: Instant,
+    /// What comes without a link: words of trackers, and later of DHT nodes.
+    pub(super) datagrams: Datagrams,
     /// Local discovery, if it is wanted and possible.
     pub(super) local: Option<LocalDiscovery>,
 }
@@ -133,6 +138,7 @@ impl Unconnected {
         let Ingredients { config, seed, limits, encryption, listeners, local_discovery, record } = made_from;
         let machine = Machine::new(config, seed, now, record.as_deref())?;
         let ready = vec![true; listeners.sockets.len()];
+        let datagrams = Datagrams::open(self.poll.registry(), DATAGRAM_TOKENS, &listeners.local_addrs());
         let local = local_discovery
             .then(|| LocalDiscovery::open(self.poll.registry(), LOCAL_TOKENS, &listeners.local_addrs(), now));
         let mut made = EventLoop {
@@ -143,7 +149,7 @@ impl Unconnected {
             door: Door::new(door::Pace::default(), encryption),
             mail: Mail::default(),
             links: Links::default(),
-            listening: Listening { listeners, ready, rest_until: now, local: local.flatten() },
+            listening: Listening { listeners, ready, rest_until: now, datagrams, local: local.flatten() },
             torrents: Torrents::default(),
             payloads: Payloads::default(),
             leases: Leases::new(limits),
@@ -174,6 +180,7 @@ impl EventLoop {
             self.note_readiness(&events);
             self.hear();
             self.accept();
+            self.take_datagrams();
             self.meet_neighbours();
             self.receive();
             self.wake();
@@ -223,7 +230,8 @@ impl EventLoop {
     fn patience(&self) -> Option<Duration> {
         let (to_read, to_write) = self.links.waiting();
         let accepting = self.listening.ready.contains(&true);
-        if to_read + to_write > 0 || accepting && self.listening.rest_until <= self.now {
+        let coming = to_read + to_write > 0 || self.listening.datagrams.is_ready();
+        if coming || accepting && self.listening.rest_until <= self.now {
             return Some(Duration::ZERO);
         }
         let resting = accepting.then_some(self.listening.rest_until);
@@ -245,6 +253,8 @@ impl EventLoop {
             if token.0 >= FIRST_LINK_TOKEN {
                 let closed = event.is_read_closed() || event.is_error();
                 self.note_link(token, event.is_readable() || closed, event.is_writable() || closed, closed);
+            } else if let Some(number) = DATAGRAM_TOKENS.iter().position(|&shared| shared == token) {
+                self.listening.datagrams.note(number == 1, event.is_writable());
             } else if let Some(number) = LOCAL_TOKENS.iter().position(|&local| local == token) {
                 self.note_local(number);
             } else if let Some(ready) =
@@ -291,6 +301,7 @@ impl EventLoop {
                 Answered::Edge(Told::Scraped(scrape, outcome)) => {
                     self.feed(Input::Scraped { scrape, outcome });
                 }
+                Answered::Edge(Told::Datagram { to, bytes }) => self.send_datagram(to, bytes),
                 Answered::Edge(Told::Fetched(fetched)) => self.fetched(fetched),
                 Answered::Metadata(assembled) => self.metadata_assembled(*assembled),
             }

@@ -616,7 +616,7 @@ fn late_visits(late: &[&Case]) -> Vec<String> {
         let (right, text) = judge_torrent(&case.torrent, &got);
         wrong.extend((!right).then(|| format!("torrent, {}: {text}", case.name)));
         let server = Server::start(case.plays.clone());
-        let (udp, question) = (UdpTrackers::default(), question(&server.url(), 0));
+        let (udp, question) = (UdpTrackers::new(|_, _| {}), question(&server.url(), 0));
         let asked = scrape(&http, &udp, &question);
         let in_time =
             runtime.block_on(async { tokio::time::timeout(Duration::from_millis(100), asked).await });

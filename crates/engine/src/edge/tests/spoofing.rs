@@ -2,9 +2,10 @@
 //! error is heard; silence is met with patience. Threats: E4
 
 use super::super::udp::{UdpAnswer, UdpTrackers};
-use super::{datagram, visit};
+use super::{datagram, listen, visit};
 use proto::output::AnnounceEvent;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 use wire::tracker_udp::{Reply, Request, ScrapeCounts};
 
@@ -151,7 +152,13 @@ fn transaction(request: &Request) -> u32 {
 fn ask(tracker: SocketAddr, what: Stage, visits: u32, patience: Duration) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let request = visit("udp://", 0, AnnounceEvent::Started).request();
-    let trackers = UdpTrackers::with_patience(patience);
+    let socket = Arc::new(UdpSocket::bind("0.0.0.0:0").unwrap());
+    let sends = Arc::clone(&socket);
+    let trackers =
+        Arc::new(UdpTrackers::with_patience(patience, move |to, bytes| _ = sends.send_to(&bytes, to)));
+    let hears = Arc::downgrade(&trackers);
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    std::thread::spawn(move || listen(&socket, |heard| Some(hears.upgrade()?.heard(heard))));
     let mut words = String::new();
     for _ in 0..visits {
         let announce = async {
