@@ -15,7 +15,7 @@ fn discovering(config: &mut ClientConfig) {
 }
 
 /// Somebody else on the network.
-fn eavesdropper() -> (Member, UdpSocket) {
+pub(crate) fn eavesdropper() -> (Member, UdpSocket) {
     let member = Member::open((GROUP_V4, PORT).into()).unwrap();
     let lo = interfaces::list().unwrap().into_iter().find(|interface| interface.loopback).unwrap();
     member.join(lo.index).unwrap();

@@ -2,6 +2,7 @@
 //! shows neither what the torrent is called, nor who talks, nor what it holds.
 
 use super::content::Content;
+use super::local::eavesdropper;
 use super::swarm::{PATIENCE, Peer, wait_for};
 use gannet::{AddError, AddOptions, ClientConfig, Encryption, Event, LinkEncryption, Magnet, Policy};
 use gannet::{StageName, StartError, SwarmKey};
@@ -10,6 +11,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use wire::handshake::{self, HANDSHAKE_LEN};
+use wire::lsd::{HEARD_LEN_MAX, Search};
 use wire::magnet::PeerHint;
 use wire::mse::{Chance, Initiator, Method};
 use wire::{Handshake, InfoHash, PeerId, Reserved};
@@ -292,6 +294,32 @@ fn a_private_client_takes_no_torrent_that_would_tell_others_of_it() {
     assert!(matches!(refused, AddError::WouldTell(_)), "{refused}");
     peer.add(&content, AddOptions::default());
     peer.stop();
+}
+
+/// Both want to be found on the local network, the private one first: only the other is named there.
+#[test]
+fn a_private_swarm_is_not_named_on_the_local_network() {
+    let (_member, receiver) = eavesdropper();
+    let (secret, public) = ("the secret ledger", "no secret");
+    let [secret, public] =
+        [(secret, 57), (public, 58)].map(|(name, seed)| Content::new(name, &[("a", 5)], 32 * 1024, seed));
+    let member = Peer::start_with(|config| {
+        config.swarm_key = Some(KEY);
+        config.local_discovery = true;
+    });
+    member.add(&secret, AddOptions::default());
+    let other = Peer::start_with(|config| config.local_discovery = true);
+    other.add(&public, AddOptions::default());
+    let [members, others] = [&member, &other].map(|peer| peer.addresses()[0].port());
+    let (mut named, mut buffer) = (0, [0; HEARD_LEN_MAX]);
+    while named < 2 {
+        let (len, _) = receiver.recv_from(&mut buffer).expect("an announcement");
+        let Ok(search) = Search::decode(&buffer[..len]) else { continue };
+        assert!(search.port != members && !search.info_hashes.contains(&secret.info_hash()), "{search:?}");
+        named += u32::from(search.port == others);
+    }
+    member.stop();
+    other.stop();
 }
 
 #[test]
