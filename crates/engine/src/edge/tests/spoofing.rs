@@ -158,7 +158,11 @@ fn ask(tracker: SocketAddr, what: Stage, visits: u32, patience: Duration) -> Str
         Arc::new(UdpTrackers::with_patience(patience, move |to, bytes| _ = sends.send_to(&bytes, to)));
     let hears = Arc::downgrade(&trackers);
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    std::thread::spawn(move || listen(&socket, |heard| Some(hears.upgrade()?.heard(heard))));
+    let hear = move |heard| {
+        hears.upgrade()?.heard(heard);
+        Some(())
+    };
+    std::thread::spawn(move || listen(&socket, hear));
     let mut words = String::new();
     for _ in 0..visits {
         let announce = async {
