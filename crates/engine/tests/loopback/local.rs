@@ -2,7 +2,7 @@
 
 use super::content::Content;
 use super::swarm::{PATIENCE, Peer, wait_for};
-use gannet::{AddOptions, ClientConfig, Event, Magnet, PeerSource};
+use gannet::{AddOptions, ClientConfig, Event, Magnet, PeerSource, StageName};
 use os::interfaces;
 use os::multicast::Member;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -95,6 +95,9 @@ fn what_a_stranger_says_to_the_group_makes_a_peer_and_nonsense_makes_none() {
     let peer = Peer::start_with(discovering);
     let content = Content::new("asked for", &[("a", 300_000)], 32 * 1024, 65);
     let torrent = peer.add(&content, AddOptions::default());
+    // What is said of a torrent that is not open yet is not heeded; who said it would say it again, which this stranger does not.
+    let open = Event::Stage(torrent.id(), StageName::Downloading);
+    wait_for(&peer, "an open torrent", |event| *event == open);
     let search = |port| Search { port, info_hashes: vec![content.info_hash()], cookie: None };
     let good = search(50_001).encode(member.group());
     let mut bad = good.clone();
