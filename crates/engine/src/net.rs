@@ -12,6 +12,7 @@ pub(crate) mod listen;
 mod lsd;
 mod machine;
 pub(crate) mod metadata;
+mod neighbours;
 mod outbound;
 mod perform;
 mod pieces;
