@@ -18,6 +18,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "beacon", run: targets::beacon::run },
     Target { name: "bencode", run: targets::bencode::run },
     Target { name: "code", run: targets::code::run },
     Target { name: "dht", run: targets::dht::run },

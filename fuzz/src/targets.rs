@@ -1,5 +1,6 @@
 //! One module per target. Each says in its header what it holds its decoder to.
 
+pub mod beacon;
 pub mod bencode;
 pub mod code;
 pub mod dht;

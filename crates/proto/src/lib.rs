@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod beacon;
 pub mod block_set;
 pub mod choker;
 pub mod command;
@@ -23,6 +24,7 @@ pub mod door;
 pub mod event;
 pub mod extension;
 pub mod guesses;
+mod hearing;
 pub mod ids;
 pub mod input;
 pub mod lsd;

@@ -5,13 +5,12 @@
 //! is heard; a torrent is announced at most once in [`REST`]; whoever is heard is a peer only of torrents that we have. The
 //! session names no private torrent, so none is known here. BEP: 14, 27. Threats: D9, G5
 
-mod hearing;
 #[cfg(test)]
 mod tests;
 
+use crate::hearing::Hearing;
 use crate::{Duration, Instant, Rng, Seed, TorrentId};
 use core::net::SocketAddr;
-use hearing::Hearing;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::InfoHash;
 use wire::lsd::{HASHES_PER_DATAGRAM, Search};
@@ -32,6 +31,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const ANSWER_SPREAD: Duration = Duration::from_millis(800);
 /// What is due this soon fills a datagram that leaves anyway.
 const AHEAD: Duration = Duration::from_secs(60);
+/// Ports of one source that are believed: so many clients on one machine, no more.
+const PORTS_MAX: usize = 64;
 /// Torrents that are looked through to fill a datagram.
 const LOOKED_AT_MAX: usize = 4 * HASHES_PER_DATAGRAM;
 
@@ -115,7 +116,7 @@ impl Lsd {
             torrents: BTreeMap::new(),
             queue: BTreeSet::new(),
             paid_until: now,
-            hearing: Hearing::new(now),
+            hearing: Hearing::new(PORTS_MAX, now),
         }
     }
 

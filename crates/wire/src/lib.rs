@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod announce;
+pub mod beacon;
 pub mod bencode;
 pub mod bitfield;
 pub mod bloom;

@@ -1,6 +1,6 @@
-//! Whom on the network we listen to, and how much: so that neither one machine nor many names can flood us. Threats: D9
+//! Whom on the local network we listen to, and how much: so that neither one machine nor many names can flood us. Threats: D9
 //!
-//! Invariants: at most [`SOURCES_MAX`] sources are remembered, each with at most [`PORTS_MAX`] ports; of one no more than
+//! Knows who speaks, not what is said. Invariants: at most [`SOURCES_MAX`] sources are remembered, each with so many ports as were allowed; of one no more than
 //! [`SOURCE_RATE`] datagrams a second are believed, of all together [`RATE`], but for bursts.
 
 use crate::rate::Bucket;
@@ -8,7 +8,7 @@ use crate::{Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
-/// Datagrams a second that are looked at, from all sources: a hundred clients that keep the pace of [`super::PACE`].
+/// Datagrams a second that are looked at, from all sources: a hundred clients that say something once a second.
 const RATE: u64 = 100;
 /// And at once: a large network that wakes up together.
 const BURST: u64 = 500;
@@ -18,14 +18,14 @@ const SOURCE_RATE: u64 = 5;
 const SOURCE_BURST: u64 = 100;
 /// Sources that are remembered; then the one that was silent for longest is forgotten.
 const SOURCES_MAX: usize = 256;
-/// Ports of one source: so many clients on one machine, no more.
-const PORTS_MAX: usize = 64;
 /// A source that was silent for so long is new again, with all its ports: two intervals.
 const FORGET_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Who was heard lately.
 #[derive(Debug)]
-pub(super) struct Hearing {
+pub(crate) struct Hearing {
+    /// Ports of one source.
+    ports_max: usize,
     all: Bucket,
     sources: BTreeMap<IpAddr, Source>,
 }
@@ -38,13 +38,13 @@ struct Source {
 }
 
 impl Hearing {
-    /// Nobody yet.
-    pub(super) fn new(now: Instant) -> Hearing {
-        Hearing { all: Bucket::new(Some(RATE), BURST, now), sources: BTreeMap::new() }
+    /// Nobody yet. On one machine at most `ports_max` programs are believed in.
+    pub(crate) fn new(ports_max: usize, now: Instant) -> Hearing {
+        Hearing { ports_max, all: Bucket::new(Some(RATE), BURST, now), sources: BTreeMap::new() }
     }
 
     /// Whether this word is believed: that a peer listens at this address.
-    pub(super) fn believes(&mut self, now: Instant, peer: SocketAddr) -> bool {
+    pub(crate) fn believes(&mut self, now: Instant, peer: SocketAddr) -> bool {
         if self.all.available(now) == 0 {
             return false;
         }
@@ -55,7 +55,7 @@ impl Hearing {
             *source = Source::new(now);
         }
         source.heard = now;
-        let may = source.bucket.available(now) > 0 && source.knows(peer.port());
+        let may = source.bucket.available(now) > 0 && source.knows(peer.port(), self.ports_max);
         if may {
             source.bucket.charge(now, 1);
         }
@@ -73,7 +73,7 @@ impl Hearing {
     }
 
     #[cfg(test)]
-    pub(super) fn sources(&self) -> usize {
+    pub(crate) fn sources(&self) -> usize {
         self.sources.len()
     }
 }
@@ -84,9 +84,9 @@ impl Source {
     }
 
     /// Whether this port is known, or one more may be.
-    fn knows(&mut self, port: u16) -> bool {
+    fn knows(&mut self, port: u16, ports_max: usize) -> bool {
         if !self.ports.contains(&port) {
-            if self.ports.len() >= PORTS_MAX {
+            if self.ports.len() >= ports_max {
                 return false;
             }
             self.ports.push(port);
