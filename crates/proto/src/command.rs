@@ -34,6 +34,8 @@ pub enum Command {
     Lease(Lease),
     /// The address family and port under which peers reach us, for announces; the driver knows its sockets.
     Listening(u16),
+    /// The port of our node of the DHT (BEP 5), told to peers that have one too; nothing if there is none.
+    DhtPort(Option<u16>),
     /// The machine is about to stop: pause everything, tell trackers, make everything durable. Ends in `Event::Stopped`.
     Shutdown,
 }

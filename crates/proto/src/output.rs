@@ -291,6 +291,8 @@ pub enum Output {
         /// Its name in the world.
         info_hash: InfoHash,
     },
+    /// There is a node of the DHT, or so the peer says whose address this is (BEP 5). Never said for a private torrent. No answer.
+    MeetNode(SocketAddr),
 
     /// Tell the user.
     Event(Event),

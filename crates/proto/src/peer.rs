@@ -90,6 +90,8 @@ pub struct PeerState {
     pub peer_interested: bool,
     /// It spoke of its pieces: a bitfield would come too late.
     pub announced: bool,
+    /// It said where its node of the DHT is.
+    pub node_told: bool,
     /// We asked the driver to close the link: nothing more is said or believed.
     pub closing: bool,
 }
@@ -102,6 +104,7 @@ impl Default for PeerState {
             peer_choking: true,
             peer_interested: false,
             announced: false,
+            node_told: false,
             closing: false,
         }
     }
@@ -272,6 +275,8 @@ pub enum PeerReport {
     UploadOnly,
     /// It names peers (BEP 11). Strangers' addresses.
     Named(Box<PexMessage>),
+    /// It says for the first time where its node of the DHT is (BEP 5). A stranger's port.
+    Node(u16),
     /// It asks for a piece of metadata. A stranger's number.
     MetadataRequest(u32),
     /// It will not send a piece of metadata. A stranger's number.
@@ -345,7 +350,8 @@ impl Peer {
             return self.receive_early(now, message);
         }
         match message {
-            Message::KeepAlive | Message::Port(_) | Message::Unknown(_) => Ok(PeerReport::Nothing),
+            Message::KeepAlive | Message::Unknown(_) => Ok(PeerReport::Nothing),
+            Message::Port(port) => Ok(self.on_port(port)),
             Message::Choke => Ok(self.on_choke(true)),
             Message::Unchoke => Ok(self.on_choke(false)),
             Message::Interested => Ok(self.on_interest(true)),
@@ -396,6 +402,12 @@ impl Peer {
                 self.on_extension(layout, now, report)
             }
         }
+    }
+
+    /// Heeded once for each link: whoever repeats it, or says another port, makes us ask nobody.
+    pub(crate) fn on_port(&mut self, port: u16) -> PeerReport {
+        let first = !core::mem::replace(&mut self.state.node_told, true);
+        if first && port != 0 { PeerReport::Node(port) } else { PeerReport::Nothing }
     }
 
     fn on_choke(&mut self, choking: bool) -> PeerReport {

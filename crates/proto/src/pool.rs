@@ -54,6 +54,8 @@ pub struct Pool {
     pub unread: Vec<Reader>,
     /// The port under which peers reach us, if the driver said.
     pub listening: Option<u16>,
+    /// The port of our node of the DHT, if the driver runs one.
+    pub dht: Option<u16>,
     /// The choker should meet soon: somebody became interested, or a slot fell free.
     pub choke_soon: bool,
     /// Room for the blocks of one fill, kept so that no call allocates.
@@ -87,6 +89,7 @@ impl Pool {
             links: 0,
             unread: Vec::new(),
             listening: None,
+            dht: None,
             choke_soon: false,
             blocks: Vec::new(),
             others: Vec::new(),

@@ -279,6 +279,7 @@ impl Session {
             }
             Command::Lease(lease) => self.pool.set_lease(self.now, lease),
             Command::Listening(port) => self.pool.listening = Some(port),
+            Command::DhtPort(port) => self.pool.dht = port,
             Command::Shutdown => {
                 if self.shutdown == Shutdown::No {
                     self.shutdown = Shutdown::Saving;

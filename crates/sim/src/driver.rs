@@ -80,7 +80,8 @@ impl World {
             Output::Scrape(scrape) => self.scrape(node, &scrape),
             // A simulated world has trackers and gossip; nothing there finds peers in other ways yet.
             Output::FindPeers { torrent: _, info_hash: _, need: _ }
-            | Output::StopFinding { torrent: _, info_hash: _ } => {}
+            | Output::StopFinding { torrent: _, info_hash: _ }
+            | Output::MeetNode(_) => {}
             Output::Fetch(fetch) => self.fetch(node, *fetch),
             Output::CancelFetch { fetch } => self.cancel_fetch(node, fetch),
             Output::PauseFetch { fetch } => self.pause_fetch(node, fetch, true),

@@ -85,6 +85,14 @@ impl Reserved {
     /// What we offer: extension protocol (BEP 10) and fast extension (BEP 6).
     pub const OURS: Reserved = Reserved([0, 0, 0, 0, 0, 0x10, 0, 0x04]);
 
+    /// The same, and that there is a node of the DHT (BEP 5): who hears it says where its own is.
+    #[must_use]
+    pub fn with_dht(self) -> Reserved {
+        let mut bytes = self.0;
+        bytes[7] |= 0x01;
+        Reserved(bytes)
+    }
+
     /// BEP 10.
     pub fn extension_protocol(self) -> bool {
         self.0[5] & 0x10 != 0

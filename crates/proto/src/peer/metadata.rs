@@ -149,11 +149,8 @@ impl Peer {
         }
         let early = self.metadata.early.get_or_insert_default();
         match message {
-            Message::KeepAlive
-            | Message::Port(_)
-            | Message::Unknown(_)
-            | Message::Cancel(_)
-            | Message::Suggest(_) => {}
+            Message::KeepAlive | Message::Unknown(_) | Message::Cancel(_) | Message::Suggest(_) => {}
+            Message::Port(port) => return Ok(self.on_port(port)),
             Message::Choke => return Ok(self.on_choke(true)),
             Message::Unchoke => return Ok(self.on_choke(false)),
             Message::Interested => return Ok(self.on_interest(true)),

@@ -6,7 +6,8 @@
 use super::Torrent;
 use crate::cx::Cx;
 use crate::output::Need;
-use crate::{Duration, Output};
+use crate::{Duration, Output, PeerKey};
+use core::net::SocketAddr;
 
 /// Whoever has nobody to dial for so long should look for others meanwhile.
 const ALONE: Duration = Duration::from_secs(30);
@@ -31,6 +32,13 @@ impl Torrent {
         if let Some(need) = self.dialer.finding {
             cx.push(Output::FindPeers { torrent, info_hash, need });
         }
+    }
+
+    /// A peer says where its node of the DHT is.
+    pub(super) fn on_node(&mut self, cx: &mut Cx<'_>, key: PeerKey, port: u16) {
+        // Whoever is in a private torrent is told of by its tracker alone: not even that it is there is said elsewhere.
+        let Some(peer) = self.peers.get(key).filter(|_| !self.metainfo.private) else { return };
+        cx.push(Output::MeetNode(SocketAddr::new(peer.terms.remote.ip(), port)));
     }
 
     fn need(&self, cx: &Cx<'_>) -> Need {

@@ -14,7 +14,7 @@ use crate::pool::Reader;
 use crate::timers::Timer;
 use crate::{Duration, Event, Output, PeerKey, PeerMisbehaved};
 use core::net::{IpAddr, SocketAddr};
-use wire::Message;
+use wire::{Message, Reserved};
 
 /// A peer that says nothing for this long is gone: BEP 3's two minutes.
 pub const SILENCE_MAX: Duration = Duration::from_secs(120);
@@ -50,7 +50,7 @@ impl Torrent {
         }
         self.recall_debt(cx, key);
         cx.tell(Event::PeerJoined(self.id, up.link, up.remote));
-        self.greet(cx, key);
+        self.greet(cx, key, up.reserved);
         self.go_on_super_seeding(cx);
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
@@ -147,7 +147,7 @@ impl Torrent {
     }
 
     /// The first words: who we are, what we have, what may be asked for in spite of a choke.
-    fn greet(&mut self, cx: &mut Cx<'_>, key: PeerKey) {
+    fn greet(&mut self, cx: &mut Cx<'_>, key: PeerKey, theirs: Reserved) {
         let (metadata_size, hides) = (self.metadata_size(), self.is_super_seeding());
         let Some(peer) = self.peers.get_mut(key) else { return };
         let pieces = self.picker.pieces();
@@ -160,12 +160,16 @@ impl Torrent {
             peer.send(cx, introduction);
         }
         let have = if hides { 0 } else { pieces.have_count() };
+        let node = cx.pool.dht.filter(|_| theirs.dht() && !self.metainfo.private);
         let total = self.metainfo.layout.pieces();
         match have {
             0 if peer.terms.fast => peer.send(cx, Message::HaveNone),
             0 => {}
             _ if have == total && peer.terms.fast => peer.send(cx, Message::HaveAll),
             _ => peer.send(cx, Message::Bitfield(pieces.have().to_bytes().into())),
+        }
+        if let Some(port) = node {
+            peer.send(cx, Message::Port(port));
         }
         // Who owes gets no more of it by hanging up and dialling again.
         let owes = peer.traffic.appetite.is_in_vain(self.metainfo.layout.piece_len_max(), 0);

@@ -64,6 +64,7 @@ impl Torrent {
             PeerReport::Rejected(block) => self.on_rejected(cx, key, block),
             PeerReport::Allowed => self.fill(cx, key),
             PeerReport::Named(message) => self.on_named(cx, key, &message),
+            PeerReport::Node(port) => self.on_node(cx, key, port),
             PeerReport::Met => {
                 self.on_met(cx, key);
                 self.consider_source(cx, key);

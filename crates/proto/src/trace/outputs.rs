@@ -31,6 +31,7 @@ put! { enum Output {
     44 Scrape(scrape),
     21 FindPeers { torrent, info_hash, need },
     45 StopFinding { torrent, info_hash },
+    46 MeetNode(node),
     22 Event(event),
     40 Fetch(fetch),
     41 CancelFetch { fetch },

@@ -59,6 +59,7 @@ code! { enum Command {
     11 Listening(port),
     12 Shutdown,
     13 AddMagnet(add),
+    14 DhtPort(port),
 } }
 code! { struct AddTorrent { torrent, metainfo, resume, priorities, sequential, paused, peers, seed_goal } }
 code! { struct AddMagnet { torrent, info_hash, trackers, sequential, paused, peers, seed_goal } }

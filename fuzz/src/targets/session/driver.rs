@@ -203,6 +203,7 @@ impl Driver {
             | Output::Want { .. }
             | Output::FindPeers { .. }
             | Output::StopFinding { .. }
+            | Output::MeetNode(_)
             | Output::Event(_) => {}
         }
     }
@@ -265,7 +266,10 @@ impl Driver {
             6 => Command::AddPeers(torrent, vec![address(script), address(script)]),
             7 => Command::Reannounce(torrent),
             8 => Command::SetSeedGoal(torrent, seed_goal(script)),
-            9 => Command::Listening(u16::from(script.byte())),
+            9 => match u16::from(script.byte()) {
+                port if port % 2 == 0 => Command::Listening(port),
+                port => Command::DhtPort(Some(port).filter(|port| port % 8 != 1)),
+            },
             10 => {
                 let rate = |script: &mut Script<'_>| script.flag().then(|| 1 << script.below(30));
                 Command::Lease(Lease {

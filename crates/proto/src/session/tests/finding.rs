@@ -5,10 +5,10 @@ use super::rig::{ID, Rig};
 use super::toy::metainfo;
 use crate::input::{LinkEnd, PeerSource};
 use crate::output::Need;
-use crate::{Command, Duration, Event, Input, Output};
+use crate::{Command, Duration, Event, Input, LinkId, Output};
 use core::net::SocketAddr;
 use std::sync::Arc;
-use wire::Reserved;
+use wire::{Message, Reserved};
 
 const ALONE: Need = Need { seed: false, hungry: true };
 const FED: Need = Need { seed: false, hungry: false };
@@ -127,4 +127,73 @@ fn the_user_hears_how_many_new_peers_were_found_and_how() {
         found(&mut rig, source, hosts.clone());
         assert_eq!(news(&mut rig), expected, "{source:?} {hosts:?}");
     }
+}
+
+const WITH_NODE: Reserved = Reserved([0, 0, 0, 0, 0, 0x10, 0, 0x05]);
+
+/// Ports of nodes that we told a peer of.
+fn ports(rig: &Rig, link: LinkId) -> Vec<u16> {
+    let port = |message: Message| if let Message::Port(port) = message { Some(port) } else { None };
+    rig.sent(link).into_iter().filter_map(port).collect()
+}
+
+/// Nodes that the driver was told of.
+fn met(rig: &mut Rig) -> Vec<SocketAddr> {
+    let node = |wish: &Output| if let Output::MeetNode(node) = wish { Some(*node) } else { None };
+    core::iter::from_fn(|| rig.take(node)).collect()
+}
+
+fn private() -> Rig {
+    let mut private = (*metainfo(4, 16_384)).clone();
+    private.private = true;
+    Rig::leech_of(Arc::new(private))
+}
+
+#[test]
+fn who_has_a_node_hears_once_where_ours_is() {
+    assert_eq!(Reserved::OURS.with_dht(), WITH_NODE);
+    let dht = |port| Input::Command(Command::DhtPort(port));
+    let mut rig = Rig::leech(4, 16_384);
+    let before = rig.link(WITH_NODE);
+    assert_eq!(ports(&rig, before), [], "we have none");
+    rig.feed(dht(Some(7000)));
+    let [with, without] = [rig.link(WITH_NODE), rig.link(Reserved::OURS)];
+    assert_eq!(ports(&rig, with), [7000]);
+    assert_eq!(ports(&rig, without), []);
+    let sent = rig.sent(with);
+    assert!(matches!(sent[..], [Message::Extended { .. }, Message::HaveNone, Message::Port(_)]), "{sent:?}");
+    rig.feed(dht(None));
+    let after = rig.link(WITH_NODE);
+    assert_eq!(ports(&rig, after), []);
+    let mut rig = private();
+    rig.feed(dht(Some(7000)));
+    let link = rig.link(WITH_NODE);
+    assert_eq!(ports(&rig, link), [], "a private torrent's peers are nobody's business");
+}
+
+#[test]
+fn the_first_word_of_a_peer_about_its_node_is_handed_on() {
+    let mut rig = Rig::leech(4, 16_384);
+    let remote: SocketAddr = "9.8.7.6:50000".parse().unwrap();
+    let link = rig.link_from(remote, WITH_NODE);
+    for (port, expected) in [(7001, &["9.8.7.6:7001"][..]), (7001, &[]), (7002, &[])] {
+        rig.say(link, Message::Port(port));
+        let expected: Vec<SocketAddr> = expected.iter().map(|node| node.parse().unwrap()).collect();
+        assert_eq!(met(&mut rig), expected, "{port}");
+    }
+    let liar = rig.link(WITH_NODE);
+    rig.say(liar, Message::Port(0));
+    assert_eq!(met(&mut rig), []);
+    let mut rig = private();
+    let link = rig.link(WITH_NODE);
+    rig.say(link, Message::Port(7001));
+    assert_eq!(met(&mut rig), [], "nobody is told who takes part in a private torrent");
+}
+
+#[test]
+fn a_peer_of_a_bare_hash_tells_of_its_node_too() {
+    let mut rig = Rig::magnet(metainfo(4, 16_384));
+    let link = rig.link_from("9.8.7.6:50000".parse().unwrap(), WITH_NODE);
+    rig.say(link, Message::Port(7001));
+    assert_eq!(met(&mut rig), ["9.8.7.6:7001".parse().unwrap()]);
 }
