@@ -160,6 +160,7 @@ fn start_victim(host: Host, seed: SocketAddr, work: &Path, shared: &Shared) -> R
         "--seed-time",
         "600s",
         "--no-lsd",
+        "--no-dht",
     ]);
     Running::start("victim", work, &mut command)
 }

@@ -3,7 +3,7 @@
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use gannet::{Policy, SuperSeeding};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -205,6 +205,12 @@ pub(crate) struct Net {
     /// Do not look for others on the local network, nor be found there (local service discovery, BEP 14)
     #[arg(long)]
     pub(crate) no_lsd: bool,
+    /// Do not take part in the distributed hash table, where peers are found without any tracker (DHT, BEP 5)
+    #[arg(long)]
+    pub(crate) no_dht: bool,
+    /// Begin the DHT at this node instead of the public routers, until others are known; may be given several times
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_dht", value_parser = node)]
+    pub(crate) dht_bootstrap: Vec<(String, u16)>,
     /// Where progress is remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
@@ -396,6 +402,20 @@ pub(crate) enum Exit {
     NotComplete = 5,
     NoSource = 6,
     Interrupted = 130,
+}
+
+/// Where a node is: an address or a name, and a port.
+fn node(text: &str) -> Result<(String, u16), String> {
+    let example = "a node is given as 192.0.2.7:6881, [2001:db8::7]:6881 or host.example:6881";
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok((address.ip().to_string(), address.port()));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(example)?;
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or(example)?;
+    match host.is_empty() || host.contains([':', '/', ' ']) {
+        true => Err(example.into()),
+        false => Ok((host.into(), port)),
+    }
 }
 
 /// A ratio in thousandths.

@@ -16,12 +16,14 @@ use crate::source::{self, Given, Torrent};
 use crate::stop::Stop;
 use crate::words::{shell, why};
 use encryption::EncryptionNews;
+use gannet::dht::DhtConfig;
 use gannet::{
     AddError, AddOptions, Allocation, ChooseFiles, Client, ClientConfig, Metainfo, Priority, SeedGoal,
     SuperSeeding,
 };
 use run::{Learned, Purpose, Run};
 use saving::Saving;
+use sources::Finders;
 use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -42,7 +44,7 @@ pub(crate) fn get(args: &Get) -> Outcome {
     let purpose = saving.map_or(Purpose::Get, Purpose::Save);
     let mut run = Run::new(&client, purpose, goal, &stop, notices, news);
     run.patience = args.wait.map(|span| span.0);
-    run.lsd = !args.net.no_lsd;
+    run.finders = Finders { lsd: !args.net.no_lsd, dht: !args.net.no_dht };
     let room = Room::at(&args.output).into_check();
     for given in &args.torrents {
         let given = source::find(given, &client)?;
@@ -186,6 +188,7 @@ fn start(net: &Net, super_seeding: SuperSeeding, output: &Path, screen: &Screen)
     config.limits.unchoke_slots = net.slots.unwrap_or(config.limits.unchoke_slots);
     config.encryption = gannet::Encryption::both(net.encryption.policy());
     config.local_discovery = !net.no_lsd;
+    config.dht = dht(net);
     config.session.super_seeding = super_seeding;
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);
@@ -202,6 +205,15 @@ fn start(net: &Net, super_seeding: SuperSeeding, output: &Path, screen: &Screen)
         peer_id: client.peer_id().to_string(),
     });
     Ok(client)
+}
+
+/// How to take part in the DHT, if at all.
+fn dht(net: &Net) -> Option<DhtConfig> {
+    let mut dht = DhtConfig::default();
+    if !net.dht_bootstrap.is_empty() {
+        dht.routers.clone_from(&net.dht_bootstrap);
+    }
+    (!net.no_dht).then_some(dht)
 }
 
 /// Whoever looks on gives back as much as they took, unless they say otherwise; a program that waits wants to go on.

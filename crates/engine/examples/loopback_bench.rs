@@ -99,6 +99,7 @@ fn client(home: &Path, name: &str, buffer_mib: u64, encryption: &str) -> Outcome
     config.listen.ipv4 = Some(Ipv4Addr::LOCALHOST);
     config.listen.ipv6 = None;
     config.local_discovery = false;
+    config.dht = None;
     config.limits.buffer = buffer_mib * MIB;
     match encryption {
         "private" => config.swarm_key = Some(SwarmKey([7; 32])),

@@ -2,6 +2,7 @@
 
 mod asking;
 mod config;
+pub(crate) mod dht;
 mod error;
 mod handle;
 pub(crate) mod magnet;
@@ -25,8 +26,10 @@ use crate::net::listen::Listeners;
 use crate::net::torrents::Entry;
 use crate::reply::{Answer, Reply};
 use crate::state::{Claim, State, StateError, StoredTorrent, TorrentOptions, Turn};
+use dht::{DhtSearch, NoDht};
 use magnet::Pending;
 use place::Place;
+use proto::dht::{Goal, SearchId, Stats};
 use proto::door::Tally;
 use proto::share::Limits;
 use proto::{AddMagnet, AddTorrent, Command, TorrentId};
@@ -34,6 +37,7 @@ use shared::{Known, Shared};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::magnet::PeerHint;
@@ -73,6 +77,8 @@ pub struct Client {
     peer_id: PeerId,
     /// Nobody but who holds the swarm's key is to learn of our torrents.
     private: bool,
+    /// Searches of users that have begun, if there is a node to search with.
+    dht_searches: Option<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -90,10 +96,13 @@ impl Client {
     /// When the state directory, the ports or the system's resources cannot be had, or the settings contradict each other.
     pub fn start(config: ClientConfig) -> Result<Client, StartError> {
         let (encryption, local_discovery) = (config.encryption()?, config.names_torrents_locally());
+        let dht = config.takes_part();
         let (state, notices) =
             State::open(&config.state_dir).map_err(|error| StartError::State(error.to_string()))?;
         notices.iter().for_each(|notice| tracing::warn!("{notice}"));
         let state = Arc::new(state);
+        let dht = dht.map(|dht| (dht, state.nodes_file()));
+        let has_dht = dht.is_some();
         let shared = Arc::new(Shared::new(Arc::clone(&state)));
         let listeners = Listeners::open(&config.listen).map_err(StartError::Listen)?;
         let local_addrs = listeners.local_addrs();
@@ -122,6 +131,7 @@ impl Client {
             encryption,
             listeners,
             local_discovery,
+            dht,
             record: config.record,
         };
         let event_loop = unconnected.connect(made_from, outside)?;
@@ -134,6 +144,7 @@ impl Client {
             local_addrs,
             peer_id,
             private,
+            dht_searches: has_dht.then(AtomicU64::default),
             thread: Some(thread),
         })
     }
@@ -279,6 +290,20 @@ impl Client {
         let (answer, reply) = Answer::pair();
         self.edge.fetch(url.into(), answer);
         reply
+    }
+
+    /// Looks for something in the DHT, beside what torrents look for by themselves.
+    ///
+    /// # Errors
+    /// When this client takes no part in it.
+    pub fn search_dht(&self, goal: Goal) -> Result<DhtSearch, NoDht> {
+        let searches = self.dht_searches.as_ref().ok_or(NoDht)?;
+        Ok(DhtSearch::begin(&self.asker, SearchId(searches.fetch_add(1, Ordering::Relaxed)), goal))
+    }
+
+    /// How the DHT's node stands. Without one no answer comes.
+    pub fn dht_stats(&self) -> Reply<Stats> {
+        dht::stats(&self.asker)
     }
 
     /// How many links there are not because one side encrypts and the other does not.

@@ -5,6 +5,7 @@
 
 mod client;
 mod clock;
+pub mod dht;
 mod disk;
 mod edge;
 mod entropy;

@@ -8,6 +8,7 @@
 
 mod error;
 mod medium;
+pub(crate) mod nodes;
 pub(crate) mod record;
 mod rows;
 mod salvage;

@@ -83,6 +83,7 @@ impl Peer {
         config.listen.ipv6 = None;
         // Whoever is found is named: others of these tests are on the same network.
         config.local_discovery = false;
+        config.dht = None;
         config.limits.dials = 1_000;
         set(&mut config);
         let client = Client::start(config).unwrap();

@@ -148,7 +148,8 @@ impl Scene {
     fn seed(&mut self, board: &mut Board, stop: &Stop) -> Result<bool, Failure> {
         let (torrent, data) = (text(&self.torrent)?, text(self.folder.path())?);
         let rate = ORIGIN_RATE.to_string();
-        let words = ["seed", &torrent, "--data", &data, "--max-up", &rate, "--slots", SLOTS, "--no-lsd"];
+        let words =
+            ["seed", &torrent, "--data", &data, "--max-up", &rate, "--slots", SLOTS, "--no-lsd", "--no-dht"];
         let number = board.add_member(Role::Seed);
         let name = board.members[number].name.clone();
         self.spawn(number, &name, &words)?;
@@ -189,6 +190,7 @@ impl Scene {
             "--seed-time",
             "1h",
             "--no-lsd",
+            "--no-dht",
         ];
         self.spawn(number, &name, &words)
     }

@@ -5,7 +5,7 @@ mod searching;
 
 use super::encryption::EncryptionNews;
 use super::saving::Saving;
-use super::sources::{self, Neighbours, Sources};
+use super::sources::{self, Elsewhere, Finders, Sources};
 use crate::cli::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::quantity::{Size, Span};
@@ -91,8 +91,8 @@ pub(super) struct Run<'a> {
     news: EncryptionNews,
     /// How long nobody need be found before a torrent is given up; for ever, if it is not set.
     pub(super) patience: Option<Duration>,
-    /// Whether others are looked for on the local network.
-    pub(super) lsd: bool,
+    /// Who else finds peers.
+    pub(super) finders: Finders,
     jobs: Vec<Job>,
 }
 
@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
         news: EncryptionNews,
     ) -> Run<'a> {
         let events = client.events();
-        let (patience, lsd, jobs) = (None, true, Vec::new());
-        Run { client, events, purpose, goal, stop, notices, news, patience, lsd, jobs }
+        let (patience, finders, jobs) = (None, Finders::ALL, Vec::new());
+        Run { client, events, purpose, goal, stop, notices, news, patience, finders, jobs }
     }
 
     /// Takes in a torrent.
@@ -125,8 +125,8 @@ impl<'a> Run<'a> {
             None => format!("gannet get {}", shell(Path::new(&torrent.given))),
         };
         let trackers = torrent.metainfo.trackers.iter().flatten().cloned().collect();
-        let neighbours = Neighbours::of(self.lsd, torrent.metainfo.private);
-        let sources = Sources::new(trackers, options.peers.len(), neighbours, self.patience);
+        let elsewhere = Elsewhere::of(self.finders, torrent.metainfo.private);
+        let sources = Sources::new(trackers, options.peers.len(), elsewhere, self.patience);
         let handle = self.client.add(&torrent.bytes, options)?;
         let job = Job {
             info_hash: handle.info_hash().to_string(),

@@ -25,28 +25,77 @@ pub(super) struct Sources {
     given: usize,
     /// Peers that trackers named.
     named: u64,
-    neighbours: Neighbours,
+    elsewhere: Elsewhere,
 }
 
-/// The search on the local network.
+/// What else finds peers here, as the user set it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Neighbours {
-    /// The user does not want it.
-    Off,
+pub(super) struct Finders {
+    /// Local discovery (BEP 14).
+    pub(super) lsd: bool,
+    /// The DHT (BEP 5).
+    pub(super) dht: bool,
+}
+
+/// The search without trackers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Elsewhere {
     /// A private torrent keeps to its trackers (BEP 27).
     Private,
-    /// How many were found.
-    Found(u32),
+    /// How many each finder found; nothing of those that the user does not want.
+    Found {
+        /// Local discovery.
+        lsd: Option<u32>,
+        /// The DHT.
+        dht: Option<u32>,
+    },
 }
 
-impl Neighbours {
+impl Finders {
+    /// Whatever there is.
+    pub(super) const ALL: Finders = Finders { lsd: true, dht: true };
+}
+
+impl Elsewhere {
     /// How it begins.
-    pub(super) fn of(lsd: bool, private: bool) -> Neighbours {
-        match (lsd, private) {
-            (_, true) => Neighbours::Private,
-            (false, false) => Neighbours::Off,
-            (true, false) => Neighbours::Found(0),
+    pub(super) fn of(finders: Finders, private: bool) -> Elsewhere {
+        match private {
+            true => Elsewhere::Private,
+            false => Elsewhere::Found { lsd: finders.lsd.then_some(0), dht: finders.dht.then_some(0) },
         }
+    }
+
+    fn add(&mut self, source: PeerSource, peers: u32) {
+        let Elsewhere::Found { lsd, dht } = self else { return };
+        let count = match source {
+            PeerSource::Lsd => lsd,
+            PeerSource::Dht => dht,
+            PeerSource::User
+            | PeerSource::Tracker
+            | PeerSource::Incoming
+            | PeerSource::Resume
+            | PeerSource::Pex => return,
+        };
+        *count = count.map(|count| count.saturating_add(peers));
+    }
+
+    fn tried(self) -> String {
+        let Elsewhere::Found { lsd, dht } = self else {
+            return "a private torrent is looked for nowhere else".into();
+        };
+        let lsd = match lsd {
+            None => "local discovery is off (--no-lsd)".into(),
+            Some(0) => "nobody on this network has it".into(),
+            Some(1) => "the one on this network that has it does not answer".into(),
+            Some(found) => format!("none of the {found} on this network that have it answers"),
+        };
+        let dht = match dht {
+            None => "the DHT is off (--no-dht)".into(),
+            Some(0) => "the DHT names nobody".into(),
+            Some(1) => "the one that the DHT names does not answer".into(),
+            Some(found) => format!("none of the {found} that the DHT names answers"),
+        };
+        format!("{lsd}; {dht}")
     }
 }
 
@@ -55,11 +104,11 @@ impl Sources {
     pub(super) fn new(
         trackers: Vec<String>,
         given: usize,
-        neighbours: Neighbours,
+        elsewhere: Elsewhere,
         patience: Option<Duration>,
     ) -> Sources {
         let trackers = trackers.into_iter().map(|url| (url, None)).collect();
-        Sources { since: None, patience, found: false, told: false, trackers, given, named: 0, neighbours }
+        Sources { since: None, patience, found: false, told: false, trackers, given, named: 0, elsewhere }
     }
 
     /// A tracker's URL as it may be shown, and likewise what it said.
@@ -82,9 +131,7 @@ impl Sources {
 
     /// Peers were found without a tracker.
     pub(super) fn found_by(&mut self, source: PeerSource, peers: u32) {
-        if let (PeerSource::Lsd, Neighbours::Found(count)) = (source, &mut self.neighbours) {
-            *count = count.saturating_add(peers);
-        }
+        self.elsewhere.add(source, peers);
     }
 
     /// Peers are looked for, from now on if they were not before.
@@ -146,16 +193,7 @@ impl Sources {
             1 => "the one peer that was named does not answer".into(),
             given => format!("none of the {given} peers that were named answers"),
         });
-        parts.push(match self.neighbours {
-            Neighbours::Off => "local discovery is off (--no-lsd)".into(),
-            Neighbours::Private => "a private torrent is looked for nowhere else".into(),
-            Neighbours::Found(0) => "nobody on this network has it".into(),
-            Neighbours::Found(1) => "the one on this network that has it does not answer".into(),
-            Neighbours::Found(found) => format!("none of the {found} on this network that have it answers"),
-        });
-        if self.neighbours != Neighbours::Private {
-            parts.push("the DHT is not supported yet".into());
-        }
+        parts.push(self.elsewhere.tried());
         parts.join("; ")
     }
 }
@@ -177,19 +215,40 @@ pub(super) fn word(source: PeerSource) -> &'static str {
 mod tests {
     use super::*;
 
+    const ALL: Finders = Finders::ALL;
+    const NONE: Finders = Finders { lsd: false, dht: false };
+
     #[test]
-    fn the_search_on_the_local_network_is_told_as_it_went() {
-        for (lsd, private, found, expected) in [
-            (true, false, &[][..], "; nobody on this network has it; the DHT is not supported yet"),
-            (true, false, &[1], "; the one on this network that has it does not answer; the DHT"),
-            (true, false, &[1, 2], "; none of the 3 on this network that have it answers; the DHT"),
-            (false, false, &[], "; local discovery is off (--no-lsd); the DHT"),
-            (true, true, &[], "; a private torrent is looked for nowhere else"),
-            (false, true, &[], "; a private torrent is looked for nowhere else"),
+    fn the_search_without_trackers_is_told_as_it_went() {
+        use PeerSource::{Dht, Lsd, Tracker};
+        for (finders, private, found, expected) in [
+            (ALL, false, &[][..], "; nobody on this network has it; the DHT names nobody"),
+            (
+                ALL,
+                false,
+                &[(Lsd, 1)],
+                "; the one on this network that has it does not answer; the DHT names nobody",
+            ),
+            (
+                ALL,
+                false,
+                &[(Lsd, 1), (Lsd, 2)],
+                "; none of the 3 on this network that have it answers; the DHT names",
+            ),
+            (
+                ALL,
+                false,
+                &[(Dht, 1)],
+                "nobody on this network has it; the one that the DHT names does not answer",
+            ),
+            (ALL, false, &[(Dht, 4), (Tracker, 7)], "; none of the 4 that the DHT names answers"),
+            (NONE, false, &[], "; local discovery is off (--no-lsd); the DHT is off (--no-dht)"),
+            (NONE, false, &[(Dht, 2)], "the DHT is off (--no-dht)"),
+            (ALL, true, &[], "; a private torrent is looked for nowhere else"),
+            (NONE, true, &[(Lsd, 3)], "; a private torrent is looked for nowhere else"),
         ] {
-            let mut sources = Sources::new(Vec::new(), 0, Neighbours::of(lsd, private), None);
-            found.iter().for_each(|&peers| sources.found_by(PeerSource::Lsd, peers));
-            sources.found_by(PeerSource::Dht, 9);
+            let mut sources = Sources::new(Vec::new(), 0, Elsewhere::of(finders, private), None);
+            found.iter().for_each(|&(source, peers)| sources.found_by(source, peers));
             let tried = sources.tried();
             assert!(tried.contains(expected), "{tried}");
             assert_eq!(tried.contains("DHT"), !private, "{tried}");
@@ -199,7 +258,7 @@ mod tests {
     #[test]
     fn what_was_tried_is_said_once_and_within_15_s() {
         let urls = vec!["http://a/announce".to_owned(), "udp://b:1\u{1b}".to_owned()];
-        let mut sources = Sources::new(urls, 2, Neighbours::Found(0), Some(Duration::from_secs(60)));
+        let mut sources = Sources::new(urls, 2, Elsewhere::of(ALL, false), Some(Duration::from_secs(60)));
         sources.heard(0, Err("refused\n"));
         let start = Instant::now();
         assert_eq!(sources.in_vain(start + Duration::from_secs(3600)), None, "nobody is looked for yet");
@@ -216,7 +275,7 @@ mod tests {
         assert_eq!(
             told,
             "no source yet: tracker http://a/announce: refused\\u{a}; tracker udp://b:1\\u{1b}: no answer yet; \
-             none of the 2 peers that were named answers; nobody on this network has it; the DHT is not supported yet; still trying"
+             none of the 2 peers that were named answers; nobody on this network has it; the DHT names nobody; still trying"
         );
         assert!(sources.is_alone());
         assert_eq!(sources.in_vain(start + Duration::from_secs(20)), None);
@@ -234,11 +293,11 @@ mod tests {
 
     #[test]
     fn a_bare_hash_has_nobody_to_ask_and_that_is_said() {
-        let mut sources = Sources::new(Vec::new(), 0, Neighbours::Found(0), None);
+        let mut sources = Sources::new(Vec::new(), 0, Elsewhere::of(ALL, false), None);
         let start = Instant::now();
         sources.search(start);
         let expected = "no tracker is known; no peer was named (--peer); nobody on this network has it; \
-                        the DHT is not supported yet";
+                        the DHT names nobody";
         assert_eq!(sources.tried(), expected);
         assert_eq!(sources.given_up(start + Duration::from_secs(1 << 30)), None);
     }

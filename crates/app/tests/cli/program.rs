@@ -79,9 +79,10 @@ impl Place {
     /// The program, with nothing of ours in its environment. Progress is remembered in `state`.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gannet"));
-        // Whoever is found is told of: others of these tests, and of other runs, are on the same network.
+        // Whoever is found is told of: others of these tests, and of other runs, are on the same network, and routers are not for tests.
         let looks_around = matches!(words.first(), Some(&"get" | &"seed"));
-        command.args(words).args(looks_around.then_some("--no-lsd")).current_dir(self.0.path()).env_clear();
+        let alone: &[&str] = if looks_around { &["--no-lsd", "--no-dht"] } else { &[] };
+        command.args(words).args(alone).current_dir(self.0.path()).env_clear();
         command.env("XDG_STATE_HOME", self.path("state")).stdin(Stdio::null());
         command
     }

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use super::asking::{CheckRoom, ChooseFiles};
+use super::dht::DhtConfig;
 use crate::net::listen::Listen;
 use proto::command::SeedGoal;
 use proto::door::{Encryption, Policy};
@@ -49,9 +50,12 @@ pub struct ClientConfig {
     /// Whether clients on the same network are looked for, and let find us (BEP 14): what is not private is named there. It keeps
     /// to the interfaces of [`ClientConfig::listen`].
     pub local_discovery: bool,
+    /// How this client takes part in the distributed hash table (BEP 5), if it does: where torrents that are not private find peers
+    /// without any tracker.
+    pub dht: Option<DhtConfig>,
     /// The key of a private swarm: with it all links are sealed under it (`wire::private`), whatever `encryption` says, and with
     /// nobody else one byte of BitTorrent is exchanged. Torrents that name trackers or web seeds are refused then, and
-    /// none is named on the local network, whatever `local_discovery` says.
+    /// none is named on the local network or in the DHT, whatever `local_discovery` and `dht` say.
     pub swarm_key: Option<SwarmKey>,
     /// How the protocol is played. Its `peer_id` is drawn anew at every start, unless [`ClientConfig::peer_id`] is set.
     pub session: Config,
@@ -81,6 +85,7 @@ impl ClientConfig {
             },
             encryption: Encryption::default(),
             local_discovery: true,
+            dht: Some(DhtConfig::default()),
             swarm_key: None,
             session: Config::new(PeerId([0; 20])),
             disk_threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -92,6 +97,11 @@ impl ClientConfig {
     /// Whether torrents may be named on the local network: never by a client that keeps them secret.
     pub(super) fn names_torrents_locally(&self) -> bool {
         self.local_discovery && self.swarm_key.is_none()
+    }
+
+    /// How to take part in the DHT, if at all: never by a client that keeps its torrents secret.
+    pub(super) fn takes_part(&self) -> Option<DhtConfig> {
+        self.dht.clone().filter(|_| self.swarm_key.is_none())
     }
 
     /// What the door is to go by.

@@ -4,6 +4,7 @@
 //! [`EventLoop::feed`]; outputs are performed in order before the next input; no source gets more than its share of a turn.
 
 use super::Outside;
+use super::dht::DhtNode;
 use super::inbound::Scratch;
 use super::inbox::{Answered, Answerer, Asker, Inbox};
 use super::lease::Leases;
@@ -14,10 +15,12 @@ use super::machine::Machine;
 use super::pieces::Payloads;
 use super::torrents::Torrents;
 use super::udp::Datagrams;
+use crate::client::dht::DhtConfig;
 use crate::clock::Clock;
 use crate::disk::job::DiskJob;
 use crate::edge::Told;
 use crate::reply::Answer;
+use crate::state::nodes::NodesFile;
 use mio::{Events, Interest, Poll, Token, Waker};
 use proto::door::{self, Door, Encryption};
 use proto::share::Limits;
@@ -85,8 +88,10 @@ pub(super) struct Listening {
     pub(super) ready: Vec<bool>,
     /// Nobody is accepted before.
     pub(super) rest_until: Instant,
-    /// What comes without a link: words of trackers, and later of DHT nodes.
+    /// What comes without a link: words of trackers, and of the DHT's nodes.
     pub(super) datagrams: Datagrams,
+    /// The DHT's node, if there is one.
+    pub(super) dht: Option<DhtNode>,
     /// Local discovery, if it is wanted and possible.
     pub(super) local: Option<LocalDiscovery>,
 }
@@ -110,6 +115,7 @@ pub(crate) struct Ingredients {
     pub(crate) encryption: Encryption,
     pub(crate) listeners: Listeners,
     pub(crate) local_discovery: bool,
+    pub(crate) dht: Option<(DhtConfig, NodesFile)>,
     pub(crate) record: Option<PathBuf>,
 }
 
@@ -135,12 +141,14 @@ impl Unconnected {
         }
         let clock = Clock::start();
         let now = clock.now();
-        let Ingredients { config, seed, limits, encryption, listeners, local_discovery, record } = made_from;
+        let Ingredients { config, seed, limits, encryption, listeners, local_discovery, dht, record } =
+            made_from;
         let machine = Machine::new(config, seed, now, record.as_deref())?;
         let ready = vec![true; listeners.sockets.len()];
         let datagrams = Datagrams::open(self.poll.registry(), DATAGRAM_TOKENS, &listeners.local_addrs());
         let local = local_discovery
             .then(|| LocalDiscovery::open(self.poll.registry(), LOCAL_TOKENS, &listeners.local_addrs(), now));
+        let dht = dht.map(|(config, file)| DhtNode::new(config, file, &listeners, now));
         let mut made = EventLoop {
             poll: self.poll,
             clock,
@@ -149,7 +157,14 @@ impl Unconnected {
             door: Door::new(door::Pace::default(), encryption),
             mail: Mail::default(),
             links: Links::default(),
-            listening: Listening { listeners, ready, rest_until: now, datagrams, local: local.flatten() },
+            listening: Listening {
+                listeners,
+                ready,
+                rest_until: now,
+                datagrams,
+                dht: dht.transpose()?,
+                local: local.flatten(),
+            },
             torrents: Torrents::default(),
             payloads: Payloads::default(),
             leases: Leases::new(limits),
@@ -159,6 +174,7 @@ impl Unconnected {
             ending: Ending::No,
         };
         made.feed(Input::Command(Command::Listening(made.listening.listeners.port)));
+        made.tell_of_the_node();
         made.deal();
         Ok(made)
     }
@@ -184,6 +200,7 @@ impl EventLoop {
             self.meet_neighbours();
             self.receive();
             self.wake();
+            self.turn_dht();
             self.send();
             self.machine.save_record();
         }
@@ -239,7 +256,9 @@ impl EventLoop {
         let at_work = !self.links.is_empty() || !self.payloads.flows.is_empty();
         let dealing = at_work.then(|| self.leases.next_wake());
         let neighbours = self.listening.local.as_ref().and_then(LocalDiscovery::next_wake);
-        let wakes = [self.machine.session.next_wake(), self.door.next_wake(), neighbours, resting, dealing];
+        let dht = self.listening.dht.as_ref().and_then(DhtNode::next_wake);
+        let session = self.machine.session.next_wake();
+        let wakes = [session, self.door.next_wake(), neighbours, dht, resting, dealing];
         let next = wakes.into_iter().flatten().min()?;
         // The kernel's own patience stands still while the machine sleeps; ours has gone on (see `clock`).
         let sleep = next.since(self.clock.now()).min(SLEEP_NOTICED);
@@ -303,6 +322,11 @@ impl EventLoop {
                 }
                 Answered::Edge(Told::Datagram { to, bytes }) => self.send_datagram(to, bytes),
                 Answered::Edge(Told::Fetched(fetched)) => self.fetched(fetched),
+                Answered::Nodes(addresses) => {
+                    if let Some(dht) = &mut self.listening.dht {
+                        dht.begin_at(self.now, addresses);
+                    }
+                }
                 Answered::Metadata(assembled) => self.metadata_assembled(*assembled),
             }
         }
@@ -328,6 +352,7 @@ impl EventLoop {
 
     /// The last thing: everybody who waits for us is told, after the disk has ended.
     fn end(self) {
+        self.remember_nodes();
         let EventLoop { outside, ending, torrents, .. } = self;
         // Of what is under way only checks take long, and a check of a closed torrent ends at once.
         torrents.ids().for_each(|torrent| outside.disk.submit(DiskJob::Close { torrent }));

@@ -5,14 +5,17 @@
 
 use super::LinkedPeer;
 use super::metadata::Assembled;
+use crate::client::dht::Searcher;
 use crate::disk::job::DiskDone;
 use crate::disk::spec::WantedFiles;
 use crate::edge::Told;
 use crate::reply::Answer;
+use proto::dht::{Goal, SearchId};
 use proto::door::Tally;
 use proto::share::Limits;
 use proto::stats::{TorrentStats, TrackerStats, WebSeedStats};
 use proto::{Command, TorrentId};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
@@ -48,6 +51,12 @@ pub(crate) enum Ask {
     Trackers(TorrentId, Answer<Vec<TrackerStats>>),
     /// How are the web seeds?
     WebSeeds(TorrentId, Answer<Vec<WebSeedStats>>),
+    /// Look for something in the DHT.
+    SearchDht(SearchId, Box<Goal>, Searcher),
+    /// Look for it no longer.
+    EndDhtSearch(SearchId),
+    /// How is the DHT's node?
+    DhtStats(Answer<proto::dht::Stats>),
     /// What is verified?
     Have(TorrentId, Answer<Bitfield>),
     /// Save everything, say goodbye, stop.
@@ -63,6 +72,8 @@ pub(crate) enum Answered {
     Disk(DiskDone),
     /// By the edge.
     Edge(Told),
+    /// By the edge: there may be nodes of the DHT at these addresses.
+    Nodes(Vec<SocketAddr>),
     /// Off the loop: metadata was put together.
     Metadata(Box<Assembled>),
 }

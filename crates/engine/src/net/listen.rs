@@ -63,7 +63,12 @@ impl Listeners {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Whether peers can come over IPv6.
+    /// Whether peers can reach us over IPv4.
+    pub(crate) fn has_ipv4(&self) -> bool {
+        self.local_addrs().iter().any(SocketAddr::is_ipv4)
+    }
+
+    /// Whether peers can reach us over IPv6.
     pub(crate) fn has_ipv6(&self) -> bool {
         self.local_addrs().iter().any(SocketAddr::is_ipv6)
     }

@@ -72,14 +72,23 @@ impl EventLoop {
             Output::CloseStorage { torrent } => self.outside.disk.submit(DiskJob::Close { torrent }),
             Output::Announce(announce) => self.announce(*announce),
             Output::Scrape(scrape) => self.scrape(scrape),
-            Output::FindPeers { torrent, info_hash, need: _ } => {
+            Output::FindPeers { torrent, info_hash, need } => {
                 if let Some(local) = &mut self.listening.local {
                     local.find(self.now, torrent, info_hash);
                 }
+                self.find_in_the_dht(torrent, info_hash, need);
             }
             Output::StopFinding { torrent, info_hash } => {
                 if let Some(local) = &mut self.listening.local {
                     local.stop(self.now, torrent, info_hash);
+                }
+                if let Some(dht) = &mut self.listening.dht {
+                    dht.stop(self.now, info_hash);
+                }
+            }
+            Output::MeetNode(node) => {
+                if let Some(dht) = &mut self.listening.dht {
+                    dht.meet(self.now, node);
                 }
             }
             Output::Fetch(fetch) => self.fetch(*fetch),

@@ -69,6 +69,22 @@ impl EventLoop {
             Ask::EncryptionTally(answer) => answer.give(self.door.tally()),
             Ask::Trackers(torrent, answer) => answer.give(self.machine.session.trackers(torrent)),
             Ask::WebSeeds(torrent, answer) => answer.give(self.machine.session.web_seeds(torrent)),
+            Ask::SearchDht(search, goal, searcher) => {
+                // Without a node the searcher is dropped, and the user hears that nothing will come.
+                if let Some(dht) = &mut self.listening.dht {
+                    dht.search(self.now, search, *goal, searcher);
+                }
+            }
+            Ask::EndDhtSearch(search) => {
+                if let Some(dht) = &mut self.listening.dht {
+                    dht.end_search(self.now, search);
+                }
+            }
+            Ask::DhtStats(answer) => {
+                if let Some(dht) = &self.listening.dht {
+                    answer.give(dht.stats());
+                }
+            }
             Ask::Have(torrent, answer) => {
                 if let Some(have) = self.machine.session.have(torrent) {
                     answer.give(have.clone());

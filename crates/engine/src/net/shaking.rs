@@ -326,6 +326,8 @@ impl EventLoop {
     }
 
     fn hello(&self, info_hash: InfoHash) -> [u8; HANDSHAKE_LEN] {
-        handshake::encode(&Handshake { reserved: Reserved::OURS, info_hash, peer_id: self.outside.peer_id })
+        let ours = Reserved::OURS;
+        let reserved = if self.listening.dht.is_some() { ours.with_dht() } else { ours };
+        handshake::encode(&Handshake { reserved, info_hash, peer_id: self.outside.peer_id })
     }
 }

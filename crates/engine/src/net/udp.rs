@@ -5,7 +5,7 @@
 //! What always holds: no source gets more than [`DATAGRAMS_PER_TURN_MAX`] of a turn; what waits to be sent is bounded, and what is
 //! too much is lost, as datagrams may be; a fault of one datagram never concerns another.
 
-use super::event_loop::EventLoop;
+use super::event_loop::{EventLoop, Listening};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -44,7 +44,7 @@ pub(super) struct Datagrams {
 /// What came that nobody here has use for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Tally {
-    /// Of the DHT, in which we do not take part yet.
+    /// Of the DHT, if we take no part in it.
     pub(super) krpc: u64,
     /// Of no kind that we know.
     pub(super) unknown: u64,
@@ -126,16 +126,27 @@ impl Datagrams {
         shared.ok_or(io::ErrorKind::NetworkUnreachable)?.send(to, bytes)
     }
 
-    /// Hands what came, as much as one turn may, to whom it concerns. The replies of trackers go to `tracker`.
-    pub(super) fn turn(&mut self, mut tracker: impl FnMut(SocketAddr, &[u8])) {
+    /// The port under which others see what we send, if there is one: of IPv4, or else of IPv6.
+    pub(super) fn port(&self) -> Option<u16> {
+        let ports =
+            self.sockets.iter().map(|shared| shared.socket.local_addr().map(|address| address.port()));
+        ports.flatten().next()
+    }
+
+    /// Hands what came, as much as one turn may, to whom it concerns: to `tracker` the replies of trackers, to `node` the words of the
+    /// DHT, which says whether it takes part.
+    pub(super) fn turn(
+        &mut self,
+        mut tracker: impl FnMut(SocketAddr, &[u8]),
+        mut node: impl FnMut(SocketAddr, &[u8]) -> bool,
+    ) {
         for shared in &mut self.sockets {
             for _ in 0..DATAGRAMS_PER_TURN_MAX {
                 let Some((len, from)) = shared.receive(&mut self.buffer) else { break };
                 let datagram = self.buffer.get(..len).unwrap_or_default();
                 match kind_of(datagram) {
                     Kind::Tracker => tracker(from, datagram),
-                    // The DHT's node is told here, as soon as there is one.
-                    Kind::Krpc => self.tally.krpc += 1,
+                    Kind::Krpc => self.tally.krpc += u64::from(!node(from, datagram)),
                     Kind::Unknown => self.tally.unknown += 1,
                 }
             }
@@ -199,8 +210,12 @@ impl Shared {
 impl EventLoop {
     /// Takes in what came without a link.
     pub(super) fn take_datagrams(&mut self) {
-        let edge = &self.outside.edge;
-        self.listening.datagrams.turn(|from, datagram| edge.heard(from, datagram));
+        let (edge, now) = (&self.outside.edge, self.now);
+        let Listening { datagrams, dht, .. } = &mut self.listening;
+        datagrams.turn(
+            |from, datagram| edge.heard(from, datagram),
+            |from, datagram| dht.as_mut().map(|dht| dht.hear(now, from, datagram)).is_some(),
+        );
     }
 
     /// Sends a datagram to a tracker; the visit hears at once if that is not possible.
@@ -260,11 +275,11 @@ mod tests {
         other.send_to(krpc, at).unwrap();
         other.send_to(b"hello", at).unwrap();
         let mut came = Vec::new();
-        datagrams.turn(|from, datagram| came.push((from, datagram[7])));
+        datagrams.turn(|from, datagram| came.push((from, datagram[7])), |_, _| false);
         assert_eq!(came.len(), DATAGRAMS_PER_TURN_MAX, "others have their turn too");
         assert!(datagrams.is_ready());
         while datagrams.is_ready() {
-            datagrams.turn(|from, datagram| came.push((from, datagram[7])));
+            datagrams.turn(|from, datagram| came.push((from, datagram[7])), |_, _| false);
         }
         let expected: Vec<_> = (0..100).map(|number| (other.local_addr().unwrap(), number)).collect();
         assert_eq!(came, expected);
@@ -300,7 +315,7 @@ mod tests {
         let (start, mut came) = (Instant::now(), 0);
         while came == 0 && start.elapsed() < Duration::from_secs(10) {
             datagrams.note(false, true);
-            datagrams.turn(|_, _| came += 1);
+            datagrams.turn(|_, _| came += 1, |_, _| false);
         }
         assert_eq!(came, 1);
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, also in its helpers")]
 
 mod content;
+mod dht;
 mod encryption;
 mod local;
 mod magnets;

@@ -82,6 +82,7 @@ fn config(home: &Path) -> ClientConfig {
     config.listen.ipv6 = None;
     // Whoever is found is named: others of these tests are on the same network.
     config.local_discovery = false;
+    config.dht = None;
     config
 }
 

@@ -1,7 +1,7 @@
 //! Torrents that begin with a magnet link, as the user sees them: taken in, known, saved as a torrent file, or refused.
 
 use super::{Job, Learned, PATIENCE, Purpose, Run, Status, happened};
-use crate::get::sources::{Neighbours, Sources};
+use crate::get::sources::{Elsewhere, Sources};
 use crate::quantity::Size;
 use crate::show::Screen;
 use crate::show::json::Happened;
@@ -31,7 +31,7 @@ impl Run<'_> {
         // An earlier run may have fetched the metadata; else the link's own word counts.
         let known = handle.metainfo();
         let private = known.as_ref().is_some_and(|metainfo| metainfo.private);
-        let sources = Sources::new(trackers, given, Neighbours::of(self.lsd, private), self.patience);
+        let sources = Sources::new(trackers, given, Elsewhere::of(self.finders, private), self.patience);
         let name = known.as_ref().map(|metainfo| metainfo.name.original.to_string());
         let named = name.or_else(|| magnet.name.as_ref().map(ToString::to_string));
         let job = Job {
