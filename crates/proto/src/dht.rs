@@ -288,8 +288,8 @@ impl Node {
 
     /// When to call `handle(now, Input::Wake, ..)` next.
     pub fn next_wake(&self) -> Option<Instant> {
-        let room = self.searches.len() < SEARCHES_MAX;
-        let turns = self.announcer.next_wake().filter(|_| room);
+        let may = self.nodes() > 0 && self.searches.len() < SEARCHES_MAX;
+        let turns = self.announcer.next_wake().filter(|_| may);
         [self.rpc.next_due(), Some(self.upkeep.next_wake()), turns].into_iter().flatten().min()
     }
 

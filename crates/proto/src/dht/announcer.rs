@@ -38,7 +38,7 @@ struct Entry {
     wanted: Wanted,
     /// Nothing while it is under way.
     due: Option<Instant>,
-    /// Walks in a row that found nobody.
+    /// Walks in a row that found nobody, or nobody who took the announce.
     vain: u32,
     /// It changed or was wanted anew while under way.
     again: bool,
@@ -112,17 +112,26 @@ impl Announcer {
         Some((info_hash, entry.wanted))
     }
 
-    /// A walk for a torrent is over, with so many peers found.
-    pub(super) fn ended(&mut self, now: Instant, info_hash: InfoHash, found: usize, rng: &mut Rng) {
+    /// A walk for a torrent is over, with so many peers found, and so many nodes that took the announce.
+    pub(super) fn ended(
+        &mut self,
+        now: Instant,
+        info_hash: InfoHash,
+        found: usize,
+        stored: u32,
+        rng: &mut Rng,
+    ) {
         let Some(entry) = self.torrents.get_mut(&info_hash).filter(|entry| entry.due.is_none()) else {
             return;
         };
         self.under_way -= 1;
-        entry.vain = if found == 0 { entry.vain + 1 } else { 0 };
-        let vain = entry.vain > 0 && entry.wanted.seeking;
+        // A seed need find nobody, but it must be found.
+        let unheard = stored == 0 && entry.wanted.port.is_some();
+        let in_vain = unheard || found == 0 && entry.wanted.seeking;
+        entry.vain = if in_vain { entry.vain + 1 } else { 0 };
         let wait = if core::mem::take(&mut entry.again) {
             Duration::ZERO
-        } else if vain {
+        } else if in_vain {
             RETRY_AFTER.saturating_mul(1 << (entry.vain - 1).min(8)).min(INTERVAL)
         } else {
             INTERVAL
@@ -164,9 +173,9 @@ mod tests {
     }
 
     /// Ends the walk of a torrent and says how long it waits then.
-    fn wait_after(announcer: &mut Announcer, now: Instant, found: usize) -> Duration {
+    fn wait_after(announcer: &mut Announcer, now: Instant, found: usize, stored: u32) -> Duration {
         let (info_hash, _) = announcer.next(now).unwrap();
-        announcer.ended(now, info_hash, found, &mut Rng::new(Seed(1)));
+        announcer.ended(now, info_hash, found, stored, &mut Rng::new(Seed(1)));
         announcer.next_wake().unwrap().since(now)
     }
 
@@ -177,7 +186,7 @@ mod tests {
         announcer.want(now, hash(1), SEEKING);
         let mut waits = Vec::new();
         for found in [0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0] {
-            let wait = wait_after(&mut announcer, now, found);
+            let wait = wait_after(&mut announcer, now, found, 8);
             waits.push(wait.as_secs_f64());
             now += wait;
         }
@@ -188,17 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_that_nobody_took_is_announced_again_soon_and_whoever_only_looks_is_not() {
+        for (port, stored, expected) in [(Some(1), 0, 10.0), (Some(1), 1, 900.0), (None, 0, 900.0)] {
+            let mut announcer = Announcer::new();
+            announcer.want(Instant::ZERO, hash(1), Wanted { port, seed: true, seeking: false });
+            let wait = wait_after(&mut announcer, Instant::ZERO, 0, stored).as_secs_f64();
+            assert!((expected * 0.87..=expected).contains(&wait), "{port:?}, {stored}: {wait}");
+        }
+    }
+
+    #[test]
     fn a_torrent_that_begins_to_need_peers_has_its_turn_at_once_even_if_it_is_under_way() {
         let mut announcer = Announcer::new();
         let idle = Wanted { seeking: false, ..SEEKING };
         announcer.want(Instant::ZERO, hash(1), idle);
-        assert!(wait_after(&mut announcer, Instant::ZERO, 3) > Duration::from_secs(700));
+        assert!(wait_after(&mut announcer, Instant::ZERO, 3, 8) > Duration::from_secs(700));
         let later = Instant::ZERO + Duration::from_secs(10);
         announcer.want(later, hash(1), SEEKING);
         assert_eq!(announcer.next_wake(), Some(later));
         assert!(announcer.next(later).is_some());
         announcer.want(later, hash(1), Wanted { port: Some(2), ..SEEKING });
-        announcer.ended(later, hash(1), 3, &mut Rng::new(Seed(1)));
+        announcer.ended(later, hash(1), 3, 8, &mut Rng::new(Seed(1)));
         assert!(announcer.next_wake().unwrap() <= later + SPACING, "its port is another now");
     }
 
@@ -215,7 +234,7 @@ mod tests {
         }
         assert_eq!((begun.len(), announcer.next_wake()), (UNDER_WAY_MAX, None));
         announcer.forget(&begun[3]);
-        announcer.ended(now, begun[3], 0, &mut Rng::new(Seed(1)));
+        announcer.ended(now, begun[3], 0, 8, &mut Rng::new(Seed(1)));
         assert!(announcer.next(now).is_some() && announcer.next(now + SPACING).is_none());
         assert_eq!(announcer.len(), 19);
     }

@@ -21,7 +21,8 @@ impl Node {
 
     /// Torrents whose turn it is.
     pub(super) fn begin_turns(&mut self, now: Instant, out: &mut Vec<Output>) {
-        while self.searches.len() < SEARCHES_MAX {
+        // Who knows nobody waits for a first node, and then takes its turn at once.
+        while self.nodes() > 0 && self.searches.len() < SEARCHES_MAX {
             let Some((info_hash, wanted)) = self.announcer.next(now) else { return };
             let goal = Goal::Peers { info_hash, announce: Some(wanted), scrape: false };
             self.begin(now, Owner::Wanted(info_hash), goal, out);
@@ -209,7 +210,9 @@ impl Node {
         let report = search.into_report(now);
         match owner {
             Owner::User(search) => out.push(Output::Ended { search, report }),
-            Owner::Wanted(info_hash) => self.announcer.ended(now, info_hash, others, &mut self.rng),
+            Owner::Wanted(info_hash) => {
+                self.announcer.ended(now, info_hash, others, report.stored, &mut self.rng);
+            }
             Owner::Upkeep => self.upkeep.ended(now, self.nodes()),
         }
     }
