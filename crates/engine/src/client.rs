@@ -292,7 +292,8 @@ impl Client {
         reply
     }
 
-    /// Looks for something in the DHT, beside what torrents look for by themselves.
+    /// Looks for something in the DHT, beside what torrents look for by themselves. As long as the node knows no other
+    /// ([`Client::dht_stats`]) a search ends at once and has asked nobody.
     ///
     /// # Errors
     /// When this client takes no part in it.

@@ -81,6 +81,7 @@ fn who_seeds_is_found_by_a_search_unless_it_is_private() {
     // Announces are made in turn: the private one would have had its turn first.
     wait_until(|| stored() == 1, || format!("{} torrents are announced", stored()));
     let other = Peer::start_with(beginning_at(&at));
+    knows(&other, 1);
     assert_eq!(peers_of(&other, open.info_hash()), seed.addresses());
     assert_eq!(peers_of(&other, hidden.info_hash()), []);
     assert_eq!(stored(), 1);
