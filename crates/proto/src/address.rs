@@ -14,6 +14,27 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// An address as it is meant by who names it. A link-local one of IPv6 means something on the network alone that both of them are on, and
+/// crosses that without the number that it has here (RFC 4007, 6); so it gets the teller's. `None` if the teller is
+/// reached otherwise: then nobody knows which network is meant.
+pub fn as_told_by(teller: SocketAddr, told: SocketAddr) -> Option<SocketAddr> {
+    match (told, teller) {
+        (SocketAddr::V6(mut told), _) if told.ip().is_unicast_link_local() => match teller {
+            SocketAddr::V6(teller) if teller.ip().is_unicast_link_local() => {
+                told.set_scope_id(teller.scope_id());
+                Some(SocketAddr::V6(told))
+            }
+            _ => None,
+        },
+        _ => Some(told),
+    }
+}
+
+/// Whether an address means something to a peer: a link-local one of IPv6 does to those alone that are on the same network.
+pub fn means_something_to(peer: SocketAddr, address: SocketAddr) -> bool {
+    as_told_by(peer, address) == Some(address)
+}
+
 /// Whether a peer may have this address at all.
 pub fn may_be_a_peer(ip: IpAddr) -> bool {
     let nobody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
@@ -108,6 +129,22 @@ mod tests {
             let ip: IpAddr = ip.parse().unwrap();
             assert_eq!(host(ip), expected_host.parse::<IpAddr>().unwrap(), "{ip}");
             assert_eq!(block(ip), expected_block.map(|text| text.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn link_local_addresses_are_of_the_network_of_who_names_them() {
+        for (teller, told, meant) in [
+            ("[fe80::1%3]:50000", "[fe80::2]:6881", Some("[fe80::2%3]:6881")),
+            ("[fe80::1%3]:50000", "[fe80::2%9]:6881", Some("[fe80::2%3]:6881")),
+            ("[2001:db8::1]:50000", "[fe80::2]:6881", None),
+            ("10.0.0.1:50000", "[fe80::2]:6881", None),
+            ("[fe80::1%3]:50000", "[2001:db8::2]:6881", Some("[2001:db8::2]:6881")),
+            ("[fe80::1%3]:50000", "169.254.1.2:6881", Some("169.254.1.2:6881")),
+            ("9.9.9.9:50000", "8.8.8.8:6881", Some("8.8.8.8:6881")),
+        ] {
+            let [teller, told] = [teller, told].map(|text| text.parse().unwrap());
+            assert_eq!(as_told_by(teller, told), meant.map(|text| text.parse().unwrap()), "{teller} {told}");
         }
     }
 

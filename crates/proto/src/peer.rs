@@ -537,12 +537,13 @@ impl Traffic {
 }
 
 impl Peer {
-    /// Where others can reach it, as far as we know: where we did, or where it says it listens.
+    /// Where others can reach it, as far as we know: where we did, or where it says it listens. With the scope of a link-local one.
     pub fn listens(&self) -> Option<SocketAddr> {
-        match self.terms.incoming {
-            false => Some(self.terms.remote),
-            true => self.extensions.port.map(|port| SocketAddr::new(self.terms.remote.ip(), port)),
+        let mut address = self.terms.remote;
+        if self.terms.incoming {
+            address.set_port(self.extensions.port?);
         }
+        Some(address)
     }
 }
 

@@ -110,14 +110,17 @@ impl Torrent {
             // Two peers that want nothing have nothing for each other.
             if !(finished && named.flags.has(PexFlags::UPLOAD_ONLY)) {
                 // Strangers name strange addresses; the list says which it takes.
-                let _ = self.dialer.list.told(teller, named, cx.rng);
+                let Some(address) = address::as_told_by(teller, named.address) else { continue };
+                let _ = self.dialer.list.told(teller, PexPeer { address, ..named }, cx.rng);
             }
         }
         self.arm_dialer(cx);
     }
 }
 
-/// Whether a peer can do anything with an address: those of private networks are nothing to who is outside.
+/// Whether a peer can do anything with an address: those of private networks are nothing to who is outside, nor those of one cable to
+/// who is on another.
 fn concerns(peer: SocketAddr, address: SocketAddr) -> bool {
-    address::block(peer.ip()).is_none() || address::block(address.ip()).is_some()
+    let inside = address::block(peer.ip()).is_none();
+    (inside || address::block(address.ip()).is_some()) && address::means_something_to(peer, address)
 }

@@ -185,6 +185,43 @@ fn whom_a_peer_names_is_dialled_but_for_victims_of_malice() {
     }
 }
 
+/// Three on a cable without any router, who have nothing but the addresses that they gave themselves: each gets to know the others.
+#[test]
+fn peers_with_link_local_addresses_are_named_and_dialled_on_their_own_network() {
+    let mut rig = Rig::leech(4, 16_384);
+    let [first, second, other_cable] =
+        ["[fe80::1%3]:50000", "[fe80::2%3]:50000", "[fe80::3%4]:50000"].map(|remote| meet(&mut rig, remote));
+    let outside = meet(&mut rig, "[2001:db8::1]:50000");
+    rig.pass(Duration::from_secs(20));
+    let mut named = |link| {
+        let told = heard(&mut rig, link).into_iter().flat_map(|message| message.added);
+        let mut told: Vec<String> = told.map(|peer| peer.address.to_string()).collect();
+        told.sort();
+        told
+    };
+    assert_eq!(
+        named(first),
+        ["[2001:db8::1]:6881", "[fe80::2]:6881"],
+        "without a scope: it is the reader's own"
+    );
+    assert_eq!(named(second), ["[2001:db8::1]:6881", "[fe80::1]:6881"]);
+    assert_eq!(named(other_cable), ["[2001:db8::1]:6881"]);
+    assert_eq!(named(outside), [""; 0]);
+    for (teller, expected) in [
+        ("[fe80::1%3]:50000", &["[fe80::9%3]:6881"][..]),
+        ("[fe80::1%4]:50000", &["[fe80::9%4]:6881"]),
+        ("[2001:db8::1]:50000", &[]),
+        ("10.0.0.1:50000", &[]),
+    ] {
+        let mut rig = Rig::leech(4, 16_384);
+        let link = meet(&mut rig, teller);
+        names(&mut rig, link, &[at("[fe80::9]:6881")]);
+        rig.pass(Duration::from_secs(2));
+        let dialled: Vec<SocketAddr> = dials(&mut rig).into_iter().map(|(_, remote)| remote).collect();
+        assert_eq!(dialled, expected.iter().map(|text| at(text)).collect::<Vec<_>>(), "{teller}");
+    }
+}
+
 #[test]
 fn a_private_torrent_neither_names_nor_hears() {
     let mut private = (*metainfo(4, 16_384)).clone();
