@@ -8,10 +8,11 @@
 //! There is no waiting time after a wrong code: it would keep honest receivers waiting and gain nothing, with five in all.
 //!
 //! A receiver counts in the same way how often what it was told did not fit, for each of those that answer to its number may
-//! be somebody who guesses.
+//! be somebody who guesses. It is stricter, for it has less to lose: the code was said to it a moment ago, one share of that number is
+//! the right one, and who mistyped types a new code and begins anew.
 //!
-//! Invariants: between two renewals at most [`WRONG_MAX`] proofs are found wrong, whatever comes, and at most that many
-//! addresses are kept; a proof that is not allowed is not looked at.
+//! Invariants: between two renewals at most [`WRONG_MAX`] proofs are found wrong, of a receiver [`RECEIVER_WRONG_MAX`], whatever
+//! comes, and at most that many addresses are kept; a proof that is not allowed is not looked at.
 
 use core::net::IpAddr;
 
@@ -20,6 +21,13 @@ pub const WRONG_MAX: u32 = 5;
 
 /// Wrong proofs from one address before the sharer is asked about it: two slips, and a third that was careful.
 pub const WRONG_PER_HOST_MAX: u32 = 3;
+
+/// Exchanges that a receiver takes part in with one code and that come to nothing: two strangers with the number of the share that is
+/// meant, and one slip. One in 1,398,101 is an impostor's luck.
+pub const RECEIVER_WRONG_MAX: u32 = 3;
+
+/// Of these, with one address: a line that was cut in the middle is worth a second try.
+pub const RECEIVER_WRONG_PER_HOST_MAX: u32 = 2;
 
 /// What is to be said to a proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,13 +43,26 @@ pub enum Verdict {
 }
 
 /// See the module.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Guesses {
+    wrong_max: u32,
+    per_host_max: u32,
     wrong: u32,
     hosts: Vec<(IpAddr, u32)>,
 }
 
 impl Guesses {
+    /// None yet, of a share.
+    pub fn for_sharer() -> Guesses {
+        Guesses { wrong_max: WRONG_MAX, per_host_max: WRONG_PER_HOST_MAX, wrong: 0, hosts: Vec::new() }
+    }
+
+    /// None yet, of who was told a code.
+    pub fn for_receiver() -> Guesses {
+        let (wrong_max, per_host_max) = (RECEIVER_WRONG_MAX, RECEIVER_WRONG_PER_HOST_MAX);
+        Guesses { wrong_max, per_host_max, ..Guesses::for_sharer() }
+    }
+
     /// Looks at a proof, if one from this address may be looked at now, and counts it if it is wrong.
     pub fn judge(&mut self, host: IpAddr, is_right: impl FnOnce() -> bool) -> Verdict {
         match self.refuses(host) {
@@ -59,8 +80,8 @@ impl Guesses {
         let host = host.to_canonical();
         let wrong = self.hosts.iter().find(|(other, _)| *other == host).map_or(0, |(_, wrong)| *wrong);
         match () {
-            () if self.wrong >= WRONG_MAX => Some(Verdict::Spent),
-            () if wrong >= WRONG_PER_HOST_MAX => Some(Verdict::HostSpent),
+            () if self.wrong >= self.wrong_max => Some(Verdict::Spent),
+            () if wrong >= self.per_host_max => Some(Verdict::HostSpent),
             () => None,
         }
     }
@@ -72,14 +93,15 @@ impl Guesses {
         let known = self.hosts.len();
         match self.hosts.iter_mut().find(|(other, _)| *other == host) {
             Some((_, wrong)) => *wrong = wrong.saturating_add(1),
-            None if known < WRONG_MAX as usize => self.hosts.push((host, 1)),
+            None if known < self.wrong_max as usize => self.hosts.push((host, 1)),
             None => {}
         }
     }
 
     /// The sharer says to go on: as many again, for everybody.
     pub fn renew(&mut self) {
-        *self = Guesses::default();
+        self.wrong = 0;
+        self.hosts.clear();
     }
 
     /// How many proofs were wrong since the beginning or the last renewal.
@@ -105,7 +127,7 @@ mod tests {
 
     /// Who comes in this order, with a right or a wrong code, and what each is told.
     fn told(visits: &[(u8, bool)]) -> Vec<Verdict> {
-        let mut guesses = Guesses::default();
+        let mut guesses = Guesses::for_sharer();
         visits.iter().map(|&(who, right)| guesses.judge(host(who), || right)).collect()
     }
 
@@ -136,7 +158,7 @@ mod tests {
 
     #[test]
     fn one_address_is_one_however_it_is_written() {
-        let mut guesses = Guesses::default();
+        let mut guesses = Guesses::for_sharer();
         let mapped = "::ffff:192.168.1.1".parse().unwrap();
         for who in [host(1), mapped, host(1)] {
             assert_eq!(guesses.judge(who, || false), Wrong);
@@ -146,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_may_not_be_looked_at_is_not() {
-        let mut guesses = Guesses::default();
+        let mut guesses = Guesses::for_sharer();
         (0..5).for_each(|n| assert_eq!(guesses.judge(host(n), || false), Wrong));
         assert_eq!(guesses.judge(host(9), || unreachable!("not looked at")), Spent);
         assert_eq!(guesses.refuses(host(9)), Some(Spent));
@@ -159,23 +181,25 @@ mod tests {
 
     /// A receiver that was told a code, among many who stand in for the sharer.
     #[test]
-    fn a_receiver_tries_no_more_than_five_that_do_not_fit() {
-        let mut guesses = Guesses::default();
-        let mut tried = 0;
-        for n in 0..=255 {
+    fn a_receiver_tries_no_more_than_three_that_do_not_fit() {
+        let mut guesses = Guesses::for_receiver();
+        let mut tried = Vec::new();
+        for n in [1, 1, 1, 1, 2, 2, 3, 4].into_iter().chain(5..=255) {
             if guesses.refuses(host(n)).is_none() {
-                tried += 1;
+                tried.push(n);
                 guesses.note_wrong(host(n));
             }
         }
-        assert_eq!(tried, WRONG_MAX);
+        assert_eq!((tried, guesses.hosts().len()), (vec![1, 1, 2], 2));
+        guesses.renew();
+        assert_eq!(guesses, Guesses::for_receiver(), "what is renewed is as strict as before");
     }
 
     #[test]
     fn no_life_finds_more_than_five_wrong_between_two_renewals() {
         for seed in 0..50 {
             let mut rng = Rng::new(Seed(seed));
-            let (mut guesses, mut wrong) = (Guesses::default(), 0);
+            let (mut guesses, mut wrong) = (Guesses::for_sharer(), 0);
             for _ in 0..2_000 {
                 match rng.below(40) {
                     0 => {

@@ -5,11 +5,15 @@
 //!
 //! ```text
 //! receiver -> sharer  greeting (8), SPAKE2 A (33)
-//! sharer -> receiver  SPAKE2 B (33)
+//! sharer -> receiver  0 (1), SPAKE2 B (33)   or why not (1)
 //! receiver -> sharer  proof (32)
-//! sharer -> receiver  proof (32)
+//! sharer -> receiver  0 (1), proof (32)      or why not (1)
 //! both                records, as on a private link (`private`)
 //! ```
+//!
+//! Why not ([`Refusal`]) is said in the clear and proves nothing, for there is no key yet that both have: who can change what passes
+//! can say it in the sharer's place. He gains that a receiver gives up, which he has too by cutting the line. That all
+//! is well only a proof says.
 //!
 //! Who listens learns nothing about the words, however long he computes on what he has. Who takes part can test one pair of
 //! words each time, and not in silence: the receiver proves first, and before that the sharer has said nothing that a guess
@@ -34,7 +38,43 @@ pub const PAIRING_CHANCE_LEN: usize = 64;
 
 /// A message of SPAKE2: its side and a point.
 const POINT_LEN: usize = 33;
-const PROOF_LEN: usize = 32;
+
+/// What a receiver says first: a greeting and a point.
+pub const HELLO_LEN: usize = GREETING.len() + POINT_LEN;
+
+/// What a receiver says next.
+pub const PROOF_LEN: usize = 32;
+
+/// What the sharer says first of each message that is not a refusal.
+const GO_ON: u8 = 0;
+
+/// Why a sharer does not go on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Refusal {
+    /// The receiver's proof does not fit: it has another code.
+    OtherCode,
+    /// So many had another code that nobody is looked at before the person who shares says so.
+    MustConfirm,
+    /// Too many come at once.
+    Busy,
+}
+
+impl Refusal {
+    /// As a sharer says it, in place of anything else; nothing follows.
+    pub fn encode(self) -> u8 {
+        match self {
+            Refusal::OtherCode => 1,
+            Refusal::MustConfirm => 2,
+            Refusal::Busy => 3,
+        }
+    }
+
+    fn decode(byte: u8) -> Option<Refusal> {
+        [Refusal::OtherCode, Refusal::MustConfirm, Refusal::Busy]
+            .into_iter()
+            .find(|refusal| refusal.encode() == byte)
+    }
+}
 
 /// Why an exchange came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +83,10 @@ pub enum PairingError {
     NoGreeting,
     /// What should be a point of the curve is none.
     NoPoint,
-    /// The other side does not know the words: a slip of the tongue, or somebody else.
+    /// The other side's proof does not fit: it does not know the words.
     OtherCode,
+    /// The sharer, or somebody in its place, says why not.
+    Refused(Refusal),
     /// The exchange has ended before.
     Over,
 }
@@ -54,7 +96,13 @@ impl fmt::Display for PairingError {
         f.write_str(match self {
             PairingError::NoGreeting => "this is no receiver with a code",
             PairingError::NoPoint => "the other side does not speak as the exchange of a code wants it",
-            PairingError::OtherCode => "the other side has another code",
+            PairingError::OtherCode | PairingError::Refused(Refusal::OtherCode) => {
+                "the other side has another code"
+            }
+            PairingError::Refused(Refusal::MustConfirm) => {
+                "so many came with another code that whoever shares must say first whether to go on"
+            }
+            PairingError::Refused(Refusal::Busy) => "too many come to this share at once",
             PairingError::Over => "the exchange has ended",
         })
     }
@@ -84,21 +132,13 @@ enum ReceiverStage {
     Over,
 }
 
-/// The side that made a code.
-#[derive(Debug)]
-pub struct Sharer(SharerStage);
+/// What a receiver began with. Nothing was computed yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hello([u8; POINT_LEN]);
 
+/// The side that made a code, when it has answered: the receiver's proof is to come.
 #[derive(Debug)]
-enum SharerStage {
-    /// The receiver's point is to come, and has not been answered.
-    Point {
-        spake: Box<Spake2<Ed25519Group>>,
-        ours: [u8; POINT_LEN],
-    },
-    /// The receiver's proof is to come.
-    Proof(Box<Keys>),
-    Over,
-}
+pub struct Sharer(Box<Keys>);
 
 /// A receiver's proof that it knows the words, not looked at yet: whether it may be is for who counts guesses to say.
 #[derive(Debug)]
@@ -128,72 +168,77 @@ impl Receiver {
         unread: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(usize, Option<Paired>), PairingError> {
-        match core::mem::replace(&mut self.0, ReceiverStage::Over) {
+        let stage = core::mem::replace(&mut self.0, ReceiverStage::Over);
+        let said_len = match stage {
+            ReceiverStage::Point(_) => POINT_LEN,
+            ReceiverStage::Proof(_) => PROOF_LEN,
+            ReceiverStage::Over => return Err(PairingError::Over),
+        };
+        let said = match unread.split_first() {
+            Some((&GO_ON, said)) => said.get(..said_len),
+            Some((&other, _)) => {
+                return Err(Refusal::decode(other).map_or(PairingError::NoPoint, PairingError::Refused));
+            }
+            None => None,
+        };
+        let (Some(said), taken) = (said, 1 + said_len) else {
+            self.0 = stage;
+            return Ok((0, None));
+        };
+        match stage {
             ReceiverStage::Point(spake) => {
-                let Some(point) = unread.get(..POINT_LEN) else {
-                    self.0 = ReceiverStage::Point(spake);
-                    return Ok((0, None));
-                };
-                let keys = Keys::agree(*spake, point)?;
+                let keys = Keys::agree(*spake, said)?;
                 out.extend_from_slice(keys.receivers.prove().as_ref());
                 self.0 = ReceiverStage::Proof(Box::new(keys));
-                Ok((POINT_LEN, None))
+                Ok((taken, None))
             }
-            ReceiverStage::Proof(keys) => {
-                let Some(proof) = unread.get(..PROOF_LEN) else {
-                    self.0 = ReceiverStage::Proof(keys);
-                    return Ok((0, None));
-                };
-                if !keys.sharers.proves(proof) {
-                    return Err(PairingError::OtherCode);
-                }
-                let paired = Paired { send: Sealer::of(keys.forth), receive: Opener::of(keys.back) };
-                Ok((PROOF_LEN, Some(paired)))
+            ReceiverStage::Proof(keys) if keys.sharers.proves(said) => {
+                Ok((taken, Some(Paired { send: Sealer::of(keys.forth), receive: Opener::of(keys.back) })))
             }
+            ReceiverStage::Proof(_) => Err(PairingError::OtherCode),
             ReceiverStage::Over => Err(PairingError::Over),
         }
     }
 }
 
-impl Sharer {
-    /// Waits for a receiver. `chance` as for [`Receiver::new`].
-    pub fn new(code: &Code, chance: [u8; PAIRING_CHANCE_LEN]) -> Sharer {
-        let [receiver, sharer] = identities(code);
-        let password = Password::new(code.password());
-        let (spake, point) = Spake2::start_b_with_rng(&password, &receiver, &sharer, Given(chance));
-        let mut ours = [0; POINT_LEN];
-        ours.iter_mut().zip(point).for_each(|(place, byte)| *place = byte);
-        Sharer(SharerStage::Point { spake: Box::new(spake), ours })
-    }
-
-    /// Takes what it can of the bytes that came, and says how many; appends what is to be sent. A `Claim` ends the machine's part.
+impl Hello {
+    /// What stands at the beginning of the bytes that came, as soon as it is whole: [`HELLO_LEN`] bytes.
     ///
     /// # Errors
-    /// When this is no receiver; then the machine takes nothing more and nothing is appended.
-    pub fn read(&mut self, unread: &[u8], out: &mut Vec<u8>) -> Result<(usize, Option<Claim>), PairingError> {
-        match core::mem::replace(&mut self.0, SharerStage::Over) {
-            SharerStage::Point { spake, ours } => {
-                if unread.iter().zip(&GREETING).any(|(byte, ours)| byte != ours) {
-                    return Err(PairingError::NoGreeting);
-                }
-                let Some(point) = unread.get(GREETING.len()..GREETING.len() + POINT_LEN) else {
-                    self.0 = SharerStage::Point { spake, ours };
-                    return Ok((0, None));
-                };
-                let keys = Keys::agree(*spake, point)?;
-                out.extend_from_slice(&ours);
-                self.0 = SharerStage::Proof(Box::new(keys));
-                Ok((GREETING.len() + POINT_LEN, None))
-            }
-            SharerStage::Proof(keys) => {
-                let Some(proof) = unread.first_chunk::<PROOF_LEN>() else {
-                    self.0 = SharerStage::Proof(keys);
-                    return Ok((0, None));
-                };
-                Ok((PROOF_LEN, Some(Claim { keys, proof: *proof })))
-            }
-            SharerStage::Over => Err(PairingError::Over),
+    /// As soon as it is clear that this is no receiver. It is to get no answer.
+    pub fn read(unread: &[u8]) -> Result<Option<Hello>, PairingError> {
+        if unread.iter().zip(&GREETING).any(|(byte, ours)| byte != ours) {
+            return Err(PairingError::NoGreeting);
         }
+        let point = unread.get(GREETING.len()..).and_then(|rest| rest.first_chunk());
+        Ok(point.map(|point| Hello(*point)))
+    }
+
+    /// Goes on with this receiver, and appends what is to be said. Costs two multiplications of points, which makes it the
+    /// step that is to be rationed. `chance` as for [`Receiver::new`].
+    ///
+    /// # Errors
+    /// When it sent no point; then nothing is appended.
+    pub fn answer(
+        &self,
+        code: &Code,
+        chance: [u8; PAIRING_CHANCE_LEN],
+        out: &mut Vec<u8>,
+    ) -> Result<Sharer, PairingError> {
+        let [receiver, sharer] = identities(code);
+        let password = Password::new(code.password());
+        let (spake, ours) = Spake2::start_b_with_rng(&password, &receiver, &sharer, Given(chance));
+        let keys = Keys::agree(spake, &self.0)?;
+        out.push(GO_ON);
+        out.extend_from_slice(&ours);
+        Ok(Sharer(Box::new(keys)))
+    }
+}
+
+impl Sharer {
+    /// The receiver's next [`PROOF_LEN`] bytes are here.
+    pub fn claim(self, proof: [u8; PROOF_LEN]) -> Claim {
+        Claim { keys: self.0, proof }
     }
 }
 
@@ -211,6 +256,7 @@ impl Claim {
         if !self.is_right() {
             return Err(PairingError::OtherCode);
         }
+        out.push(GO_ON);
         out.extend_from_slice(self.keys.sharers.prove().as_ref());
         Ok(Paired { send: Sealer::of(self.keys.back), receive: Opener::of(self.keys.forth) })
     }

@@ -13,7 +13,7 @@ fn ours() -> Code {
 /// What a conversation came to, and what was said in each direction.
 struct Story {
     receiver: Option<Result<Paired, PairingError>>,
-    sharer: Option<Result<Paired, PairingError>>,
+    sharer: Result<Paired, PairingError>,
     forth: Vec<u8>,
     back: Vec<u8>,
 }
@@ -22,55 +22,56 @@ struct Story {
 fn converse(told: &Code, made: &Code, bytewise: bool) -> Story {
     let (mut forth, mut back) = (Vec::new(), Vec::new());
     let mut receiver = Receiver::new(told, [3; 64], &mut forth);
-    let mut sharer = Sharer::new(made, [5; 64]);
-    let (mut at_receiver, mut at_sharer) = (None, None);
-    let (mut forth_at, mut back_at) = (0, 0);
-    for _ in 0..3 {
-        let ends = |from: usize, to: usize| if bytewise { from + 1..=to } else { to..=to };
-        for end in ends(forth_at, forth.len()) {
-            if at_sharer.is_some() {
-                break;
-            }
-            match sharer.read(&forth[forth_at..end], &mut back) {
-                Ok((taken, None)) => forth_at += taken,
-                Ok((taken, Some(claim))) => {
-                    forth_at += taken;
-                    at_sharer = Some(claim.accept(&mut back));
-                }
-                Err(error) => at_sharer = Some(Err(error)),
-            }
-        }
+    let ends = |from: usize, to: usize| if bytewise { from + 1..=to } else { to..=to };
+    let hello = ends(0, forth.len()).find_map(|end| Hello::read(&forth[..end]).unwrap()).unwrap();
+    let answering = hello.answer(made, [5; 64], &mut back).unwrap();
+    let mut back_at = 0;
+    let mut hear = |back: &[u8], forth: &mut Vec<u8>| {
         for end in ends(back_at, back.len()) {
-            if at_receiver.is_some() {
-                break;
-            }
-            match receiver.read(&back[back_at..end], &mut forth) {
+            match receiver.read(&back[back_at..end], forth) {
                 Ok((taken, paired)) => {
                     back_at += taken;
-                    at_receiver = paired.map(Ok);
+                    if paired.is_some() {
+                        return paired.map(Ok);
+                    }
                 }
-                Err(error) => at_receiver = Some(Err(error)),
+                Err(error) => return Some(Err(error)),
             }
         }
+        None
+    };
+    assert!(hear(&back, &mut forth).is_none());
+    let proof = forth[HELLO_LEN..].try_into().unwrap();
+    let sharer = answering.claim(proof).accept(&mut back);
+    if let Err(PairingError::OtherCode) = sharer {
+        back.push(Refusal::OtherCode.encode());
     }
-    Story { receiver: at_receiver, sharer: at_sharer, forth, back }
+    let receiver = hear(&back, &mut forth);
+    Story { receiver, sharer, forth, back }
+}
+
+/// A sharer who answers this receiver, and what it said.
+fn answered(code: &Code, hello: &[u8], chance: u8) -> (Sharer, Vec<u8>) {
+    let mut back = Vec::new();
+    let sharer = Hello::read(hello).unwrap().unwrap().answer(code, [chance; 64], &mut back).unwrap();
+    (sharer, back)
 }
 
 #[test]
 fn who_has_the_same_code_comes_to_the_same_keys() {
     for bytewise in [false, true] {
         let story = converse(&code("42 APPLE river"), &ours(), bytewise);
-        let (mut receiver, mut sharer) = (story.receiver.unwrap().unwrap(), story.sharer.unwrap().unwrap());
+        let (mut receiver, mut sharer) = (story.receiver.unwrap().unwrap(), story.sharer.unwrap());
         for (said, from, to) in [
             (&b"may I?"[..], &mut receiver.send, &mut sharer.receive),
             (b"the swarm key", &mut sharer.send, &mut receiver.receive),
         ] {
             let mut sealed = Vec::new();
-            from.seal([said], &mut sealed);
+            from.seal([said], &mut sealed).unwrap();
             let opened = to.open(&mut sealed).unwrap().unwrap();
             assert_eq!(&sealed[opened.clear], said);
         }
-        assert_eq!((story.forth.len(), story.back.len()), (8 + 33 + 32, 33 + 32));
+        assert_eq!((story.forth.len(), story.back.len()), (8 + 33 + 32, 1 + 33 + 1 + 32));
     }
 }
 
@@ -78,9 +79,40 @@ fn who_has_the_same_code_comes_to_the_same_keys() {
 fn another_code_is_refused_and_the_sharer_proves_nothing_to_who_has_it() {
     for other in ["42-apple-rival", "42-river-apple", "43-apple-river", "42-apple-apple"] {
         let story = converse(&code(other), &ours(), false);
-        assert_eq!(story.sharer.unwrap().unwrap_err(), PairingError::OtherCode, "{other}");
-        assert!(story.receiver.is_none(), "{other}: it waits for a proof that does not come");
-        assert_eq!(story.back.len(), POINT_LEN, "{other}");
+        assert_eq!(story.sharer.unwrap_err(), PairingError::OtherCode, "{other}");
+        let told = story.receiver.unwrap().unwrap_err();
+        assert_eq!(told, PairingError::Refused(Refusal::OtherCode), "{other}");
+        assert_eq!(story.back.len(), 1 + POINT_LEN + 1, "{other}");
+    }
+}
+
+/// Who cannot go on says why, in place of either of his messages; anything else that is said there is no refusal.
+#[test]
+fn a_receiver_is_told_why_not() {
+    for said in 0..=u8::MAX {
+        let told = [Refusal::OtherCode, Refusal::MustConfirm, Refusal::Busy]
+            .into_iter()
+            .find(|why| why.encode() == said);
+        let expected = match (said, told) {
+            (GO_ON, _) => Ok(()),
+            (_, Some(why)) => Err(PairingError::Refused(why)),
+            (_, None) => Err(PairingError::NoPoint),
+        };
+        for after_the_point in [false, true] {
+            let mut forth = Vec::new();
+            let mut receiver = Receiver::new(&ours(), [3; 64], &mut forth);
+            if after_the_point {
+                let (_, back) = answered(&ours(), &forth, 5);
+                receiver.read(&back, &mut forth).unwrap();
+            }
+            let heard = receiver
+                .read(&[said], &mut forth)
+                .map(|(taken, paired)| assert!(taken == 0 && paired.is_none()));
+            assert_eq!(heard, expected, "{said}");
+            if expected.is_err() {
+                assert_eq!(receiver.read(&[GO_ON], &mut forth).unwrap_err(), PairingError::Over);
+            }
+        }
     }
 }
 
@@ -88,20 +120,18 @@ fn another_code_is_refused_and_the_sharer_proves_nothing_to_who_has_it() {
 fn who_stands_in_for_the_sharer_is_found_out() {
     let mut forth = Vec::new();
     let mut receiver = Receiver::new(&ours(), [3; 64], &mut forth);
-    let mut back = Vec::new();
-    let mut impostor = Sharer::new(&code("42-zoo-zoo"), [5; 64]);
-    impostor.read(&forth, &mut back).unwrap();
+    let (impostor, back) = answered(&code("42-zoo-zoo"), &forth, 5);
     forth.clear();
-    assert_eq!(receiver.read(&back, &mut forth).unwrap().0, POINT_LEN);
-    let (_, claim) = impostor.read(&forth, &mut back).unwrap();
+    assert_eq!(receiver.read(&back, &mut forth).unwrap().0, 1 + POINT_LEN);
     // All that it has is a proof that does not fit its guess; and whatever it makes of that is no proof of its own.
-    let claim = claim.unwrap();
+    let claim = impostor.claim(forth[..].try_into().unwrap());
     assert!(!claim.is_right());
     for proof in [&forth[..], claim.keys.sharers.prove().as_ref(), &[0; 32]] {
         let mut receiver = Receiver::new(&ours(), [3; 64], &mut Vec::new());
-        receiver.read(&back[..POINT_LEN], &mut Vec::new()).unwrap();
-        assert_eq!(receiver.read(proof, &mut Vec::new()).unwrap_err(), PairingError::OtherCode);
-        assert_eq!(receiver.read(proof, &mut Vec::new()).unwrap_err(), PairingError::Over);
+        receiver.read(&back, &mut Vec::new()).unwrap();
+        let said = [&[GO_ON], proof].concat();
+        assert_eq!(receiver.read(&said, &mut Vec::new()).unwrap_err(), PairingError::OtherCode);
+        assert_eq!(receiver.read(&said, &mut Vec::new()).unwrap_err(), PairingError::Over);
     }
 }
 
@@ -135,16 +165,14 @@ fn strangers_get_no_answer() {
     let mut wrong_side = Vec::new();
     Receiver::new(&ours(), [3; 64], &mut wrong_side);
     wrong_side[GREETING.len()] = b'B';
-    for (said, error) in [
-        (b"GET / HTTP/1.1\r\n".to_vec(), PairingError::NoGreeting),
-        (b"g\x00".to_vec(), PairingError::NoGreeting),
-        (no_point, PairingError::NoPoint),
-        (wrong_side, PairingError::NoPoint),
-    ] {
-        let (mut sharer, mut back) = (Sharer::new(&ours(), [5; 64]), Vec::new());
-        assert_eq!(sharer.read(&said, &mut back).unwrap_err(), error);
-        assert_eq!(sharer.read(&said, &mut back).unwrap_err(), PairingError::Over);
-        assert_eq!(back, []);
+    for said in [&b"GET / HTTP/1.1\r\n"[..], b"g\x00", b"gannet2\n"] {
+        assert_eq!(Hello::read(said).unwrap_err(), PairingError::NoGreeting);
+    }
+    assert_eq!((Hello::read(b""), Hello::read(&GREETING)), (Ok(None), Ok(None)));
+    for said in [no_point, wrong_side] {
+        let mut back = Vec::new();
+        let refused = Hello::read(&said).unwrap().unwrap().answer(&ours(), [5; 64], &mut back);
+        assert_eq!((refused.unwrap_err(), back), (PairingError::NoPoint, Vec::new()));
     }
 }
 
@@ -152,10 +180,9 @@ fn strangers_get_no_answer() {
 #[test]
 fn a_recording_opens_nothing() {
     let story = converse(&ours(), &ours(), false);
-    let (mut sharer, mut back) = (Sharer::new(&ours(), [6; 64]), Vec::new());
-    let (taken, _) = sharer.read(&story.forth, &mut back).unwrap();
-    let (_, claim) = sharer.read(&story.forth[taken..], &mut back).unwrap();
-    assert_eq!(claim.unwrap().accept(&mut back).unwrap_err(), PairingError::OtherCode);
+    let (sharer, mut back) = answered(&ours(), &story.forth, 6);
+    let claim = sharer.claim(story.forth[HELLO_LEN..].try_into().unwrap());
+    assert_eq!(claim.accept(&mut back).unwrap_err(), PairingError::OtherCode);
     let (mut receiver, mut forth) = (Receiver::new(&ours(), [7; 64], &mut Vec::new()), Vec::new());
     let (taken, _) = receiver.read(&story.back, &mut forth).unwrap();
     assert_eq!(receiver.read(&story.back[taken..], &mut forth).unwrap_err(), PairingError::OtherCode);
