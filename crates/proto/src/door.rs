@@ -9,8 +9,9 @@
 mod encryption;
 mod exchanges;
 mod hall;
+mod replays;
 
-pub use encryption::{Encryption, Greeting, Policy, Refusal};
+pub use encryption::{Encryption, Greeting, Hail, Policy, Refusal};
 pub use exchanges::EXCHANGES_PER_SECOND_MAX;
 
 use crate::address::{self, HostSet};
@@ -19,6 +20,7 @@ use crate::{DialHints, DialId, Duration, Instant};
 use core::net::{IpAddr, SocketAddr};
 use exchanges::Exchanges;
 use hall::{Hall, Pending, Stage as Progress};
+use replays::Replays;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::mse::Method;
 
@@ -194,6 +196,7 @@ pub struct Door {
     half_open: u32,
     encryption: Encryption,
     exchanges: Exchanges,
+    replays: Replays,
     /// Hosts that were reached by the last way of the plan.
     contrary: HostSet,
     tally: Tally,
@@ -253,6 +256,7 @@ impl Door {
             pace,
             encryption,
             exchanges: Exchanges::default(),
+            replays: Replays::default(),
             contrary: HostSet::new(REMEMBERED_MAX),
             tally: Tally::default(),
             banned: HostSet::new(BANS_MAX),
@@ -337,7 +341,13 @@ impl Door {
         if self.pending.has_greeted(id) != Some(false) {
             return;
         }
-        match self.encryption.incoming.answer(greeting) {
+        let answer = match (self.encryption.incoming.answer(greeting), greeting) {
+            (Ok(Crypto::Private), Greeting::Member(hail)) if !self.replays.is_new(hail) => {
+                Err(Refusal::Replayed)
+            }
+            (answer, _) => answer,
+        };
+        match answer {
             Ok(Crypto::Plaintext) => {
                 self.pending.advance(id, Progress::Plaintext, self.now);
                 out.push(Output::Answer { pending: id, crypto: Crypto::Plaintext });
@@ -350,6 +360,7 @@ impl Door {
                 match why {
                     Refusal::NotEncrypted | Refusal::NotPrivate => self.tally.plaintext_refused += 1,
                     Refusal::Encrypted => self.tally.encrypted_refused += 1,
+                    Refusal::OtherKey | Refusal::Replayed => self.tally.incoming_failed += 1,
                 }
                 self.forget_pending(id);
                 out.push(Output::TurnAway { pending: id, why });

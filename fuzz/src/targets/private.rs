@@ -1,11 +1,11 @@
-//! Private links: both sides shake hands and say some things while the script turns bits, puts bytes in between, leaves some
-//! out, and cuts what passes.
+//! Private links: both sides shake hands and say some things to each other while the script turns bits, puts bytes in between,
+//! leaves some out, and cuts what passes, in either direction.
 //!
-//! Promises: what is heard is the beginning of what was said; after an error nothing more is; a stranger is not answered; how
-//! the bytes are cut changes nothing; what nobody touched is heard whole.
+//! Promises: what is heard is the beginning of what was said; after an error nothing more is; a stranger is not answered; who was
+//! answered by somebody else has no link; how the bytes are cut changes nothing; what nobody touched is heard whole.
 
 use crate::script::Script;
-use wire::private::{Initiator, Opener, PrivateError, Responder, SwarmKey};
+use wire::private::{Initiator, Opener, PrivateError, Responder, Sealer, SwarmKey};
 
 /// Changes to the bytes on their way.
 const CHANGES_MAX: usize = 4;
@@ -23,43 +23,67 @@ pub fn run(data: &[u8]) {
     let whole = converse(same_key, &said, &changes, usize::MAX);
     assert_eq!(whole, converse(same_key, &said, &changes, step));
     if same_key && changes.is_empty() {
-        assert_eq!(whole, (said.concat(), None));
+        assert_eq!(whole, [(said.concat(), None), (said.concat(), None)]);
     }
 }
 
-/// What the responder heard, and how it ended if it did.
-fn converse(
-    same_key: bool,
-    said: &[Vec<u8>],
-    changes: &[[u8; 4]],
-    step: usize,
-) -> (Vec<u8>, Option<PrivateError>) {
+/// What one side heard, and how that ended if it did.
+type Heard = (Vec<u8>, Option<PrivateError>);
+
+/// What a change touches, by its first two bits.
+const FIRST: u8 = 0;
+const ANSWER: u8 = 1;
+const FORTH: u8 = 2;
+const BACK: u8 = 3;
+
+/// What the responder and the initiator heard.
+fn converse(same_key: bool, said: &[Vec<u8>], changes: &[[u8; 4]], step: usize) -> [Heard; 2] {
+    let nothing = || (Vec::new(), None);
+    let touch = |what: u8, bytes: &mut Vec<u8>| {
+        changes.iter().filter(|change| change[0] & 3 == what).for_each(|change| touch(change, bytes));
+    };
     let (mut forth, mut back) = (Vec::new(), Vec::new());
     let mut initiator = Initiator::new(&SwarmKey([1; 32]), [2; 32], &mut forth);
-    let mut responder = Responder::new(&SwarmKey([if same_key { 1 } else { 9 }; 32]), [3; 32]);
+    let key = SwarmKey([if same_key { 1 } else { 9 }; 32]);
     let untouched = forth.clone();
-    let (first, rest): (Vec<&[u8; 4]>, Vec<&[u8; 4]>) = changes.iter().partition(|change| change[0] & 1 == 0);
-    first.into_iter().for_each(|change| touch(change, &mut forth));
-    let theirs = match responder.read(&forth, &mut back) {
-        Ok((0, None)) => return (Vec::new(), None),
+    touch(FIRST, &mut forth);
+    let Some(first) = forth.first_chunk() else { return [nothing(), nothing()] };
+    let mut theirs =
+        match Responder::recognise(&key, first).and_then(|member| member.answer([3; 32], &mut back)) {
+            Ok(agreed) => {
+                assert!(same_key && forth.starts_with(&untouched));
+                agreed
+            }
+            Err(error) => {
+                assert!(back.is_empty(), "a stranger is not answered");
+                return [(Vec::new(), Some(error)), nothing()];
+            }
+        };
+    let answer = back.clone();
+    touch(ANSWER, &mut back);
+    let mut ours = match initiator.read(&back) {
+        Ok((0, None)) => return [nothing(), nothing()],
         Ok((taken, agreed)) => {
-            assert!(same_key && forth.starts_with(&untouched) && taken == untouched.len());
-            agreed
+            assert!(back.starts_with(&answer) && taken == answer.len());
+            agreed.expect("the answer was taken")
         }
         Err(error) => {
-            assert!(back.is_empty(), "a stranger is not answered");
-            assert!(matches!(responder.read(&untouched, &mut back), Err(PrivateError::Over)));
-            return (Vec::new(), Some(error));
+            assert!(!back.starts_with(&answer), "nobody touched the answer");
+            assert!(matches!(initiator.read(&answer), Err(PrivateError::Over)));
+            return [nothing(), (Vec::new(), Some(error))];
         }
     };
-    let Ok((_, Some(mut ours))) = initiator.read(&back) else { panic!("nobody touched the answer") };
-    let Some(mut theirs) = theirs else { panic!("the first message was taken") };
-    let mut sealed = Vec::new();
-    said.iter().for_each(|part| ours.send.seal([&part[..]], &mut sealed));
-    rest.into_iter().for_each(|change| touch(change, &mut sealed));
-    let (heard, error) = hear(&mut theirs.receive, &sealed, step);
-    assert!(said.concat().starts_with(&heard), "only what was said, in order");
-    (heard, error)
+    let pass = |what: u8, sealer: &mut Sealer, opener: &mut Opener| {
+        let mut sealed = Vec::new();
+        for part in said {
+            sealer.seal([&part[..]], &mut sealed).expect("there is a key");
+        }
+        touch(what, &mut sealed);
+        let heard = hear(opener, &sealed, step);
+        assert!(said.concat().starts_with(&heard.0), "only what was said, in order");
+        heard
+    };
+    [pass(FORTH, &mut ours.send, &mut theirs.receive), pass(BACK, &mut theirs.send, &mut ours.receive)]
 }
 
 fn hear(opener: &mut Opener, sealed: &[u8], step: usize) -> (Vec<u8>, Option<PrivateError>) {
@@ -90,7 +114,7 @@ fn touch(change: &[u8; 4], bytes: &mut Vec<u8>) {
         return;
     }
     let at = at % bytes.len();
-    match change[0] >> 1 & 3 {
+    match change[0] >> 2 & 3 {
         0 => bytes[at] ^= change[3],
         1 => bytes.insert(at, change[3]),
         2 => drop(bytes.remove(at)),

@@ -6,10 +6,12 @@
 //!
 //! Of a private link only whole records are read, so that of a block in the middle of its record no progress is told.
 //!
-//! Invariant: `chunk` begins with the first unread byte; at most one frame and one read lie in it.
+//! Invariants: `chunk` begins with the first unread byte; at most one frame and one read lie in it; however a peer cuts what it
+//! sends, a byte is copied a few times at most.
 
 use super::records::Records;
 use bytes::{Bytes, BytesMut};
+use proto::input::LinkEnd;
 use std::io;
 use std::os::fd::AsFd;
 use wire::frame::{self, Frame, FrameError, Limits};
@@ -44,6 +46,17 @@ pub(crate) enum Garbled {
     /// They are not what was sealed.
     #[error("{0}")]
     Private(#[from] PrivateError),
+}
+
+impl Garbled {
+    /// Who altered records is somebody between us and the peer, who could not have sealed them otherwise: the peer is not to
+    /// blame, and must not be shunned for it. What was sealed by the peer and is no message is the peer's.
+    pub(crate) fn how_the_link_ends(self) -> LinkEnd {
+        match self {
+            Garbled::Frame(_) => LinkEnd::Malformed,
+            Garbled::Private(_) => LinkEnd::Broken,
+        }
+    }
 }
 
 /// What the socket's bytes go through before anything else looks at them, in place.
@@ -197,7 +210,7 @@ impl Inbound {
                 *place = chunk;
             }
         } else if slow && self.chunk.capacity() > self.wanted().max(SPARE_LEN_MIN) {
-            // Exactly the frame: a block that trickles in pins no more memory than itself.
+            // Exactly the frame: a block that trickles in pins no more memory than itself (and a record, on a private link).
             self.chunk = self.moved(self.wanted().max(self.chunk.len()));
         }
     }
@@ -246,11 +259,16 @@ impl Inbound {
     fn wanted(&self) -> usize {
         match &self.opening {
             Opening::Stream(_) => self.need,
-            Opening::Records(records) => records.wanted(),
+            Opening::Records(records) => records.wanted(self.need),
         }
     }
 
     fn make_room(&mut self, scratch: &mut Scratch) {
+        if let Opening::Records(records) = &mut self.opening {
+            let _moved = records.close_gap(&mut self.chunk);
+            #[cfg(test)]
+            tests::note_copied(_moved);
+        }
         let spare = self.chunk.capacity() - self.chunk.len();
         let wanted = self.wanted();
         let missing = wanted.saturating_sub(self.chunk.len());
@@ -259,24 +277,36 @@ impl Inbound {
                 if self.chunk.is_empty() && scratch.fast.capacity() >= self.read_len / 4 {
                     self.chunk = std::mem::take(&mut scratch.fast);
                 } else {
-                    self.chunk = self.moved(self.read_len.max(wanted));
+                    self.chunk = self.moved(self.read_len.max(wanted + SPARE_LEN_MIN));
                 }
             }
+        } else if self.has_room_of_its_own(missing) {
+            // It goes on where it is.
         } else if self.chunk.len() < SPARE_LEN_MIN && wanted <= CHUNK_LEN_MIN {
             if scratch.slow.capacity() < CHUNK_LEN_MIN / 2 {
                 scratch.slow = BytesMut::with_capacity(CHUNK_LEN_MIN);
             }
             let unread = std::mem::replace(&mut self.chunk, std::mem::take(&mut scratch.slow));
             self.chunk.extend_from_slice(&unread);
+            #[cfg(test)]
+            tests::note_copied(unread.len());
         } else if spare == 0 || spare < missing {
             self.chunk = self.moved(wanted.max(self.chunk.len() + SPARE_LEN_MIN));
         }
+    }
+
+    /// Whether a private link waits for the rest of a message in memory that was made for it: there it is not moved again.
+    fn has_room_of_its_own(&self, missing: usize) -> bool {
+        let unfinished = matches!(&self.opening, Opening::Records(records) if records.clear() > 0);
+        unfinished && self.chunk.capacity() - self.chunk.len() >= missing.max(1)
     }
 
     /// Fresh memory of this length that begins with the unread bytes: only such a tail is ever copied.
     fn moved(&self, len: usize) -> BytesMut {
         let mut fresh = BytesMut::with_capacity(len);
         fresh.extend_from_slice(&self.chunk);
+        #[cfg(test)]
+        tests::note_copied(self.chunk.len());
         fresh
     }
 }
@@ -284,9 +314,20 @@ impl Inbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
     use wire::layout::BLOCK_LEN;
+    use wire::private::RECORD_CLEAR_MAX;
+
+    thread_local! {
+        /// Bytes that were copied from chunk to chunk, or within one to close a gap.
+        static COPIED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note_copied(len: usize) {
+        COPIED.with(|copied| copied.set(copied.get() + len));
+    }
 
     /// Feeds `bytes` to a link in writes of at most `step`; returns what it said, and the progress it told of.
     fn converse(bytes: &[u8], step: usize) -> (Vec<Received>, u64) {
@@ -311,7 +352,8 @@ mod tests {
                 }
             }
             inbound.settle(&mut scratch);
-            assert!(inbound.chunk.capacity() <= CHUNK_LEN_MAX);
+            let longest = CHUNK_LEN_MAX.max(frame::FRAME_LEN_MAX) + SPARE_LEN_MIN + RECORD_CLEAR_MAX;
+            assert!(inbound.chunk.capacity() <= 2 * longest, "{}", inbound.chunk.capacity());
         }
         assert!(inbound.unread().is_empty() && inbound.chunk.capacity() == 0, "an idle link holds nothing");
         (said, progress)
@@ -349,7 +391,7 @@ mod tests {
             for step in [7, 100, 4_095, 16_431, 40_000, 100_000] {
                 let (mut ours, theirs) = super::super::records::tests::agreed();
                 let mut sealed = Vec::new();
-                bytes.chunks(record).for_each(|part| ours.send.seal([part], &mut sealed));
+                bytes.chunks(record).for_each(|part| ours.send.seal([part], &mut sealed).unwrap());
                 let mut inbound = Inbound::new();
                 inbound.set_records(theirs.receive);
                 let (said, _) = converse_with(inbound, &sealed, step);
@@ -358,13 +400,42 @@ mod tests {
         }
     }
 
+    /// A member may cut what it says into records as it likes, and they may come in any steps: it costs the other no more than a
+    /// few copies of what it received, and no more memory than the longest message, a read and a record.
+    #[test]
+    fn however_short_its_records_are_a_member_makes_nobody_copy_much() {
+        let bitfield = Message::Bitfield(vec![0xff; 250_000].into());
+        let request = BlockRequest { piece: 0, offset: 0, len: BLOCK_LEN };
+        let block = [&frame::block_head(request)[..], &vec![7; BLOCK_LEN as usize]].concat();
+        let mut long = Vec::new();
+        frame::encode(&bitfield, &mut long);
+        for (what, clear, record, step) in [
+            ("a bitfield in bytes", &long, 1, 100_000),
+            ("a bitfield in bytes that trickle in", &long, 1, 3_500),
+            ("a bitfield in short records", &long, 100, 4_000),
+            ("a block in bytes, a record a read", &block, 1, 1 + RECORD_OVERHEAD),
+            ("a block in bytes, half a record a read", &block, 1, 18),
+        ] {
+            let (mut ours, theirs) = super::super::records::tests::agreed();
+            let mut sealed = Vec::new();
+            clear.chunks(record).for_each(|part| ours.send.seal([part], &mut sealed).unwrap());
+            let mut inbound = Inbound::new();
+            inbound.set_records(theirs.receive);
+            COPIED.with(|copied| copied.set(0));
+            let (said, _) = converse_with(inbound, &sealed, step);
+            assert_eq!(said.len(), 1, "{what}");
+            let copied = COPIED.with(Cell::get);
+            assert!(copied <= 3 * sealed.len(), "{what}: {copied} bytes copied of {} received", sealed.len());
+        }
+    }
+
     #[test]
     fn what_was_changed_on_its_way_is_no_message() {
         let (mut ours, theirs) = super::super::records::tests::agreed();
         let (mut clear, mut sealed) = (Vec::new(), Vec::new());
         frame::encode(&Message::Have(1), &mut clear);
-        ours.send.seal([&clear[..]], &mut sealed);
-        ours.send.seal([&clear[..]], &mut sealed);
+        ours.send.seal([&clear[..]], &mut sealed).unwrap();
+        ours.send.seal([&clear[..]], &mut sealed).unwrap();
         sealed[50] ^= 1;
         let (mut theirs_end, our_end) = UnixStream::pair().unwrap();
         theirs_end.write_all(&sealed).unwrap();
@@ -373,7 +444,8 @@ mod tests {
         inbound.fill(&our_end, &mut scratch).unwrap();
         let limits = Limits::new(None);
         assert_eq!(inbound.next(&limits), Ok(Some(Received::Message(Message::Have(1)))));
-        assert_eq!(inbound.next(&limits), Err(Garbled::Private(PrivateError::Altered)));
+        let altered = Garbled::Private(PrivateError::Altered);
+        assert_eq!((inbound.next(&limits), altered.how_the_link_ends()), (Err(altered), LinkEnd::Broken));
         assert_eq!(inbound.next(&limits), Err(Garbled::Private(PrivateError::Over)));
     }
 
@@ -396,6 +468,7 @@ mod tests {
         let (mut inbound, mut scratch) = (Inbound::new(), Scratch::default());
         theirs.write_all(&[0xff, 0xff, 0xff, 0xff, 7]).unwrap();
         inbound.fill(&ours, &mut scratch).unwrap();
-        assert!(inbound.next(&Limits::new(None)).is_err());
+        let refused = inbound.next(&Limits::new(None)).unwrap_err();
+        assert_eq!(refused.how_the_link_ends(), LinkEnd::Malformed);
     }
 }

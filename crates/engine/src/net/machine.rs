@@ -2,8 +2,9 @@
 
 use proto::trace::{Head, TraceWriter};
 use proto::{Config, Input, Instant, Outbox, Seed, Session};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ impl Machine {
         let recorder = match record {
             Some(path) => {
                 let trace = TraceWriter::new(&Head { config: Config::clone(&config), seed, start: now });
-                Some(Recorder { trace, pending: Vec::new(), file: File::create(path)? })
+                Some(Recorder { trace, pending: Vec::new(), file: create_private(path)? })
             }
             None => None,
         };
@@ -59,6 +60,15 @@ impl Machine {
     }
 }
 
+/// A file that is ours alone to read: a recording holds names, and addresses of others. One that was there keeps its owner and loses
+/// what it held; others that could read it can no longer.
+fn create_private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::PermissionsExt;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
 impl Recorder {
     fn save(&mut self, least: usize) -> io::Result<()> {
         self.pending.append(&mut self.trace.take());
@@ -74,6 +84,24 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         if let Err(error) = self.save(0) {
             tracing::error!(%error, "the end of the recording is lost");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_recording_is_for_its_owner_alone_even_where_a_file_was() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("recording");
+        for _ in 0..2 {
+            create_private(&path).unwrap().write_all(b"names").unwrap();
+            let found = std::fs::metadata(&path).unwrap();
+            assert_eq!((found.permissions().mode() & 0o777, found.len()), (0o600, 5));
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         }
     }
 }

@@ -102,6 +102,11 @@ impl Outbound {
         self.overhead = self.overhead.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     }
 
+    /// The link will be private: nothing leaves but its handshake before it has keys.
+    pub(crate) fn await_records(&mut self) {
+        self.sealed.await_records();
+    }
+
     /// Everything from the next byte on goes through this, after the handshake's own bytes.
     pub(crate) fn set_cipher(&mut self, cipher: Cipher) {
         self.sealed.set_cipher(cipher);
@@ -213,7 +218,11 @@ impl Outbound {
     fn flush_sealed(&mut self, socket: &mut impl Write, sent: &mut Vec<SendToken>) -> io::Result<Flush> {
         if self.sealed.is_empty() {
             let mut sealed = std::mem::take(&mut self.sealed);
-            let taken = sealed.fill(self.leaving());
+            let filled = sealed.fill(self.leaving());
+            let Ok(taken) = filled else {
+                self.sealed = sealed;
+                return Err(io::Error::other("what a private link says cannot be sealed"));
+            };
             self.note_written(taken, sealed.tokens());
             // What records add to what they carry.
             self.overhead = self.overhead.saturating_add((sealed.len() - taken) as u32);
@@ -358,6 +367,26 @@ mod tests {
             bytes = &bytes[consumed..];
         }
         heard
+    }
+
+    #[test]
+    fn nothing_but_its_handshake_leaves_a_private_link_before_it_has_keys() {
+        let (mut outbound, mut socket, mut sent) = (Outbound::default(), Vec::new(), Vec::new());
+        outbound.await_records();
+        outbound.handshake(b"keys");
+        outbound.raw(b"too early");
+        outbound.message(&Message::Unchoke);
+        give(&mut outbound, 1, 100);
+        assert!(matches!(outbound.flush(&mut socket, &mut sent), Ok(Flush::More)));
+        for _ in 0..2 {
+            assert!(outbound.flush(&mut socket, &mut sent).is_err());
+            assert_eq!((&socket[..], sent.len()), (&b"keys"[..], 0));
+        }
+        let (ours, mut theirs) = super::super::records::tests::agreed();
+        outbound.set_records(ours.send);
+        while outbound.flush(&mut socket, &mut sent).unwrap() != Flush::Empty {}
+        assert!(records(&mut theirs.receive, &mut socket[4..]).concat().starts_with(b"too early"));
+        assert_eq!(sent, [token(1)]);
     }
 
     fn rc4() -> Cipher {

@@ -49,7 +49,10 @@ impl EventLoop {
     fn accepted(&mut self, socket: TcpStream, remote: SocketAddr) {
         let stage = Stage::Pending { heard: false, torrent: None };
         match self.links.add(self.poll.registry(), socket, remote, stage) {
-            Ok(link) => self.tell_door(door::Input::Accepted { pending: pending_id(link), remote }),
+            Ok(link) => {
+                self.keep_private(link);
+                self.tell_door(door::Input::Accepted { pending: pending_id(link), remote });
+            }
             Err(error) => tracing::warn!(%error, %remote, "no room in the kernel's list"),
         }
     }
@@ -64,6 +67,7 @@ impl EventLoop {
             .and_then(|socket| self.links.add(self.poll.registry(), socket, remote, Stage::Connecting(dial)));
         match added {
             Ok(id) => {
+                self.keep_private(id);
                 if let Some(link) = self.links.get_mut(id) {
                     link.shake = Shake::planned(way.crypto);
                 }
@@ -179,7 +183,7 @@ impl EventLoop {
                 Err(error) => {
                     tracing::debug!(%error, remote = %link.remote, "not messages");
                     self.feed_haves(id);
-                    return self.lose(id, LinkEnd::Malformed);
+                    return self.lose(id, error.how_the_link_ends());
                 }
             }
         }

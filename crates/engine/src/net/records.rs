@@ -2,12 +2,15 @@
 //! records add to what they carry, if a record was opened behind clear bytes.
 //!
 //! A record is opened where it landed. Only if a message began in the one before are its bytes moved, by the gap, so that the
-//! message stands in one piece; our own sender ends records with messages.
+//! message stands in one piece; our own sender ends records with messages. A member that sends a byte a record has each moved
+//! twice at most: once to the others, and once when the gap is closed for want of room.
 //!
-//! Invariant: without clear bytes the chunk begins with the next record.
+//! Invariants: without clear bytes the chunk begins with the next record; while a message is unfinished the chunk holds no more than
+//! that message and one record.
 
 use bytes::BytesMut;
-use wire::private::{Opener, PrivateError};
+use wire::handshake::HANDSHAKE_LEN;
+use wire::private::{Opener, PrivateError, RECORD_CLEAR_MAX, RECORD_OVERHEAD};
 
 /// See the module.
 #[derive(Debug)]
@@ -59,9 +62,28 @@ impl Records {
         self.clear
     }
 
-    /// How many bytes must be in the chunk before the next record can be opened, as far as that is known.
-    pub(super) fn wanted(&self) -> usize {
-        self.sealed_at + self.opener.wanted()
+    /// How long the chunk must become before the link can go on, as far as that is known: as long as the next record, and if a
+    /// message is unfinished, of which `message` bytes must be there, long enough for it and any record, so that what is
+    /// there of it is not moved again however short its records are.
+    pub(super) fn wanted(&self, message: usize) -> usize {
+        match self.clear {
+            0 => self.opener.wanted(),
+            clear => clear.max(message).max(HANDSHAKE_LEN) + RECORD_CLEAR_MAX + RECORD_OVERHEAD,
+        }
+    }
+
+    /// Closes the gap if the next record does not find room behind it, or if that costs no more than was received to make it.
+    /// Says how many bytes were moved.
+    pub(super) fn close_gap(&mut self, chunk: &mut BytesMut) -> usize {
+        let (gap, rest) = (self.sealed_at - self.clear, chunk.len() - self.sealed_at);
+        let is_tight = self.sealed_at + self.opener.wanted() > chunk.capacity();
+        if gap == 0 || gap < rest && !is_tight {
+            return 0;
+        }
+        chunk.copy_within(self.sealed_at.., self.clear);
+        chunk.truncate(self.clear + rest);
+        self.sealed_at = self.clear;
+        rest
     }
 }
 
@@ -70,12 +92,15 @@ pub(super) mod tests {
     use super::*;
     use wire::private::{Agreed, HEADER_LEN, Initiator, Responder, SwarmKey};
 
+    const TAG_LEN: usize = RECORD_OVERHEAD - HEADER_LEN;
+
     /// Both ends of a private link.
     pub(in crate::net) fn agreed() -> (Agreed, Agreed) {
         let (key, mut forth, mut back) = (SwarmKey([1; 32]), Vec::new(), Vec::new());
         let mut initiator = Initiator::new(&key, [2; 32], &mut forth);
-        let theirs = Responder::new(&key, [3; 32]).read(&forth, &mut back).unwrap().1;
-        (initiator.read(&back).unwrap().1.unwrap(), theirs.unwrap())
+        let responder = Responder::recognise(&key, forth.first_chunk().unwrap()).unwrap();
+        let theirs = responder.answer([3; 32], &mut back).unwrap();
+        (initiator.read(&back).unwrap().1.unwrap(), theirs)
     }
 
     #[test]
@@ -83,8 +108,8 @@ pub(super) mod tests {
         let (mut ours, theirs) = agreed();
         let mut chunk = BytesMut::new();
         let mut sealed = Vec::new();
-        ours.send.seal([&b"first"[..]], &mut sealed);
-        ours.send.seal([&b"second"[..]], &mut sealed);
+        ours.send.seal([&b"first"[..]], &mut sealed).unwrap();
+        ours.send.seal([&b"second"[..]], &mut sealed).unwrap();
         chunk.extend_from_slice(&sealed);
         let place = chunk.as_ptr() as usize;
         let mut records = Records::new(theirs.receive);
@@ -105,7 +130,7 @@ pub(super) mod tests {
         let (mut ours, theirs) = agreed();
         let (mut chunk, mut sealed) = (BytesMut::new(), Vec::new());
         for part in [&b"be"[..], b"gi", b"n", b"ning, end"] {
-            ours.send.seal([part], &mut sealed);
+            ours.send.seal([part], &mut sealed).unwrap();
         }
         chunk.extend_from_slice(&sealed);
         let mut records = Records::new(theirs.receive);
@@ -114,6 +139,8 @@ pub(super) mod tests {
         records.taken(1, &mut chunk);
         while records.open(&mut chunk).unwrap() {}
         assert_eq!(&chunk[..records.clear()], b"eginning, end");
-        assert_eq!(records.wanted(), chunk.len() + HEADER_LEN, "the header of the next is to come");
+        let gap = chunk.len() - records.clear();
+        assert_eq!((gap, records.close_gap(&mut chunk), chunk.len()), (3 * RECORD_OVERHEAD + TAG_LEN, 0, 13));
+        assert!(records.wanted(100) >= 100 + HEADER_LEN, "the header of the next is to come");
     }
 }

@@ -1,12 +1,13 @@
 //! The bytes of a link that leave as they stand here: an encrypted handshake, then, if the link's cipher turns bytes, copies
 //! of what it sends. A plaintext link has nothing here: its blocks leave from where they lie.
 //!
-//! Invariant: what stands here is on its way. It is not turned again, not recalled, and nothing overtakes it.
+//! Invariants: what stands here is on its way. It is not turned again, not recalled, and nothing overtakes it. Of a link that is to be
+//! private nothing leaves but its handshake until there are keys, and nothing that could not be sealed.
 
 use proto::SendToken;
 use std::io::{self, Write};
 use wire::Cipher;
-use wire::private::{RECORD_CLEAR_MAX, Sealer};
+use wire::private::{PrivateError, RECORD_CLEAR_MAX, Sealer};
 
 /// Bytes turned at once: four blocks. They stay in the processor's cache until the socket takes them, and an urgent message
 /// waits behind no more than these.
@@ -21,6 +22,8 @@ const KEPT_LEN_MAX: usize = 4 * 1024;
 /// How a link's bytes are turned.
 #[derive(Debug)]
 enum Sealing {
+    /// Not at all: the link will be private, and has no keys yet.
+    Awaited,
     /// Byte by byte.
     Stream(Cipher),
     /// Record by record.
@@ -45,6 +48,11 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
+    /// Nothing but a handshake may leave before the link has keys.
+    pub(super) fn await_records(&mut self) {
+        self.sealing = Sealing::Awaited;
+    }
+
     /// What the link's bytes go through from now on.
     pub(super) fn set_cipher(&mut self, cipher: Cipher) {
         self.sealing = Sealing::Stream(cipher);
@@ -61,15 +69,22 @@ impl Sealed {
     }
 
     /// Takes as much of the link's next frames as there is room for, when everything before has left. Says how much that was.
-    pub(super) fn fill<'a>(&mut self, frames: impl Iterator<Item = [&'a [u8]; 3]>) -> usize {
+    ///
+    /// # Errors
+    /// When a private link cannot seal them. Then nothing was taken, and the link must end.
+    pub(super) fn fill<'a>(
+        &mut self,
+        frames: impl Iterator<Item = [&'a [u8]; 3]>,
+    ) -> Result<usize, PrivateError> {
         match &mut self.sealing {
+            Sealing::Awaited => Err(PrivateError::Unsealed),
             Sealing::Stream(cipher) => {
                 for slice in frames.flatten() {
                     let room = SEALED_LEN_MAX - self.bytes.len();
                     self.bytes.extend_from_slice(&slice[..slice.len().min(room)]);
                 }
                 cipher.apply(&mut self.bytes);
-                self.bytes.len()
+                Ok(self.bytes.len())
             }
             Sealing::Records(sealer) => fill_records(sealer, frames, &mut self.bytes),
         }
@@ -89,7 +104,7 @@ impl Sealed {
     pub(super) fn turns(&self) -> bool {
         match &self.sealing {
             Sealing::Stream(cipher) => !cipher.is_plaintext(),
-            Sealing::Records(_) => true,
+            Sealing::Awaited | Sealing::Records(_) => true,
         }
     }
 
@@ -130,7 +145,7 @@ fn fill_records<'a>(
     sealer: &mut Sealer,
     frames: impl Iterator<Item = [&'a [u8]; 3]>,
     out: &mut Vec<u8>,
-) -> usize {
+) -> Result<usize, PrivateError> {
     let (mut record, mut record_len, mut taken) = (Vec::new(), 0, 0);
     for frame in frames {
         let len: usize = frame.iter().map(|slice| slice.len()).sum();
@@ -138,7 +153,7 @@ fn fill_records<'a>(
             break;
         }
         if record_len > 0 && record_len + len > RECORD_CLEAR_MAX {
-            sealer.seal(record.drain(..), out);
+            sealer.seal(record.drain(..), out)?;
             record_len = 0;
         }
         for slice in frame {
@@ -148,6 +163,6 @@ fn fill_records<'a>(
             taken += slice.len();
         }
     }
-    sealer.seal(record.drain(..), out);
-    taken
+    sealer.seal(record.drain(..), out)?;
+    Ok(taken)
 }

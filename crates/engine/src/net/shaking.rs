@@ -6,8 +6,9 @@
 
 use super::event_loop::EventLoop;
 use super::links::{Link, Stage, link_of, pending_id};
+use super::private::hear_greeting;
 use crate::entropy;
-use proto::door::{self, Crypto, Greeting, PendingId, Refusal};
+use proto::door::{self, Crypto, PendingId, Refusal};
 use proto::input::{DialFailure, LinkEnd, LinkUp};
 use proto::{DialId, Input, LinkId, TorrentId};
 use wire::handshake::{self, HANDSHAKE_LEN};
@@ -36,8 +37,8 @@ pub(crate) enum Shake {
     OfferPrivate,
     /// We began one; our handshake is to follow when it is over.
     PrivateInitiator(Box<private::Initiator>, [u8; HANDSHAKE_LEN]),
-    /// They are to begin one.
-    PrivateResponder(Box<private::Responder>),
+    /// They began one, and hold the swarm's key; the door is to say whether it goes on.
+    Recognised(Box<private::Responder>),
     /// Both sides hold the swarm's key.
     Private,
 }
@@ -79,7 +80,7 @@ impl Shake {
             | Shake::Initiator(..)
             | Shake::Responder(_)
             | Shake::PrivateInitiator(..)
-            | Shake::PrivateResponder(_) => LinkEncryption::None,
+            | Shake::Recognised(_) => LinkEncryption::None,
         }
     }
 
@@ -120,7 +121,7 @@ impl EventLoop {
             | Shake::Responder(_)
             | Shake::Agreed(..)
             | Shake::PrivateInitiator(..)
-            | Shake::PrivateResponder(_)
+            | Shake::Recognised(_)
             | Shake::Private => false,
         }
     }
@@ -180,13 +181,10 @@ impl EventLoop {
         let Some(link) = self.links.get_mut(id) else { return };
         link.stage = Stage::Pending { heard: true, torrent: answered };
         if matches!(link.shake, Shake::Unknown) {
-            let greeting = match handshake::decode_head(link.inbound.unread()) {
-                Ok(_) if link.inbound.unread().len() < handshake::PROTOCOL.len() => return,
-                Ok(_) => Greeting::Plaintext,
-                Err(_) => Greeting::Encrypted,
-            };
+            let key = self.outside.swarm_key.as_ref();
+            let Some((greeting, shake)) = hear_greeting(key, link.inbound.unread()) else { return };
             // The door may want us to wait: meanwhile the peer's bytes are the kernel's to keep.
-            (link.shake, link.paused) = (Shake::Asked, true);
+            (link.shake, link.paused) = (shake, true);
             self.tell_door(door::Input::Greeted { pending: pending_id(id), greeting });
         }
         if let Err(error) = self.read_keys(id, None) {
@@ -198,22 +196,22 @@ impl EventLoop {
     /// The door says how a peer that came is answered. Its bytes are read again in the next turn.
     pub(super) fn answer_greeting(&mut self, pending: PendingId, crypto: Crypto) {
         let id = link_of(pending);
-        let private = self.await_private_keys();
-        let Some(link) = self.links.get_mut(id) else { return };
-        link.shake = match crypto {
-            Crypto::Plaintext => Shake::Plaintext,
-            Crypto::Private => match private {
-                Some(shake) => shake,
-                None => return self.lose(id, LinkEnd::Broken),
-            },
+        let shake = match crypto {
+            Crypto::Plaintext => Some(Shake::Plaintext),
+            Crypto::Private if self.answer_privately(id) => None,
+            Crypto::Private => return self.lose(id, LinkEnd::Broken),
             Crypto::Mse(take) => match entropy::mse() {
-                Ok(chance) => Shake::Responder(Box::new(Responder::new(take, chance.as_chance()))),
+                Ok(chance) => Some(Shake::Responder(Box::new(Responder::new(take, chance.as_chance())))),
                 Err(error) => {
                     tracing::error!(%error, "no random bytes");
                     return self.lose(id, LinkEnd::Broken);
                 }
             },
         };
+        let Some(link) = self.links.get_mut(id) else { return };
+        if let Some(shake) = shake {
+            link.shake = shake;
+        }
         (link.paused, link.readable) = (false, true);
         self.links.want_read(id);
     }
@@ -244,7 +242,7 @@ impl EventLoop {
             | Shake::Agreed(..)
             | Shake::OfferPrivate
             | Shake::PrivateInitiator(..)
-            | Shake::PrivateResponder(_)
+            | Shake::Recognised(_)
             | Shake::Private => return Ok(()),
         };
         let (taken, agreed) = read?;
@@ -270,7 +268,7 @@ impl EventLoop {
             | Shake::Initiator(..)
             | Shake::Responder(_)
             | Shake::PrivateInitiator(..)
-            | Shake::PrivateResponder(_) => return,
+            | Shake::Recognised(_) => return,
         };
         let torrent = match (answered, handshake::decode_head(link.inbound.unread())) {
             (Some(torrent), _) => torrent,

@@ -8,6 +8,7 @@
 use super::Crypto;
 use core::fmt;
 use wire::mse::Method;
+use wire::private::HAIL_LEN;
 
 /// What we want of one direction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -35,14 +36,19 @@ pub struct Encryption {
     pub outgoing: Policy,
 }
 
-/// How a peer that came to us began, as the first 20 bytes tell.
+/// How a peer that came to us began, as its first bytes tell: 20, or 48 on a client of a private swarm.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Greeting {
     /// With the protocol's name.
     Plaintext,
     /// With anything else: a key, if it is a peer.
     Encrypted,
+    /// As who holds the key of our private swarm, or repeats who did: with this that is drawn anew for each link.
+    Member(Hail),
 }
+
+/// See [`Greeting::Member`].
+pub type Hail = [u8; HAIL_LEN];
 
 /// Why a peer's greeting is not answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -53,6 +59,10 @@ pub enum Refusal {
     Encrypted,
     /// It came in plaintext, and only private links are wanted.
     NotPrivate,
+    /// It does not hold the key of our private swarm.
+    OtherKey,
+    /// It says what somebody else said before.
+    Replayed,
 }
 
 /// Every method that there is, the one that hides more first.
@@ -77,8 +87,14 @@ impl Policy {
         }
     }
 
-    /// How a peer that came to us is answered: which methods are taken if it is encrypted, the dearest first.
+    /// How a peer that came to us is answered: which methods are taken if it is encrypted, the dearest first. Whether a member of a
+    /// private swarm was here before is not asked here.
     pub(super) fn answer(self, greeting: Greeting) -> Result<Crypto, Refusal> {
+        // Only who has a swarm key knows members, and he has the policy for them.
+        let greeting = match greeting {
+            Greeting::Member(_) if self != Policy::Private => Greeting::Encrypted,
+            other => other,
+        };
         match (self, greeting) {
             (Policy::Off | Policy::Allow | Policy::Prefer, Greeting::Plaintext) => Ok(Crypto::Plaintext),
             (Policy::Require, Greeting::Plaintext) => Err(Refusal::NotEncrypted),
@@ -87,7 +103,8 @@ impl Policy {
             (Policy::Prefer, Greeting::Encrypted) => Ok(Crypto::Mse(BOTH)),
             (Policy::Require, Greeting::Encrypted) => Ok(Crypto::Mse(&[Method::Rc4])),
             (Policy::Private, Greeting::Plaintext) => Err(Refusal::NotPrivate),
-            (Policy::Private, Greeting::Encrypted) => Ok(Crypto::Private),
+            (Policy::Private, Greeting::Encrypted) => Err(Refusal::OtherKey),
+            (_, Greeting::Member(_)) => Ok(Crypto::Private),
         }
     }
 }
@@ -100,6 +117,8 @@ impl fmt::Display for Refusal {
             Refusal::NotPrivate => {
                 "the peer does not hold the key of this private swarm: it speaks plaintext"
             }
+            Refusal::OtherKey => "the peer does not hold the key of this private swarm",
+            Refusal::Replayed => "somebody repeats how a member of this private swarm began",
         })
     }
 }

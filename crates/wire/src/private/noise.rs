@@ -33,7 +33,13 @@ impl CipherState {
         CipherState { key: UnboundKey::new(&AES_256_GCM, &bytes).ok().map(LessSafeKey::new), used: 0 }
     }
 
-    /// Seals in place, and returns the tag.
+    /// One without a key, of which there is none outside of tests.
+    #[cfg(test)]
+    pub(super) fn keyless() -> CipherState {
+        CipherState { key: None, used: 0 }
+    }
+
+    /// Seals in place, and returns the tag. Without one, nothing was sealed and the bytes are as they were.
     pub(super) fn seal(&mut self, ad: &[u8], bytes: &mut [u8]) -> Option<[u8; TAG_LEN]> {
         self.renew();
         let nonce = self.next_nonce();
@@ -82,8 +88,10 @@ impl core::fmt::Debug for CipherState {
 
 /// One side of a handshake (`HandshakeState` and the `SymmetricState` in it).
 pub(super) struct Handshake {
-    ours: StaticSecret,
-    theirs: PublicKey,
+    /// Our ephemeral key, once we have said its public half. The crate wipes it.
+    ours: Option<StaticSecret>,
+    /// Theirs, once it came.
+    theirs: Option<PublicKey>,
     chaining: [u8; 32],
     hash: [u8; 32],
     cipher: CipherState,
@@ -97,11 +105,10 @@ impl core::fmt::Debug for Handshake {
 
 impl Handshake {
     /// Both sides begin alike: with the names, then the token `psk`.
-    pub(super) fn new(prologue: &[u8], psk: &[u8; KEY_LEN], ephemeral: [u8; KEY_LEN]) -> Handshake {
-        let ours = StaticSecret::from(ephemeral);
+    pub(super) fn new(prologue: &[u8], psk: &[u8; KEY_LEN]) -> Handshake {
         let mut begun = Handshake {
-            theirs: PublicKey::from([0; KEY_LEN]),
-            ours,
+            ours: None,
+            theirs: None,
             chaining: *NAME,
             hash: *NAME,
             cipher: CipherState::new([0; KEY_LEN]),
@@ -114,28 +121,37 @@ impl Handshake {
         begun
     }
 
-    /// `-> psk, e`
-    pub(super) fn write_first(&mut self, payload: &[u8], out: &mut Vec<u8>) {
-        self.write_e(out);
-        self.write_payload(payload, out);
+    /// `-> psk, e`; nothing if it cannot be sealed.
+    pub(super) fn write_first(
+        &mut self,
+        ephemeral: [u8; KEY_LEN],
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        whole_or_nothing(out, |out| {
+            self.write_e(ephemeral, out);
+            self.write_payload(payload, out)
+        })
     }
 
-    /// The other side of [`Handshake::write_first`]: the payload.
+    /// The other side of [`Handshake::write_first`]: the payload. Costs a few hashes, and no key agreement.
     pub(super) fn read_first(&mut self, message: &[u8]) -> Option<Vec<u8>> {
         let payload = self.read_e(message)?;
         self.read_payload(payload)
     }
 
     /// `<- e, ee`; nothing if their key is a bad one.
-    pub(super) fn write_second(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let start = out.len();
-        self.write_e(out);
-        if self.mix_ee().is_none() {
-            out.truncate(start);
-            return None;
-        }
-        self.write_payload(payload, out);
-        Some(())
+    pub(super) fn write_second(
+        &mut self,
+        ephemeral: [u8; KEY_LEN],
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        whole_or_nothing(out, |out| {
+            self.write_e(ephemeral, out);
+            self.mix_ee()?;
+            self.write_payload(payload, out)
+        })
     }
 
     /// The other side of [`Handshake::write_second`]: the payload.
@@ -151,8 +167,10 @@ impl Handshake {
         (CipherState::new(forth), CipherState::new(back))
     }
 
-    fn write_e(&mut self, out: &mut Vec<u8>) {
-        let public = PublicKey::from(&self.ours).to_bytes();
+    fn write_e(&mut self, ephemeral: [u8; KEY_LEN], out: &mut Vec<u8>) {
+        let ours = StaticSecret::from(ephemeral);
+        let public = PublicKey::from(&ours).to_bytes();
+        self.ours = Some(ours);
         out.extend_from_slice(&public);
         self.mix_e(&public);
     }
@@ -160,7 +178,7 @@ impl Handshake {
     /// Returns what follows their key.
     fn read_e<'a>(&mut self, message: &'a [u8]) -> Option<&'a [u8]> {
         let (public, rest) = message.split_first_chunk::<KEY_LEN>()?;
-        self.theirs = PublicKey::from(*public);
+        self.theirs = Some(PublicKey::from(*public));
         self.mix_e(public);
         Some(rest)
     }
@@ -172,7 +190,7 @@ impl Handshake {
     }
 
     fn mix_ee(&mut self) -> Option<()> {
-        let secret = self.ours.diffie_hellman(&self.theirs);
+        let secret = self.ours.as_ref()?.diffie_hellman(self.theirs.as_ref()?);
         // A key of small order would make the secret one that everybody knows.
         if !secret.was_contributory() {
             return None;
@@ -181,13 +199,14 @@ impl Handshake {
         Some(())
     }
 
-    fn write_payload(&mut self, payload: &[u8], out: &mut Vec<u8>) {
+    fn write_payload(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let start = out.len();
         out.extend_from_slice(payload);
         let hash = self.hash;
-        let tag = self.cipher.seal(&hash, out.get_mut(start..).unwrap_or_default());
-        out.extend_from_slice(&tag.unwrap_or_default());
-        self.mix_hash(out.get(start..).unwrap_or_default());
+        let tag = self.cipher.seal(&hash, out.get_mut(start..)?)?;
+        out.extend_from_slice(&tag);
+        self.mix_hash(out.get(start..)?);
+        Some(())
     }
 
     fn read_payload(&mut self, sealed: &[u8]) -> Option<Vec<u8>> {
@@ -211,6 +230,16 @@ impl Handshake {
         self.chaining = chaining;
         self.cipher = CipherState::new(key);
     }
+}
+
+/// What cannot be written to its end leaves nothing behind, least of all something that was to be sealed.
+fn whole_or_nothing(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
+    let start = out.len();
+    let written = write(out);
+    if written.is_none() {
+        out.truncate(start);
+    }
+    written
 }
 
 /// Section 4.3. The first two of three outputs are the same as of two.
@@ -252,12 +281,12 @@ mod tests {
         let prologue = hex("4a6f686e2047616c74");
         let a = key("893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a");
         let b = key("bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b");
-        let mut initiator = Handshake::new(&prologue, &psk, a);
-        let mut responder = Handshake::new(&prologue, &psk, b);
+        let mut initiator = Handshake::new(&prologue, &psk);
+        let mut responder = Handshake::new(&prologue, &psk);
 
         let (mut first, mut second) = (Vec::new(), Vec::new());
         let said = hex("4c756477696720766f6e204d69736573");
-        initiator.write_first(&said, &mut first);
+        initiator.write_first(a, &said, &mut first).unwrap();
         assert_eq!(
             first,
             hex(
@@ -266,7 +295,7 @@ mod tests {
         );
         assert_eq!(responder.read_first(&first), Some(said));
         let said = hex("4d757272617920526f746862617264");
-        responder.write_second(&said, &mut second).unwrap();
+        responder.write_second(b, &said, &mut second).unwrap();
         assert_eq!(
             second,
             hex(
@@ -307,15 +336,34 @@ mod tests {
 
     #[test]
     fn a_key_of_small_order_ends_the_handshake_before_an_answer() {
-        let mut small = Handshake::new(&[], &[7; 32], [1; 32]);
+        let mut small = Handshake::new(&[], &[7; 32]);
         let mut first = vec![0; 32];
         // Zero is a public key whose secret is zero for everybody.
         small.mix_e(&[0; 32]);
-        small.write_payload(&[], &mut first);
-        let mut responder = Handshake::new(&[], &[7; 32], [2; 32]);
+        small.write_payload(&[], &mut first).unwrap();
+        let mut responder = Handshake::new(&[], &[7; 32]);
         assert_eq!(responder.read_first(&first), Some(Vec::new()));
         let mut out = Vec::new();
-        assert_eq!((responder.write_second(&[], &mut out), out), (None, Vec::new()));
+        assert_eq!((responder.write_second([2; 32], &[], &mut out), out), (None, Vec::new()));
+    }
+
+    #[test]
+    fn a_handshake_that_cannot_be_sealed_says_nothing() {
+        for answers in [false, true] {
+            let mut handshake = Handshake::new(&[], &[7; 32]);
+            handshake.theirs = Some(PublicKey::from(&StaticSecret::from([1; 32])));
+            let mut out = b"before".to_vec();
+            // Mixing a key in makes a cipher; what stands for its failure is put in behind that.
+            let written = whole_or_nothing(&mut out, |out| {
+                handshake.write_e([2; 32], out);
+                if answers {
+                    handshake.mix_ee()?;
+                }
+                handshake.cipher = CipherState::keyless();
+                handshake.write_payload(b"clear", out)
+            });
+            assert_eq!((written, &out[..]), (None, &b"before"[..]));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! all before it is part of both, so that nothing can be changed, left out, repeated or reordered unnoticed.
 //!
 //! A record ends where its sender wants: one that holds whole messages is opened where it landed and nothing of it is moved.
-//! Invariant: no clear byte is shown before its record has proved whole.
+//! Invariants: no clear byte is shown before its record has proved whole; what cannot be sealed is not appended.
 
 use super::PrivateError;
 use super::noise::{CipherState, TAG_LEN};
@@ -21,57 +21,86 @@ pub const RECORD_OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 
 /// Seals what is sent.
 #[derive(Debug)]
-pub struct Sealer(CipherState);
+pub struct Sealer(Option<CipherState>);
 
 impl Sealer {
     pub(super) fn new(cipher: CipherState) -> Sealer {
-        Sealer(cipher)
+        Sealer(Some(cipher))
     }
 
     /// Seals under a key that was agreed upon otherwise, and that only the other side's [`Opener::of`] has.
     pub(crate) fn of(key: [u8; 32]) -> Sealer {
-        Sealer(CipherState::new(key))
+        Sealer(Some(CipherState::new(key)))
     }
 
     /// Appends these bytes, one after the other, as records: one if they fit, else as few as possible.
-    pub fn seal<'a>(&mut self, clear: impl IntoIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-        let mut start = self.begin(out);
-        for mut slice in clear {
-            while !slice.is_empty() {
-                let room = (start + HEADER_LEN + RECORD_CLEAR_MAX).saturating_sub(out.len());
-                if room == 0 {
-                    self.end(start, out);
-                    start = self.begin(out);
-                    continue;
-                }
-                let (now, later) = slice.split_at(slice.len().min(room));
-                out.extend_from_slice(now);
-                slice = later;
+    ///
+    /// # Errors
+    /// When one cannot be sealed, and ever after: then nothing is appended of any.
+    pub fn seal<'a>(
+        &mut self,
+        clear: impl IntoIterator<Item = &'a [u8]>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PrivateError> {
+        let mut cipher = self.0.take().ok_or(PrivateError::Unsealed)?;
+        let before = out.len();
+        match seal(&mut cipher, clear, out) {
+            Some(()) => {
+                self.0 = Some(cipher);
+                Ok(())
+            }
+            None => {
+                out.truncate(before);
+                Err(PrivateError::Unsealed)
             }
         }
-        self.end(start, out);
     }
+}
 
-    /// Leaves room for a header, and says where.
-    fn begin(&mut self, out: &mut Vec<u8>) -> usize {
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER_LEN]);
-        start
-    }
-
-    fn end(&mut self, start: usize, out: &mut Vec<u8>) {
-        let body = start + HEADER_LEN;
-        let len = out.len().saturating_sub(body);
-        if len == 0 {
-            return out.truncate(start);
+fn seal<'a>(
+    cipher: &mut CipherState,
+    clear: impl IntoIterator<Item = &'a [u8]>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let mut start = begin(out);
+    for mut slice in clear {
+        while !slice.is_empty() {
+            let room = (start + HEADER_LEN + RECORD_CLEAR_MAX).saturating_sub(out.len());
+            if room == 0 {
+                end(cipher, start, out)?;
+                start = begin(out);
+                continue;
+            }
+            let (now, later) = slice.split_at(slice.len().min(room));
+            out.extend_from_slice(now);
+            slice = later;
         }
-        let mut length = (len as u16).to_be_bytes();
-        let length_tag = self.0.seal(&[], &mut length).unwrap_or_default();
-        let head = out.get_mut(start..).unwrap_or_default().iter_mut();
-        head.zip(length.into_iter().chain(length_tag)).for_each(|(place, byte)| *place = byte);
-        let tag = self.0.seal(&[], out.get_mut(body..).unwrap_or_default());
-        out.extend_from_slice(&tag.unwrap_or_default());
     }
+    end(cipher, start, out)
+}
+
+/// Leaves room for a header, and says where.
+fn begin(out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER_LEN]);
+    start
+}
+
+/// Seals a record that is complete; one that carries nothing is left out.
+fn end(cipher: &mut CipherState, start: usize, out: &mut Vec<u8>) -> Option<()> {
+    let body = start + HEADER_LEN;
+    let len = out.len().saturating_sub(body);
+    if len == 0 {
+        out.truncate(start);
+        return Some(());
+    }
+    let mut length = (len as u16).to_be_bytes();
+    let length_tag = cipher.seal(&[], &mut length)?;
+    let head = out.get_mut(start..)?.iter_mut();
+    head.zip(length.into_iter().chain(length_tag)).for_each(|(place, byte)| *place = byte);
+    let tag = cipher.seal(&[], out.get_mut(body..)?)?;
+    out.extend_from_slice(&tag);
+    Some(())
 }
 
 /// Opens what is received.

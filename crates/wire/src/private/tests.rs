@@ -5,28 +5,23 @@ use super::*;
 const KEY: SwarmKey = SwarmKey([1; 32]);
 const OTHER: SwarmKey = SwarmKey([2; 32]);
 
-/// Both sides after a handshake; what they said is cut into `step`s.
+/// Both sides after a handshake; what the dialler hears comes in `step`s.
 fn agreed(step: usize) -> (Agreed, Agreed) {
     let (mut forth, mut back) = (Vec::new(), Vec::new());
     let mut initiator = Initiator::new(&KEY, [3; 32], &mut forth);
-    let mut responder = Responder::new(&KEY, [4; 32]);
-    let theirs = in_steps(&forth, step, |bytes| responder.read(bytes, &mut back));
-    let ours = in_steps(&back, step, |bytes| initiator.read(bytes));
-    (ours, theirs)
-}
-
-fn in_steps(
-    bytes: &[u8],
-    step: usize,
-    mut read: impl FnMut(&[u8]) -> Result<(usize, Option<Agreed>), PrivateError>,
-) -> Agreed {
-    for end in (step..bytes.len()).step_by(step) {
-        let (taken, none) = read(&bytes[..end]).unwrap();
+    let theirs = answered(&KEY, &forth, 4, &mut back).unwrap();
+    for end in (step..back.len()).step_by(step) {
+        let (taken, none) = initiator.read(&back[..end]).unwrap();
         assert!(taken == 0 && none.is_none());
     }
-    let (taken, agreed) = read(bytes).unwrap();
-    assert_eq!(taken, bytes.len());
-    agreed.unwrap()
+    let (taken, ours) = initiator.read(&back).unwrap();
+    assert_eq!(taken, back.len());
+    (ours.unwrap(), theirs)
+}
+
+/// What somebody who was dialled comes to with this first message.
+fn answered(key: &SwarmKey, first: &[u8], chance: u8, back: &mut Vec<u8>) -> Result<Agreed, PrivateError> {
+    Responder::recognise(key, first.first_chunk().unwrap())?.answer([chance; 32], back)
 }
 
 /// Everything that these records say.
@@ -47,7 +42,7 @@ fn who_holds_the_key_is_understood_in_both_directions() {
             [(&b"forth"[..], &mut a.send, &mut b.receive), (b"back", &mut b.send, &mut a.receive)]
         {
             let mut sealed = Vec::new();
-            from.seal([said], &mut sealed);
+            from.seal([said], &mut sealed).unwrap();
             assert_eq!(sealed.len(), said.len() + RECORD_OVERHEAD);
             assert_eq!(heard(to, &mut sealed).unwrap(), said);
         }
@@ -65,14 +60,17 @@ fn who_does_not_hold_the_key_gets_no_answer() {
         peer_id: crate::PeerId([1; 20]),
     });
     for said in [&forth[..], &mse, &plaintext, &[0; 48]] {
-        let (mut responder, mut back) = (Responder::new(&KEY, [4; 32]), Vec::new());
-        assert_eq!(responder.read(said, &mut back).unwrap_err(), PrivateError::OtherKey);
-        assert_eq!(back, [], "no answer");
-        // The machine is over, even for those who do.
-        let mut forth = Vec::new();
-        Initiator::new(&KEY, [3; 32], &mut forth);
-        assert_eq!(responder.read(&forth, &mut back).unwrap_err(), PrivateError::Over);
-        assert_eq!(back, []);
+        assert_eq!(
+            Responder::recognise(&KEY, said.first_chunk().unwrap()).unwrap_err(),
+            PrivateError::OtherKey
+        );
+    }
+    let mut ours = Vec::new();
+    Initiator::new(&KEY, [3; 32], &mut ours);
+    for at in 0..FIRST_LEN {
+        let mut altered = *ours.first_chunk().unwrap();
+        altered[at] ^= 1 << (at % 8);
+        assert_eq!(Responder::recognise(&KEY, &altered).unwrap_err(), PrivateError::OtherKey, "byte {at}");
     }
 }
 
@@ -82,7 +80,7 @@ fn who_is_dialled_must_hold_the_key_too() {
     let mut initiator = Initiator::new(&KEY, [3; 32], &mut forth);
     let mut other_forth = Vec::new();
     Initiator::new(&OTHER, [3; 32], &mut other_forth);
-    Responder::new(&OTHER, [4; 32]).read(&other_forth, &mut back).unwrap();
+    answered(&OTHER, &other_forth, 4, &mut back).unwrap();
     assert_eq!(initiator.read(&back).unwrap_err(), PrivateError::OtherKey);
     // What was said to us, said back.
     let mut initiator = Initiator::new(&KEY, [5; 32], &mut Vec::new());
@@ -94,12 +92,16 @@ fn a_first_message_from_a_recording_leads_to_other_keys() {
     let mut forth = Vec::new();
     let mut initiator = Initiator::new(&KEY, [3; 32], &mut forth);
     let (mut back, mut again) = (Vec::new(), Vec::new());
-    let (_, theirs) = Responder::new(&KEY, [4; 32]).read(&forth, &mut back).unwrap();
-    let (_, replayed) = Responder::new(&KEY, [5; 32]).read(&forth, &mut again).unwrap();
-    let (mut ours, mut theirs) = (initiator.read(&back).unwrap().1.unwrap(), theirs.unwrap());
+    let mut theirs = answered(&KEY, &forth, 4, &mut back).unwrap();
+    let mut replayed = answered(&KEY, &forth, 5, &mut again).unwrap();
+    let mut ours = initiator.read(&back).unwrap().1.unwrap();
+    let hail = |first: &[u8]| Responder::recognise(&KEY, first.first_chunk().unwrap()).unwrap().hail();
+    let mut fresh = Vec::new();
+    Initiator::new(&KEY, [6; 32], &mut fresh);
+    assert!(hail(&forth) == hail(&forth) && hail(&forth) != hail(&fresh), "it is known by its hail");
     let mut sealed = Vec::new();
-    ours.send.seal([&b"once"[..]], &mut sealed);
-    assert_eq!(heard(&mut replayed.unwrap().receive, &mut sealed.clone()), Err(PrivateError::Altered));
+    ours.send.seal([&b"once"[..]], &mut sealed).unwrap();
+    assert_eq!(heard(&mut replayed.receive, &mut sealed.clone()), Err(PrivateError::Altered));
     assert_eq!(heard(&mut theirs.receive, &mut sealed).unwrap(), b"once");
 }
 
@@ -112,7 +114,7 @@ fn whatever_is_done_to_records_ends_the_link_before_a_wrong_byte_is_shown() {
             .iter()
             .map(|clear| {
                 let mut sealed = Vec::new();
-                a.send.seal([*clear], &mut sealed);
+                a.send.seal([*clear], &mut sealed).unwrap();
                 sealed
             })
             .collect()
@@ -159,7 +161,7 @@ fn a_record_is_opened_when_it_is_whole_however_it_comes() {
     let said: Vec<u8> = (0..40_000).map(|n| n as u8).collect();
     let mut sealed = Vec::new();
     let (mut a, _) = agreed(48);
-    a.send.seal([&said[..7], &[], &said[7..]], &mut sealed);
+    a.send.seal([&said[..7], &[], &said[7..]], &mut sealed).unwrap();
     assert_eq!(sealed.len(), said.len() + 3 * RECORD_OVERHEAD, "as few records as possible");
     for step in [1, 17, 18, 19, 1000, RECORD_CLEAR_MAX + RECORD_OVERHEAD, 50_000] {
         let (_, mut b) = agreed(48);
@@ -193,7 +195,7 @@ fn a_record_says_something_and_not_too_much() {
         assert_eq!(opener.open(&mut header), Err(PrivateError::Length(len)));
     }
     let mut nothing = Vec::new();
-    agreed(48).0.send.seal([&[][..], &[]], &mut nothing);
+    agreed(48).0.send.seal([&[][..], &[]], &mut nothing).unwrap();
     assert_eq!(nothing, []);
 }
 
@@ -205,12 +207,12 @@ fn nothing_that_is_sent_repeats() {
         let mut forth = Vec::new();
         let mut initiator = Initiator::new(&KEY, [10 + n; 32], &mut forth);
         let mut back = Vec::new();
-        Responder::new(&KEY, [20 + n; 32]).read(&forth, &mut back).unwrap();
+        answered(&KEY, &forth, 20 + n, &mut back).unwrap();
         let mut ours = initiator.read(&back).unwrap().1.unwrap();
         sent.extend_from_slice(&forth);
         sent.extend_from_slice(&back);
         for _ in 0..3 {
-            ours.send.seal([&[0; 100][..]], &mut sent);
+            ours.send.seal([&[0; 100][..]], &mut sent).unwrap();
         }
     }
     let mut windows: Vec<&[u8]> = sent.windows(8).collect();
@@ -221,4 +223,22 @@ fn nothing_that_is_sent_repeats() {
 #[test]
 fn a_swarm_key_is_never_shown() {
     assert_eq!(format!("{:?}", SwarmKey([0x61; 32])), "SwarmKey(..)");
+}
+
+#[test]
+fn a_swarm_is_known_again_by_its_mark() {
+    assert_eq!(KEY.mark(), KEY.clone().mark());
+    assert_ne!(KEY.mark(), OTHER.mark());
+    assert!(!KEY.0.windows(4).any(|window| KEY.mark().windows(4).any(|other| other == window)));
+}
+
+#[test]
+fn what_cannot_be_sealed_is_not_said_then_or_later() {
+    let mut sealer = Sealer::new(noise::CipherState::keyless());
+    let mut out = b"before".to_vec();
+    for _ in 0..2 {
+        let long = vec![7; 2 * RECORD_CLEAR_MAX];
+        assert_eq!(sealer.seal([&b"clear"[..], &long], &mut out), Err(PrivateError::Unsealed));
+        assert_eq!(out, b"before");
+    }
 }

@@ -163,7 +163,7 @@ fn our_own_policies_meet_each_other() {
                     Ok(Crypto::Plaintext | Crypto::Private) | Err(_) => None,
                 },
                 // Who expects MSE takes its first message for a key, and hears nothing that it understands.
-                Crypto::Private => match incoming(Greeting::Encrypted) {
+                Crypto::Private => match incoming(Greeting::Member([1; 16])) {
                     Ok(Crypto::Private) => Some(Sealed),
                     Ok(Crypto::Mse(_) | Crypto::Plaintext) | Err(_) => None,
                 },
@@ -352,13 +352,36 @@ fn a_private_door_never_speaks_otherwise() {
     let out = tell(&mut door, at(9), Input::Greeted { pending: plain, greeting: Greeting::Plaintext });
     assert_eq!(out, [Output::TurnAway { pending: plain, why: Refusal::NotPrivate }]);
     accept(&mut door, at(9), 2, nth(2));
-    let out = tell(&mut door, at(9), Input::Greeted { pending: sealed, greeting: Greeting::Encrypted });
+    let out = tell(&mut door, at(9), Input::Greeted { pending: sealed, greeting: Greeting::Member([1; 16]) });
     assert_eq!(out, [Output::Answer { pending: sealed, crypto: Crypto::Private }]);
-    // Who does not hold the key, or says nothing more, is dropped in time like everybody.
+    // Who says nothing more is dropped in time like everybody.
     let out = tell(&mut door, at(9) + HANDSHAKE_TIME_MAX, Input::Wake);
     assert_eq!(out, [Output::DropPending(sealed)]);
     let tally = Tally { plaintext_refused: 1, outgoing_failed: 8, ..Tally::default() };
     assert_eq!(door.tally(), tally);
+}
+
+/// Strangers without the key, and who repeats what members said, at once and as many as they like: a member that comes then is
+/// answered at once.
+#[test]
+fn strangers_to_a_private_swarm_use_up_nothing_that_its_members_need() {
+    let mut door = Door::new(Pace::default(), Encryption::both(Policy::Private));
+    let mut come = |id, greeting| {
+        accept(&mut door, at(9), id, nth(id as u32));
+        tell(&mut door, at(9), Input::Greeted { pending: PendingId(id), greeting })
+    };
+    let answered = |id| [Output::Answer { pending: PendingId(id), crypto: Crypto::Private }];
+    let turned_away = |id, why| [Output::TurnAway { pending: PendingId(id), why }];
+    assert_eq!(come(0, Greeting::Member([1; 16])), answered(0));
+    for id in 1..1_000 {
+        let (greeting, why) = match id % 2 {
+            0 => (Greeting::Encrypted, Refusal::OtherKey),
+            _ => (Greeting::Member([1; 16]), Refusal::Replayed),
+        };
+        assert_eq!(come(id, greeting), turned_away(id, why));
+    }
+    assert_eq!(come(1_000, Greeting::Member([2; 16])), answered(1_000));
+    assert_eq!(door.tally(), Tally { incoming_failed: 999, ..Tally::default() });
 }
 
 #[test]
