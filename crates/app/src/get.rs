@@ -154,6 +154,9 @@ fn not_added(given: &str, error: AddError) -> Failure {
         | AddError::Priorities { .. }
         | AddError::Choice(_)
         | AddError::WouldTell(_)
+        | AddError::WouldLookUp(_)
+        | AddError::Secret(_)
+        | AddError::NotSecret(_)
         | AddError::State(_)
         | AddError::Stopped => Failure::plain(format!("{given}: {error}")),
     }

@@ -7,6 +7,7 @@ mod error;
 mod handle;
 pub(crate) mod magnet;
 mod place;
+mod secrecy;
 pub(crate) mod shared;
 
 pub use asking::{CheckRoom, ChooseFiles, Prospect};
@@ -25,7 +26,7 @@ use crate::net::inbox::{Answered, Ask, Asker};
 use crate::net::listen::Listeners;
 use crate::net::torrents::Entry;
 use crate::reply::{Answer, Reply};
-use crate::state::{Claim, State, StateError, StoredTorrent, TorrentOptions, Turn};
+use crate::state::{Claim, State, StateError, StoredTorrent, Swarm, TorrentOptions, Turn};
 use dht::{DhtSearch, NoDht};
 use magnet::Pending;
 use place::Place;
@@ -75,8 +76,8 @@ pub struct Client {
     output_dir: PathBuf,
     local_addrs: Vec<SocketAddr>,
     peer_id: PeerId,
-    /// Nobody but who holds the swarm's key is to learn of our torrents.
-    private: bool,
+    /// Among whom our torrents are kept.
+    swarm: Swarm,
     /// Searches of users that have begun, if there is a node to search with.
     dht_searches: Option<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -119,7 +120,7 @@ impl Client {
             Disk::start(disk, move |done| answerer.answer(Answered::Disk(done)))?
         };
         let (edge_of_loop, shared_with_loop) = (Arc::clone(&edge), Arc::clone(&shared));
-        let private = config.swarm_key.is_some();
+        let swarm = config.swarm_key.as_ref().map_or(Swarm::Open, |key| Swarm::Private(key.mark()));
         let swarm_key = config.swarm_key;
         let outside =
             Outside { peer_id, swarm_key, disk, edge: edge_of_loop, answerer, shared: shared_with_loop };
@@ -143,7 +144,7 @@ impl Client {
             output_dir: config.output_dir,
             local_addrs,
             peer_id,
-            private,
+            swarm,
             dht_searches: has_dht.then(AtomicU64::default),
             thread: Some(thread),
         })
@@ -155,7 +156,7 @@ impl Client {
     ///
     /// # Errors
     /// When the bytes are no torrent, there is no room for it, the torrent is already here, one that runs has a file of the same
-    /// path, or the state says no.
+    /// path, it is known as one of another swarm, or the state says no.
     pub fn add(&self, torrent: &[u8], options: AddOptions) -> Result<TorrentHandle, AddError> {
         self.add_parsed(torrent, Arc::new(Metainfo::parse(torrent)?), options)
     }
@@ -195,6 +196,7 @@ impl Client {
                 seed_goal: options.seed_goal,
             },
             added: now(),
+            swarm: self.swarm,
             resume,
         };
         self.enter(&Entrance::open(&self.shared)?, metainfo, stored, options.allocation, options.peers)
@@ -211,6 +213,7 @@ impl Client {
     /// its metadata has come (`Event::ContentRefused`).
     pub fn add_magnet(&self, magnet: &Magnet, mut options: AddOptions) -> Result<TorrentHandle, AddError> {
         let mut magnet = magnet.clone();
+        self.look_nowhere(&magnet)?;
         let earlier = self.shared.state.torrent(magnet.info_hash).ok().flatten();
         if let Some(link) = earlier.as_ref().and_then(|earlier| link_of(&earlier.metainfo)) {
             magnet::merge_links(&mut magnet, link);
@@ -231,6 +234,7 @@ impl Client {
                         seed_goal: options.seed_goal,
                     },
                     added: now(),
+                    swarm: self.swarm,
                     resume: None,
                 };
                 let entrance = Entrance::open(&self.shared)?;
@@ -251,7 +255,8 @@ impl Client {
     /// Takes part again in the torrents of earlier runs; one answer for each.
     ///
     /// # Errors
-    /// When the state cannot be read at all. A torrent whose record is damaged is named in the log and left out.
+    /// When the state cannot be read at all. A torrent whose record is damaged is named in the log and left out; one that is not of
+    /// this client's swarm, or in the open while this client's links are private, is answered by an error and left alone.
     pub fn restore(&self) -> Result<Vec<Result<TorrentHandle, AddError>>, AddError> {
         let entrance = Entrance::open(&self.shared)?;
         let stored = self.shared.state.torrents().map_err(state_failed)?;
@@ -332,18 +337,6 @@ impl Client {
         reply
     }
 
-    /// Whoever is named here would be told which torrent is ours: not by a client whose links are private.
-    fn keep_secret<'a>(&self, mut named: impl Iterator<Item = &'a String>) -> Result<(), AddError> {
-        match named.next().filter(|_| self.private) {
-            Some(url) => {
-                // The rest of a tracker's URL may be a secret of its own.
-                let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-                Err(AddError::WouldTell(host.unwrap_or_else(|| "a tracker or web seed".into())))
-            }
-            None => Ok(()),
-        }
-    }
-
     fn enter(
         &self,
         entrance: &Entrance,
@@ -352,6 +345,7 @@ impl Client {
         allocation: Allocation,
         peers: Vec<SocketAddr>,
     ) -> Result<TorrentHandle, AddError> {
+        self.admit(entrance, stored.info_hash)?;
         self.keep_secret(metainfo.trackers.iter().flatten().chain(&metainfo.web_seeds))?;
         let (options, info_hash) = (stored.options.clone(), stored.info_hash);
         let place = Place::new(Arc::clone(&metainfo), &stored.root);
@@ -387,6 +381,7 @@ impl Client {
         stored: StoredTorrent,
         peers: Vec<SocketAddr>,
     ) -> Result<TorrentHandle, AddError> {
+        self.admit(entrance, stored.info_hash)?;
         self.keep_secret(pending.magnet.trackers.iter().chain(&pending.magnet.web_seeds))?;
         let (options, info_hash) = (stored.options.clone(), stored.info_hash);
         let id = self.shared.enter(Known { info_hash, place: None, options: options.clone() })?;

@@ -13,9 +13,12 @@ pub(crate) mod record;
 mod rows;
 mod salvage;
 mod schema;
+mod seal;
 
 pub(crate) use error::{StateError, StateNotice};
-pub(crate) use record::{FileMark, ResumeUpdate, StoredResume, StoredTorrent, TorrentOptions, VolumeMark};
+pub(crate) use record::{
+    FileMark, ResumeUpdate, StoredResume, StoredTorrent, Swarm, TorrentOptions, VolumeMark,
+};
 
 use os::fs::{Access, Dir, File};
 use proto::Priority;
@@ -125,6 +128,11 @@ impl State {
             Some(id) => rows::read(&db, id).map(|(torrent, _)| Some(torrent)),
             None => Ok(None),
         }
+    }
+
+    /// Among whom a torrent is kept that is remembered, even if the rest of its record is damaged.
+    pub(crate) fn swarm(&self, info_hash: InfoHash) -> Result<Option<Swarm>, StateError> {
+        rows::swarm_of(&self.db(), info_hash)
     }
 
     /// Remembers a torrent; its settings are replaced if it is known, and its resume record stays, unless its data now

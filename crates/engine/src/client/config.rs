@@ -140,3 +140,24 @@ pub struct AddOptions {
     /// How room is made for files.
     pub allocation: crate::Allocation,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_swarm_key_overrules_whatever_else_would_tell_of_torrents() {
+        for encryption in [Policy::Off, Policy::Allow, Policy::Prefer, Policy::Require, Policy::Private]
+            .map(Encryption::both)
+        {
+            for local_discovery in [false, true] {
+                let mut config = ClientConfig::new("state", "downloads");
+                (config.encryption, config.local_discovery) = (encryption, local_discovery);
+                assert_eq!(config.names_torrents_locally(), local_discovery);
+                config.swarm_key = Some(SwarmKey([1; 32]));
+                assert!(!config.names_torrents_locally() && config.takes_part().is_none());
+                assert!(config.encryption().is_ok_and(|found| found == Encryption::both(Policy::Private)));
+            }
+        }
+    }
+}

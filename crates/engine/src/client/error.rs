@@ -64,6 +64,24 @@ pub enum AddError {
         "{0} would learn which torrent this is, and this client keeps its torrents among those who hold the swarm's key: add the torrent without its trackers and web seeds"
     )]
     WouldTell(String),
+    /// The client's links are private, and somebody who is asked where this host is, which a magnet link names as a peer, would
+    /// learn of it.
+    #[error(
+        "whoever is asked where {0} is would learn of this swarm, and this client keeps it a secret: name its address instead"
+    )]
+    WouldLookUp(String),
+    /// The torrent is remembered as one of a private swarm, and this client has not the key of that one. It is left as it is.
+    #[error(
+        "torrent {0} is kept among those who hold the key of a private swarm, which this client does not (or its record is damaged, and \
+         nothing says so any more): it is left alone; to take part in it otherwise, name another state directory (--state)"
+    )]
+    Secret(InfoHash),
+    /// The torrent is remembered as one that is in the open, and this client's links are private. It is left as it is.
+    #[error(
+        "torrent {0} is in the open in this state directory, and this client takes part in a private swarm alone: it is left alone; \
+         name another state directory (--state)"
+    )]
+    NotSecret(InfoHash),
     /// The state cannot be used, or another client runs this torrent.
     #[error("{0}")]
     State(String),

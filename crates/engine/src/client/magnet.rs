@@ -84,6 +84,9 @@ fn refused(error: &AddError) -> MetadataFailure {
         AddError::SamePlace { .. } => Refusal::Place,
         AddError::Room(_) => Refusal::Room,
         AddError::WouldTell(_)
+        | AddError::WouldLookUp(_)
+        | AddError::Secret(_)
+        | AddError::NotSecret(_)
         | AddError::State(_)
         | AddError::Stopped
         | AddError::Known(_)

@@ -4,7 +4,7 @@ use super::handles::Handles;
 use super::job::{BlockSource, Payload};
 use super::spec::{Allocation, StorageSpec, WantedFiles};
 use super::storage::Storage;
-use crate::state::{State, StoredTorrent, TorrentOptions};
+use crate::state::{State, StoredTorrent, Swarm, TorrentOptions};
 use bytes::Bytes;
 use proto::input::Found;
 use proto::resume::OpenRecord;
@@ -92,6 +92,7 @@ impl Place {
             root: place.root(),
             options: TorrentOptions::default(),
             added: 0,
+            swarm: Swarm::Open,
             resume: None,
         };
         place.state().add(&torrent).unwrap();

@@ -3,6 +3,7 @@
 use proto::command::SeedGoal;
 use proto::{Priority, ResumeRecord};
 use std::path::PathBuf;
+use wire::private::SWARM_MARK_LEN;
 use wire::{InfoHash, PieceIndex};
 
 /// One torrent of ours, as an earlier run left it.
@@ -18,8 +19,21 @@ pub(crate) struct StoredTorrent {
     pub(crate) options: TorrentOptions,
     /// When it was added, in seconds of wall time; for display.
     pub(crate) added: u64,
+    /// Among whom it is kept.
+    pub(crate) swarm: Swarm,
     /// What was made durable; `None` before the first commit.
     pub(crate) resume: Option<Box<StoredResume>>,
+}
+
+/// Among whom a torrent is kept. It never changes as long as the torrent is remembered: see `Client::admit`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Swarm {
+    /// Among everybody.
+    Open,
+    /// Among those who hold the key that has this mark ([`wire::private::SwarmKey::mark`]).
+    Private([u8; SWARM_MARK_LEN]),
+    /// What was written is damaged. Never written; to be treated as somebody's secret.
+    Unknown,
 }
 
 /// What the user set for one torrent.

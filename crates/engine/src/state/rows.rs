@@ -1,12 +1,12 @@
 //! Rows to values and back. A value that comes out of here bears a seal that fits: what was written is what is read.
 
-use super::record::{FileMark, ResumeUpdate, StoredResume, StoredTorrent, TorrentOptions, VolumeMark};
+use super::record::{FileMark, ResumeUpdate, StoredResume, StoredTorrent, Swarm, TorrentOptions, VolumeMark};
+use super::seal::{Seal, swarm_from, swarm_seal};
 use super::{StateError, StateNotice, StoredTorrents};
 use proto::command::SeedGoal;
 use proto::resume::OpenRecord;
 use proto::{BlockSet, Duration, Priority, ResumeRecord};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use siphasher::sip128::SipHasher24;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -77,6 +77,29 @@ pub(super) fn forget_elsewhere(db: &Connection, torrent: &StoredTorrent) -> Resu
     Ok(())
 }
 
+/// Among whom a torrent is kept, whatever else its row says; `None` if it is not here.
+pub(super) fn swarm_of(db: &Connection, info_hash: InfoHash) -> Result<Option<Swarm>, StateError> {
+    let mut find = db.prepare("SELECT swarm, swarm_seal FROM torrent WHERE info_hash = ?1")?;
+    let found =
+        find.query_row([info_hash.0], |row| Ok((row.get("swarm"), row.get("swarm_seal")))).optional()?;
+    // What is no blob, or no number, is damage too.
+    Ok(found.map(|(swarm, seal)| match (swarm, seal) {
+        (Ok(swarm), Ok(seal)) => swarm_from(info_hash, swarm, seal),
+        _ => Swarm::Unknown,
+    }))
+}
+
+/// Says of all torrents that they are in the open.
+pub(super) fn open_all(db: &Connection) -> Result<(), StateError> {
+    for info_hash in info_hashes(db)? {
+        db.execute(
+            "UPDATE torrent SET swarm_seal = ?2 WHERE info_hash = ?1",
+            params![info_hash.0, swarm_seal(info_hash, &[])],
+        )?;
+    }
+    Ok(())
+}
+
 /// Writes a torrent's own row.
 pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
     let options = &torrent.options;
@@ -85,20 +108,24 @@ pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<
     let time = options.seed_goal.time.map(|time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX));
     let added = torrent.added as i64;
     let root = torrent.root.as_os_str().as_bytes();
-    let seal = Seal::default()
-        .bytes(&torrent.info_hash.0)
-        .bytes(&torrent.metainfo)
-        .bytes(root)
-        .bytes(&priorities)
-        .numbers(&[i64::from(options.sequential), i64::from(options.paused), added])
-        .maybe(ratio)
-        .maybe(time)
-        .end();
+    let (swarm, swarm_seal) = match torrent.swarm {
+        Swarm::Open => (Vec::new(), swarm_seal(torrent.info_hash, &[])),
+        Swarm::Private(mark) => (mark.to_vec(), swarm_seal(torrent.info_hash, &mark)),
+        Swarm::Unknown => (Vec::new(), 0),
+    };
+    let numbers = [i64::from(options.sequential), i64::from(options.paused), added];
+    let seal = Seal::of_torrent(
+        [&torrent.info_hash.0, &torrent.metainfo, root, &priorities],
+        numbers,
+        [ratio, time],
+    );
+    let seal = seal.bytes(&swarm).numbers(&[swarm_seal]).end();
     db.execute(
-        "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, swarm,
+         swarm_seal, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (info_hash) DO UPDATE SET metainfo = ?2, root = ?3, priorities = ?4, sequential = ?5, paused = ?6,
-         seed_ratio = ?7, seed_time = ?8, added = ?9, seal = ?10",
+         seed_ratio = ?7, seed_time = ?8, added = ?9, swarm = ?10, swarm_seal = ?11, seal = ?12",
         params![
             torrent.info_hash.0,
             torrent.metainfo,
@@ -109,6 +136,8 @@ pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<
             ratio,
             time,
             added,
+            swarm,
+            swarm_seal,
             seal
         ],
     )?;
@@ -200,17 +229,21 @@ fn torrent_of(row: &Row<'_>) -> Result<StoredTorrent, StateError> {
     let (sequential, paused): (i64, i64) = (row.get("sequential")?, row.get("paused")?);
     let (ratio, time): (Option<i64>, Option<i64>) = (row.get("seed_ratio")?, row.get("seed_time")?);
     let added: i64 = row.get("added")?;
-    let seal = Seal::default()
-        .bytes(&info_hash)
-        .bytes(&metainfo)
-        .bytes(&root)
-        .bytes(&priorities)
-        .numbers(&[sequential, paused, added])
-        .maybe(ratio)
-        .maybe(time)
-        .end();
-    if seal != row.get::<_, i64>("seal")? {
+    let blobs = [&info_hash[..], &metainfo, &root, &priorities];
+    let mut seal = Seal::of_torrent(blobs, [sequential, paused, added], [ratio, time]);
+    // The rows of version 2, which an upgrade reads, and who saves what a damaged file holds. One of today's whose column
+    // cannot be found any more does not pass for one: its seal covers more.
+    let mut swarm = Swarm::Open;
+    if !is_of_version_2(row) {
+        let (mark, mark_seal): (Vec<u8>, i64) = (row.get("swarm")?, row.get("swarm_seal")?);
+        seal = seal.bytes(&mark).numbers(&[mark_seal]);
+        swarm = swarm_from(InfoHash(info_hash), mark, mark_seal);
+    }
+    if seal.end() != row.get::<_, i64>("seal")? {
         return Err(StateError::Record("the torrent's seal does not fit"));
+    }
+    if swarm == Swarm::Unknown {
+        return Err(StateError::Record("nothing says whether the torrent is a secret"));
     }
     let priorities = priorities.into_iter().map(priority_of_byte).collect::<Option<Box<[Priority]>>>();
     Ok(StoredTorrent {
@@ -227,8 +260,13 @@ fn torrent_of(row: &Row<'_>) -> Result<StoredTorrent, StateError> {
             },
         },
         added: added as u64,
+        swarm,
         resume: None,
     })
+}
+
+fn is_of_version_2(row: &Row<'_>) -> bool {
+    row.as_ref().column_index("swarm").is_err() && row.as_ref().column_index("swarm_seal").is_err()
 }
 
 fn read_resume(db: &Connection, id: i64, info_hash: InfoHash) -> Result<Option<StoredResume>, StateError> {
@@ -357,30 +395,33 @@ fn priority_of_byte(byte: u8) -> Option<Priority> {
     [Priority::Skip, Priority::Low, Priority::Normal, Priority::High].get(usize::from(byte)).copied()
 }
 
-/// Gathers a row's columns, each with its length, so that no two rows look alike. Rows that hang on a torrent are sealed
-/// with its info-hash: a flipped bit in a row number must not give one torrent's progress to another.
-#[derive(Default)]
-struct Seal(Vec<u8>);
-
-impl Seal {
-    fn bytes(mut self, bytes: &[u8]) -> Seal {
-        self.0.extend((bytes.len() as u64).to_le_bytes());
-        self.0.extend(bytes);
-        self
-    }
-
-    fn numbers(mut self, numbers: &[i64]) -> Seal {
-        self.0.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-        self
-    }
-
-    fn maybe(mut self, number: Option<i64>) -> Seal {
-        self.0.push(u8::from(number.is_some()));
-        self.numbers(&[number.unwrap_or(0)])
-    }
-
-    /// The key is fixed: a seal finds accidents.
-    fn end(self) -> i64 {
-        SipHasher24::new_with_key(b"gannet state row").hash(&self.0).h1 as i64
-    }
+/// Writes a torrent's row as version 2 did.
+#[cfg(test)]
+pub(super) fn write_older(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
+    let options = &torrent.options;
+    let priorities: Vec<u8> = options.priorities.iter().map(|&priority| priority_to_byte(priority)).collect();
+    let ratio = options.seed_goal.ratio_permille.map(i64::from);
+    let time = options.seed_goal.time.map(|time| time.as_micros() as i64);
+    let (root, added) = (torrent.root.as_os_str().as_bytes(), torrent.added as i64);
+    let numbers = [i64::from(options.sequential), i64::from(options.paused), added];
+    let blobs = [&torrent.info_hash.0[..], &torrent.metainfo, root, &priorities];
+    let seal = Seal::of_torrent(blobs, numbers, [ratio, time]).end();
+    let [sequential, paused, added] = numbers;
+    db.execute(
+        "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            torrent.info_hash.0,
+            torrent.metainfo,
+            root,
+            priorities,
+            sequential,
+            paused,
+            ratio,
+            time,
+            added,
+            seal
+        ],
+    )?;
+    Ok(())
 }

@@ -1,14 +1,16 @@
 //! The tables, their version, and how the file is opened.
 //!
 //! ```text
-//! torrent   id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal
+//! torrent   id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, swarm, swarm_seal, seal
 //! resume    torrent -> torrent.id, pieces, have, open, stored, uploaded, downloaded, fsid, root_inode, seal
 //! file      (torrent -> torrent.id, file), size, mtime, inode, adopted, settled, seal
 //! ```
 //! `have` is a bitfield as on the wire; `open` and `stored` are in `rows`. A seal is 64 bits of SipHash over the row's other
-//! columns: against flipped bits, not against people. Versions only grow: an older file is upgraded in one transaction.
+//! columns: against flipped bits, not against people. `swarm` is empty for a torrent in the open, else it tells among whom the torrent
+//! is kept; it has a seal of its own, so that a row that is damaged elsewhere does not turn a secret into something open.
+//! Versions only grow: an older file is upgraded in one transaction.
 
-use super::{StateError, medium};
+use super::{StateError, medium, rows};
 use rusqlite::Connection;
 use std::io::Read;
 use std::path::Path;
@@ -16,10 +18,28 @@ use std::path::Path;
 /// The version of the tables that this code writes.
 ///
 /// 2: `torrent.metainfo` may be a magnet link. The tables are those of 1.
-pub(super) const VERSION: i64 = 2;
+/// 3: `torrent.swarm` and its seal. What is older was in the open: no program that wrote it could make a private swarm.
+pub(super) const VERSION: i64 = 3;
 
 /// A version above this is no later Gannet's, it is damage.
 const VERSION_PLAUSIBLE_MAX: i64 = 1000;
+
+const TORRENT_INDEX: &str = "CREATE UNIQUE INDEX torrent_by_info_hash ON torrent (info_hash)";
+
+/// The first of the tables as it was up to version 2; the others are as they were.
+const TORRENT_2: &str = "CREATE TABLE torrent (
+        id INTEGER PRIMARY KEY,
+        info_hash BLOB NOT NULL,
+        metainfo BLOB NOT NULL,
+        root BLOB NOT NULL,
+        priorities BLOB NOT NULL,
+        sequential INTEGER NOT NULL,
+        paused INTEGER NOT NULL,
+        seed_ratio INTEGER,
+        seed_time INTEGER,
+        added INTEGER NOT NULL,
+        seal INTEGER NOT NULL
+    )";
 
 /// As SQLite keeps them, letter for letter: a letter that changed is damage.
 const TABLES: [&str; 4] = [
@@ -34,9 +54,11 @@ const TABLES: [&str; 4] = [
         seed_ratio INTEGER,
         seed_time INTEGER,
         added INTEGER NOT NULL,
+        swarm BLOB NOT NULL,
+        swarm_seal INTEGER NOT NULL,
         seal INTEGER NOT NULL
     )",
-    "CREATE UNIQUE INDEX torrent_by_info_hash ON torrent (info_hash)",
+    TORRENT_INDEX,
     "CREATE TABLE resume (
         torrent INTEGER PRIMARY KEY,
         pieces INTEGER NOT NULL,
@@ -70,9 +92,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
     db.pragma_update(None, "trusted_schema", false)?;
     match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         0 => create(&mut db)?,
-        1 => db.pragma_update(None, "user_version", VERSION)?,
+        1 | 2 => upgrade(&mut db)?,
         VERSION => {}
-        found @ 3..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
+        found @ 4..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
         _ => return Err(StateError::Record("its version number makes no sense")),
     }
     Ok(db)
@@ -97,11 +119,51 @@ pub(super) fn is_sound(db: &Connection, path: &Path) -> Result<bool, StateError>
 }
 
 fn check(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(is_whole(db)? && has_tables(db, &TABLES)?)
+}
+
+fn is_whole(db: &Connection) -> rusqlite::Result<bool> {
     let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    let mut tables = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")?;
-    let tables =
-        tables.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(verdict == "ok" && tables == TABLES)
+    Ok(verdict == "ok")
+}
+
+/// Whether these are its tables, in any order: an upgrade leaves them in another than a fresh file has.
+fn has_tables(db: &Connection, expected: &[&str]) -> rusqlite::Result<bool> {
+    let mut find = db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let mut found =
+        find.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut expected = expected.to_vec();
+    expected.sort_unstable();
+    found.sort_unstable();
+    Ok(found == expected)
+}
+
+/// Makes the tables of versions 1 and 2 those of today. A file that is not quite what its version says is left as it is: it is
+/// damaged, and all that can be read of it will be carried over.
+fn upgrade(db: &mut Connection) -> Result<(), StateError> {
+    let [_, index, resume, file] = TABLES;
+    let before = [TORRENT_2, index, resume, file];
+    match (is_whole(db), has_tables(db, &before), has_tables(db, &TABLES)) {
+        (Ok(true), Ok(true), _) => {}
+        (Ok(true), _, Ok(true)) => return Ok(db.pragma_update(None, "user_version", VERSION)?),
+        _ => return Ok(()),
+    }
+    let tx = db.transaction()?;
+    let known = rows::read_all(&tx)?.torrents;
+    tx.execute_batch("DROP INDEX torrent_by_info_hash; ALTER TABLE torrent RENAME TO torrent_2")?;
+    tx.execute(TABLES[0], [])?;
+    tx.execute(
+        "INSERT INTO torrent SELECT id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added,
+         x'', 0, seal FROM torrent_2",
+        [],
+    )?;
+    tx.execute("DROP TABLE torrent_2", [])?;
+    tx.execute(TORRENT_INDEX, [])?;
+    // Rows whose seal did not fit have one now that does not fit either.
+    known.iter().try_for_each(|torrent| rows::write_torrent(&tx, torrent))?;
+    rows::open_all(&tx)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
 }
 
 fn create(db: &mut Connection) -> Result<(), StateError> {
@@ -115,4 +177,15 @@ fn create(db: &mut Connection) -> Result<(), StateError> {
     }
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(tx.commit()?)
+}
+
+/// Makes of a sound file one as earlier versions left it, with every torrent in the open.
+#[cfg(test)]
+pub(super) fn make_older(db: &Connection, version: i64) -> Result<(), StateError> {
+    let known = rows::read_all(db)?.torrents;
+    db.execute_batch("DROP INDEX torrent_by_info_hash; DROP TABLE torrent")?;
+    db.execute(TORRENT_2, [])?;
+    db.execute(TORRENT_INDEX, [])?;
+    known.iter().try_for_each(|torrent| rows::write_older(db, torrent))?;
+    Ok(db.pragma_update(None, "user_version", version)?)
 }

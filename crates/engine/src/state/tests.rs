@@ -19,6 +19,7 @@ fn torrent(number: u8) -> StoredTorrent {
             seed_goal: SeedGoal { ratio_permille: Some(1500), time: Some(Duration::from_secs(60)) },
         },
         added: 1_700_000_000 + u64::from(number),
+        swarm: if number.is_multiple_of(2) { Swarm::Private([number; 16]) } else { Swarm::Open },
         resume: None,
     }
 }
@@ -190,34 +191,97 @@ fn the_store_of_a_later_version_is_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     filled(temp.path(), &[1]);
     let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
-    db.pragma_update(None, "user_version", 3).unwrap();
+    db.pragma_update(None, "user_version", 4).unwrap();
     drop(db);
-    assert!(matches!(State::open(temp.path()), Err(StateError::Newer { found: 3, known: 2 })));
+    assert!(matches!(State::open(temp.path()), Err(StateError::Newer { found: 4, known: 3 })));
+}
+
+/// As version 2 would have left a store with these torrents; those of private swarms are in the open there.
+fn make_older(dir: &Path, version: i64) {
+    let db = Connection::open(dir.join(FILE_NAME)).unwrap();
+    schema::make_older(&db, version).unwrap();
 }
 
 #[test]
-fn the_store_of_the_first_version_is_read_and_its_version_raised() {
+fn the_stores_of_earlier_versions_are_read_and_upgraded() {
+    for version in [1, 2] {
+        let temp = tempfile::tempdir().unwrap();
+        filled(temp.path(), &[1, 2, 3]);
+        make_older(temp.path(), version);
+        let expected = [1, 2, 3].map(|number| StoredTorrent { swarm: Swarm::Open, ..with_resume(number) });
+        for _ in 0..2 {
+            let state = open(temp.path());
+            assert_eq!(state.torrents().unwrap().torrents, expected, "version {version}");
+            assert_eq!(state.swarm(InfoHash([2; 20])).unwrap(), Some(Swarm::Open));
+        }
+        let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
+        assert_eq!(db.pragma_query_value(None, "user_version", |row| row.get(0)), Ok(3));
+    }
+}
+
+#[test]
+fn an_older_store_that_is_damaged_is_saved_as_far_as_it_can_be_read() {
     let temp = tempfile::tempdir().unwrap();
-    filled(temp.path(), &[1]);
-    let path = temp.path().join(FILE_NAME);
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1).unwrap();
-    assert_eq!(open(temp.path()).torrents().unwrap().torrents, [with_resume(1)]);
-    let version = Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0));
-    assert_eq!(version, Ok(2));
+    filled(temp.path(), &[1, 2, 3]);
+    make_older(temp.path(), 2);
+    let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
+    db.execute_batch("CREATE TABLE stray (a); UPDATE torrent SET root = x'00' WHERE id = 2").unwrap();
+    drop(db);
+    let (state, notices) = State::open(temp.path()).unwrap();
+    assert!(matches!(
+        notices[..],
+        [StateNotice::Replaced { carried: 2, .. }, StateNotice::Quarantined { .. }]
+    ));
+    assert_eq!(state.torrents().unwrap().torrents, [with_resume(1), with_resume(3)]);
+}
+
+/// Whatever is done to the columns that say among whom a torrent is kept, a secret is never taken for something open.
+#[test]
+fn a_secret_is_known_as_one_whatever_happens_to_its_record() {
+    let open_seal = {
+        let temp = tempfile::tempdir().unwrap();
+        filled(temp.path(), &[1]);
+        let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
+        db.query_row("SELECT swarm_seal FROM torrent", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    for (damage, still_private) in [
+        ("root = x'00'".to_string(), true),
+        ("seal = 0".into(), true),
+        ("swarm = x''".into(), false),
+        ("swarm = 'text'".into(), false),
+        ("swarm = NULL".into(), false),
+        ("swarm_seal = 'text'".into(), false),
+        (format!("swarm = x'', swarm_seal = {open_seal}"), false),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        filled(temp.path(), &[2]);
+        let state = open(temp.path());
+        assert_eq!(state.swarm(InfoHash([2; 20])).unwrap(), Some(Swarm::Private([2; 16])));
+        let done = state.db().execute(&format!("UPDATE torrent SET {damage}"), []);
+        if damage.contains("NULL") {
+            assert!(done.is_err(), "the schema does not allow it");
+            continue;
+        }
+        assert_eq!(done.unwrap(), 1);
+        let left = if still_private { Swarm::Private([2; 16]) } else { Swarm::Unknown };
+        assert_eq!(state.swarm(InfoHash([2; 20])).unwrap(), Some(left), "{damage}");
+        let all = state.torrents().unwrap();
+        assert!(all.torrents.is_empty() && all.notices.len() == 1, "{damage}: it is not started");
+    }
 }
 
 #[test]
 fn metadata_takes_the_place_of_the_link_and_brings_no_removed_torrent_back() {
     let temp = tempfile::tempdir().unwrap();
     let state = open(temp.path());
-    let link = StoredTorrent { metainfo: b"magnet:?xt=urn:btih:01".to_vec(), ..torrent(1) };
+    let link = StoredTorrent { metainfo: b"magnet:?xt=urn:btih:01".to_vec(), ..torrent(2) };
     state.add(&link).unwrap();
     state.set_metainfo(link.info_hash, b"d4:info", &[Priority::Skip]).unwrap();
     drop(state);
     let state = open(temp.path());
     let known = state.torrent(link.info_hash).unwrap().unwrap();
     assert_eq!((known.metainfo, known.options.priorities), (b"d4:info".to_vec(), [Priority::Skip].into()));
-    assert_eq!(known.root, link.root);
+    assert_eq!((known.root, known.swarm), (link.root, Swarm::Private([2; 16])));
     state.remove(link.info_hash).unwrap();
     let late = state.set_metainfo(link.info_hash, b"d4:info", &[]);
     assert!(matches!(late, Err(StateError::Unknown(_))));
