@@ -1,5 +1,11 @@
 //! What can be typed: commands, options, help with examples. Nothing is done here.
 
+mod dht;
+
+pub(crate) use dht::{
+    Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
+};
+
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use gannet::{Policy, SuperSeeding};
@@ -15,7 +21,7 @@ Exit codes:
   3    the torrent is damaged, or is none
   4    the disk refused
   5    the data is not what the torrent says (verify), or not complete (seed)
-  6    nobody was found who has it (get --wait, or Ctrl-C after it said that there is no source yet)
+  6    nobody was found who has it (get --wait, or Ctrl-C after it said that there is no source yet; dht)
   130  stopped by Ctrl-C or a signal; everything is saved, the same command goes on";
 
 /// Blocks have 16 KiB (BEP 3): shorter pieces would only make the torrent larger.
@@ -70,6 +76,7 @@ pub(crate) enum Command {
     Create(Create),
     Inspect(Inspect),
     Verify(Verify),
+    Dht(Dht),
 }
 
 /// See what a swarm is good for: a server beside a swarm, in 40 seconds, on this machine alone.

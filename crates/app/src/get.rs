@@ -7,6 +7,7 @@ mod sources;
 
 use crate::cli::{Exit, Get, Goal, Net, Seed};
 use crate::failure::{Failure, Outcome};
+use crate::follow;
 use crate::notices;
 use crate::room::Room;
 use crate::selection;
@@ -27,6 +28,7 @@ use sources::Finders;
 use std::io::{IsTerminal, stderr, stdin};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use wire::magnet::MutableLink;
 
 /// Ports tried after the wished one.
 const PORTS_MORE: u16 = 20;
@@ -47,7 +49,9 @@ pub(crate) fn get(args: &Get) -> Outcome {
     run.finders = Finders { lsd: !args.net.no_lsd, dht: !args.net.no_dht };
     let room = Room::at(&args.output).into_check();
     for given in &args.torrents {
-        let given = source::find(given, &client)?;
+        let patience = args.wait.map(|span| span.0);
+        let newest = |link: &MutableLink| follow::newest(link, &client, &stop, patience, &screen);
+        let given = source::find(given, &client, newest)?;
         let options = AddOptions {
             output_dir: Some(absolute(&args.output)?),
             sequential: args.sequential,
@@ -226,7 +230,7 @@ fn custom(args: &Get, screen: &Screen) -> Option<SeedGoal> {
 }
 
 /// Where the XDG base directory specification puts what a program remembers.
-fn default_state_dir() -> Result<PathBuf, Failure> {
+pub(crate) fn default_state_dir() -> Result<PathBuf, Failure> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
     base.map(|base| base.join("gannet")).ok_or_else(|| {

@@ -1,10 +1,13 @@
 //! The `gannet` program: reads the command line, runs one command, ends with its exit code. No protocol here.
 
+mod chance;
 mod cli;
 mod create;
 mod demo;
+mod dht;
 mod failure;
 mod fault;
+mod follow;
 mod get;
 mod inspect;
 mod new_file;
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Command::Create(args) => create::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Dht(args) => dht::run(&args),
     };
     let exit = outcome.unwrap_or_else(|failure| {
         show::message(&format!("error: {failure}"));

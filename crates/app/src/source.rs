@@ -7,6 +7,7 @@ use gannet::{Client, InfoHash, Magnet, Metainfo};
 use std::fs::File;
 use std::io::{Error, Read, stdin};
 use std::path::{Path, PathBuf};
+use wire::magnet::{Link, MutableLink};
 
 /// A `.torrent` file is refused above this, unread: as much as one that is fetched from a web server may have.
 pub(crate) const TORRENT_BYTES_MAX: u64 = 10_000_000;
@@ -31,8 +32,15 @@ pub(crate) enum Given {
     },
 }
 
-/// Reads a torrent file or link, or fetches a torrent file over HTTP(S).
-pub(crate) fn find(given: &str, client: &Client) -> Result<Given, Failure> {
+/// Reads a torrent file or link, or fetches a torrent file over HTTP(S). Whose torrent a link names alone, `newest` is asked which.
+pub(crate) fn find(
+    given: &str,
+    client: &Client,
+    newest: impl FnOnce(&MutableLink) -> Result<Magnet, Failure>,
+) -> Result<Given, Failure> {
+    if let Some(Link::Mutable(link)) = Magnet::is_meant(given).then(|| Link::parse(given).ok()).flatten() {
+        return newest(&link).map(|magnet| Given::Magnet { given: given.into(), magnet: Box::new(magnet) });
+    }
     match magnet(given)? {
         Some(magnet) => Ok(Given::Magnet { given: given.into(), magnet: Box::new(magnet) }),
         None => read_or_fetch(given, client).map(|torrent| Given::Torrent(Box::new(torrent))),

@@ -15,6 +15,14 @@ pub struct PeerId(pub [u8; 20]);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotAnInfoHash;
 
+impl fmt::Display for NotAnInfoHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an info-hash has 40 hexadecimal digits (0-9, a-f), or 32 of base32")
+    }
+}
+
+impl core::error::Error for NotAnInfoHash {}
+
 /// 40 hexadecimal digits, or 32 of base32 (RFC 4648) as old magnet links have; either case.
 impl FromStr for InfoHash {
     type Err = NotAnInfoHash;

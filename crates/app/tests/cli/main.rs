@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod demo;
+mod dht;
 mod fetching;
 mod magnets;
 mod making;

@@ -95,6 +95,14 @@ impl Place {
         self.start(words).end()
     }
 
+    /// The same for what takes part in a DHT of the test's own.
+    pub(crate) fn run_with_dht(&self, words: &[&str]) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gannet"));
+        command.args(words).current_dir(self.0.path()).env_clear();
+        command.env("XDG_STATE_HOME", self.path("state")).stdin(Stdio::null());
+        Running::start(&mut command).end()
+    }
+
     /// Makes a torrent; it must work.
     pub(crate) fn create(&self, words: &[&str]) {
         let made = self.run(&[&["create"], words].concat());

@@ -25,7 +25,7 @@ fn every_refusal_says_what_and_why_and_ends_with_its_code() {
         (get("absent.torrent"), 1, "cannot read absent.torrent: No such file or directory"),
         (get("folder"), 1, "folder is a folder; name a torrent file, or make one: gannet create folder"),
         (get("magnet:?dn=x"), 3, "the magnet link does not say which torrent"),
-        (get(PUBLISHER), 3, "to follow it is not supported yet; look for a link with \"xt=urn:btih:\""),
+        (get(PUBLISHER), 1, "only the DHT knows which torrent is the newest of this publisher, and --no-dht"),
         (get("magnet:?xt=urn:btih:12"), 3, "the magnet link's hash is damaged"),
         (alone, 6, "no source within 1 s: no tracker is known; no peer was named (--peer)"),
         (vec!["verify", "magnet:?dn=x"], 1, "fetch it: gannet get"),

@@ -72,7 +72,7 @@ impl fmt::Display for MagnetError {
             }
             MagnetError::Mutable => write!(
                 f,
-                "the magnet link names a publisher (\"xs=urn:btpk:\"), whose newest torrent only the DHT knows; to follow it is not supported yet; look for a link with \"xt=urn:btih:\""
+                "the magnet link names a publisher (\"xs=urn:btpk:\"), whose newest torrent only the DHT knows: what needs a torrent needs a link with \"xt=urn:btih:\""
             ),
             MagnetError::BadKey => write!(
                 f,
