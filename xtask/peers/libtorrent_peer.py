@@ -28,6 +28,7 @@ def parse():
     parser.add_argument("--listen", required=True, help="address:port")
     parser.add_argument("--peer", action="append", default=[], help="address:port")
     parser.add_argument("--set", action="append", default=[], help="setting=number")
+    parser.add_argument("--dht", help="address:port of a node of the DHT to begin at")
     parser.add_argument("--no-pex", action="store_true", help="neither name peers nor hear of any")
     parser.add_argument("--tuned", action="store_true", help="settings for loopback speed")
     return parser.parse_args()
@@ -61,6 +62,14 @@ def settings(args):
             "max_peer_recv_buffer_size": 5 * 1024 * 1024,
             "max_queued_disk_bytes": 64 * 1024 * 1024,
             "hashing_threads": 2,
+        })
+    if args.dht:
+        chosen.update({
+            "enable_dht": True,
+            "dht_bootstrap_nodes": args.dht,
+            # All hosts of the lab have neighbouring addresses.
+            "dht_restrict_routing_ips": False,
+            "dht_restrict_search_ips": False,
         })
     for setting in args.set:
         name, number = setting.split("=", 1)

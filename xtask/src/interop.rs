@@ -7,6 +7,7 @@ mod aria2;
 mod client;
 mod content;
 mod corrupt;
+mod dht;
 mod encryption;
 mod everyday;
 mod http;
@@ -148,6 +149,7 @@ fn groups() -> Vec<Group> {
         group("encryption", encryption::cases()),
         group("magnet", magnet::cases()),
         group("local discovery", local::cases()),
+        group("DHT", dht::cases()),
         group("peer exchange", pex::cases()),
         group("super-seeding", super_seeding::cases()),
         group("everyday", everyday::cases()),

@@ -15,12 +15,22 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
     ("mount", "mount"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     // libFuzzer is compiled with it; nothing else is.
     ("g++", "g++"),
 ];
 
 /// The version that the interop table names.
 const LIBTORRENT: &str = "libtorrent==2.1.1";
+
+/// The other client whose nodes of the DHT we meet.
+const BITTORRENT_DHT: &str = "bittorrent-dht@11.0.12";
+
+/// Where Node's modules are, under `target/`.
+pub(crate) fn node_modules() -> PathBuf {
+    crate::root().join("target/peers/npm/node_modules")
+}
 
 /// Python with libtorrent, in a virtual environment under `target/`.
 pub(crate) fn python() -> PathBuf {
@@ -41,9 +51,15 @@ pub(crate) fn set_up() -> Result<()> {
     if !has_libtorrent {
         set_up_python()?;
     }
+    if !node_modules().join("bittorrent-dht").exists() {
+        set_up_node()?;
+    }
     let version =
         output(Command::new(python()).args(["-c", "import libtorrent; print(libtorrent.__version__)"]))?;
-    println!("peers: libtorrent {}, transmission, aria2, opentracker, nginx", version.trim());
+    println!(
+        "peers: libtorrent {}, {BITTORRENT_DHT}, transmission, aria2, opentracker, nginx",
+        version.trim()
+    );
     Ok(())
 }
 
@@ -79,4 +95,11 @@ fn set_up_python() -> Result<()> {
         run("python3", &["-m", "venv", dir])?;
     }
     run(&format!("{dir}/bin/pip"), &["install", "-q", "--disable-pip-version-check", LIBTORRENT])
+}
+
+fn set_up_node() -> Result<()> {
+    let dir = crate::root().join("target/peers/npm");
+    let dir = dir.to_str().context("path")?;
+    println!("peers: {BITTORRENT_DHT} into {dir}");
+    run("npm", &["install", "--silent", "--no-audit", "--no-fund", "--prefix", dir, BITTORRENT_DHT])
 }

@@ -46,6 +46,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) magnet: Option<&'a str>,
     /// Find others, and be found, on the network that all hosts share; for gannet and libtorrent. Else cases are apart.
     pub(crate) lsd: bool,
+    /// Take part in the DHT that begins at this node; for gannet and libtorrent.
+    pub(crate) dht: Option<&'a str>,
     /// For Transmission: what replaces members of its settings.
     pub(crate) json: Option<Value>,
 }
@@ -173,6 +175,10 @@ fn start_gannet(
     command.arg("--state").arg(work.join(format!("{name}-state")));
     command.args(["--port", &role.port.to_string()]);
     command.args(settings.args).args((!settings.lsd).then_some("--no-lsd"));
+    match settings.dht {
+        Some(node) => command.args(["--dht-bootstrap", node]),
+        None => command.arg("--no-dht"),
+    };
     if role.stay {
         command.args(["--seed-time", "600s"]);
     }
@@ -198,6 +204,9 @@ fn start_libtorrent(
     command.arg("--dir").arg(role.dir);
     command.arg("--listen").arg(format!("{}:{}", host.address(), role.port)).args(settings.args);
     command.args(["--set", if settings.lsd { "enable_lsd=1" } else { "enable_lsd=0" }]);
+    if let Some(node) = settings.dht {
+        command.args(["--dht", node]);
+    }
     for peer in role.peers {
         command.args(["--peer", &peer.to_string()]);
     }

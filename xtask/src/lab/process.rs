@@ -98,6 +98,12 @@ impl Running {
         }
     }
 
+    /// Writes a line to its standard input.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().context("no standard input")?;
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).with_context(|| self.name.clone())
+    }
+
     /// The lines that have come since the last look.
     pub(crate) fn new_lines(&mut self) -> Vec<String> {
         self.lines.try_iter().collect()
