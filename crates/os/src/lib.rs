@@ -2,6 +2,7 @@
 //! Not one BitTorrent word.
 
 pub mod clock;
+pub mod datagrams;
 pub mod fault;
 pub mod fs;
 pub mod interfaces;

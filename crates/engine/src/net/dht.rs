@@ -7,6 +7,7 @@
 use super::event_loop::EventLoop;
 use super::inbox::{Answered, Answerer};
 use super::listen::Listeners;
+use super::udp::Whose;
 use crate::client::dht::{DhtConfig, DhtFound, Searcher};
 use crate::edge::Edge;
 use crate::entropy;
@@ -231,10 +232,8 @@ impl EventLoop {
         let Some(dht) = &mut self.listening.dht else { return };
         match output {
             NodeOutput::Send { to, bytes } => {
-                // A node that cannot be reached does not answer, which the machine knows how to take.
-                if let Err(error) = self.listening.datagrams.send(to, bytes) {
-                    tracing::trace!(%error, %to, "a datagram of the DHT does not leave");
-                }
+                // What does not leave is not answered, which the machine knows how to take.
+                let _ = self.listening.datagrams.send(to, bytes, Whose::Node);
             }
             NodeOutput::Peers { info_hash, peers } => {
                 if let Some((torrent, _)) = dht.wanted.get(&info_hash) {

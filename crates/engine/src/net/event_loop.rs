@@ -201,6 +201,7 @@ impl EventLoop {
             self.receive();
             self.wake();
             self.turn_dht();
+            self.send_datagrams();
             self.send();
             self.machine.save_record();
         }

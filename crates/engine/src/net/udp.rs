@@ -2,12 +2,14 @@
 //! on which peers reach us, if it is free. What comes is sorted by what it looks like and handed on; what it means is known
 //! elsewhere. Threats: D10, E4
 //!
-//! What always holds: no source gets more than [`DATAGRAMS_PER_TURN_MAX`] of a turn; what waits to be sent is bounded, and what is
+//! Datagrams come and go many at a time, by few calls of the kernel. What always holds: no source gets more than
+//! [`DATAGRAMS_PER_TURN_MAX`] of a turn; what waits to be sent is bounded, and what is
 //! too much is lost, as datagrams may be; a fault of one datagram never concerns another.
 
 use super::event_loop::{EventLoop, Listening};
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
+use os::datagrams::{self, Inbox};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
@@ -16,11 +18,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Datagrams read in one turn of the loop from each socket: links and disks wait no longer than these take.
 const DATAGRAMS_PER_TURN_MAX: usize = 64;
 
-/// Datagrams that wait while the kernel takes none: a burst of announces of many torrents.
-const WAITING_MAX: usize = 256;
+/// Datagrams that wait for the end of a turn, or until the kernel takes them: a burst of announces of many torrents.
+const WAITING_MAX: usize = 1024;
 
-/// The longest datagram there is.
-const DATAGRAM_LEN_MAX: usize = 65_535;
+/// The longest datagram that is read: a tracker's reply with 200 peers of IPv6 takes half of it.
+const DATAGRAM_LEN_MAX: usize = 8 * 1024;
 
 /// What the kernel may hold for us between two turns: a few hundred full datagrams.
 const RECEIVE_BUFFER_LEN: usize = 512 * 1024;
@@ -37,7 +39,7 @@ const TRACKER_ACTION_MAX: u32 = 3;
 /// The sockets.
 pub(super) struct Datagrams {
     sockets: Vec<Shared>,
-    buffer: Box<[u8]>,
+    inbox: Inbox,
     tally: Tally,
 }
 
@@ -55,7 +57,25 @@ struct Shared {
     socket: UdpSocket,
     is_ipv6: bool,
     readable: bool,
-    waiting: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// The kernel takes nothing for now.
+    full: bool,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A datagram on its way out.
+struct Waiting {
+    to: SocketAddr,
+    bytes: Vec<u8>,
+    whose: Whose,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whose {
+    /// A visit of a tracker, which hears of a fault.
+    Tracker,
+    /// The DHT's node, which takes silence for an answer.
+    Node,
 }
 
 /// What a datagram looks like.
@@ -100,16 +120,14 @@ impl Datagrams {
                 Err(error) => tracing::info!(%error, %wish, "no datagrams over this family"),
             }
         }
-        Datagrams { sockets, buffer: vec![0; DATAGRAM_LEN_MAX].into(), tally: Tally::default() }
+        Datagrams { sockets, inbox: Inbox::new(DATAGRAM_LEN_MAX), tally: Tally::default() }
     }
 
     /// The kernel says that a socket has something to read, or takes something again.
     pub(super) fn note(&mut self, is_ipv6: bool, writable: bool) {
         let Some(shared) = self.sockets.iter_mut().find(|shared| shared.is_ipv6 == is_ipv6) else { return };
         shared.readable = true;
-        if writable {
-            shared.flush();
-        }
+        shared.full &= !writable;
     }
 
     /// Whether there may be something to read.
@@ -117,13 +135,23 @@ impl Datagrams {
         self.sockets.iter().any(|shared| shared.readable)
     }
 
-    /// Sends a datagram, or keeps it until the kernel takes it.
+    /// Takes a datagram that leaves by the next [`Datagrams::flush`].
     ///
     /// # Errors
-    /// When there is no way there.
-    pub(super) fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) -> io::Result<()> {
+    /// When there is no way there, or too much waits already.
+    pub(super) fn send(&mut self, to: SocketAddr, bytes: Vec<u8>, whose: Whose) -> io::Result<()> {
         let shared = self.sockets.iter_mut().find(|shared| shared.is_ipv6 == to.is_ipv6());
-        shared.ok_or(io::ErrorKind::NetworkUnreachable)?.send(to, bytes)
+        let shared = shared.ok_or(io::ErrorKind::NetworkUnreachable)?;
+        if shared.waiting.len() >= WAITING_MAX {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        shared.waiting.push_back(Waiting { to, bytes, whose });
+        Ok(())
+    }
+
+    /// Sends what waits, as far as the kernel takes it, many at a time; `failed` hears of those that trackers' visits wait for.
+    pub(super) fn flush(&mut self, mut failed: impl FnMut(SocketAddr, &io::Error)) {
+        self.sockets.iter_mut().for_each(|shared| shared.flush(&mut failed));
     }
 
     /// The port under which others see what we send, if there is one: of IPv4, or else of IPv6.
@@ -141,13 +169,22 @@ impl Datagrams {
         mut node: impl FnMut(SocketAddr, &[u8]) -> bool,
     ) {
         for shared in &mut self.sockets {
-            for _ in 0..DATAGRAMS_PER_TURN_MAX {
-                let Some((len, from)) = shared.receive(&mut self.buffer) else { break };
-                let datagram = self.buffer.get(..len).unwrap_or_default();
-                match kind_of(datagram) {
-                    Kind::Tracker => tracker(from, datagram),
-                    Kind::Krpc => self.tally.krpc += u64::from(!node(from, datagram)),
-                    Kind::Unknown => self.tally.unknown += 1,
+            let mut left = DATAGRAMS_PER_TURN_MAX;
+            while left > 0 && shared.readable {
+                let came = shared.receive(&mut self.inbox, left);
+                if came == 0 {
+                    break;
+                }
+                left -= came;
+                for number in 0..came {
+                    // What was longer than any word for us is of no kind that we know.
+                    match self.inbox.get(number).map(|(from, datagram)| (kind_of(datagram), from, datagram)) {
+                        Some((Kind::Tracker, from, datagram)) => tracker(from, datagram),
+                        Some((Kind::Krpc, from, datagram)) => {
+                            self.tally.krpc += u64::from(!node(from, datagram));
+                        }
+                        Some((Kind::Unknown, ..)) | None => self.tally.unknown += 1,
+                    }
                 }
             }
         }
@@ -165,43 +202,31 @@ impl Shared {
         socket.bind(&at.into())?;
         let mut socket = UdpSocket::from_std(socket.into());
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Shared { socket, is_ipv6: at.is_ipv6(), readable: true, waiting: VecDeque::new() })
+        Ok(Shared { socket, is_ipv6: at.is_ipv6(), readable: true, full: false, waiting: VecDeque::new() })
     }
 
-    fn receive(&mut self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        if !self.readable {
-            return None;
-        }
-        match self.socket.recv_from(buffer) {
-            Ok(came) => Some(came),
-            Err(error) => {
-                // Whatever else it is, it concerns a datagram that we sent, and the next may be there.
-                self.readable = error.kind() != io::ErrorKind::WouldBlock;
-                None
-            }
-        }
+    /// Receives a few at most, and says how many.
+    fn receive(&mut self, inbox: &mut Inbox, most: usize) -> usize {
+        inbox.receive(&self.socket, most).unwrap_or_else(|error| {
+            // Whatever else it is, it concerns a datagram that we sent, and the next may be there: but then it is another turn's.
+            self.readable = error.kind() != io::ErrorKind::WouldBlock;
+            0
+        })
     }
 
-    fn send(&mut self, to: SocketAddr, bytes: Vec<u8>) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            match self.socket.send_to(&bytes, to) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                Err(_) => {}
-            }
-        }
-        if self.waiting.len() < WAITING_MAX {
-            self.waiting.push_back((to, bytes));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) {
-        while let Some((to, bytes)) = self.waiting.pop_front() {
-            if let Err(error) = self.socket.send_to(&bytes, to)
-                && error.kind() == io::ErrorKind::WouldBlock
-            {
-                return self.waiting.push_front((to, bytes));
+    fn flush(&mut self, failed: &mut impl FnMut(SocketAddr, &io::Error)) {
+        while !self.full && !self.waiting.is_empty() {
+            let next = self.waiting.iter().map(|waiting| (waiting.to, &waiting.bytes[..]));
+            match datagrams::send(&self.socket, next) {
+                Ok(sent) => drop(self.waiting.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.full = true,
+                Err(error) => {
+                    let Some(Waiting { to, whose, .. }) = self.waiting.pop_front() else { return };
+                    match whose {
+                        Whose::Tracker => failed(to, &error),
+                        Whose::Node => tracing::trace!(%error, %to, "a datagram of the DHT does not leave"),
+                    }
+                }
             }
         }
     }
@@ -220,9 +245,15 @@ impl EventLoop {
 
     /// Sends a datagram to a tracker; the visit hears at once if that is not possible.
     pub(super) fn send_datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        if let Err(error) = self.listening.datagrams.send(to, bytes) {
+        if let Err(error) = self.listening.datagrams.send(to, bytes, Whose::Tracker) {
             self.outside.edge.unsent(to, &error);
         }
+    }
+
+    /// Lets out what this turn said.
+    pub(super) fn send_datagrams(&mut self) {
+        let edge = &self.outside.edge;
+        self.listening.datagrams.flush(|to, error| edge.unsent(to, error));
     }
 }
 
@@ -295,13 +326,31 @@ mod tests {
         assert_ne!(address(&second, false).port(), free.port(), "it is taken now");
         let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         other.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        datagrams.send(other.local_addr().unwrap(), b"hello".to_vec()).unwrap();
+        let to = other.local_addr().unwrap();
+        let nowhere = "255.255.255.255:9".parse().unwrap();
+        datagrams.send(to, b"hello".to_vec(), Whose::Tracker).unwrap();
+        // A fault of one datagram is told to whom it concerns, and concerns no other.
+        datagrams.send(nowhere, b"no".to_vec(), Whose::Tracker).unwrap();
+        datagrams.send(nowhere, b"no".to_vec(), Whose::Node).unwrap();
+        datagrams.send(to, b"again".to_vec(), Whose::Node).unwrap();
+        let mut failed = Vec::new();
+        datagrams.flush(|to, _| failed.push(to));
+        assert_eq!(failed, [nowhere]);
         let mut buffer = [0; 9];
-        assert_eq!(other.recv_from(&mut buffer).unwrap(), (5, free));
-        // A fault of one datagram is told, and concerns no other.
-        assert!(datagrams.send("255.255.255.255:9".parse().unwrap(), b"no".to_vec()).is_err());
-        datagrams.send(other.local_addr().unwrap(), b"again".to_vec()).unwrap();
-        assert_eq!(other.recv_from(&mut buffer).unwrap(), (5, free));
+        for _ in 0..2 {
+            assert_eq!(other.recv_from(&mut buffer).unwrap(), (5, free));
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_and_leaves_room_again_when_it_is_sent() {
+        let (_poll, mut datagrams) = open(&["127.0.0.1:0"]);
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let say = |datagrams: &mut Datagrams| datagrams.send(other, vec![1], Whose::Tracker);
+        assert!((0..WAITING_MAX).all(|_| say(&mut datagrams).is_ok()));
+        assert_eq!(say(&mut datagrams).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        datagrams.flush(|_, _| {});
+        assert!(say(&mut datagrams).is_ok());
     }
 
     #[test]
@@ -309,7 +358,8 @@ mod tests {
         let (_poll, mut datagrams) = open(&["127.0.0.1:0"]);
         let at = address(&datagrams, false);
         let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        datagrams.send(gone, b"anybody?".to_vec()).unwrap();
+        datagrams.send(gone, b"anybody?".to_vec(), Whose::Node).unwrap();
+        datagrams.flush(|_, _| {});
         let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         other.send_to(&[0, 0, 0, 0, 1, 1, 1, 1], at).unwrap();
         let (start, mut came) = (Instant::now(), 0);
