@@ -20,7 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// Machines of `proto` that stand alone.
 const ALONE: &[&str] =
-    &["dht", "utp", "tracker", "announce", "choker", "pieces", "door", "share", "lsd", "beacon", "guesses"];
+    &["dht", "utp", "tracker", "announce", "choker", "pieces", "door", "share", "lsd", "beacon", "pairing"];
 
 /// Modules of `proto` and those they never name, beside what [`ALONE`] says.
 const NEVER: &[(&str, &[&str])] =

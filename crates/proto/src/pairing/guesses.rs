@@ -98,6 +98,15 @@ impl Guesses {
         }
     }
 
+    /// An exchange that was counted before it ended well: so a receiver counts who takes part in several at once.
+    pub fn forgive(&mut self, host: IpAddr) {
+        let host = host.to_canonical();
+        if let Some((_, wrong)) = self.hosts.iter_mut().find(|(other, wrong)| *other == host && *wrong > 0) {
+            *wrong -= 1;
+            self.wrong = self.wrong.saturating_sub(1);
+        }
+    }
+
     /// The sharer says to go on: as many again, for everybody.
     pub fn renew(&mut self) {
         self.wrong = 0;
@@ -191,6 +200,10 @@ mod tests {
             }
         }
         assert_eq!((tried, guesses.hosts().len()), (vec![1, 1, 2], 2));
+        guesses.forgive(host(1));
+        assert_eq!((guesses.wrong(), guesses.refuses(host(1))), (2, None));
+        (0..5).for_each(|_| guesses.forgive(host(9)));
+        assert_eq!(guesses.wrong(), 2, "nothing is forgiven that was not counted");
         guesses.renew();
         assert_eq!(guesses, Guesses::for_receiver(), "what is renewed is as strict as before");
     }
