@@ -9,6 +9,7 @@ mod fetch;
 mod guard;
 mod http;
 mod line;
+pub(crate) mod pairing;
 mod resolve;
 mod scrape;
 #[cfg(test)]

@@ -13,7 +13,9 @@ mod events;
 pub mod hashing;
 mod mailbox;
 mod net;
+mod pipe;
 mod reply;
+pub mod sharing;
 mod state;
 
 pub use client::{AddError, AddOptions, CheckRoom, ChooseFiles, Client, ClientConfig, Prospect};

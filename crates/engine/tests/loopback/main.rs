@@ -7,6 +7,7 @@ mod dht;
 mod encryption;
 mod local;
 mod magnets;
+mod pairing;
 mod private;
 mod swarm;
 mod tracker;
