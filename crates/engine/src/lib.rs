@@ -24,12 +24,14 @@ pub use disk::spec::Allocation;
 pub use edge::{FetchError, Forbidden};
 pub use events::{EVENTS_MAX, Events};
 pub use mailbox::RecvError;
+pub use net::beacon::{BeaconNews, EVERYWHERE, LocalBeacon};
 pub use net::listen::Listen;
 pub use net::{LinkEncryption, LinkedPeer};
 pub use reply::Reply;
 
 pub use wire::private::SwarmKey;
 
+pub use proto::beacon::{Sharer, Silence};
 pub use proto::command::SeedGoal;
 pub use proto::config::SuperSeeding;
 pub use proto::door::{Encryption, Policy, Tally};

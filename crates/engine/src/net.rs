@@ -3,6 +3,7 @@
 //! `event_loop` is the loop; `receive` and `send` are its two directions, `perform` what the machines want of it. `inbound`
 //! and `outbound` are the two halves of a link, `pieces` is where payload lies in between, `inbox` who talks to the loop.
 
+pub(crate) mod beacon;
 mod dht;
 pub(crate) mod event_loop;
 mod inbound;

@@ -16,8 +16,7 @@
 
 use crate::code::NAMEPLATE_MAX;
 use core::fmt;
-use core::net::Ipv4Addr;
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// Where all listen: beside local discovery's.
 pub const PORT: u16 = 6772;
@@ -25,8 +24,9 @@ pub const PORT: u16 = 6772;
 /// The group of all that listen over IPv4: of the organisation's scope, in which a TTL of 1 keeps it on one network.
 pub const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 192, 71, 78);
 
-/// The group of all that listen over IPv6: of the link's scope, which no router passes on.
-pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0, 0x6761, 0x6e74);
+/// The group of all that listen over IPv6: of the site's scope, in which a hop limit of 1 keeps it on one network. Not of the
+/// link's, for which one socket cannot listen on several interfaces.
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0x6761, 0x6e74);
 
 /// Length of every word.
 pub const WORD_LEN: usize = 28;

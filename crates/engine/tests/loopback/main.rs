@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, also in its helpers")]
 
+mod beacon;
 mod content;
 mod dht;
 mod encryption;
