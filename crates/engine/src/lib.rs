@@ -13,6 +13,7 @@ mod events;
 pub mod hashing;
 mod mailbox;
 mod net;
+pub mod page;
 mod pipe;
 mod reply;
 pub mod sharing;
