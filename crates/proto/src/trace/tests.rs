@@ -252,7 +252,7 @@ fn what_is_no_trace_is_named() {
         (b"GANNETRX\x01\x00".to_vec(), TraceError::NotATrace),
         (b"GANNETRC\x02\x00".to_vec(), TraceError::Version(2)),
         (with(&[0, 28]), TraceError::UnknownTag("Input", 28)),
-        (with(&[0, 1, 14]), TraceError::UnknownTag("Command", 14)),
+        (with(&[0, 1, 15]), TraceError::UnknownTag("Command", 15)),
         // A number of more than 64 bits, and one of more than the 32 that a slot has.
         (with(&[&long[..], &[2]].concat()), TraceError::Invalid("a number")),
         (with(&[0, 22, 0xff, 0xff, 0xff, 0xff, 0x10, 0]), TraceError::Invalid("a number")),
