@@ -1,11 +1,14 @@
-//! What a private link costs: a handshake on each side, a stranger refused, and its records beside RC4 and ChaCha20-Poly1305.
+//! What a private link costs: a handshake on each side, a stranger refused, and its records beside RC4 and ChaCha20-Poly1305; and what
+//! the exchange of a code costs each side.
 //!
 //! `cargo bench -p gannet-wire --bench private`. Figures are processor time. Not a test: it asserts nothing and runs by hand.
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use std::hint::black_box;
 use std::time::Duration;
+use wire::code::Code;
 use wire::mse::Rc4;
+use wire::pairing::{Hello, PAIRING_CHANCE_LEN, Receiver};
 use wire::private::{Agreed, Initiator, Responder, SwarmKey};
 
 const HANDSHAKES: u32 = 2_000;
@@ -24,6 +27,9 @@ fn main() {
     println!("one handshake, who dialled:      {:>8.1} us", micros(dialled));
     println!("one handshake, who was dialled:  {:>8.1} us", micros(accepted));
     println!("a stranger refused:              {:>8.1} us", micros(refused));
+    let (receiver, sharer) = codes();
+    println!("one code, who receives:          {:>8.1} us", micros(receiver));
+    println!("one code, who shares:            {:>8.1} us", micros(sharer));
     for round in 1..=3 {
         let (seal, open) = records();
         println!("round {round}: copying a block:           {:>6.0} MB/s", copying());
@@ -67,6 +73,25 @@ fn handshake(n: u32, dialled: &mut Duration, accepted: &mut Duration) -> Option<
         timed(accepted, || Responder::recognise(&KEY, first)?.answer(chance(n + 7), &mut back)).ok()?;
     let (_, ours) = timed(dialled, || initiator.read(&back)).ok()?;
     Some((ours?, theirs))
+}
+
+/// Exchanges of a code, each side's part.
+fn codes() -> (Duration, Duration) {
+    let (mut receivers, mut sharers) = (Duration::ZERO, Duration::ZERO);
+    let code = Code::draw([1, 2, 3, 4, 5, 6]);
+    for n in 0..HANDSHAKES {
+        let mut chance = [7; PAIRING_CHANCE_LEN];
+        chance[..4].copy_from_slice(&n.to_be_bytes());
+        let (mut forth, mut back, mut proof) = (Vec::new(), Vec::new(), Vec::new());
+        let mut receiver = timed(&mut receivers, || Receiver::new(&code, chance, &mut forth));
+        let sharer =
+            timed(&mut sharers, || Hello::read(&forth).ok()??.answer(&code, [n as u8; 64], &mut back).ok());
+        let heard = timed(&mut receivers, || receiver.read(&back, &mut proof).is_ok());
+        let proof = proof.first_chunk().copied();
+        let paired = timed(&mut sharers, || sharer?.claim(proof?).accept(&mut back).ok());
+        black_box((heard, paired));
+    }
+    (receivers, sharers)
 }
 
 fn rate(time: Duration) -> f64 {
