@@ -31,7 +31,7 @@ pub const EXCHANGES_PER_SECOND_MAX: u32 = 32;
 /// Exchanges that may begin at once after a pause: a class that was just told the code.
 const BURST_MAX: u32 = 32;
 
-/// Receivers that are paired at once. Each holds a socket and at most some messages of 256 KiB that nobody takes.
+/// Receivers that are paired at once. Each holds a socket and at most some messages of 256 KiB that nobody took, 1 MiB in the engine.
 pub const PAIRED_MAX: usize = 64;
 
 /// Who has nothing to say to the other for so long says that it is still there.

@@ -9,6 +9,7 @@ use gannet::sharing::{Unsaid, draw_code};
 use socket2::{Domain, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 use wire::pairing::{Hello, PairingError, Receiver, Refusal};
 use wire::private::RECORD_OVERHEAD;
 
@@ -189,6 +190,27 @@ fn strangers_keep_nobody_out_and_get_no_word() {
             assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
             assert_eq!(heard, b"");
         }
+    }
+}
+
+/// More than a share talks to at once: who is too many is told so, and has a place when others have left.
+#[test]
+fn who_is_too_many_is_told_so_and_may_come_again() {
+    let (desk, address) = desk();
+    let pairer = Pairer::new(code()).unwrap();
+    let mut lines = Vec::new();
+    let refused = loop {
+        match try_pair(&pairer, address) {
+            Ok(line) => lines.push((line, next_line(&desk))),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, PairError::Busy);
+    assert!((16..=64).contains(&lines.len()), "{}", lines.len());
+    drop(lines);
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = try_pair(&pairer, address) {
+        assert!(error == PairError::Busy && Instant::now() < deadline, "{error}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The line between two who are paired: whole messages each way, in order, sealed. Who has nothing to say says that it is there;
 //! who is not heard is gone; the end is said, and answered.
 //!
-//! Invariants: at most [`WAITING_MAX`] messages wait in each direction, and who has more to say waits, or is not read; a line that
-//! ended otherwise than in order says so.
+//! Invariants: at most [`TOLD_MAX`] messages wait to be said and [`HEARD_MAX`] to be taken, and who has more to say waits, or is not
+//! read; a line that ended otherwise than in order says so.
 
 use super::{Works, read_some, write_all};
 use crate::pipe::{Ended, Pipe};
@@ -18,8 +18,12 @@ use tokio::time::timeout;
 use wire::paired::{Heard, Listener, MESSAGE_LEN_MAX, PairedError, Speaker, conversation};
 use wire::pairing::Paired;
 
-/// Messages that wait in each direction: 4 MiB of the longest.
-const WAITING_MAX: usize = 16;
+/// Messages that wait to be said: 4 MiB of the longest, which are our own.
+const TOLD_MAX: usize = 16;
+
+/// Messages that were heard and that nobody took yet: 1 MiB of the longest. All lines of a desk may hold as much at once, and
+/// what is in them others decide.
+const HEARD_MAX: usize = 4;
 
 /// Bytes read at once.
 const READ_LEN: usize = 16 * 1024;
@@ -120,7 +124,7 @@ impl PairedLine {
     ) -> PairedLine {
         let (speaker, mut listener) = conversation(paired.send, paired.receive);
         listener.came(unread);
-        let (outbox, inbox) = (Pipe::new(WAITING_MAX), Pipe::new(WAITING_MAX));
+        let (outbox, inbox) = (Pipe::new(TOLD_MAX), Pipe::new(HEARD_MAX));
         let talk = Arc::new(Talk { outbox, inbox, pace, fate: Mutex::default() });
         let (alive, gone) = oneshot::channel();
         let ours = Arc::clone(&talk);
