@@ -64,6 +64,33 @@ pub fn block(ip: IpAddr) -> Option<IpAddr> {
     }
 }
 
+/// The network that one rich party may hold much of, a /8 or a /32; none on private networks and this machine.
+pub fn network(ip: IpAddr) -> Option<IpAddr> {
+    block(ip)?;
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Some(IpAddr::V4((ip.to_bits() & 0xff00_0000).into())),
+        IpAddr::V6(ip) => Some(IpAddr::V6((ip.to_bits() & (u128::MAX << 96)).into())),
+    }
+}
+
+/// Whether an address can be a host's out on the internet: not one of networks at home, of a carrier's own (100.64/10), of this machine, of
+/// tests between networks (198.18/15) or of nobody (RFC 6890); of IPv6 only what is given out, 2000::/3.
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, _] = ip.octets();
+            let reserved = match (a, b, c) {
+                (0 | 127 | 224.., _, _) | (192, 0, 0) => true,
+                (100, b, _) => b & 0xc0 == 64,
+                (198, b, _) => b & 0xfe == 18,
+                (_, _, _) => false,
+            };
+            !(reserved || ip.is_private() || ip.is_link_local())
+        }
+        IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
 /// A bounded set of hosts; when it is full the oldest gives way.
 #[derive(Clone, Debug)]
 pub struct HostSet {
@@ -145,6 +172,42 @@ mod tests {
         ] {
             let [teller, told] = [teller, told].map(|text| text.parse().unwrap());
             assert_eq!(as_told_by(teller, told), meant.map(|text| text.parse().unwrap()), "{teller} {told}");
+        }
+    }
+
+    #[test]
+    fn networks_are_eights_and_thirty_twos_and_what_nobody_can_have_out_there_is_not_public() {
+        for (ip, expected_network, public) in [
+            ("9.8.7.6", Some("9.0.0.0"), true),
+            ("2001:db8:1:2:3::4", Some("2001:db8::"), true),
+            ("10.1.2.3", None, false),
+            ("172.31.0.9", None, false),
+            ("172.32.0.9", Some("172.0.0.0"), true),
+            ("192.168.1.2", None, false),
+            ("169.254.0.9", None, false),
+            ("127.9.0.1", None, false),
+            ("0.1.2.3", Some("0.0.0.0"), false),
+            ("100.64.0.1", Some("100.0.0.0"), false),
+            ("100.127.255.1", Some("100.0.0.0"), false),
+            ("100.63.0.1", Some("100.0.0.0"), true),
+            ("100.128.0.1", Some("100.0.0.0"), true),
+            ("192.0.0.8", Some("192.0.0.0"), false),
+            ("198.19.0.8", Some("198.0.0.0"), false),
+            ("198.20.0.8", Some("198.0.0.0"), true),
+            ("223.255.0.1", Some("223.0.0.0"), true),
+            ("224.0.0.1", Some("224.0.0.0"), false),
+            ("240.0.0.1", Some("240.0.0.0"), false),
+            ("255.255.255.255", Some("255.0.0.0"), false),
+            ("::1", None, false),
+            ("fe80::1", None, false),
+            ("fd00::1", None, false),
+            ("ff02::1", Some("ff02::"), false),
+            ("64:ff9b::1", Some("64:ff9b::"), false),
+            ("::ffff:240.0.0.1", Some("240.0.0.0"), false),
+        ] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!(network(ip), expected_network.map(|text| text.parse().unwrap()), "{ip}");
+            assert_eq!(is_public(ip), public, "{ip}");
         }
     }
 

@@ -10,6 +10,7 @@
 mod announcer;
 mod guard;
 mod items;
+mod line;
 mod lookup;
 mod peer_store;
 mod responder;
@@ -17,6 +18,8 @@ mod routing_table;
 mod rpc;
 mod saved;
 mod search;
+mod shares;
+mod strangers;
 mod tokens;
 mod upkeep;
 mod vote;
@@ -38,12 +41,13 @@ use announcer::Announcer;
 use core::net::{IpAddr, SocketAddr};
 use guard::Guard;
 use items::ItemStore;
+use line::Line;
 use peer_store::PeerStore;
 use routing_table::RoutingTable;
 use rpc::{Due, Pending, Rpc, Why};
 use search::{Owner, Search};
 use std::collections::BTreeMap;
-use tokens::Tokens;
+use tokens::{Mac, Tokens};
 use upkeep::Upkeep;
 use vote::Vote;
 use wire::InfoHash;
@@ -213,8 +217,12 @@ pub struct Tally {
 #[derive(Clone, Debug)]
 struct Half {
     table: RoutingTable,
+    line: Line,
     vote: Vote,
     size: upkeep::Spacing,
+    /// What others stored here over this family, judged by its id.
+    peers: PeerStore,
+    items: ItemStore,
 }
 
 /// A node.
@@ -228,8 +236,6 @@ pub struct Node {
     next_key: u32,
     tokens: Tokens,
     guard: Guard,
-    peers: PeerStore,
-    items: ItemStore,
     announcer: Announcer,
     upkeep: Upkeep,
     rng: Rng,
@@ -237,7 +243,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that knows what was `saved` when the program last ended. `secret` is for tokens: from the operating system's entropy.
+    /// A node that knows what was `saved` when the program last ended. `secret` is for what strangers must not guess, tokens and transactions: from
+    /// the operating system's entropy.
     pub fn new(config: Config, seed: Seed, secret: [u8; 16], saved: Option<&Saved>, now: Instant) -> Node {
         let mut rng = Rng::new(seed);
         let half = |at: usize, rng: &mut Rng| {
@@ -245,22 +252,27 @@ impl Node {
             let mut table = RoutingTable::new(own, config.defences);
             let nodes = saved.map(|saved| saved.nodes.as_slice()).unwrap_or_default();
             nodes.iter().filter(|info| family(&info.address) == at).for_each(|info| table.restore(*info));
-            Half { table, vote: Vote::default(), size: upkeep::Spacing::default() }
+            Half {
+                table,
+                line: Line::new(),
+                vote: Vote::default(),
+                size: upkeep::Spacing::default(),
+                peers: PeerStore::new(own),
+                items: ItemStore::new(own),
+            }
         };
         let halves = [config.v4.then(|| half(0, &mut rng)), config.v6.then(|| half(1, &mut rng))];
-        let own = halves.iter().flatten().next().map_or(NodeId([0; 20]), |half| half.table.own());
-        let known = halves.iter().flatten().map(|half| half.table.len()).max().unwrap_or(0);
+        let known = [0, 1].map(|at| halves[at].as_ref().map_or(0, |half| half.table.len()));
+        let mac = Mac::new(secret);
         let upkeep = Upkeep::new(now, known, rng.next_u32());
         Node {
             config,
             halves,
-            rpc: Rpc::new(rng.fork()),
+            rpc: Rpc::new(mac.clone()),
             searches: BTreeMap::new(),
             next_key: 0,
-            tokens: Tokens::new(secret),
+            tokens: Tokens::new(mac),
             guard: Guard::new(config.reply_bytes_per_second, now),
-            peers: PeerStore::new(own),
-            items: ItemStore::new(own),
             announcer: Announcer::new(),
             upkeep,
             rng,
@@ -273,7 +285,7 @@ impl Node {
         match input {
             Input::Wake => {}
             Input::Datagram { from, bytes } => self.receive(now, from, bytes, out),
-            Input::BeginAt(addresses) => self.upkeep.begin_at(now, addresses),
+            Input::BeginAt(addresses) => self.begin_at(now, addresses),
             Input::Met(address) => self.meet(now, address, out),
             Input::Want { info_hash, wanted } => self.announcer.want(now, info_hash, wanted),
             Input::Forget(info_hash) => {
@@ -311,9 +323,9 @@ impl Node {
         Stats {
             nodes: [0, 1].map(|at| of(at, |half| half.table.len())),
             depth: [0, 1].map(|at| of(at, |half| half.table.depth())),
-            stored_torrents: self.peers.torrents(),
-            stored_peers: self.peers.len(),
-            stored_items: self.items.len(),
+            stored_torrents: of(0, |half| half.peers.torrents()) + of(1, |half| half.peers.torrents()),
+            stored_peers: of(0, |half| half.peers.len()) + of(1, |half| half.peers.len()),
+            stored_items: of(0, |half| half.items.len()) + of(1, |half| half.items.len()),
             searches: self.searches.len(),
             wanted: self.announcer.len(),
             network_size: [size(0), size(1)],
@@ -327,7 +339,7 @@ impl Node {
         while let Some(due) = self.rpc.due(now) {
             match due {
                 Due::Slow(pending) => self.on_slow(now, &pending, out),
-                Due::Lost { pending, alone } => self.on_lost(now, &pending, alone, out),
+                Due::Lost(pending) => self.on_lost(now, &pending, out),
             }
         }
         self.begin_turns(now, out);
@@ -348,6 +360,7 @@ impl Node {
         };
         match packet.body {
             Body::Query(query) => {
+                self.is_called(now, family(&from));
                 self.on_query(now, from, bytes.len(), packet.transaction, query, out);
             }
             Body::Reply(reply) => {
@@ -355,15 +368,36 @@ impl Node {
                     self.tally.stray += 1;
                     return;
                 };
+                self.works(now, family(&from));
                 self.on_reply(now, &pending, reply, out);
                 if let Some(external) = packet.external {
                     self.on_vote(from, external.ip(), out);
                 }
             }
             Body::Error(fault) => match self.rpc.answer(now, &packet.transaction, from) {
-                Some(pending) => self.on_fault(now, &pending, fault, out),
+                Some(pending) => {
+                    self.works(now, family(&from));
+                    self.on_fault(now, &pending, fault, out);
+                }
                 None => self.tally.stray += 1,
             },
+        }
+    }
+
+    /// Somebody's question came. If nothing did before, the line is back.
+    fn is_called(&mut self, now: Instant, at: usize) {
+        let Some(half) = self.halves[at].as_mut() else { return };
+        if half.line.is_quiet() {
+            self.upkeep.hurry(now, at);
+        }
+        half.line.heard();
+    }
+
+    /// A question was answered, so the line works: whoever was silent while it did was so himself.
+    fn works(&mut self, now: Instant, at: usize) {
+        let Some(half) = self.halves[at].as_mut() else { return };
+        for guilty in half.line.answered(now) {
+            half.table.failed(&guilty);
         }
     }
 
@@ -383,7 +417,7 @@ impl Node {
         for named in if at == 0 { &reply.nodes } else { &reply.nodes6 } {
             half.table.hear_of(now, *named, false);
         }
-        self.meet_others(now, 1 - at, if at == 0 { &reply.nodes6 } else { &reply.nodes }, out);
+        self.hear_of_others(now, 1 - at, if at == 0 { &reply.nodes6 } else { &reply.nodes });
         match pending.why {
             Why::Step(key) => self.on_step(now, key, info, reply, out),
             Why::Store(key) => self.on_stored(now, key, Ok(()), out),
@@ -400,14 +434,24 @@ impl Node {
         }
     }
 
-    fn on_lost(&mut self, now: Instant, pending: &Pending, alone: bool, out: &mut Vec<Output>) {
+    fn on_lost(&mut self, now: Instant, pending: &Pending, out: &mut Vec<Output>) {
+        let node = pending.id.map(|id| NodeInfo { id, address: pending.to });
         // If nobody at all answers it is our line that is down, and no reason to forget everybody.
-        if let (Some(id), Some(half)) = (pending.id, &mut self.halves[family(&pending.to)])
-            && !alone
+        if let Some(half) = &mut self.halves[family(&pending.to)]
+            && let Some(guilty) = half.line.lost(pending.sent, node)
         {
-            half.table.failed(&NodeInfo { id, address: pending.to });
+            half.table.failed(&guilty);
         }
         self.on_nothing(now, pending, None, out);
+    }
+
+    fn begin_at(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+        let news = self.upkeep.begin_at(now, addresses);
+        for half in
+            self.halves.iter_mut().zip(news).filter(|(_, news)| *news).filter_map(|(half, _)| half.as_mut())
+        {
+            half.line.heard();
+        }
     }
 
     /// Neighbours see our address in what they answer (BEP 42).
@@ -421,10 +465,8 @@ impl Node {
         }
         let own = NodeId::secure(ours, random_id(&mut self.rng).0);
         half.table.move_to(own);
-        if at == 0 || self.halves[0].is_none() {
-            self.peers.move_to(own);
-            self.items.move_to(own);
-        }
+        half.peers.move_to(own);
+        half.items.move_to(own);
     }
 
     /// Asks something. Says whether there was room for the question.
@@ -453,6 +495,9 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> bool {
         let Some(own) = own.filter(|_| self.rpc.has_room()) else { return false };
+        if !self.halves[family(&to)].as_mut().is_some_and(|half| half.line.admits(now)) {
+            return false;
+        }
         let transaction = self.rpc.begin(now, to, id, why);
         let query = Query { id: own, read_only: self.config.read_only, method };
         self.send(to, Body::Query(query), transaction, Some(VERSION), None, out);
@@ -481,12 +526,12 @@ fn family(address: &SocketAddr) -> usize {
     usize::from(address.is_ipv6())
 }
 
-/// Whether what a node says of another may be followed: not if it would have us knock at a machine of our own network, at nobody's address,
-/// or at a port where no node lives (C10, D3).
+/// Whether what a node says of another may be followed: not if it would have us knock at a machine of our own network, at an address that nobody has
+/// out there, or at a port where no node lives (C10, D3).
 fn is_believable(by: SocketAddr, named: &NodeInfo) -> bool {
-    let (ip, private) = (named.address.ip(), address::block(named.address.ip()).is_none());
-    address::may_be_a_peer(ip)
-        && (address::block(by.ip()).is_none() || !private && named.address.port() >= 1024)
+    let (ip, port) = (named.address.ip(), named.address.port());
+    let from_outside = address::is_public(by.ip());
+    address::may_be_a_peer(ip) && port != 0 && (!from_outside || address::is_public(ip) && port >= 1024)
 }
 
 fn random_id(rng: &mut Rng) -> NodeId {

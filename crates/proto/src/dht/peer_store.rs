@@ -1,9 +1,11 @@
 //! The peers that others announced to us, by info-hash: bounded, fair to many announcers, forgotten in time.
 //!
 //! Knows no datagram and no token: who is put in here has proved its address. Invariants: at most [`TORRENTS_MAX`] torrents,
-//! [`PEERS_PER_TORRENT_MAX`] peers of one and [`PEERS_PER_BLOCK_MAX`] from one block of addresses; when there are too many torrents the farthest from
-//! our id goes, whose announcers have nearer nodes to tell. BEP: 5, 33, 51. Threats: D6
+//! [`PEERS_PER_TORRENT_MAX`] peers of one, [`PEERS_PER_HOST_MAX`] of them on one host, and [`PEERS_PER_BLOCK_MAX`] from one block of addresses; when there
+//! are too many torrents the farthest from our id goes, whose announcers have nearer nodes to tell; when a torrent has too many peers
+//! one goes of the network that has the most; who asks is told of all networks alike. BEP: 5, 32, 33, 51. Threats: D6
 
+use super::shares::Shares;
 use crate::{Duration, Instant, Rng, address};
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
@@ -17,11 +19,23 @@ pub(super) const TORRENTS_MAX: usize = 2_000;
 /// Peers of one torrent (libtorrent: 500).
 pub(super) const PEERS_PER_TORRENT_MAX: usize = 500;
 
+/// Peers of one torrent on one host, an address or a /64: as many clients as a household has, but not as many as there are ports.
+pub(super) const PEERS_PER_HOST_MAX: usize = 4;
+
+/// Peers of one block that an answer names before those of other blocks have had as many turns; of a network, so many times that.
+const TURNS_OF_NETWORK: u32 = 8;
+
 /// Peers of all torrents: 48 bytes each, so some 5 MB.
 pub(super) const PEERS_MAX: usize = 100_000;
 
 /// Announces of one /24 or /48, all torrents together: a household that seeds much, and a hundredth of what there is room for.
 pub(super) const PEERS_PER_BLOCK_MAX: u32 = 1_000;
+
+/// And of one /8 or /32: a quarter of what there is room for.
+pub(super) const PEERS_PER_NETWORK_MAX: u32 = 25_000;
+
+/// And torrents: half of what there is room for.
+pub(super) const TORRENTS_PER_NETWORK_MAX: u32 = 1_000;
 
 /// Torrents of one /24 or /48 that nobody else announced.
 pub(super) const TORRENTS_PER_BLOCK_MAX: u32 = 200;
@@ -46,14 +60,7 @@ struct Swarm {
     /// In the order of their first announces.
     peers: Vec<Stored>,
     /// Who announced it first; it counts against that one.
-    founder: Option<IpAddr>,
-}
-
-/// What one block of addresses has here.
-#[derive(Clone, Copy, Default, Debug)]
-struct Share {
-    peers: u32,
-    torrents: u32,
+    founder: IpAddr,
 }
 
 /// The store.
@@ -62,7 +69,8 @@ pub(super) struct PeerStore {
     own: NodeId,
     /// By distance from our id.
     swarms: BTreeMap<Distance, Swarm>,
-    shares: BTreeMap<IpAddr, Share>,
+    peer_shares: Shares,
+    torrent_shares: Shares,
     peers: usize,
     /// Where the sweep goes on.
     sweep: Option<Distance>,
@@ -71,7 +79,14 @@ pub(super) struct PeerStore {
 impl PeerStore {
     /// An empty store of a node with this id.
     pub(super) fn new(own: NodeId) -> PeerStore {
-        PeerStore { own, swarms: BTreeMap::new(), shares: BTreeMap::new(), peers: 0, sweep: None }
+        PeerStore {
+            own,
+            swarms: BTreeMap::new(),
+            peer_shares: Shares::default(),
+            torrent_shares: Shares::default(),
+            peers: 0,
+            sweep: None,
+        }
     }
 
     /// A peer announces itself. Says whether it is kept.
@@ -84,7 +99,6 @@ impl PeerStore {
     ) -> bool {
         self.sweep(now, SWEPT_PER_ANNOUNCE);
         let at = self.place(&info_hash);
-        let block = address::block(peer.ip());
         let stored = Stored { peer, seed, until: now + PEER_LIFE };
         if let Some(known) =
             self.swarms.get_mut(&at).and_then(|swarm| swarm.peers.iter_mut().find(|known| known.peer == peer))
@@ -92,9 +106,10 @@ impl PeerStore {
             *known = stored;
             return true;
         }
-        let share = block.and_then(|block| self.shares.get(&block)).copied().unwrap_or_default();
-        let new = !self.swarms.contains_key(&at);
-        if share.peers >= PEERS_PER_BLOCK_MAX || new && share.torrents >= TORRENTS_PER_BLOCK_MAX {
+        let (ip, new) = (peer.ip(), !self.swarms.contains_key(&at));
+        if !self.peer_shares.has_room(ip, PEERS_PER_BLOCK_MAX, PEERS_PER_NETWORK_MAX)
+            || new && !self.torrent_shares.has_room(ip, TORRENTS_PER_BLOCK_MAX, TORRENTS_PER_NETWORK_MAX)
+        {
             return false;
         }
         if new && self.swarms.len() >= TORRENTS_MAX || self.peers >= PEERS_MAX {
@@ -105,19 +120,17 @@ impl PeerStore {
             }
         }
         let swarm =
-            self.swarms.entry(at).or_insert_with(|| Swarm { info_hash, peers: Vec::new(), founder: block });
-        if swarm.peers.len() >= PEERS_PER_TORRENT_MAX {
-            // First come, first served would let whoever fills it keep it: the oldest gives way, and comes back if it lives.
-            let gone = swarm.peers.remove(0);
+            self.swarms.entry(at).or_insert_with(|| Swarm { info_hash, peers: Vec::new(), founder: ip });
+        if let Some(gone) = swarm.who_gives_way(ip) {
+            let gone = swarm.peers.remove(gone);
             self.peers -= 1;
-            leave(&mut self.shares, address::block(gone.peer.ip()), 1, 0);
+            self.peer_shares.leave(gone.peer.ip());
         }
         swarm.peers.push(stored);
         self.peers += 1;
-        if let Some(block) = block {
-            let share = self.shares.entry(block).or_default();
-            share.peers += 1;
-            share.torrents += u32::from(new);
+        self.peer_shares.take(ip);
+        if new {
+            self.torrent_shares.take(ip);
         }
         true
     }
@@ -146,7 +159,10 @@ impl PeerStore {
         };
         let mut peers: Vec<SocketAddr> = swarm.peers.iter().filter(fit).map(|stored| stored.peer).collect();
         rng.shuffle(&mut peers);
-        peers.truncate(count);
+        if peers.len() > count {
+            deal(&mut peers);
+            peers.truncate(count);
+        }
         peers
     }
 
@@ -202,12 +218,12 @@ impl PeerStore {
                 continue;
             };
             self.sweep = Some(at);
-            let (shares, total) = (&mut self.shares, &mut self.peers);
+            let (shares, total) = (&mut self.peer_shares, &mut self.peers);
             swarm.peers.retain(|stored| {
                 let keep = stored.until > now;
                 if !keep {
                     *total -= 1;
-                    leave(shares, address::block(stored.peer.ip()), 1, 0);
+                    shares.leave(stored.peer.ip());
                 }
                 keep
             });
@@ -221,9 +237,9 @@ impl PeerStore {
         let Some(swarm) = self.swarms.remove(&at) else { return };
         self.peers -= swarm.peers.len();
         for stored in &swarm.peers {
-            leave(&mut self.shares, address::block(stored.peer.ip()), 1, 0);
+            self.peer_shares.leave(stored.peer.ip());
         }
-        leave(&mut self.shares, swarm.founder, 0, 1);
+        self.torrent_shares.leave(swarm.founder);
     }
 
     fn place(&self, info_hash: &InfoHash) -> Distance {
@@ -231,16 +247,50 @@ impl PeerStore {
     }
 }
 
-/// A block of addresses has less here than before.
-fn leave(shares: &mut BTreeMap<IpAddr, Share>, block: Option<IpAddr>, peers: u32, torrents: u32) {
-    let Some(block) = block else { return };
-    if let Some(share) = shares.get_mut(&block) {
-        share.peers = share.peers.saturating_sub(peers);
-        share.torrents = share.torrents.saturating_sub(torrents);
-        if share.peers == 0 && share.torrents == 0 {
-            shares.remove(&block);
+impl Swarm {
+    /// Whose place a newcomer from this address takes, if there is none to spare: the oldest of its host, if that has as many as one may have;
+    /// in a full torrent the oldest of the block that has the most, within the network that has. First come, first served would let
+    /// whoever fills it keep it; who gives way comes back if he lives.
+    fn who_gives_way(&self, ip: IpAddr) -> Option<usize> {
+        let ips = || self.peers.iter().map(|stored| stored.peer.ip());
+        if address::block(ip).is_some() {
+            let host = address::host(ip);
+            let mut of_host = ips().enumerate().filter(|(_, other)| address::host(*other) == host);
+            let oldest = of_host.next().map(|(at, _)| at);
+            if of_host.count() + 1 >= PEERS_PER_HOST_MAX {
+                return oldest;
+            }
         }
+        if self.peers.len() < PEERS_PER_TORRENT_MAX {
+            return None;
+        }
+        let largest = most(ips().map(address::network));
+        let block = most(ips().filter(|ip| address::network(*ip) == largest).map(address::block));
+        ips().position(|ip| address::network(ip) == largest && address::block(ip) == block)
     }
+}
+
+/// What occurs most often; of several the least.
+fn most(all: impl Iterator<Item = Option<IpAddr>>) -> Option<IpAddr> {
+    let mut counts: BTreeMap<Option<IpAddr>, u32> = BTreeMap::new();
+    all.for_each(|one| *counts.entry(one).or_default() += 1);
+    counts.into_iter().max_by_key(|(one, count)| (*count, core::cmp::Reverse(*one)))?.0
+}
+
+/// Puts peers into an order in which all blocks of addresses have their turns, and all networks.
+fn deal(peers: &mut [SocketAddr]) {
+    let mut blocks: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    let mut networks: BTreeMap<IpAddr, u32> = BTreeMap::new();
+    let turn = |rows: &mut BTreeMap<IpAddr, u32>, key: Option<IpAddr>| {
+        let Some(key) = key else { return 0 };
+        let count = rows.entry(key).or_default();
+        *count += 1;
+        *count - 1
+    };
+    peers.sort_by_cached_key(|peer| {
+        let of_block = turn(&mut blocks, address::block(peer.ip()));
+        of_block.max(turn(&mut networks, address::network(peer.ip())) / TURNS_OF_NETWORK)
+    });
 }
 
 #[cfg(test)]
@@ -261,7 +311,7 @@ mod tests {
     }
 
     fn peer(n: u32) -> SocketAddr {
-        SocketAddr::from(((0x0900_0000 + n * 0x101).to_be_bytes(), 6881))
+        SocketAddr::from(((0x0b00_0000 + n % 50 * 0x0100_0000 + n * 0x101).to_be_bytes(), 6881))
     }
 
     fn given(store: &PeerStore, now: Instant, n: u32, no_seeds: bool) -> usize {
@@ -279,12 +329,13 @@ mod tests {
         assert_eq!(given(&store, at(2700), 1, false), 1);
         store.sweep(at(2700), 1);
         assert_eq!(
-            (store.len(), store.shares.len()),
-            (1, 2),
+            (store.len(), store.torrent_shares.is_empty()),
+            (1, false),
             "who began a swarm answers for it as long as it lasts"
         );
         store.sweep(at(4000), 2);
-        assert_eq!((store.torrents(), store.len(), store.shares.len()), (0, 0, 0), "nothing is left");
+        assert_eq!((store.torrents(), store.len()), (0, 0), "nothing is left");
+        assert!(store.peer_shares.is_empty() && store.torrent_shares.is_empty());
     }
 
     #[test]
@@ -325,6 +376,36 @@ mod tests {
             (PEERS_PER_TORRENT_MAX, PEERS_PER_TORRENT_MAX)
         );
         assert!(store.filters(at(0), &hash(1)).is_some_and(|(_, others)| others != Filter::default()));
+    }
+
+    #[test]
+    fn one_host_has_few_peers_of_a_torrent_and_no_network_drives_others_out_or_is_told_of_alone() {
+        let honest = |n: u32| SocketAddr::from(((0x0b01_0101 + n * 0x0100_0000).to_be_bytes(), 6881));
+        let host = |n: u32| SocketAddr::from(([99, 6, 6, 6], 1000 + n as u16));
+        let host6 = |n: u32| SocketAddr::from(([0x2001, 0xdb8, 6, 6, n as u16, 0, 0, 1], 6881));
+        let block = |n: u32| SocketAddr::from(([99, 6, 6, n as u8], 1000 + n as u16));
+        let network = |n: u32| SocketAddr::from(([99, (n >> 8) as u8, n as u8, 1], 6881));
+        let home = |n: u32| SocketAddr::from(([192, 168, 1, 1], 1000 + n as u16));
+        // Who floods, after forty honest peers and before forty others; how many places the flooders get.
+        let cases: [(&dyn Fn(u32) -> SocketAddr, usize); 5] =
+            [(&host, 4), (&host6, 4), (&block, 420), (&network, 420), (&home, 420)];
+        for (flooder, most) in cases {
+            let mut store = PeerStore::new(OWN);
+            (0..40).for_each(|n| assert!(store.announce(at(0), hash(1), honest(n), false)));
+            (0..900).for_each(|n| {
+                store.announce(at(0), hash(1), flooder(n), false);
+            });
+            (40..80).for_each(|n| assert!(store.announce(at(0), hash(1), honest(n), false)));
+            let all: Vec<SocketAddr> =
+                store.swarms.values().flat_map(|swarm| &swarm.peers).map(|s| s.peer).collect();
+            let kept = (0..80).filter(|n| all.contains(&honest(*n))).count();
+            assert_eq!((kept, all.len() - kept), (80, most), "{}", flooder(0));
+            if flooder(0).is_ipv4() && flooder(0).ip() != home(0).ip() {
+                let told = store.peers(at(1), &hash(1), true, false, 100, &mut Rng::new(Seed(1)));
+                let honest_told = (0..80).filter(|n| told.contains(&honest(*n))).count();
+                assert_eq!((told.len().min(100), honest_told), (80 + most.min(20), 80), "{}", flooder(0));
+            }
+        }
     }
 
     #[test]

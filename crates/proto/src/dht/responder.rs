@@ -102,19 +102,22 @@ impl Node {
         verified: bool,
     ) -> Result<Reply, KrpcFault> {
         let mut reply = self.reply(from);
+        // The nodes that lie in it may be of both families; all else is of the asker's own (BEP 32).
+        if let Some((target, want)) = names_nodes(&query.method) {
+            self.name_nodes(&mut reply, from, &target, want);
+        }
+        let Some(half) = self.halves[family(&from)].as_mut() else { return Ok(reply) };
         match &query.method {
-            Method::Ping => {}
-            Method::FindNode { target, want } => self.name_nodes(&mut reply, from, target, *want),
-            Method::GetPeers { info_hash, want, noseed, scrape } => {
+            Method::Ping | Method::FindNode { .. } | Method::Unknown { target: Some(_), .. } => {}
+            Method::GetPeers { info_hash, noseed, scrape, .. } => {
                 let target = NodeId::from(*info_hash);
-                self.name_nodes(&mut reply, from, &target, *want);
-                reply.values =
-                    self.peers.peers(now, info_hash, from.is_ipv4(), *noseed, VALUES_MAX, &mut self.rng);
+                let v4 = from.is_ipv4();
+                reply.values = half.peers.peers(now, info_hash, v4, *noseed, VALUES_MAX, &mut self.rng);
                 // Filters take 512 bytes, more than a stranger may be sent.
                 if *scrape && verified {
-                    reply.scrape = self.peers.filters(now, info_hash).map(Box::new);
+                    reply.scrape = half.peers.filters(now, info_hash).map(Box::new);
                 }
-                if self.peers.has_room_for(info_hash) {
+                if half.peers.has_room_for(info_hash) {
                     reply.token = Some(self.tokens.give(now, from, &query.id, &target));
                 }
             }
@@ -127,12 +130,11 @@ impl Node {
                     return Err(protocol_error("invalid port"));
                 }
                 // No room is no error: BEP 5 knows none, and who announces tells others too.
-                self.peers.announce(now, *info_hash, SocketAddr::new(from.ip(), port), *seed);
+                half.peers.announce(now, *info_hash, SocketAddr::new(from.ip(), port), *seed);
             }
-            Method::Get { target, seq, want } => {
-                self.name_nodes(&mut reply, from, target, *want);
+            Method::Get { target, seq, .. } => {
                 reply.token = Some(self.tokens.give(now, from, &query.id, target));
-                reply.item = self.items.get(now, target).cloned();
+                reply.item = half.items.get(now, target).cloned();
                 if let Some(wire::item::Item::Mutable(item)) = &reply.item
                     && seq.is_some_and(|seq| seq >= item.seq)
                 {
@@ -145,17 +147,15 @@ impl Node {
                 if !self.tokens.take(now, token, from, &query.id, &put.item.target()) {
                     return Err(protocol_error("invalid token"));
                 }
-                self.items.put(now, put.clone(), from.ip()).map_err(Refused::fault)?;
+                half.items.put(now, put.clone(), from.ip()).map_err(Refused::fault)?;
             }
-            Method::SampleInfohashes { target, want } => {
-                self.name_nodes(&mut reply, from, target, *want);
+            Method::SampleInfohashes { .. } => {
                 reply.samples = Some(Samples {
                     interval: SAMPLE_INTERVAL,
-                    num: self.peers.torrents() as u32,
-                    samples: self.peers.sample(SAMPLES_MAX, &mut self.rng),
+                    num: half.peers.torrents() as u32,
+                    samples: half.peers.sample(SAMPLES_MAX, &mut self.rng),
                 });
             }
-            Method::Unknown { target: Some(target), .. } => self.name_nodes(&mut reply, from, target, None),
             Method::Unknown { target: None, .. } => {
                 return Err(KrpcFault::new(error_code::METHOD_UNKNOWN, "method unknown"));
             }
@@ -183,6 +183,18 @@ impl Node {
     }
 }
 
+/// Near what an answer names nodes, and of which families; nothing if it names none.
+fn names_nodes(method: &Method) -> Option<(NodeId, Option<Want>)> {
+    match method {
+        Method::FindNode { target, want }
+        | Method::Get { target, want, .. }
+        | Method::SampleInfohashes { target, want } => Some((*target, *want)),
+        Method::GetPeers { info_hash, want, .. } => Some((NodeId::from(*info_hash), *want)),
+        Method::Unknown { target, .. } => target.map(|target| (target, None)),
+        Method::Ping | Method::AnnouncePeer { .. } | Method::Put { .. } => None,
+    }
+}
+
 /// The packet's bytes, after leaving out as much as it takes to have at most so many: peers beyond the first few, nodes, the rest of
 /// the peers, samples. `None` if even the bare answer is too long.
 fn fit(packet: &mut Packet, budget: usize) -> Option<Vec<u8>> {
@@ -205,18 +217,19 @@ fn shorten(reply: &mut Reply, excess: usize) -> bool {
     const VALUES_KEPT: usize = 8;
     /// Nodes that are worth more than the last few peers: without any, a walk ends.
     const NODES_KEPT: usize = 4;
-    // A packed IPv4 peer in a list is `6:` and 6 bytes, a node 26 or 38.
+    // A packed peer in a list is `6:` and 6 bytes or `18:` and 18, a node 26 or 38.
+    let value = if reply.values.iter().any(SocketAddr::is_ipv6) { 21 } else { 8 };
     let cut = |len: usize, kept: usize, each: usize| len - (len - kept.min(len)).min(excess.div_ceil(each));
     if let Some(samples) = reply.samples.as_mut().filter(|samples| !samples.samples.is_empty()) {
         samples.samples.truncate(cut(samples.samples.len(), 0, 20));
     } else if reply.values.len() > VALUES_KEPT {
-        reply.values.truncate(cut(reply.values.len(), VALUES_KEPT, 8));
+        reply.values.truncate(cut(reply.values.len(), VALUES_KEPT, value));
     } else if reply.nodes6.len() > NODES_KEPT {
         reply.nodes6.truncate(cut(reply.nodes6.len(), NODES_KEPT, 38));
     } else if reply.nodes.len() > NODES_KEPT {
         reply.nodes.truncate(cut(reply.nodes.len(), NODES_KEPT, 26));
     } else if !reply.values.is_empty() {
-        reply.values.truncate(cut(reply.values.len(), 0, 8));
+        reply.values.truncate(cut(reply.values.len(), 0, value));
     } else if !reply.nodes6.is_empty() {
         reply.nodes6.truncate(cut(reply.nodes6.len(), 0, 38));
     } else if !reply.nodes.is_empty() {

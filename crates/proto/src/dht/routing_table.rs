@@ -2,8 +2,10 @@
 //!
 //! Knows no datagram and asks nobody: it is told who answered, who asked and who stayed silent, and says whom to ask next.
 //! Invariants: who sits in a bucket answered a query of ours, in this run or the one before; a host has one seat; a /24 or /48 has at most
-//! [`PER_BLOCK_MAX`] seats of a bucket; a bucket holds at most its width and [`SPARES_MAX`] spares. BEP: 5, 42. Threats: D5
+//! [`PER_BLOCK_MAX`] seats of a bucket and a /8 or /32 an eighth of them; a stranger that stays silent is asked once; a bucket holds at most its
+//! width and [`SPARES_MAX`] spares. BEP: 5, 32, 42. Threats: D3, D5
 
+use super::strangers::Strangers;
 use crate::{Duration, Instant, address};
 use core::net::{IpAddr, SocketAddr};
 use wire::krpc::NodeInfo;
@@ -25,6 +27,9 @@ pub(super) const SPARES_MAX: usize = 8;
 /// Seats of a bucket for one block of addresses.
 pub(super) const PER_BLOCK_MAX: usize = 2;
 
+/// Seats of a narrow bucket for one network of addresses; of a wide one an eighth: by chance it is a two hundredth.
+pub(super) const PER_NETWORK_MIN: usize = 3;
+
 /// Queries without an answer after which a node gives its seat to a spare; one lost datagram is no sign of death.
 const FAILS_FOR_SPARE: u8 = 2;
 
@@ -36,6 +41,16 @@ pub(super) const STALE_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// How long a silent node is left alone before it is asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// A spare that was not asked for so long gives its place to another.
+const SPARE_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Who calls us is asked for a sign of life only when it has been quiet for so long: its NAT, if it has one, is shut by then, and a node that
+/// only those reach whom it called itself is of no use to others.
+pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(150);
+
+/// A table of fewer nodes than this takes whom it gets.
+pub(super) const TABLE_SMALL: usize = 4 * K;
 
 /// What the table asks of a seat besides life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,10 +78,14 @@ struct Entry {
     heard: Instant,
     /// When it was last asked for one.
     asked: Instant,
+    /// When it came into the table.
+    since: Instant,
     /// Its id fits its address.
     fits: bool,
     /// It answered a query of ours in this run.
     answered: bool,
+    /// It asked us something, so that its NAT may be open to us.
+    called: bool,
     /// Queries in a row that it did not answer.
     fails: u8,
 }
@@ -84,12 +103,21 @@ pub(super) struct RoutingTable {
     defences: Defences,
     /// The bucket at `i` holds nodes that share `i` bits with us, the last one all that share more.
     buckets: Vec<Bucket>,
+    strangers: Strangers,
+    /// A spare was asked last, so that it is a seated node's turn.
+    spare_was_asked: bool,
 }
 
 impl RoutingTable {
     /// A table of nobody, around our id.
     pub(super) fn new(own: NodeId, defences: Defences) -> RoutingTable {
-        RoutingTable { own, defences, buckets: vec![Bucket::default()] }
+        RoutingTable {
+            own,
+            defences,
+            buckets: vec![Bucket::default()],
+            strangers: Strangers::default(),
+            spare_was_asked: false,
+        }
     }
 
     /// Our id.
@@ -100,6 +128,7 @@ impl RoutingTable {
     /// We have another id from now on: everybody is seated anew, as far as there is room.
     pub(super) fn move_to(&mut self, own: NodeId) {
         let before = core::mem::replace(self, RoutingTable::new(own, self.defences));
+        self.strangers = before.strangers;
         for entry in before.buckets.into_iter().flat_map(|bucket| bucket.nodes) {
             self.seat(entry);
         }
@@ -113,6 +142,7 @@ impl RoutingTable {
 
     /// A node answered us.
     pub(super) fn answered(&mut self, now: Instant, info: NodeInfo) {
+        self.strangers.forget(info.address);
         if let Some(known) = self.find_mut(&info) {
             (known.heard, known.fails, known.answered) = (now, 0, true);
             return;
@@ -135,8 +165,17 @@ impl RoutingTable {
             }
             return false;
         }
-        let entry = self.entry(now, info, false);
-        self.has_room_for(&info) && self.wait(entry)
+        let entry = Entry { called: itself, ..self.entry(now, info, false) };
+        !self.strangers.has(now, info.address) && self.has_room_for(&info) && self.wait(entry)
+    }
+
+    /// Whether this address may be asked whether somebody is there: not if it was asked lately, and was silent. Notes that it is asked now.
+    pub(super) fn may_ask_stranger(&mut self, now: Instant, address: SocketAddr) -> bool {
+        let may = !self.strangers.has(now, address);
+        if may {
+            self.strangers.ask(now, address);
+        }
+        may
     }
 
     /// A node did not answer.
@@ -167,28 +206,59 @@ impl RoutingTable {
     pub(super) fn to_begin_with(&self, target: &NodeId, count: usize) -> Vec<NodeInfo> {
         let mut begin = self.nearest(target, count, |entry| entry.fails < FAILS_FOR_SPARE);
         if begin.len() < count {
-            let spares = self.buckets.iter().flat_map(|bucket| &bucket.spares);
+            // Not those who only called: what they say of their addresses is looked into in its own time, and once.
+            let spares = self.buckets.iter().flat_map(|bucket| &bucket.spares).filter(|spare| !spare.called);
             begin.extend(spares.take(count - begin.len()).map(|spare| spare.info));
         }
         begin
     }
 
-    /// Whom to ask for a sign of life now, if anybody, and whether it ever gave one: a spare whose bucket has a free seat, or the node that was silent the longest.
+    /// Whom to ask for a sign of life now, if anybody, and whether it ever gave one: a spare whose bucket has a free seat, or the seated node that
+    /// was silent the longest, in turn. A stranger is asked once.
     pub(super) fn ask_next(&mut self, now: Instant) -> Option<(NodeInfo, bool)> {
-        let widths = (0..).map(width);
-        let roomy = self.buckets.iter_mut().zip(widths).filter(|(bucket, width)| bucket.nodes.len() < *width);
-        let rested = |entry: &&mut Entry| now.since(entry.asked) >= RETRY_AFTER;
-        let mut hopeful = roomy.flat_map(|(bucket, _)| &mut bucket.spares).filter(rested);
-        if let Some(spare) = hopeful.next() {
+        let spare = self.hopeful_spare(now);
+        let seated = self.stalest(now);
+        if let Some((bucket, at)) = spare.filter(|_| !self.spare_was_asked || seated.is_none()) {
+            self.spare_was_asked = true;
+            let spare = &mut self.buckets[bucket].spares[at];
             spare.asked = now;
-            return Some((spare.info, spare.answered));
+            let (info, answered) = (spare.info, spare.answered);
+            if !answered {
+                self.buckets[bucket].spares.remove(at);
+                self.strangers.ask(now, info.address);
+            }
+            return Some((info, answered));
         }
-        let nodes = self.buckets.iter_mut().flat_map(|bucket| &mut bucket.nodes);
-        let silent =
-            nodes.filter(|entry| now.since(entry.heard) >= STALE_AFTER || entry.heard == Instant::ZERO);
-        let stalest = silent.filter(rested).min_by_key(|entry| entry.heard)?;
-        stalest.asked = now;
-        Some((stalest.info, true))
+        self.spare_was_asked = false;
+        let (bucket, at) = seated?;
+        let entry = &mut self.buckets[bucket].nodes[at];
+        entry.asked = now;
+        Some((entry.info, true))
+    }
+
+    /// A spare that may be asked and has a seat to hope for.
+    fn hopeful_spare(&self, now: Instant) -> Option<(usize, usize)> {
+        let small = self.len() < TABLE_SMALL;
+        let hopeful = |spare: &Entry| {
+            let settled = small || !spare.called || now.since(spare.heard) >= SETTLED_AFTER;
+            now.since(spare.asked) >= RETRY_AFTER && settled
+        };
+        let mut roomy =
+            self.buckets.iter().enumerate().filter(|(at, bucket)| bucket.nodes.len() < width(*at));
+        roomy.find_map(|(at, bucket)| Some((at, bucket.spares.iter().position(hopeful)?)))
+    }
+
+    /// The seated node that should give a sign of life: one that missed an answer, or the one that was silent the longest.
+    fn stalest(&self, now: Instant) -> Option<(usize, usize)> {
+        let is_due = |entry: &Entry| {
+            let stale = now.since(entry.heard) >= STALE_AFTER || entry.heard == Instant::ZERO;
+            (stale || entry.fails > 0) && now.since(entry.asked) >= RETRY_AFTER
+        };
+        let seats = self.buckets.iter().enumerate().flat_map(|(bucket, all)| {
+            all.nodes.iter().enumerate().map(move |(at, entry)| ((bucket, at), entry))
+        });
+        let due = seats.filter(|(_, entry)| is_due(entry));
+        due.min_by_key(|(_, entry)| (entry.fails == 0, entry.heard)).map(|(place, _)| place)
     }
 
     /// Whether a node of this id could have a free seat: then it is worth a question.
@@ -228,8 +298,10 @@ impl RoutingTable {
             info,
             heard: now,
             asked: Instant::ZERO,
+            since: now,
             fits: info.id.fits(info.address.ip()),
             answered,
+            called: false,
             fails: 0,
         }
     }
@@ -275,10 +347,14 @@ impl RoutingTable {
     fn is_allowed(&self, info: &NodeInfo, at: usize) -> bool {
         let ip = info.address.ip();
         let Some(block) = address::block(ip).filter(|_| self.defences.per_host) else { return true };
-        let host = address::host(ip);
+        let (host, network) = (address::host(ip), address::network(ip));
         let mut all = self.buckets.iter().flat_map(|bucket| &bucket.nodes);
-        let seats = self.buckets[at].nodes.iter().filter(|entry| is_in(entry, block)).count();
-        seats < PER_BLOCK_MAX && all.all(|entry| address::host(entry.info.address.ip()) != host)
+        let seats = |of: &dyn Fn(IpAddr) -> bool| {
+            self.buckets[at].nodes.iter().filter(|entry| of(entry.info.address.ip())).count()
+        };
+        seats(&|ip| address::block(ip) == Some(block)) < PER_BLOCK_MAX
+            && seats(&|ip| address::network(ip) == network) < PER_NETWORK_MIN.max(width(at) / 8)
+            && all.all(|entry| address::host(entry.info.address.ip()) != host)
     }
 
     /// Gives a node a seat. Returns who is left without one: it, or whose seat it took.
@@ -355,12 +431,14 @@ impl RoutingTable {
         };
         if let Some(known) = spares.iter_mut().find(|spare| same(spare)) {
             // What was asked of it is not forgotten when it calls again.
-            known.heard = entry.heard;
+            (known.heard, known.called) = (entry.heard, known.called || entry.called);
             return false;
         }
         if spares.len() >= SPARES_MAX {
+            // Strangers wait in the order in which they came, so that nobody drives them all out by calling under many names.
             let oldest = spares.iter().position(|spare| !spare.answered).unwrap_or(0);
-            if spares[oldest].answered && !entry.answered {
+            let rested = entry.heard.since(spares[oldest].since) >= SPARE_LIFE;
+            if !entry.answered && (spares[oldest].answered || !rested) {
                 return false;
             }
             spares.remove(oldest);
@@ -373,10 +451,6 @@ impl RoutingTable {
 /// Seats of the bucket at this place.
 fn width(at: usize) -> usize {
     WIDTHS.get(at).copied().unwrap_or(K)
-}
-
-fn is_in(entry: &Entry, block: IpAddr) -> bool {
-    address::block(entry.info.address.ip()) == Some(block)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Our questions under way: who was asked what and when, whose answer is due, and how long answers take.
 //!
-//! An answer counts only if it bears the transaction of a question and comes from the address that was asked. Transactions are chance,
-//! so that nobody can answer for another without seeing the question. Invariant: each question ends once, in an answer or in its loss, and at most [`PENDING_MAX`] are
+//! An answer counts only if it bears the transaction of a question and comes from the address that was asked. Transactions are a keyed digest of a
+//! count, so that nobody can answer for another without seeing the question, however many of our questions it saw before: a generator for
+//! simulations would give away its state after a few. Invariant: each question ends once, in an answer or in its loss, and at most [`PENDING_MAX`] are
 //! under way. BEP: 5
 
 use super::SearchKey;
-use crate::{Duration, Instant, Rng};
+use super::tokens::Mac;
+use crate::{Duration, Instant};
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::krpc::Transaction;
@@ -50,7 +52,8 @@ pub(super) struct Pending {
     pub id: Option<NodeId>,
     /// What for.
     pub why: Why,
-    sent: Instant,
+    /// When.
+    pub sent: Instant,
     /// When it is called slow, or lost if it was called slow already.
     due: Instant,
     slow: bool,
@@ -61,13 +64,8 @@ pub(super) struct Pending {
 pub(super) enum Due {
     /// Others usually answer sooner.
     Slow(Pending),
-    /// No answer will come. `alone` if nobody else answered meanwhile either: then it may be our line that is dead.
-    Lost {
-        /// Which.
-        pending: Pending,
-        /// Nobody at all has answered since it was sent.
-        alone: bool,
-    },
+    /// No answer will come.
+    Lost(Pending),
 }
 
 /// All questions under way.
@@ -78,21 +76,14 @@ pub(super) struct Rpc {
     /// Mean time to an answer and mean deviation from it, in microseconds (as TCP's, RFC 6298).
     mean: u64,
     deviation: u64,
-    last_answer: Instant,
-    rng: Rng,
+    mac: Mac,
+    asked: u64,
 }
 
 impl Rpc {
     /// None under way.
-    pub(super) fn new(rng: Rng) -> Rpc {
-        Rpc {
-            pending: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            mean: 0,
-            deviation: 0,
-            last_answer: Instant::ZERO,
-            rng,
-        }
+    pub(super) fn new(mac: Mac) -> Rpc {
+        Rpc { pending: BTreeMap::new(), deadlines: BTreeSet::new(), mean: 0, deviation: 0, mac, asked: 0 }
     }
 
     /// Whether another question may be asked.
@@ -108,9 +99,9 @@ impl Rpc {
         id: Option<NodeId>,
         why: Why,
     ) -> Transaction {
-        let mut name = self.rng.next_u32();
+        let mut name = self.next_name();
         while self.pending.contains_key(&name) {
-            name = self.rng.next_u32();
+            name = self.next_name();
         }
         let due = now + self.slow_after();
         self.pending.insert(name, Pending { to, id, why, sent: now, due, slow: false });
@@ -130,7 +121,6 @@ impl Rpc {
         self.pending.remove(&name);
         self.deadlines.remove(&(pending.due, name));
         self.learn(now.since(pending.sent));
-        self.last_answer = now;
         Some(pending)
     }
 
@@ -150,7 +140,7 @@ impl Rpc {
             return Some(Due::Slow(*pending));
         }
         let pending = self.pending.remove(&name)?;
-        Some(Due::Lost { pending, alone: self.last_answer <= pending.sent })
+        Some(Due::Lost(pending))
     }
 
     /// When the next question's time comes.
@@ -175,6 +165,12 @@ impl Rpc {
         Duration::from_micros(self.mean + 4 * self.deviation).clamp(SLOW_AFTER_MIN, SLOW_AFTER_MAX)
     }
 
+    fn next_name(&mut self) -> u32 {
+        self.asked = self.asked.wrapping_add(1);
+        let [a, b, c, d, ..] = self.mac.digest(&[b"transaction", &self.asked.to_be_bytes()]);
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     fn learn(&mut self, took: Duration) {
         let took = took.as_micros() as u64;
         if self.mean == 0 {
@@ -184,5 +180,29 @@ impl Rpc {
         // Slower gains than TCP's: these are times to many nodes, not to one.
         self.deviation = (15 * self.deviation + self.mean.abs_diff(took)) / 16;
         self.mean = ((31 * self.mean + took) / 32).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn transactions_follow_from_the_key_and_an_answer_counts_once_from_whom_was_asked() {
+        let names = |key: u8| {
+            let mut rpc = Rpc::new(Mac::new([key; 16]));
+            let to = |n: u8| SocketAddr::from(([9, 9, 9, n], 1));
+            let names: Vec<Transaction> =
+                (0..100).map(|n| rpc.begin(Instant::ZERO, to(n), None, Why::Ping)).collect();
+            for (n, name) in (0..100).zip(&names) {
+                assert!(rpc.answer(Instant::ZERO, name, to(n + 1)).is_none(), "from another address");
+                assert!(rpc.answer(Instant::ZERO, name, to(n)).is_some());
+                assert!(rpc.answer(Instant::ZERO, name, to(n)).is_none(), "twice");
+            }
+            names.iter().filter_map(Transaction::as_u32).collect::<BTreeSet<u32>>()
+        };
+        assert_eq!(names(1).len(), 100);
+        assert!(names(1) == names(1) && names(1).is_disjoint(&names(2)));
     }
 }

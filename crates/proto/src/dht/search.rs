@@ -87,8 +87,18 @@ pub(super) enum Owner {
     User(SearchId),
     /// A torrent of ours.
     Wanted(InfoHash),
-    /// The routing table.
-    Upkeep,
+    /// The routing table of a family.
+    Upkeep(usize),
+}
+
+impl Owner {
+    /// Whether its walk goes through this family.
+    pub(super) fn walks_in(&self, at: usize) -> bool {
+        match self {
+            Owner::Upkeep(of) => *of == at,
+            Owner::User(_) | Owner::Wanted(_) => true,
+        }
+    }
 }
 
 /// A search under way.
@@ -264,10 +274,10 @@ fn is_newer(item: &Item, known: &Item) -> bool {
     }
 }
 
-/// Whether a peer that a node names may be one: nobody out there tells us of machines of our own network.
+/// Whether a peer that a node names may be one: nobody out there tells us of machines of our own network, or of none.
 fn is_peer_believable(by: SocketAddr, peer: SocketAddr) -> bool {
-    let private = crate::address::block(peer.ip()).is_none();
+    let from_outside = crate::address::is_public(by.ip());
     crate::address::may_be_a_peer(peer.ip())
         && peer.port() != 0
-        && (!private || crate::address::block(by.ip()).is_none())
+        && (!from_outside || crate::address::is_public(peer.ip()))
 }

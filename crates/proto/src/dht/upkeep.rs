@@ -1,6 +1,6 @@
 //! Keeping the tables alive: finding first nodes, looking after silent ones, knowing how large the network is.
 
-use super::routing_table::RoutingTable;
+use super::routing_table::{RoutingTable, TABLE_SMALL};
 use super::rpc::Why;
 use super::search::{Goal, Owner};
 use super::{K, Node, Output, family, lookup, random_id};
@@ -8,6 +8,7 @@ use crate::{Duration, Instant, address};
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 use wire::krpc::{Method, NodeInfo};
+use wire::node_id::NodeId;
 
 /// Addresses to begin with, the newest: some routers, and a few of a torrent each.
 const ADDRESSES_MAX: usize = 64;
@@ -15,8 +16,8 @@ const ADDRESSES_MAX: usize = 64;
 /// When a vain attempt to find first nodes is repeated; then after twice as long each time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// And at the latest.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// And at the latest: the line itself sees to it that little is asked while nobody answers.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// How often a walk goes to our own neighbourhood or to a random place, in turn: it finds who came, and tells how dense the network is.
 const WALK_EVERY: Duration = Duration::from_secs(15 * 60);
@@ -30,11 +31,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Torrents of the store looked at per sweep: all in half an hour.
 const SWEPT: usize = 100;
 
-/// A table of fewer nodes than this asks more of them at once, so that it grows.
-const TABLE_SMALL: usize = 4 * K;
-
-/// So many.
+/// So many nodes are asked at once while the table is small, so that it grows.
 const ASKED_IF_SMALL: usize = 4;
+
+/// Nodes that a walk begins with: more than are asked at once, for some of them will be gone.
+const BEGIN_WITH: usize = 2 * K;
 
 /// Walks that tell how dense the network is.
 const SAMPLES_MAX: usize = 15;
@@ -44,30 +45,33 @@ const SAMPLES_MAX: usize = 15;
 pub(super) struct Upkeep {
     begin_at: VecDeque<SocketAddr>,
     next: Instant,
-    next_walk: Instant,
     next_sweep: Instant,
-    walking: bool,
+    walks: [Walk; 2],
+}
+
+/// The walks of one family.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    next: Instant,
+    under_way: bool,
+    /// Walks in a row that led nowhere.
     vain: u32,
     to_random: bool,
 }
 
 impl Upkeep {
-    /// With a table of so many nodes from an earlier run. `chance` spreads the first walks of programs that begin together.
-    pub(super) fn new(now: Instant, nodes: usize, chance: u32) -> Upkeep {
-        let wait = if nodes < TABLE_SMALL { Duration::ZERO } else { WALK_EVERY / 64 * (chance % 64) };
-        Upkeep {
-            begin_at: VecDeque::new(),
-            next: now,
-            next_walk: now + wait,
-            next_sweep: now + SWEEP_EVERY,
-            walking: false,
-            vain: 0,
-            to_random: false,
-        }
+    /// With tables of so many nodes from an earlier run. `chance` spreads the first walks of programs that begin together.
+    pub(super) fn new(now: Instant, nodes: [usize; 2], chance: u32) -> Upkeep {
+        let walk = |nodes: usize| {
+            let wait = if nodes < TABLE_SMALL { Duration::ZERO } else { WALK_EVERY / 64 * (chance % 64) };
+            Walk { next: now + wait, under_way: false, vain: 0, to_random: false }
+        };
+        Upkeep { begin_at: VecDeque::new(), next: now, next_sweep: now + SWEEP_EVERY, walks: nodes.map(walk) }
     }
 
-    /// Addresses to begin with.
-    pub(super) fn begin_at(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
+    /// Addresses to begin with. Says which families have new ones.
+    pub(super) fn begin_at(&mut self, now: Instant, addresses: Vec<SocketAddr>) -> [bool; 2] {
+        let mut news = [false; 2];
         for new in addresses.into_iter().map(address::canonical) {
             let good = new.port() != 0 && address::may_be_a_peer(new.ip());
             if !good || self.begin_at.contains(&new) {
@@ -77,12 +81,20 @@ impl Upkeep {
             if self.begin_at.len() > ADDRESSES_MAX {
                 self.begin_at.pop_front();
             }
+            news[family(&new)] = true;
             // Whoever waits for a first node need not wait any longer.
-            if self.vain > 0 {
-                (self.vain, self.next_walk) = (0, now);
+            let walk = &mut self.walks[family(&new)];
+            if walk.vain > 0 {
+                (walk.vain, walk.next) = (0, now);
             }
             self.next = self.next.min(now);
         }
+        news
+    }
+
+    /// A walk in this family need not wait any longer.
+    pub(super) fn hurry(&mut self, now: Instant, at: usize) {
+        self.walks[at].next = now;
     }
 
     /// The addresses to begin with, of one family.
@@ -94,16 +106,18 @@ impl Upkeep {
         self.next
     }
 
-    /// A walk of ours is over; the larger table has so many nodes now.
-    pub(super) fn ended(&mut self, now: Instant, nodes: usize) {
-        self.walking = false;
-        self.vain = if nodes >= K { 0 } else { self.vain.saturating_add(1) };
+    /// A walk of ours in this family is over, with so many answers; the table has so many nodes now.
+    pub(super) fn ended(&mut self, now: Instant, at: usize, nodes: usize, answers: usize) {
+        let walk = &mut self.walks[at];
+        walk.under_way = false;
+        let vain = nodes < K || answers == 0;
+        walk.vain = if vain { walk.vain.saturating_add(1) } else { 0 };
         let wait = match nodes {
-            0..K => RETRY_AFTER.saturating_mul(1 << (self.vain - 1).min(8)).min(RETRY_AFTER_MAX),
-            K..TABLE_SMALL => WALK_EVERY_IF_SMALL,
+            _ if vain => RETRY_AFTER.saturating_mul(1 << (walk.vain - 1).min(8)).min(RETRY_AFTER_MAX),
+            0..TABLE_SMALL => WALK_EVERY_IF_SMALL,
             TABLE_SMALL.. => WALK_EVERY,
         };
-        self.next_walk = now + wait;
+        walk.next = now + wait;
     }
 }
 
@@ -114,24 +128,27 @@ impl Node {
             return;
         }
         self.upkeep.next = now + self.config.upkeep_every;
-        // A table that became empty is filled at once, not at the next walk's time.
-        if !self.upkeep.walking && (self.upkeep.next_walk <= now || self.upkeep.vain == 0 && self.can_begin())
-        {
-            self.walk(now, out);
-        }
         for at in [0, 1] {
+            let walk = self.upkeep.walks[at];
+            // A table that became empty, or all of whose nodes are silent, is filled at once, not at the next walk's time.
+            if !walk.under_way && (walk.next <= now || walk.vain == 0 && self.is_stranded(at)) {
+                self.walk(now, at, out);
+            }
             self.look_after_table(now, at, out);
         }
         if self.upkeep.next_sweep <= now {
             self.upkeep.next_sweep = now + SWEEP_EVERY;
-            self.peers.sweep(now, SWEPT);
-            self.items.sweep(now);
+            for half in self.halves.iter_mut().flatten() {
+                half.peers.sweep(now, SWEPT);
+                half.items.sweep(now);
+            }
         }
     }
 
     /// Asks a node or a few for a sign of life.
     fn look_after_table(&mut self, now: Instant, at: usize, out: &mut Vec<Output>) {
-        let Some(half) = self.halves[at].as_mut() else { return };
+        // While nothing comes back it is walks that try whether something does.
+        let Some(half) = self.halves[at].as_mut().filter(|half| !half.line.is_quiet()) else { return };
         let at_once = if half.table.len() < TABLE_SMALL { ASKED_IF_SMALL } else { 1 };
         let silent: Vec<(NodeInfo, bool)> = (0..at_once).map_while(|_| half.table.ask_next(now)).collect();
         for (node, is_no_stranger) in silent {
@@ -147,37 +164,34 @@ impl Node {
     pub(super) fn meet(&mut self, now: Instant, address: SocketAddr, out: &mut Vec<Output>) {
         let address = address::canonical(address);
         let good = address.port() != 0 && address::may_be_a_peer(address.ip());
-        let room = self.halves[family(&address)].as_ref().is_some_and(|half| half.table.len() < TABLE_SMALL);
-        if good && room {
+        let Some(half) = self.halves[family(&address)].as_mut().filter(|_| good) else { return };
+        let wanted = half.table.len() < TABLE_SMALL && !half.line.is_quiet();
+        if wanted && half.table.may_ask_stranger(now, address) {
             self.ask(now, address, None, Method::Ping, Why::Ping, out);
         }
     }
 
-    /// Nodes of the other family that an answer named, if there are few there.
-    pub(super) fn meet_others(&mut self, now: Instant, at: usize, named: &[NodeInfo], out: &mut Vec<Output>) {
-        if self.halves[at].as_ref().is_none_or(|half| half.table.len() >= K) {
+    /// Nodes of the other family that an answer named, if there are few there: they wait to be asked like others that are named.
+    pub(super) fn hear_of_others(&mut self, now: Instant, at: usize, named: &[NodeInfo]) {
+        let Some(half) = self.halves[at].as_mut().filter(|half| half.table.len() < TABLE_SMALL) else {
             return;
-        }
-        for info in named.iter().filter(|info| family(&info.address) == at).take(K) {
-            self.ask(now, info.address, Some(info.id), Method::Ping, Why::Ping, out);
-        }
-    }
-
-    /// A walk to ourselves, or to a random place.
-    fn walk(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let own = self.id(0).or(self.id(1));
-        let random = self.upkeep.to_random && !self.is_poor();
-        self.upkeep.to_random = !random;
-        let target = own.filter(|_| !random).unwrap_or_else(|| random_id(&mut self.rng));
-        self.upkeep.walking = true;
-        if self.begin(now, Owner::Upkeep, Goal::Nodes(target), out).is_none() {
-            self.upkeep.walking = false;
+        };
+        for info in named.iter().filter(|info| family(&info.address) == at) {
+            half.table.hear_of(now, *info, false);
         }
     }
 
-    /// Whether there are too few nodes to find anything with.
-    fn is_poor(&self) -> bool {
-        self.nodes() < K
+    /// A walk in one family, to ourselves or to a random place.
+    fn walk(&mut self, now: Instant, at: usize, out: &mut Vec<Output>) {
+        let Some(half) = self.halves[at].as_ref() else { return };
+        let (own, poor) = (half.table.own(), half.table.len() < K);
+        let random = self.upkeep.walks[at].to_random && !poor;
+        let target = if random { random_id(&mut self.rng) } else { own };
+        let walk = &mut self.upkeep.walks[at];
+        (walk.to_random, walk.under_way) = (!random, true);
+        if self.begin(now, Owner::Upkeep(at), Goal::Nodes(target), out).is_none() {
+            self.upkeep.walks[at].under_way = false;
+        }
     }
 
     /// Nodes in the larger table.
@@ -185,9 +199,29 @@ impl Node {
         self.halves.iter().flatten().map(|half| half.table.len()).max().unwrap_or(0)
     }
 
-    fn can_begin(&self) -> bool {
-        let alone = |at: usize| self.halves[at].as_ref().is_some_and(|half| half.table.is_empty());
-        (0..2).any(|at| alone(at) && !self.upkeep.addresses(at).is_empty())
+    /// Whether this family has nobody, or nobody who answers.
+    fn is_stranded(&self, at: usize) -> bool {
+        let Some(half) = &self.halves[at] else { return false };
+        let alone = half.table.is_empty() && !self.upkeep.addresses(at).is_empty();
+        alone || half.line.is_quiet()
+    }
+
+    /// Whom a walk in this family begins with: nodes of the table, and addresses for when none of them answers. While nothing comes back, one of
+    /// either, for no more may be asked.
+    pub(super) fn beginnings(&mut self, at: usize, target: &NodeId) -> (Vec<NodeInfo>, Vec<SocketAddr>) {
+        let addresses = self.upkeep.addresses(at);
+        let Some(half) = &self.halves[at] else { return (Vec::new(), addresses) };
+        let known = half.table.to_begin_with(target, BEGIN_WITH);
+        if !half.line.is_quiet() {
+            return (known, addresses);
+        }
+        let nodes: Vec<NodeInfo> = half.table.nodes().collect();
+        let by_address = !addresses.is_empty() && (nodes.is_empty() || self.rng.below(2) == 0);
+        if by_address {
+            let one = addresses[self.rng.index(addresses.len())];
+            return (Vec::new(), vec![one]);
+        }
+        (nodes.get(self.rng.index(nodes.len())).copied().into_iter().collect(), Vec::new())
     }
 }
 

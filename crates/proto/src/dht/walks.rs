@@ -7,13 +7,12 @@ use super::{K, Node, Output, SEARCHES_MAX, SearchId, SearchKey, family};
 use crate::Instant;
 use wire::krpc::{KrpcFault, NodeInfo, Reply, Want};
 
-/// Nodes that a walk begins with: more than are asked at once, for some of them will be gone.
-const BEGIN_WITH: usize = 2 * K;
-
 impl Node {
     /// A user looks for something.
     pub(super) fn search(&mut self, now: Instant, search: SearchId, goal: Goal, out: &mut Vec<Output>) {
         self.end_searches(now, |owner| *owner == Owner::User(search), out);
+        // A user who asks has a reason to think that somebody answers.
+        self.halves.iter_mut().flatten().for_each(|half| half.line.heard());
         if self.begin(now, Owner::User(search), goal, out).is_none() {
             out.push(Output::Ended { search, report: super::Report::default() });
         }
@@ -42,9 +41,8 @@ impl Node {
         }
         let target = goal.target();
         let lookups = [0, 1].map(|at| {
-            let half = self.halves[at].as_ref()?;
-            let known = half.table.to_begin_with(&target, BEGIN_WITH);
-            let addresses = self.upkeep.addresses(at);
+            let (known, addresses) = self.beginnings(at, &target);
+            let half = self.halves[at].as_ref().filter(|_| owner.walks_in(at))?;
             let expected = half.size.expected(&half.table);
             Some(Lookup::new(target, &known, addresses, expected, self.config.defences))
         });
@@ -97,7 +95,7 @@ impl Node {
         let mut storing = 0;
         for at in [0, 1] {
             let Some(lookup) = &search.lookups[at] else { continue };
-            if let (Owner::Upkeep, Some(reach), Some(half)) =
+            if let (Owner::Upkeep(_), Some(reach), Some(half)) =
                 (search.owner, lookup.reach(), &mut self.halves[at])
             {
                 half.size.learn(reach);
@@ -133,7 +131,7 @@ impl Node {
                 (Owner::Wanted(info_hash), Finding::Peers(peers)) => {
                     out.push(Output::Peers { info_hash, peers })
                 }
-                (Owner::Wanted(_) | Owner::Upkeep, _) => {}
+                (Owner::Wanted(_) | Owner::Upkeep(_), _) => {}
             }
         }
         self.advance(now, key, out);
@@ -213,7 +211,10 @@ impl Node {
             Owner::Wanted(info_hash) => {
                 self.announcer.ended(now, info_hash, others, report.stored, &mut self.rng);
             }
-            Owner::Upkeep => self.upkeep.ended(now, self.nodes()),
+            Owner::Upkeep(at) => {
+                let nodes = self.halves[at].as_ref().map_or(0, |half| half.table.len());
+                self.upkeep.ended(now, at, nodes, report.answered as usize);
+            }
         }
     }
 }
