@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "magnet", run: targets::magnet::run },
     Target { name: "metainfo", run: targets::metainfo::run },
     Target { name: "mse", run: targets::mse::run },
+    Target { name: "offer", run: targets::offer::run },
     Target { name: "paired", run: targets::paired::run },
     Target { name: "pairing", run: targets::pairing::run },
     Target { name: "path", run: targets::path::run },

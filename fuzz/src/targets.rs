@@ -12,6 +12,7 @@ pub mod lsd;
 pub mod magnet;
 pub mod metainfo;
 pub mod mse;
+pub mod offer;
 pub mod paired;
 pub mod pairing;
 pub mod path;

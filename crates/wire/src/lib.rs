@@ -30,6 +30,7 @@ pub mod metadata;
 pub mod metainfo;
 pub mod mse;
 pub mod node_id;
+pub mod offer;
 pub mod paired;
 pub mod pairing;
 pub mod path;

@@ -1,0 +1,154 @@
+//! Reading what the other side says. Everything is checked here, so that nobody behind it checks again.
+
+use super::*;
+use crate::bencode::{Bencode, Limits, Value};
+use crate::path::SafePaths;
+
+/// Bounds of a message: the most values are those of a torrent's places, four for each file.
+const LIMITS: Limits = Limits { bytes: MESSAGE_LEN_MAX, tokens: 8 * TORRENT_FILES_MAX as usize, depth: 8 };
+
+pub(super) fn sharer(text: &[u8]) -> Result<SharerSays, OfferError> {
+    let parsed = Bencode::parse(text, &LIMITS).map_err(OfferError::Bencode)?;
+    let root = parsed.root();
+    Ok(match kind(root)? {
+        b"offer" => SharerSays::Offer(offer(root)?),
+        b"hashed" => SharerSays::Hashed(number(root, "bytes")?),
+        b"torrent" => SharerSays::Torrent(Box::new(torrent(root)?)),
+        b"folders" => SharerSays::Folders(folders(root)?),
+        b"lost" => SharerSays::Lost(batch(root, "paths")?.map(lost).collect::<Result<_, _>>()?),
+        b"end" => SharerSays::End { torrents: number(root, "torrents")?, bytes: number(root, "bytes")? },
+        _ => return Err(OfferError::Kind),
+    })
+}
+
+pub(super) fn receiver(text: &[u8]) -> Result<ReceiverSays, OfferError> {
+    let parsed = Bencode::parse(text, &LIMITS).map_err(OfferError::Bencode)?;
+    let root = parsed.root();
+    Ok(match kind(root)? {
+        b"hello" => {
+            same_version(root)?;
+            ReceiverSays::Hello(shown(root, "name")?)
+        }
+        b"wants" => ReceiverSays::Wants,
+        b"declines" => ReceiverSays::Declines,
+        b"has" => ReceiverSays::Has(number(root, "bytes")?),
+        b"complete" => ReceiverSays::Complete,
+        _ => return Err(OfferError::Kind),
+    })
+}
+
+fn kind<'a>(root: Value<'_, 'a>) -> Result<&'a [u8], OfferError> {
+    root.get("t").and_then(|kind| kind.as_bytes()).ok_or(OfferError::Kind)
+}
+
+fn same_version(root: Value<'_, '_>) -> Result<(), OfferError> {
+    match number(root, "v")? {
+        OFFER_VERSION => Ok(()),
+        other => Err(OfferError::Version(other)),
+    }
+}
+
+fn number(root: Value<'_, '_>, name: &'static str) -> Result<u64, OfferError> {
+    root.get(name).and_then(|value| value.as_uint()).ok_or(OfferError::Field(name))
+}
+
+fn shown(root: Value<'_, '_>, name: &'static str) -> Result<DisplaySafe, OfferError> {
+    root.get(name).and_then(text_of).ok_or(OfferError::Field(name))
+}
+
+fn text_of(value: Value<'_, '_>) -> Option<DisplaySafe> {
+    let raw = value.as_bytes().filter(|raw| (1..=TEXT_BYTES_MAX).contains(&raw.len()))?;
+    Some(DisplaySafe::new(raw))
+}
+
+fn batch<'t, 'a>(
+    root: Value<'t, 'a>,
+    name: &'static str,
+) -> Result<impl Iterator<Item = Value<'t, 'a>>, OfferError> {
+    let items = root.get(name).and_then(|value| value.as_list()).ok_or(OfferError::Field(name))?;
+    if items.clone().count() > BATCH_MAX {
+        return Err(OfferError::Field(name));
+    }
+    Ok(items)
+}
+
+fn offer(root: Value<'_, '_>) -> Result<Offer, OfferError> {
+    same_version(root)?;
+    let port = u16::try_from(number(root, "port")?).ok().filter(|&port| port != 0);
+    let key = root.get("key").and_then(|key| key.as_bytes()?.try_into().ok());
+    Ok(Offer {
+        name: shown(root, "name")?,
+        size: number(root, "size")?,
+        files: number(root, "files")?,
+        executables: number(root, "executables")?,
+        folders: number(root, "folders")?,
+        lost: number(root, "lost")?,
+        swarm_key: SwarmKey(key.ok_or(OfferError::Field("key"))?),
+        swarm_port: port.ok_or(OfferError::Field("port"))?,
+    })
+}
+
+fn torrent(root: Value<'_, '_>) -> Result<OfferedTorrent, OfferError> {
+    let info = root.get("info").and_then(|info| info.as_bytes()).filter(|info| info.len() <= INFO_LEN_MAX);
+    let metainfo =
+        Metainfo::from_info(info.ok_or(OfferError::Field("info"))?).map_err(OfferError::Metainfo)?;
+    if metainfo.layout.files() > TORRENT_FILES_MAX {
+        return Err(OfferError::Field("info"));
+    }
+    let places = ascending(root, "places", |value| place(&metainfo, value), |place| place.file)?;
+    let file = |value: Value<'_, '_>| real_file(&metainfo, value);
+    let executables = ascending(root, "executables", file, |file| *file)?;
+    Ok(OfferedTorrent { number: number(root, "number")?, metainfo, places, executables })
+}
+
+/// What is said of some files, in their order, of each at most once.
+fn ascending<T>(
+    root: Value<'_, '_>,
+    name: &'static str,
+    read: impl Fn(Value<'_, '_>) -> Option<T>,
+    file: impl Fn(&T) -> FileIndex,
+) -> Result<Vec<T>, OfferError> {
+    let items = root.get(name).and_then(|value| value.as_list()).ok_or(OfferError::Field(name))?;
+    let read = items.map(read).collect::<Option<Vec<T>>>().ok_or(OfferError::Field(name))?;
+    let in_order = read.windows(2).all(|pair| match pair {
+        [one, next] => file(one) < file(next),
+        _ => true,
+    });
+    in_order.then_some(read).ok_or(OfferError::Field(name))
+}
+
+/// A file of the torrent that is more than padding.
+fn real_file(metainfo: &Metainfo, value: Value<'_, '_>) -> Option<FileIndex> {
+    let file = FileIndex(u32::try_from(value.as_uint()?).ok()?);
+    let exists = file.0 < metainfo.layout.files() && metainfo.path(file).is_some();
+    exists.then_some(file)
+}
+
+fn place(metainfo: &Metainfo, value: Value<'_, '_>) -> Option<Place> {
+    let mut fields = value.as_list()?;
+    let file = real_file(metainfo, fields.next()?)?;
+    let (offset, whole) = (fields.next()?.as_uint()?, fields.next()?.as_uint()?);
+    let end = offset.checked_add(metainfo.layout.extent(file).len)?;
+    (fields.next().is_none() && end <= whole).then_some(Place { file, offset, whole })
+}
+
+fn folders(root: Value<'_, '_>) -> Result<Vec<SafePath>, OfferError> {
+    let elements = |folder: Value<'_, '_>| -> Option<Vec<Vec<u8>>> {
+        folder.as_list()?.map(|element| element.as_bytes().map(<[u8]>::to_vec)).collect()
+    };
+    let folders: Option<Vec<_>> = batch(root, "paths")?.map(elements).collect();
+    let folders = folders.ok_or(OfferError::Field("paths"))?;
+    let names = folders.iter().map(|folder| Some(folder.iter().map(Vec::as_slice)));
+    let paths = SafePaths::new(names).map_err(|_| OfferError::Field("paths"))?;
+    Ok((0..paths.len() as u32).filter_map(|folder| paths.get(FileIndex(folder))).collect())
+}
+
+fn lost(entry: Value<'_, '_>) -> Result<Lost, OfferError> {
+    let read = || {
+        let mut fields = entry.as_list()?;
+        let word = fields.next()?.as_bytes()?;
+        let why = LostWhy::ALL.into_iter().find(|why| why.word().as_bytes() == word)?;
+        Some(Lost { path: text_of(fields.next()?)?, why })
+    };
+    read().ok_or(OfferError::Field("paths"))
+}
