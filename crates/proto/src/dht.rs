@@ -13,6 +13,7 @@ mod items;
 mod line;
 mod lookup;
 mod peer_store;
+mod proofs;
 mod responder;
 mod routing_table;
 mod rpc;
@@ -43,6 +44,7 @@ use guard::Guard;
 use items::ItemStore;
 use line::Line;
 use peer_store::PeerStore;
+use proofs::Proofs;
 use routing_table::RoutingTable;
 use rpc::{Due, Pending, Rpc, Why};
 use search::{Owner, Search};
@@ -236,6 +238,7 @@ pub struct Node {
     next_key: u32,
     tokens: Tokens,
     guard: Guard,
+    proofs: Proofs,
     announcer: Announcer,
     upkeep: Upkeep,
     rng: Rng,
@@ -273,6 +276,7 @@ impl Node {
             next_key: 0,
             tokens: Tokens::new(mac),
             guard: Guard::new(config.reply_bytes_per_second, now),
+            proofs: Proofs::default(),
             announcer: Announcer::new(),
             upkeep,
             rng,
@@ -369,9 +373,10 @@ impl Node {
                     return;
                 };
                 self.works(now, family(&from));
+                self.release(now, from, out);
                 self.on_reply(now, &pending, reply, out);
                 if let Some(external) = packet.external {
-                    self.on_vote(from, external.ip(), out);
+                    self.on_vote(now, &pending, external.ip(), out);
                 }
             }
             Body::Error(fault) => match self.rpc.answer(now, &packet.transaction, from) {
@@ -409,7 +414,10 @@ impl Node {
             half.table.failed(&NodeInfo { id, address: pending.to });
         }
         if half.table.own() != reply.id {
-            half.table.answered(now, info);
+            match pending.why {
+                Why::Proof => half.table.answered_when_called(now, info),
+                Why::Step(_) | Why::Store(_) | Why::Ping => half.table.answered(now, info),
+            }
         }
         let believable = |named: &NodeInfo| is_believable(pending.to, named);
         reply.nodes.retain(believable);
@@ -421,7 +429,7 @@ impl Node {
         match pending.why {
             Why::Step(key) => self.on_step(now, key, info, reply, out),
             Why::Store(key) => self.on_stored(now, key, Ok(()), out),
-            Why::Ping => {}
+            Why::Ping | Why::Proof => {}
         }
     }
 
@@ -455,10 +463,10 @@ impl Node {
     }
 
     /// Neighbours see our address in what they answer (BEP 42).
-    fn on_vote(&mut self, by: SocketAddr, ours: IpAddr, out: &mut Vec<Output>) {
-        let at = family(&by);
+    fn on_vote(&mut self, now: Instant, pending: &Pending, ours: IpAddr, out: &mut Vec<Output>) {
+        let (at, by) = (family(&pending.to), pending.to.ip());
         let Some(half) = self.halves[at].as_mut() else { return };
-        let Some(ours) = half.vote.cast(by.ip(), ours) else { return };
+        let Some(ours) = half.vote.cast(now, by, pending.walk, ours) else { return };
         out.push(Output::External(ours));
         if half.table.own().fits(ours) {
             return;

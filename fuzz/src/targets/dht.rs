@@ -4,7 +4,7 @@
 use crate::script::Script;
 use proto::dht::{AMPLIFICATION_MAX, Config, Goal, Input, Node, Output, Saved, SearchId, Wanted};
 use proto::{Duration, Instant, Seed};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use wire::InfoHash;
 use wire::item::{Item, SecretKey};
@@ -22,6 +22,8 @@ struct World {
     /// Searches under way.
     searches: BTreeMap<SearchId, ()>,
     token: Option<Token>,
+    /// Who answered a question, and so is where it says.
+    proven: BTreeSet<SocketAddr>,
 }
 
 /// One input.
@@ -33,7 +35,14 @@ pub fn run(data: &[u8]) {
     let saved = Saved { ids: [Some(NodeId([0x55; 20])), None], nodes: nodes.collect() };
     let now = Instant::ZERO + Duration::from_secs(1000);
     let node = Node::new(config, Seed(1), [7; 16], Some(&saved), now);
-    let mut world = World { node, now, asked: Vec::new(), searches: BTreeMap::new(), token: None };
+    let mut world = World {
+        node,
+        now,
+        asked: Vec::new(),
+        searches: BTreeMap::new(),
+        token: None,
+        proven: BTreeSet::new(),
+    };
     for _ in 0..STEPS_MAX {
         if script.is_over() {
             break;
@@ -104,6 +113,9 @@ fn answer(world: &mut World, script: &mut Script<'_>) {
     let external = script.flag().then(|| SocketAddr::from(([9, 9, 9, script.byte() % 3], 6881)));
     let answer = Packet { external, ..Packet::new(packet.transaction, body) };
     let from = if script.below(16) == 0 { address(script.byte()) } else { to };
+    if from == to {
+        world.proven.insert(from);
+    }
     datagram(world, from, &encoded(&answer));
 }
 
@@ -167,7 +179,9 @@ fn item(script: &mut Script<'_>) -> Item {
 /// A datagram comes, from whom the node may know or not.
 fn datagram(world: &mut World, from: SocketAddr, bytes: &[u8]) {
     let known = world.asked.iter().any(|(to, _)| *to == from);
-    let is_question = matches!(Packet::decode(bytes), Ok(Packet { body: Body::Query(_), .. }));
+    let body = Packet::decode(bytes).map(|packet| packet.body);
+    // An answer to a question of ours may let go what was held for whoever gave it.
+    let may_be_answered = matches!(body, Ok(Body::Query(_))) || world.proven.contains(&from);
     let mut out = Vec::new();
     world.node.handle(world.now, Input::Datagram { from, bytes }, &mut out);
     let sent = |output: &Output| match output {
@@ -178,10 +192,13 @@ fn datagram(world: &mut World, from: SocketAddr, bytes: &[u8]) {
         let packet = packet.expect("what we send can be read");
         match packet.body {
             Body::Reply(Reply { token, .. }) => {
-                assert!(is_question, "only questions are answered");
+                assert!(may_be_answered, "only questions are answered");
                 let verified = world.node.saved().nodes.iter().any(|info| info.address == from);
                 assert!(
-                    verified || known || len <= AMPLIFICATION_MAX * bytes.len(),
+                    verified
+                        || known
+                        || world.proven.contains(&from)
+                        || len <= AMPLIFICATION_MAX * bytes.len(),
                     "{len} bytes for {}",
                     bytes.len()
                 );

@@ -2,6 +2,7 @@
 
 use super::guard::AMPLIFICATION_MAX;
 use super::items::Refused;
+use super::rpc::Why;
 use super::{K, Node, Output, family};
 use crate::Instant;
 use core::net::SocketAddr;
@@ -48,28 +49,48 @@ impl Node {
             self.tally.garbage += 1;
             return;
         }
-        let verified = half.table.is_verified(from, &query.id);
+        let verified = half.table.is_verified(from, &query.id) || self.proofs.has(now, from);
         let info = NodeInfo { id: query.id, address: from };
         let pinged = !query.read_only && half.table.hear_of(now, info, true);
         if self.config.read_only || !self.guard.admits(now, from.ip()) {
             self.tally.unanswered += 1;
             return;
         }
-        let stranger = (len * AMPLIFICATION_MAX).saturating_sub(if pinged { PING_LEN } else { 0 });
-        let budget = if verified { ANSWER_LEN_MAX } else { stranger.min(ANSWER_LEN_MAX) };
-        let body = match self.answer(now, from, &query, verified) {
+        let body = match self.answer(now, from, &query) {
             Ok(reply) => Body::Reply(reply),
             Err(fault) => Body::Error(fault),
         };
-        let mut packet = Packet { transaction, version: None, external: Some(from), body };
-        let Some(bytes) = fit(&mut packet, budget) else {
-            self.tally.unanswered += 1;
+        let packet = Packet { transaction, version: None, external: Some(from), body };
+        let spent = if pinged { PING_LEN } else { 0 };
+        let budget = (len * AMPLIFICATION_MAX).saturating_sub(spent).min(ANSWER_LEN_MAX);
+        let (whole, cut) =
+            if verified { (fit(packet, ANSWER_LEN_MAX), None) } else { fit_stranger(packet, budget) };
+        // One that only asks would not answer, and so cannot show where it is.
+        if let Some(whole) =
+            whole.as_ref().filter(|_| cut.is_some() && !query.read_only && budget >= PING_LEN)
+            && self.proofs.hold(now, from, whole)
+        {
+            self.ask(now, from, Some(query.id), Method::Ping, Why::Proof, out);
             return;
-        };
+        }
+        match cut.unwrap_or(whole) {
+            Some(bytes) => self.send_answer(now, from, bytes, out),
+            None => self.tally.unanswered += 1,
+        }
+    }
+
+    /// An address has proved itself: it gets what was held for it.
+    pub(super) fn release(&mut self, now: Instant, to: SocketAddr, out: &mut Vec<Output>) {
+        for bytes in self.proofs.prove(now, to) {
+            self.send_answer(now, to, bytes, out);
+        }
+    }
+
+    fn send_answer(&mut self, now: Instant, to: SocketAddr, bytes: Vec<u8>, out: &mut Vec<Output>) {
         self.guard.charge(now, bytes.len());
         self.tally.answered += 1;
         self.tally.bytes_out += bytes.len() as u64;
-        out.push(Output::Send { to: from, bytes });
+        out.push(Output::Send { to, bytes });
     }
 
     /// Somebody asks in a way that we do not understand, and is told so if it looks like a node.
@@ -86,21 +107,15 @@ impl Node {
         if !self.guard.admits(now, from.ip()) {
             return;
         }
-        let mut packet = Packet::new(transaction, Body::Error(fault));
-        if let Some(bytes) = fit(&mut packet, len * AMPLIFICATION_MAX) {
+        let packet = Packet::new(transaction, Body::Error(fault));
+        if let Some(bytes) = fit(packet, len * AMPLIFICATION_MAX) {
             self.guard.charge(now, bytes.len());
             self.tally.bytes_out += bytes.len() as u64;
             out.push(Output::Send { to: from, bytes });
         }
     }
 
-    fn answer(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        query: &Query,
-        verified: bool,
-    ) -> Result<Reply, KrpcFault> {
+    fn answer(&mut self, now: Instant, from: SocketAddr, query: &Query) -> Result<Reply, KrpcFault> {
         let mut reply = self.reply(from);
         // The nodes that lie in it may be of both families; all else is of the asker's own (BEP 32).
         if let Some((target, want)) = names_nodes(&query.method) {
@@ -113,8 +128,7 @@ impl Node {
                 let target = NodeId::from(*info_hash);
                 let v4 = from.is_ipv4();
                 reply.values = half.peers.peers(now, info_hash, v4, *noseed, VALUES_MAX, &mut self.rng);
-                // Filters take 512 bytes, more than a stranger may be sent.
-                if *scrape && verified {
+                if *scrape {
                     reply.scrape = half.peers.filters(now, info_hash).map(Box::new);
                 }
                 if half.peers.has_room_for(info_hash) {
@@ -195,9 +209,30 @@ fn names_nodes(method: &Method) -> Option<(NodeId, Option<Want>)> {
     }
 }
 
+/// An answer to somebody who may not be who it says: the whole one, as far as a datagram takes it; and, if that is too long for a stranger and what
+/// he came for would suffer, what is left within the budget. Nodes alone are no loss: others name them too.
+fn fit_stranger(mut packet: Packet, budget: usize) -> (Option<Vec<u8>>, Option<Option<Vec<u8>>>) {
+    let whole = fit(packet.clone(), ANSWER_LEN_MAX);
+    if whole.as_ref().is_some_and(|bytes| bytes.len() <= budget) {
+        return (whole, None);
+    }
+    let Body::Reply(reply) = &mut packet.body else { return (fit(packet, budget), None) };
+    let (values, had_item) = (reply.values.len(), reply.item.is_some());
+    // Filters take 512 bytes, more than a stranger may be sent.
+    let had_filters = reply.scrape.take().is_some();
+    let cut = fit(packet, budget);
+    let kept = cut.as_ref().and_then(|bytes| match Packet::decode(bytes).ok()?.body {
+        Body::Reply(reply) => Some((reply.values.len(), reply.item.is_some())),
+        Body::Query(_) | Body::Error(_) => None,
+    });
+    let suffers =
+        had_filters || kept.is_none_or(|(kept, item)| kept < values.min(VALUES_MAX) || item != had_item);
+    if suffers { (whole, Some(cut)) } else { (cut, None) }
+}
+
 /// The packet's bytes, after leaving out as much as it takes to have at most so many: peers beyond the first few, nodes, the rest of
 /// the peers, samples. `None` if even the bare answer is too long.
-fn fit(packet: &mut Packet, budget: usize) -> Option<Vec<u8>> {
+fn fit(mut packet: Packet, budget: usize) -> Option<Vec<u8>> {
     loop {
         let mut bytes = Vec::new();
         packet.encode(&mut bytes);

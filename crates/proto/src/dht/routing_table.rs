@@ -156,6 +156,13 @@ impl RoutingTable {
         }
     }
 
+    /// An asker answered us shortly after it asked. That says little about whether others reach it, so it wins no seat by that where there are enough.
+    pub(super) fn answered_when_called(&mut self, now: Instant, info: NodeInfo) {
+        if self.len() < TABLE_SMALL || self.find(&info).is_some() {
+            self.answered(now, info);
+        }
+    }
+
     /// A node asked us something, or another named it: a sign of life of one that we know; of a stranger only a hint, since anybody can write a
     /// false sender. Says whether it waits for a seat now, and so will be asked whether it is there.
     pub(super) fn hear_of(&mut self, now: Instant, info: NodeInfo, itself: bool) -> bool {

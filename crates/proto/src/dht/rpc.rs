@@ -41,6 +41,8 @@ pub(super) enum Why {
     Store(SearchKey),
     /// To see whether a node is there.
     Ping,
+    /// To see whether an asker is where it says, for an answer is held for it.
+    Proof,
 }
 
 /// A question under way.
@@ -52,6 +54,8 @@ pub(super) struct Pending {
     pub id: Option<NodeId>,
     /// What for.
     pub why: Why,
+    /// On which walk.
+    pub walk: Option<SearchKey>,
     /// When.
     pub sent: Instant,
     /// When it is called slow, or lost if it was called slow already.
@@ -104,7 +108,11 @@ impl Rpc {
             name = self.next_name();
         }
         let due = now + self.slow_after();
-        self.pending.insert(name, Pending { to, id, why, sent: now, due, slow: false });
+        let walk = match why {
+            Why::Step(key) | Why::Store(key) => Some(key),
+            Why::Ping | Why::Proof => None,
+        };
+        self.pending.insert(name, Pending { to, id, why, walk, sent: now, due, slow: false });
         self.deadlines.insert((due, name));
         Transaction::from_u32(name)
     }

@@ -187,7 +187,7 @@ impl Node {
                 }
             }
             Why::Store(key) => self.on_stored(now, key, Err(words), out),
-            Why::Ping => {}
+            Why::Ping | Why::Proof => {}
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{Duration, Instant};
 use core::net::SocketAddr;
 use wire::InfoHash;
 use wire::item::{Item, SecretKey};
-use wire::krpc::{Body, Method, Packet, Put, Query, Token, Transaction, Want};
+use wire::krpc::{Body, Method, Packet, Put, Query, Reply, Token, Transaction, Want};
 use wire::node_id::NodeId;
 
 const HASH: InfoHash = InfoHash([0x5a; 20]);
@@ -155,4 +155,67 @@ fn a_flood_from_one_host_is_answered_slowly_and_all_floods_together_keep_the_rat
     assert!((300..=360).contains(&answers), "{answers} answers to one host in a minute");
     let (_, bytes) = flood(5000);
     assert!((400_000..=520_000).contains(&bytes), "{bytes} bytes to all in a minute");
+}
+
+/// What a stranger is sent who asks, and then answers what he is asked from this address, so long after: length and kind of each datagram.
+fn sent_to_a_stranger(
+    net: &Net,
+    method: &Method,
+    read_only: bool,
+    answers: Option<(SocketAddr, Duration)>,
+) -> Vec<(Packet, usize)> {
+    let from: SocketAddr = "203.0.113.9:4444".parse().unwrap();
+    let id = NodeId([0x77; 20]);
+    let mut sent = Vec::new();
+    for n in 0..60 {
+        let mut node = net.nodes[&address(n)].clone();
+        let query = Query { id, read_only, method: method.clone() };
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        Packet::new(Transaction::from_u16(1), Body::Query(query)).encode(&mut bytes);
+        node.handle(net.now, Input::Datagram { from, bytes: &bytes }, &mut out);
+        let asked =
+            packets_to(&out, from).into_iter().find(|(packet, _)| matches!(packet.body, Body::Query(_)));
+        if let (Some((question, _)), Some((by, after))) = (asked, answers) {
+            let mut answer = Vec::new();
+            Packet::new(question.transaction, Body::Reply(Reply::new(id))).encode(&mut answer);
+            node.handle(net.now + after, Input::Datagram { from: by, bytes: &answer }, &mut out);
+        }
+        sent.extend(packets_to(&out, from));
+    }
+    sent
+}
+
+fn packets_to(out: &[Output], to: SocketAddr) -> Vec<(Packet, usize)> {
+    let to_him = |output: &Output| match output {
+        Output::Send { to: at, bytes } if *at == to => Some((Packet::decode(bytes).unwrap(), bytes.len())),
+        _ => None,
+    };
+    out.iter().filter_map(to_him).collect()
+}
+
+#[test]
+fn who_shows_that_he_is_where_he_says_gets_what_is_too_long_for_a_stranger() {
+    let net = rich();
+    let soon = Duration::from_millis(100);
+    let (right, wrong) = ("203.0.113.9:4444".parse().unwrap(), "203.0.113.9:4445".parse().unwrap());
+    let item = Method::Get { target: items()[1].target(), seq: None, want: None };
+    let scrape = Method::GetPeers { info_hash: HASH, want: None, noseed: false, scrape: true };
+    let peers = Method::GetPeers { info_hash: HASH, want: None, noseed: false, scrape: false };
+    let has = |packet: &Packet, method: &Method| match (&packet.body, method) {
+        (Body::Reply(reply), Method::Get { .. }) => reply.item.is_some(),
+        (Body::Reply(reply), Method::GetPeers { scrape: true, .. }) => reply.scrape.is_some(),
+        (Body::Reply(reply), Method::GetPeers { .. }) => reply.values.len() >= 20,
+        _ => false,
+    };
+    for method in [item, scrape, peers] {
+        let whole = |read_only: bool, answers| {
+            let sent = sent_to_a_stranger(&net, &method, read_only, answers);
+            sent.iter().filter(|(packet, _)| has(packet, &method)).count()
+        };
+        assert!(whole(false, Some((right, soon))) >= 6, "{method:?}");
+        assert_eq!(whole(false, None), 0, "he does not answer: {method:?}");
+        assert_eq!(whole(false, Some((wrong, soon))), 0, "another answers: {method:?}");
+        assert_eq!(whole(false, Some((right, Duration::from_secs(4)))), 0, "too late: {method:?}");
+        assert_eq!(whole(true, Some((right, soon))), 0, "one that only asks is not asked: {method:?}");
+    }
 }
