@@ -296,8 +296,9 @@ impl Talk {
             fate.over = Some(over);
             (std::mem::take(&mut fate.closers), fate.closing.take())
         };
-        self.inbox.end();
+        // In this order: who hears that it is over cannot say anything more.
         self.outbox.abandon();
+        self.inbox.end();
         closers.into_iter().for_each(|answer| answer.give(how_it_closed(over)));
         drop(closing);
     }
