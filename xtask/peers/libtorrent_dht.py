@@ -67,9 +67,10 @@ def conduct(session, command):
         found, end = set(), time.monotonic() + 5
         session.dht_get_peers(sha1(wanted))
         while time.monotonic() < end and not found:
-            alert = wait_some(session, lt.dht_get_peers_reply_alert)
-            if alert is not None and str(alert.info_hash) == wanted:
-                found.update(f"{host}:{port}" for host, port in alert.peers())
+            session.wait_for_alert(200)
+            for alert in session.pop_alerts():
+                if isinstance(alert, lt.dht_get_peers_reply_alert) and str(alert.info_hash) == wanted:
+                    found.update(f"{host}:{port}" for host, port in alert.peers())
         return {"peers": sorted(found)}
     if what == "put":
         target = session.dht_put_immutable_item(command["text"].encode())
@@ -90,14 +91,6 @@ def conduct(session, command):
         alert = wait(session, lt.dht_mutable_item_alert, lambda alert: alert.authoritative)
         return {"text": text_of(alert.item) if alert else None}
     raise ValueError(what)
-
-
-def wait_some(session, kind):
-    session.wait_for_alert(200)
-    for alert in session.pop_alerts():
-        if isinstance(alert, kind):
-            return alert
-    return None
 
 
 def main():

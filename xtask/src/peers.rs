@@ -51,7 +51,9 @@ pub(crate) fn set_up() -> Result<()> {
     if !has_libtorrent {
         set_up_python()?;
     }
-    if !node_modules().join("bittorrent-dht").exists() {
+    let manifest = std::fs::read_to_string(node_modules().join("bittorrent-dht/package.json"));
+    let version = BITTORRENT_DHT.rsplit('@').next().unwrap_or_default();
+    if !manifest.is_ok_and(|manifest| manifest.contains(&format!("\"version\": \"{version}\""))) {
         set_up_node()?;
     }
     let version =
@@ -101,5 +103,17 @@ fn set_up_node() -> Result<()> {
     let dir = crate::root().join("target/peers/npm");
     let dir = dir.to_str().context("path")?;
     println!("peers: {BITTORRENT_DHT} into {dir}");
-    run("npm", &["install", "--silent", "--no-audit", "--no-fund", "--prefix", dir, BITTORRENT_DHT])
+    run(
+        "npm",
+        &[
+            "install",
+            "--silent",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            dir,
+            BITTORRENT_DHT,
+        ],
+    )
 }

@@ -3,7 +3,7 @@
 mod dht;
 
 pub(crate) use dht::{
-    Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
+    Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
 
 use crate::quantity::{Rate, Size, Span};
@@ -414,11 +414,12 @@ pub(crate) enum Exit {
 /// Where a node is: an address or a name, and a port.
 fn node(text: &str) -> Result<(String, u16), String> {
     let example = "a node is given as 192.0.2.7:6881, [2001:db8::7]:6881 or host.example:6881";
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok((address.ip().to_string(), address.port()));
-    }
     let (host, port) = text.rsplit_once(':').ok_or(example)?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or(example)?;
+    if text.parse::<SocketAddr>().is_ok() {
+        // With its scope, if it has one.
+        return Ok((host.trim_start_matches('[').trim_end_matches(']').into(), port));
+    }
     match host.is_empty() || host.contains([':', '/', ' ']) {
         true => Err(example.into()),
         false => Ok((host.into(), port)),

@@ -6,7 +6,7 @@ mod key;
 mod lines;
 mod search;
 
-use crate::cli::{Dht, DhtCommand, Exit, Node, RunNode, Stats};
+use crate::cli::{Asking, Dht, DhtCommand, Exit, Node, RunNode, Stats};
 use crate::failure::{Failure, Outcome};
 use crate::get::default_state_dir;
 use crate::show;
@@ -21,6 +21,9 @@ const NODE_PORT: u16 = 6881;
 
 /// How often a node that is being run says how it is.
 const NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often a node that is being run looks whether it has been heard, at first.
+const GLANCE_AT_FIRST: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether there is something new.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -76,8 +79,8 @@ impl Running {
     }
 
     /// Starts one and waits until it knows somebody.
-    fn reach(args: &Node, manners: Manners) -> Result<Running, Failure> {
-        let running = Running::start(args, 0, manners)?;
+    fn reach(args: &Asking, manners: Manners) -> Result<Running, Failure> {
+        let running = Running::start(&args.node, 0, manners)?;
         reach(&running.client, &running.stop, args.wait.0)?;
         Ok(running)
     }
@@ -99,7 +102,8 @@ pub(crate) fn reach(client: &Client, stop: &Stop, patience: Duration) -> Result<
     let began = Instant::now();
     loop {
         let stats = client.dht_stats().wait().map_err(Failure::plain)?;
-        if stats.nodes.iter().any(|&nodes| nodes > 0) || stop.asked() {
+        // Those that an earlier run knew are nobody before one of them has answered.
+        if stats.tally.heard > 0 && stats.nodes.iter().any(|&nodes| nodes > 0) || stop.asked() {
             return Ok(());
         }
         if began.elapsed() >= patience {
@@ -136,14 +140,14 @@ pub(crate) fn search_with(
 fn run_node(args: &RunNode) -> Outcome {
     let running = Running::start(&args.node, NODE_PORT, Manners::Answers)?;
     let mut next = Instant::now();
-    let (mut said, mut known) = (false, 0);
+    let (mut said, mut known) = (false, 0_u64);
     while !running.stop.asked() {
         let stats = running.client.dht_stats().wait().map_err(Failure::plain)?;
         // The first nodes are news whenever they come.
-        let met = known == 0 && stats.nodes.iter().sum::<usize>() > 0;
+        let met = known == 0 && stats.tally.heard > 0;
         if Instant::now() >= next || met {
             next = Instant::now() + NEWS_INTERVAL;
-            known = stats.nodes.iter().sum();
+            known = stats.tally.heard;
             if running.json {
                 lines::print(&lines::StatsLine::of(&stats, running.client.local_addrs()))?;
             } else if !said {
@@ -155,14 +159,15 @@ fn run_node(args: &RunNode) -> Outcome {
                 show::message(&lines::in_words(&stats));
             }
         }
-        running.stop.wait(GLANCE);
+        let until = next.saturating_duration_since(Instant::now());
+        running.stop.wait(if known == 0 { until.min(GLANCE_AT_FIRST) } else { until });
     }
     running.end(Exit::Interrupted)
 }
 
 /// `gannet dht stats`.
 fn stats(args: &Stats) -> Outcome {
-    let running = Running::reach(&args.node, Manners::Asks)?;
+    let running = Running::reach(&args.asking, Manners::Asks)?;
     running.stop.wait(args.span.0);
     let stats = running.client.dht_stats().wait().map_err(Failure::plain)?;
     if running.json {

@@ -18,7 +18,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Whether it was asked for before.
+    /// Asks for the end; whether that was done before.
     fn ask(&self) -> bool {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.asked.swap(true, Ordering::SeqCst);

@@ -170,7 +170,7 @@ impl Edge {
         tell: impl FnOnce(Result<Vec<SocketAddr>, String>) + Send + 'static,
     ) {
         if self.give(Job::LookUp(host, port, Box::new(tell))).is_err() {
-            tracing::warn!("too much waits: a peer that a link names is not looked up");
+            tracing::warn!("too much waits: a host is not looked up");
         }
     }
 

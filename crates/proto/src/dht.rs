@@ -205,6 +205,8 @@ pub struct Tally {
     pub unanswered: u64,
     /// Datagrams that were nothing.
     pub garbage: u64,
+    /// Answers to questions of ours.
+    pub heard: u64,
     /// Answers that nobody had asked for, or too late.
     pub stray: u64,
     /// Questions asked.
@@ -407,6 +409,7 @@ impl Node {
     }
 
     fn on_reply(&mut self, now: Instant, pending: &Pending, mut reply: Reply, out: &mut Vec<Output>) {
+        self.tally.heard += 1;
         let at = family(&pending.to);
         let info = NodeInfo { id: reply.id, address: pending.to };
         let Some(half) = self.halves[at].as_mut() else { return };

@@ -68,12 +68,19 @@ pub(crate) struct Node {
     /// Where nodes are remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
-    /// Give up when no node was reached for so long
-    #[arg(long, value_name = "TIME", default_value = "20s")]
-    pub(crate) wait: Span,
     /// Print JSON lines, for programs; see docs/json.md
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How it is run for a question.
+#[derive(Args, Debug)]
+pub(crate) struct Asking {
+    #[command(flatten)]
+    pub(crate) node: Node,
+    /// Give up when no node was reached for so long
+    #[arg(long, value_name = "TIME", default_value = "20s")]
+    pub(crate) wait: Span,
 }
 
 #[derive(Args, Debug)]
@@ -94,7 +101,7 @@ pub(crate) struct GetPeers {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) announce: Option<u16>,
     #[command(flatten)]
-    pub(crate) node: Node,
+    pub(crate) asking: Asking,
 }
 
 #[derive(Args, Debug)]
@@ -109,7 +116,7 @@ pub(crate) struct GetItem {
     #[arg(long, conflicts_with = "json")]
     pub(crate) raw: bool,
     #[command(flatten)]
-    pub(crate) node: Node,
+    pub(crate) asking: Asking,
 }
 
 #[derive(Args, Debug)]
@@ -129,11 +136,11 @@ pub(crate) struct PutItem {
     /// Which item of that key
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, requires = "key")]
     pub(crate) salt: String,
-    /// Which version it is [default: one more than what is found there]
+    /// Which version it is [default: the time in seconds since 1970, or one more than what is found there]
     #[arg(long, value_name = "N", requires = "key", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seq: Option<i64>,
     #[command(flatten)]
-    pub(crate) node: Node,
+    pub(crate) asking: Asking,
 }
 
 #[derive(Args, Debug)]
@@ -149,7 +156,7 @@ pub(crate) struct Sample {
     #[arg(value_name = "ID")]
     pub(crate) near: Option<NodeId>,
     #[command(flatten)]
-    pub(crate) node: Node,
+    pub(crate) asking: Asking,
 }
 
 #[derive(Args, Debug)]
@@ -158,7 +165,7 @@ pub(crate) struct Stats {
     #[arg(long = "for", value_name = "TIME", default_value = "5s")]
     pub(crate) span: Span,
     #[command(flatten)]
-    pub(crate) node: Node,
+    pub(crate) asking: Asking,
 }
 
 /// Where an item is.

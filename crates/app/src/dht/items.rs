@@ -11,6 +11,7 @@ use gannet::dht::{Finding, Goal, Item, MutableItem, NodeId, Put};
 use std::fs::File;
 use std::io::{Read, Write, stdout};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 use wire::DisplaySafe;
 use wire::bencode::{self, Bencode, Limits};
 use wire::item::{VALUE_LEN_MAX, info_hash_of, info_hash_value, target_of_key};
@@ -19,7 +20,7 @@ use wire::magnet::Publisher;
 /// `gannet dht get`.
 pub(super) fn get(args: &GetItem) -> Outcome {
     // A long value is given only to who proves its address, by answering.
-    let running = Running::reach(&args.node, Manners::Answers)?;
+    let running = Running::reach(&args.asking, Manners::Answers)?;
     let salt: Box<[u8]> = args.salt.as_bytes().into();
     let target = match &args.at {
         ItemPlace::Target(target) => *target,
@@ -63,33 +64,30 @@ pub(super) fn put(args: &PutItem) -> Outcome {
     let secret = args.key.as_deref().map(key::read).transpose()?;
     wire::item::check_value(&value).map_err(Failure::plain)?;
     let salt = args.salt.as_bytes();
-    let running = Running::reach(&args.node, Manners::Answers)?;
-    let (item, cas) = match &secret {
-        None => (Item::Immutable { value: value.into() }, None),
+    let running = Running::reach(&args.asking, Manners::Answers)?;
+    let item = match &secret {
+        None => Item::Immutable { value: value.into() },
         Some(secret) => {
-            let (seq, cas) = match args.seq {
-                Some(seq) => (seq, None),
+            let seq = match args.seq {
+                Some(seq) => seq,
                 None => {
                     let Some(known) = newest(&running, target_of_key(&secret.public(), salt), salt)? else {
                         return running.end(Exit::Interrupted);
                     };
-                    let known = known.map(|item| item.seq);
-                    let full =
-                        "the highest version is out already and nothing can follow it: use another --salt";
-                    let next = known
-                        .map_or(Some(0), |seq| seq.checked_add(1))
-                        .ok_or_else(|| Failure::plain(full))?;
-                    // Only in place of what we saw: who publishes from two places overwrites nothing unseen.
-                    (next, known)
+                    next(known.map(|item| item.seq))?
                 }
             };
-            (Item::Mutable(secret.sign(salt, seq, &value)), cas)
+            Item::Mutable(secret.sign(salt, seq, &value))
         }
     };
     item.check().map_err(Failure::plain)?;
-    let Some(report) = running.search(Goal::Put(Box::new(Put { item: item.clone(), cas })), |_| {})? else {
+    let Some(report) = running.search(Goal::Put(Box::new(Put { item: item.clone(), cas: None })), |_| {})?
+    else {
         return running.end(Exit::Interrupted);
     };
+    if running.json && report.stored == 0 {
+        lines::print(&DoneLine::of(&report))?;
+    }
     if report.stored == 0 {
         let why = report.refused.map_or_else(
             || "no node took it; try again in a while".into(),
@@ -103,9 +101,21 @@ pub(super) fn put(args: &PutItem) -> Outcome {
     } else {
         show::print(&format!("{}\n", name_of(&item, salt, args.torrent.is_some())))?;
         let how_long = "it is forgotten after about two hours, unless it is put again";
-        show::message(&format!("stored by {}; {how_long}", count(report.stored, "node")));
+        let refused = report.refused.as_ref().map_or(String::new(), |(nodes, why)| {
+            format!(", refused by {}: {}", count(*nodes, "node"), lines::shown(why))
+        });
+        show::message(&format!("stored by {}{refused}; {how_long}", count(report.stored, "node")));
     }
     running.end(Exit::Done)
+}
+
+/// The version after the one that is known: the time, so that it is a later one even where nobody has an earlier one any more.
+fn next(known: Option<i64>) -> Result<i64, Failure> {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let time = i64::try_from(time).unwrap_or(i64::MAX);
+    let full = "the highest version is out already and nothing can follow it: use another --salt";
+    let after = known.map_or(Some(0), |seq| seq.checked_add(1)).ok_or_else(|| Failure::plain(full))?;
+    Ok(after.max(time))
 }
 
 /// What is there now, if anything; nothing at all if it was stopped.
@@ -167,7 +177,7 @@ fn line(target: NodeId, item: &Item) -> ItemLine {
         r#type: "dht_item",
         target: target.to_string(),
         value: item.value().iter().map(|byte| format!("{byte:02x}")).collect(),
-        text: text(item.value()),
+        text: text(item.value()).map(|text| lines::shown(&text)),
         info_hash: info_hash_of(item.value()).map(|info_hash| info_hash.to_string()),
         key: mutable.map(|item| item.key.to_string()),
         seq: mutable.map(|item| item.seq),

@@ -111,6 +111,7 @@ pub(super) struct StatsLine {
     answered: u64,
     unanswered: u64,
     asked: u64,
+    heard: u64,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -131,6 +132,7 @@ impl StatsLine {
             answered: stats.tally.answered,
             unanswered: stats.tally.unanswered,
             asked: stats.tally.asked,
+            heard: stats.tally.heard,
             bytes_in: stats.tally.bytes_in,
             bytes_out: stats.tally.bytes_out,
         }
@@ -154,7 +156,11 @@ pub(super) fn in_words(stats: &Stats) -> String {
     let items = count(stats.stored_items as u64, "item");
     parts.push(format!("stored for others: {torrents} with {peers}, {items}"));
     let (asked, answered) = (stats.tally.asked, stats.tally.answered);
-    parts.push(format!("{asked} asked, {answered} answered"));
+    parts.push(format!(
+        "{} asked, {} heard; {answered} of others' answered",
+        count(asked, "question"),
+        count(stats.tally.heard, "answer")
+    ));
     parts.join("; ")
 }
 

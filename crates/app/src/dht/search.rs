@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub(super) fn get_peers(args: &GetPeers) -> Outcome {
     // Counts are long: who is to get them proves its address, by answering.
     let manners = if args.scrape { Manners::Answers } else { Manners::Asks };
-    let running = Running::reach(&args.node, manners)?;
+    let running = Running::reach(&args.asking, manners)?;
     let announce = args.announce.map(|port| Wanted { port: Some(port), seed: true, seeking: false });
     let goal = Goal::Peers { info_hash: args.info_hash, announce, scrape: args.scrape };
     let mut unsaid = Ok(());
@@ -56,7 +56,7 @@ pub(super) fn get_peers(args: &GetPeers) -> Outcome {
 
 /// `gannet dht sample`.
 pub(super) fn sample(args: &Sample) -> Outcome {
-    let running = Running::reach(&args.node, Manners::Asks)?;
+    let running = Running::reach(&args.asking, Manners::Asks)?;
     let near = match args.near {
         Some(near) => near,
         None => NodeId(crate::chance::bytes()?),

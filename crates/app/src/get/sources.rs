@@ -79,7 +79,8 @@ impl Elsewhere {
         *count = count.map(|count| count.saturating_add(peers));
     }
 
-    fn tried(self) -> String {
+    /// `reached` says whether a node of the DHT has answered at all.
+    fn tried(self, reached: impl FnOnce() -> bool) -> String {
         let Elsewhere::Found { lsd, dht } = self else {
             return "a private torrent is looked for nowhere else".into();
         };
@@ -91,6 +92,7 @@ impl Elsewhere {
         };
         let dht = match dht {
             None => "the DHT is off (--no-dht)".into(),
+            Some(0) if !reached() => "no node of the DHT was reached".into(),
             Some(0) => "the DHT names nobody".into(),
             Some(1) => "the one that the DHT names does not answer".into(),
             Some(found) => format!("none of the {found} that the DHT names answers"),
@@ -155,19 +157,19 @@ impl Sources {
     }
 
     /// What was tried, once, when it has been in vain for a while.
-    pub(super) fn in_vain(&mut self, now: Instant) -> Option<String> {
+    pub(super) fn in_vain(&mut self, now: Instant, reached: impl FnOnce() -> bool) -> Option<String> {
         let due = !self.found && !self.told && self.searched(now)? >= TOLD_AFTER;
         due.then(|| {
             self.told = true;
-            format!("no source yet: {}; still trying", self.tried())
+            format!("no source yet: {}; still trying", self.tried(reached))
         })
     }
 
     /// Why it is given up, if the user set a limit and it is reached.
-    pub(super) fn given_up(&self, now: Instant) -> Option<String> {
+    pub(super) fn given_up(&self, now: Instant, reached: impl FnOnce() -> bool) -> Option<String> {
         let patience = self.patience.filter(|_| !self.found)?;
         let over = self.searched(now)? >= patience;
-        over.then(|| format!("no source within {} s: {}", patience.as_secs(), self.tried()))
+        over.then(|| format!("no source within {} s: {}", patience.as_secs(), self.tried(reached)))
     }
 
     fn searched(&self, now: Instant) -> Option<Duration> {
@@ -175,7 +177,7 @@ impl Sources {
     }
 
     /// What was tried, and what to do.
-    pub(super) fn tried(&self) -> String {
+    pub(super) fn tried(&self, reached: impl FnOnce() -> bool) -> String {
         let mut parts = Vec::new();
         for (url, said) in self.trackers.iter().take(TRACKERS_TOLD_MAX) {
             let said = said.as_deref().unwrap_or("no answer yet");
@@ -193,7 +195,7 @@ impl Sources {
             1 => "the one peer that was named does not answer".into(),
             given => format!("none of the {given} peers that were named answers"),
         });
-        parts.push(self.elsewhere.tried());
+        parts.push(self.elsewhere.tried(reached));
         parts.join("; ")
     }
 }
@@ -249,7 +251,7 @@ mod tests {
         ] {
             let mut sources = Sources::new(Vec::new(), 0, Elsewhere::of(finders, private), None);
             found.iter().for_each(|&(source, peers)| sources.found_by(source, peers));
-            let tried = sources.tried();
+            let tried = sources.tried(|| true);
             assert!(tried.contains(expected), "{tried}");
             assert_eq!(tried.contains("DHT"), !private, "{tried}");
         }
@@ -261,34 +263,49 @@ mod tests {
         let mut sources = Sources::new(urls, 2, Elsewhere::of(ALL, false), Some(Duration::from_secs(60)));
         sources.heard(0, Err("refused\n"));
         let start = Instant::now();
-        assert_eq!(sources.in_vain(start + Duration::from_secs(3600)), None, "nobody is looked for yet");
         assert_eq!(
-            sources.given_up(start + Duration::from_secs(3600)),
+            sources.in_vain(start + Duration::from_secs(3600), || true),
+            None,
+            "nobody is looked for yet"
+        );
+        assert_eq!(
+            sources.given_up(start + Duration::from_secs(3600), || true),
             None,
             "what is checked first takes its time"
         );
         sources.search(start);
         sources.search(start + Duration::from_secs(1));
-        assert_eq!(sources.in_vain(start + Duration::from_secs(11)), None);
+        assert_eq!(sources.in_vain(start + Duration::from_secs(11), || true), None);
         assert!(!sources.is_alone());
-        let told = sources.in_vain(start + Duration::from_secs(15)).unwrap();
+        let told = sources.in_vain(start + Duration::from_secs(15), || true).unwrap();
         assert_eq!(
             told,
             "no source yet: tracker http://a/announce: refused\\u{a}; tracker udp://b:1\\u{1b}: no answer yet; \
              none of the 2 peers that were named answers; nobody on this network has it; the DHT names nobody; still trying"
         );
         assert!(sources.is_alone());
-        assert_eq!(sources.in_vain(start + Duration::from_secs(20)), None);
-        assert_eq!(sources.given_up(start + Duration::from_secs(59)), None);
+        assert_eq!(sources.in_vain(start + Duration::from_secs(20), || true), None);
+        assert_eq!(sources.given_up(start + Duration::from_secs(59), || true), None);
         assert!(
-            sources.given_up(start + Duration::from_secs(60)).unwrap().starts_with("no source within 60 s: ")
+            sources
+                .given_up(start + Duration::from_secs(60), || true)
+                .unwrap()
+                .starts_with("no source within 60 s: ")
         );
         sources.rest();
-        assert_eq!(sources.given_up(start + Duration::from_secs(60)), None, "a pause is no search");
+        assert_eq!(sources.given_up(start + Duration::from_secs(60), || true), None, "a pause is no search");
         sources.search(start);
         sources.found();
-        assert_eq!(sources.given_up(start + Duration::from_secs(60)), None);
+        assert_eq!(sources.given_up(start + Duration::from_secs(60), || true), None);
         assert!(!sources.is_alone());
+    }
+
+    #[test]
+    fn a_dht_that_was_not_reached_names_nobody_for_another_reason() {
+        let mut sources = Sources::new(Vec::new(), 0, Elsewhere::of(ALL, false), None);
+        assert!(sources.tried(|| false).ends_with("; no node of the DHT was reached"));
+        sources.found_by(PeerSource::Dht, 1);
+        assert!(sources.tried(|| false).ends_with("; the one that the DHT names does not answer"));
     }
 
     #[test]
@@ -298,7 +315,7 @@ mod tests {
         sources.search(start);
         let expected = "no tracker is known; no peer was named (--peer); nobody on this network has it; \
                         the DHT names nobody";
-        assert_eq!(sources.tried(), expected);
-        assert_eq!(sources.given_up(start + Duration::from_secs(1 << 30)), None);
+        assert_eq!(sources.tried(|| true), expected);
+        assert_eq!(sources.given_up(start + Duration::from_secs(1 << 30), || true), None);
     }
 }

@@ -2,7 +2,7 @@
 //! become its wishes, and whom it finds the session hears of. BEP: 5, 27, 43
 //!
 //! Decides nothing about nodes, walks or time-outs (`proto::dht`). What always holds: routers are looked up only while too few nodes are
-//! known; what is remembered is written off the loop; a private client has no node at all.
+//! known; what is remembered is written off the loop, but for the end's last word; a private client has no node at all.
 
 use super::event_loop::EventLoop;
 use super::inbox::{Answered, Answerer};
@@ -44,6 +44,10 @@ const NODES_OF_A_TORRENT_MAX: usize = 8;
 pub(super) struct DhtNode {
     machine: Node,
     out: Vec<NodeOutput>,
+    /// Whether it takes part over IPv4 and IPv6.
+    families: [bool; 2],
+    /// Whether it answers others.
+    answers: bool,
     /// Where peers reach us, said in announces.
     announced: Option<u16>,
     wanted: HashMap<InfoHash, (TorrentId, Wanted)>,
@@ -65,7 +69,12 @@ impl DhtNode {
         now: Instant,
     ) -> io::Result<DhtNode> {
         let (port, nowhere) = (listeners.port, listeners.sockets.is_empty());
-        let saved = file.read();
+        let named = config.routers != DhtConfig::default().routers;
+        let mut saved = file.read();
+        if named {
+            // Whoever names nodes to begin at means their network, which need not be the one that the last run knew.
+            saved.nodes.clear();
+        }
         let made_by = Config {
             v4: listeners.has_ipv4() || nowhere,
             v6: listeners.has_ipv6() || nowhere,
@@ -73,11 +82,12 @@ impl DhtNode {
             ..Config::default()
         };
         let machine = Node::new(made_by, entropy::seed()?, entropy::bytes()?, Some(&saved), now);
-        let named = config.routers != DhtConfig::default().routers;
-        let remembers = saved.nodes.len() >= REMEMBERED_ENOUGH && !named;
+        let remembers = saved.nodes.len() >= REMEMBERED_ENOUGH;
         Ok(DhtNode {
             machine,
             out: Vec::new(),
+            families: [made_by.v4, made_by.v6],
+            answers: !made_by.read_only,
             announced: Some(port).filter(|port| *port != 0),
             wanted: HashMap::new(),
             searches: BTreeMap::new(),
@@ -164,10 +174,21 @@ impl DhtNode {
         std::mem::take(&mut self.out)
     }
 
+    /// Whether peers are told of it: they ask it, and it should answer.
+    pub(super) fn answers(&self) -> bool {
+        self.answers
+    }
+
+    /// Whether it knows so many nodes that it needs nobody else. Those of an earlier run are none before any of them has answered.
+    fn is_settled(&self) -> bool {
+        let stats = self.machine.stats();
+        stats.tally.heard > 0 && stats.nodes.into_iter().any(|nodes| nodes >= NODES_ENOUGH)
+    }
+
     /// Looks up where routers are, unless there are nodes enough.
     fn ask_routers(&mut self, now: Instant, edge: &Edge, answerer: &Answerer) {
         self.routers_at = now + self.routers_wait;
-        if self.machine.stats().nodes.into_iter().max().unwrap_or(0) >= NODES_ENOUGH {
+        if self.is_settled() {
             self.routers_wait = ROUTERS_AFTER;
             self.routers_at = now + ROUTERS_AFTER_MAX;
             return;
@@ -263,21 +284,21 @@ impl EventLoop {
         let Some(dht) = &mut self.listening.dht else { return };
         let new = dht.find(now, torrent, info_hash, need);
         let metainfo = self.torrents.get(torrent).and_then(|entry| entry.metainfo());
-        if let Some(metainfo) =
-            metainfo.filter(|_| new && dht.stats().nodes.iter().all(|&nodes| nodes < NODES_ENOUGH))
-        {
-            let named = metainfo.nodes.get(..NODES_OF_A_TORRENT_MAX).unwrap_or(&metainfo.nodes);
-            let known = look_up(named, &self.outside.edge, &self.outside.answerer);
-            if !known.is_empty() {
-                dht.begin_at(now, known);
-            }
+        let Some(metainfo) = metainfo.filter(|_| new && !dht.is_settled()) else { return };
+        let named = metainfo.nodes.get(..NODES_OF_A_TORRENT_MAX).unwrap_or(&metainfo.nodes);
+        // The words of whoever made the torrent: they do not have us knock at services, nor at this machine.
+        let named: Vec<_> = named.iter().filter(|(_, port)| *port >= 1024).cloned().collect();
+        let mut known = look_up(&named, &self.outside.edge, &self.outside.answerer);
+        known.retain(|node| !node.ip().is_loopback());
+        if !known.is_empty() {
+            dht.begin_at(now, known);
         }
     }
 
     /// Tells the session where our node is, so that peers hear of it.
     pub(super) fn tell_of_the_node(&mut self) {
-        if self.listening.dht.is_some() {
-            let port = self.listening.datagrams.port();
+        if let Some(dht) = self.listening.dht.as_ref().filter(|dht| dht.answers()) {
+            let port = self.listening.datagrams.port(dht.families);
             self.feed(Input::Command(Command::DhtPort(port)));
         }
     }

@@ -4,6 +4,7 @@
 //! Which way is tried, who is answered how and who may have a key exchange is the door's to say. Invariant: until the door
 //! has answered a greeting nothing more is read. BEP: 3. Threats: C5, C11
 
+use super::dht::DhtNode;
 use super::event_loop::EventLoop;
 use super::links::{Link, Stage, link_of, pending_id};
 use super::private::hear_greeting;
@@ -325,7 +326,8 @@ impl EventLoop {
 
     fn hello(&self, info_hash: InfoHash) -> [u8; HANDSHAKE_LEN] {
         let ours = Reserved::OURS;
-        let reserved = if self.listening.dht.is_some() { ours.with_dht() } else { ours };
+        let reserved =
+            if self.listening.dht.as_ref().is_some_and(DhtNode::answers) { ours.with_dht() } else { ours };
         handshake::encode(&Handshake { reserved, info_hash, peer_id: self.outside.peer_id })
     }
 }

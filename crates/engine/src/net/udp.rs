@@ -154,11 +154,11 @@ impl Datagrams {
         self.sockets.iter_mut().for_each(|shared| shared.flush(&mut failed));
     }
 
-    /// The port under which others see what we send, if there is one: of IPv4, or else of IPv6.
-    pub(super) fn port(&self) -> Option<u16> {
-        let ports =
-            self.sockets.iter().map(|shared| shared.socket.local_addr().map(|address| address.port()));
-        ports.flatten().next()
+    /// The port under which others see what we send, if there is one: the first of these families' (IPv4, IPv6).
+    pub(super) fn port(&self, families: [bool; 2]) -> Option<u16> {
+        let wanted = |shared: &&Shared| families[usize::from(shared.is_ipv6)];
+        let ports = self.sockets.iter().filter(wanted).map(|shared| shared.socket.local_addr());
+        ports.flatten().next().map(|address| address.port())
     }
 
     /// Hands what came, as much as one turn may, to whom it concerns: to `tracker` the replies of trackers, to `node` the words of the

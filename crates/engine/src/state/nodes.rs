@@ -9,11 +9,12 @@ use os::fs::File;
 use proto::dht::Saved;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// The file.
 const FILE_NAME: &str = "dht.nodes";
 
-/// What is read of it: twice as much as is ever written.
+/// What is read of it: more than is ever written.
 const FILE_LEN_MAX: u64 = 128 * 1024;
 
 /// The memory of one process's node.
@@ -21,6 +22,8 @@ pub(crate) struct NodesFile {
     dir: PathBuf,
     /// Ours alone, if we have it.
     lock: Option<File>,
+    /// One writes at a time: at the end an earlier writing may still be under way.
+    turn: Mutex<()>,
 }
 
 impl State {
@@ -28,27 +31,37 @@ impl State {
     pub(crate) fn nodes_file(&self) -> NodesFile {
         let lock = lock_file(&self.dir, "dht.lock").ok();
         let lock = lock.filter(|lock| lock.try_lock().unwrap_or(false));
-        NodesFile { dir: self.dir.clone(), lock }
+        NodesFile { dir: self.dir.clone(), lock, turn: Mutex::new(()) }
     }
 }
 
 impl NodesFile {
     /// What an earlier run kept.
     pub(crate) fn read(&self) -> Saved {
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(self.dir.join(FILE_NAME))
-            .and_then(|file| file.take(FILE_LEN_MAX).read_to_end(&mut bytes));
-        if read.is_err() {
-            return Saved::default();
-        }
-        let Saved { ids, nodes } = Saved::decode(&bytes);
+        let Saved { ids, nodes } = self.read_all();
         Saved { ids: if self.lock.is_some() { ids } else { Default::default() }, nodes }
     }
 
-    /// Keeps this for the next run, unless another process does.
+    fn read_all(&self) -> Saved {
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(self.dir.join(FILE_NAME))
+            .and_then(|file| file.take(FILE_LEN_MAX).read_to_end(&mut bytes));
+        if read.is_ok() { Saved::decode(&bytes) } else { Saved::default() }
+    }
+
+    /// Keeps this for the next run, unless another process does; of a family that has no part in it, what was kept before.
     pub(crate) fn write(&self, saved: &Saved) -> io::Result<()> {
         if self.lock.is_none() {
             return Ok(());
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut saved, before) = (saved.clone(), self.read_all());
+        for (is_ipv6, family) in [(false, 0), (true, 1)] {
+            if saved.ids[family].is_none() {
+                saved.ids[family] = before.ids[family];
+                let nodes = before.nodes.iter().filter(|node| node.address.is_ipv6() == is_ipv6);
+                saved.nodes.extend(nodes);
+            }
         }
         let (whole, new) = (self.dir.join(FILE_NAME), self.dir.join("dht.nodes.new"));
         let mut file = std::fs::File::create(&new)?;
@@ -82,6 +95,22 @@ mod tests {
         assert_eq!(first.read(), saved());
         drop((first, second));
         assert_eq!(state.nodes_file().read(), saved());
+    }
+
+    #[test]
+    fn a_run_over_one_family_leaves_what_was_known_of_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (state, _) = State::open(dir.path()).unwrap();
+        let file = state.nodes_file();
+        file.write(&saved()).unwrap();
+        let node = NodeInfo { id: NodeId([4; 20]), address: "[2001:db8::1]:6881".parse().unwrap() };
+        let six = Saved { ids: [None, Some(NodeId([3; 20]))], nodes: vec![node] };
+        file.write(&six).unwrap();
+        let all = Saved { ids: [saved().ids[0], six.ids[1]], nodes: [&saved().nodes[..], &[node]].concat() };
+        assert_eq!(file.read(), all);
+        let none = Saved { ids: [saved().ids[0], six.ids[1]], nodes: Vec::new() };
+        file.write(&none).unwrap();
+        assert_eq!(file.read(), none, "who took part and knows nobody any more knows nobody");
     }
 
     #[test]

@@ -40,8 +40,10 @@ struct Entry {
     due: Option<Instant>,
     /// Walks in a row that found nobody, or nobody who took the announce.
     vain: u32,
-    /// It changed or was wanted anew while under way.
-    again: bool,
+    /// It changed while under way: it has another turn then.
+    again: Option<Instant>,
+    /// When its last walk began.
+    begun: Option<Instant>,
 }
 
 /// The turns.
@@ -64,7 +66,7 @@ impl Announcer {
         if !self.torrents.contains_key(&info_hash) && self.torrents.len() >= WANTED_MAX {
             return;
         }
-        let new = Entry { wanted, due: Some(now), vain: 0, again: false };
+        let new = Entry { wanted, due: Some(now), vain: 0, again: None, begun: None };
         let Some(entry) = self.torrents.get_mut(&info_hash) else {
             self.torrents.insert(info_hash, new);
             self.due.insert((now, info_hash));
@@ -72,19 +74,22 @@ impl Announcer {
         };
         let hungry = wanted.seeking && !entry.wanted.seeking;
         let other = entry.wanted.port != wanted.port || hungry;
-        entry.wanted = wanted;
+        let before = core::mem::replace(&mut entry.wanted, wanted);
         if !other {
             return;
         }
+        // Whose peers come and go all the time would walk all the time: what it has found lately is as good as what it would find now.
+        let pause = entry.begun.filter(|_| entry.wanted.port == before.port);
+        let at = pause.map_or(now, |begun| now.max(begun + RETRY_AFTER));
         entry.vain = 0;
-        match entry.due.replace(now) {
-            Some(before) => {
-                self.due.remove(&(before, info_hash));
-                self.due.insert((now, info_hash));
+        match entry.due {
+            Some(due) if due <= at => {}
+            Some(due) => {
+                self.due.remove(&(due, info_hash));
+                self.due.insert((at, info_hash));
+                entry.due = Some(at);
             }
-            None => {
-                (entry.due, entry.again) = (None, true);
-            }
+            None => entry.again = Some(at),
         }
     }
 
@@ -106,7 +111,7 @@ impl Announcer {
         }
         self.due.pop_first();
         let entry = self.torrents.get_mut(&info_hash)?;
-        entry.due = None;
+        (entry.due, entry.begun) = (None, Some(now));
         self.under_way += 1;
         self.not_before = now + SPACING;
         Some((info_hash, entry.wanted))
@@ -129,15 +134,17 @@ impl Announcer {
         let unheard = stored == 0 && entry.wanted.port.is_some();
         let in_vain = unheard || found == 0 && entry.wanted.seeking;
         entry.vain = if in_vain { entry.vain + 1 } else { 0 };
-        let wait = if core::mem::take(&mut entry.again) {
-            Duration::ZERO
+        let again = entry.again.take();
+        let wait = if let Some(at) = again {
+            at.since(now)
         } else if in_vain {
             RETRY_AFTER.saturating_mul(1 << (entry.vain - 1).min(8)).min(INTERVAL)
         } else {
             INTERVAL
         };
         // Up to an eighth sooner, so that what was added together drifts apart.
-        let sooner = Duration::from_millis(u64::from(rng.below(wait.as_millis() as u32 / 8)));
+        let spread = if again.is_some() { 0 } else { wait.as_millis() as u32 / 8 };
+        let sooner = Duration::from_millis(u64::from(rng.below(spread)));
         let due = now + (wait - sooner);
         entry.due = Some(due);
         self.due.insert((due, info_hash));
@@ -219,6 +226,25 @@ mod tests {
         announcer.want(later, hash(1), Wanted { port: Some(2), ..SEEKING });
         announcer.ended(later, hash(1), 3, 8, &mut Rng::new(Seed(1)));
         assert!(announcer.next_wake().unwrap() <= later + SPACING, "its port is another now");
+    }
+
+    #[test]
+    fn a_torrent_whose_peers_come_and_go_does_not_walk_all_the_time() {
+        let mut announcer = Announcer::new();
+        let idle = Wanted { seeking: false, ..SEEKING };
+        let (mut now, mut walks) = (Instant::ZERO, 0);
+        for _ in 0..600 {
+            announcer.want(now, hash(1), SEEKING);
+            announcer.want(now, hash(1), idle);
+            if announcer.next(now).is_some() {
+                walks += 1;
+                announcer.want(now, hash(1), SEEKING);
+                announcer.want(now, hash(1), idle);
+                announcer.ended(now, hash(1), 3, 8, &mut Rng::new(Seed(1)));
+            }
+            now += Duration::from_secs(1);
+        }
+        assert_eq!(walks, 60);
     }
 
     #[test]

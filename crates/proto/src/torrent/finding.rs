@@ -7,7 +7,6 @@ use super::Torrent;
 use crate::cx::Cx;
 use crate::output::Need;
 use crate::{Duration, Output, PeerKey};
-use core::net::SocketAddr;
 
 /// Whoever has nobody to dial for so long should look for others meanwhile.
 const ALONE: Duration = Duration::from_secs(30);
@@ -37,8 +36,13 @@ impl Torrent {
     /// A peer says where its node of the DHT is.
     pub(super) fn on_node(&mut self, cx: &mut Cx<'_>, key: PeerKey, port: u16) {
         // Whoever is in a private torrent is told of by its tracker alone: not even that it is there is said elsewhere.
-        let Some(peer) = self.peers.get(key).filter(|_| !self.metainfo.private) else { return };
-        cx.push(Output::MeetNode(SocketAddr::new(peer.terms.remote.ip(), port)));
+        // And where services are, no node is: behind one address there may be others' machines.
+        let heeded = !self.metainfo.private && port >= 1024;
+        let Some(peer) = self.peers.get(key).filter(|_| heeded) else { return };
+        // With the scope of the link, without which a link-local address leads nowhere.
+        let mut node = peer.terms.remote;
+        node.set_port(port);
+        cx.push(Output::MeetNode(node));
     }
 
     fn need(&self, cx: &Cx<'_>) -> Need {

@@ -11,6 +11,9 @@ impl Run<'_> {
     pub(super) fn look_for_sources(&mut self, screen: &Screen) {
         let now = Instant::now();
         let mut given_up = Vec::new();
+        let (client, finders) = (self.client, self.finders);
+        // Without a node nobody answers.
+        let reached = || finders.dht && client.dht_stats().wait().is_ok_and(|stats| stats.tally.heard > 0);
         for job in self.jobs.iter_mut().filter(|job| matches!(job.status, Status::Looking | Status::Working))
         {
             let Ok(stats) = job.handle.stats().wait_for(PATIENCE) else { continue };
@@ -24,11 +27,11 @@ impl Run<'_> {
                 job.sources.found();
             }
             job.sources.search(now);
-            if let Some(told) = job.sources.in_vain(now) {
+            if let Some(told) = job.sources.in_vain(now, reached) {
                 screen.say(&format!("{}: {told}", job.name));
                 screen.json(&Happened { why: Some(told), ..happened("no_source", job) });
             }
-            if let Some(why) = job.sources.given_up(now) {
+            if let Some(why) = job.sources.given_up(now, reached) {
                 // Others may go on for hours: this one's trackers need not be asked meanwhile.
                 job.handle.pause();
                 screen.json(&Happened { why: Some(why.clone()), ..happened("given_up", job) });

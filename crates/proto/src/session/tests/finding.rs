@@ -181,9 +181,14 @@ fn the_first_word_of_a_peer_about_its_node_is_handed_on() {
         let expected: Vec<SocketAddr> = expected.iter().map(|node| node.parse().unwrap()).collect();
         assert_eq!(met(&mut rig), expected, "{port}");
     }
-    let liar = rig.link(WITH_NODE);
-    rig.say(liar, Message::Port(0));
-    assert_eq!(met(&mut rig), []);
+    for port in [0, 53, 1023] {
+        let liar = rig.link(WITH_NODE);
+        rig.say(liar, Message::Port(port));
+        assert_eq!(met(&mut rig), [], "{port}");
+    }
+    let link = rig.link_from("[fe80::1%3]:50000".parse().unwrap(), WITH_NODE);
+    rig.say(link, Message::Port(7001));
+    assert_eq!(met(&mut rig), ["[fe80::1%3]:7001".parse().unwrap()], "on the link's own network");
     let mut rig = private();
     let link = rig.link(WITH_NODE);
     rig.say(link, Message::Port(7001));
