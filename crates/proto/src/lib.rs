@@ -18,6 +18,7 @@ pub mod block_set;
 pub mod choker;
 pub mod command;
 pub mod config;
+pub mod cutting;
 pub mod cx;
 pub mod dht;
 pub mod door;

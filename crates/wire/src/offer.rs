@@ -2,7 +2,7 @@
 //! speaks, and, while it is still being hashed, one torrent after another; and back, what the receiver wants and has.
 //!
 //! ```text
-//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Folders, Lost; at last End
+//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Folders, EmptyFiles, Lost; at last End
 //! receiver -> sharer   Hello, Wants or Declines, then Has, at last Complete
 //! ```
 //!
@@ -27,7 +27,7 @@ use core::fmt;
 /// What both sides speak; the first message of each says so.
 pub const OFFER_VERSION: u64 = 1;
 
-/// Folders, or lost things, in one message: the longest that there can be leave half of it free.
+/// Folders, empty files, or lost things, in one message: the longest that there can be leave half of it free.
 pub const BATCH_MAX: usize = 32;
 
 /// Longest name or path of what is lost, in bytes: the longest path of Linux.
@@ -50,6 +50,8 @@ pub enum SharerSays {
     Torrent(Box<OfferedTorrent>),
     /// These folders are empty; beneath the folder that is called like the share. At most [`BATCH_MAX`].
     Folders(Vec<SafePath>),
+    /// These files have no bytes, and so are in no torrent; beneath the same folder, or the one file of a share. At most [`BATCH_MAX`].
+    EmptyFiles(Vec<SafePath>),
     /// These do not come along. At most [`BATCH_MAX`].
     Lost(Vec<Lost>),
     /// That was all.
@@ -197,10 +199,8 @@ impl SharerSays {
             SharerSays::Offer(offer) => message("offer", offer.entries()),
             SharerSays::Hashed(bytes) => message("hashed", [("bytes", uint(*bytes))]),
             SharerSays::Torrent(torrent) => message("torrent", torrent.entries()),
-            SharerSays::Folders(folders) => {
-                let elements = |folder: &SafePath| list(folder.elements().map(bytes));
-                message("folders", [("paths", list(folders.iter().map(elements)))])
-            }
+            SharerSays::Folders(folders) => message("folders", [("paths", paths(folders))]),
+            SharerSays::EmptyFiles(files) => message("empty", [("paths", paths(files))]),
             SharerSays::Lost(lost) => {
                 let entry = |lost: &Lost| list([bytes(lost.why.word()), bytes(lost.path.raw())]);
                 message("lost", [("paths", list(lost.iter().map(entry)))])
@@ -270,6 +270,10 @@ impl OfferedTorrent {
             ("executables", list(self.executables.iter().map(|file| uint(u64::from(file.0))))),
         ]
     }
+}
+
+fn paths(paths: &[SafePath]) -> Encoded {
+    list(paths.iter().map(|path| list(path.elements().map(bytes))))
 }
 
 fn message(kind: &'static str, entries: impl IntoIterator<Item = (&'static str, Encoded)>) -> Vec<u8> {

@@ -26,9 +26,9 @@ pub fn run(data: &[u8]) {
             }
             assert!(torrent.executables.iter().all(|file| metainfo.path(*file).is_some()));
         }
-        SharerSays::Folders(folders) => {
-            assert!(folders.len() <= BATCH_MAX);
-            folders.iter().for_each(check_path);
+        SharerSays::Folders(paths) | SharerSays::EmptyFiles(paths) => {
+            assert!(paths.len() <= BATCH_MAX);
+            paths.iter().for_each(check_path);
         }
         SharerSays::Lost(lost) => assert!(lost.len() <= BATCH_MAX),
         SharerSays::Hashed(_) | SharerSays::End { .. } => {}

@@ -19,8 +19,10 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Machines of `proto` that stand alone.
-const ALONE: &[&str] =
-    &["dht", "utp", "tracker", "announce", "choker", "pieces", "door", "share", "lsd", "beacon", "pairing"];
+const ALONE: &[&str] = &[
+    "dht", "utp", "tracker", "announce", "choker", "pieces", "door", "share", "lsd", "beacon", "cutting",
+    "pairing",
+];
 
 /// Modules of `proto` and those they never name, beside what [`ALONE`] says.
 const NEVER: &[(&str, &[&str])] =

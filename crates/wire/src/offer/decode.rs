@@ -14,7 +14,8 @@ pub(super) fn sharer(text: &[u8]) -> Result<SharerSays, OfferError> {
         b"offer" => SharerSays::Offer(offer(root)?),
         b"hashed" => SharerSays::Hashed(number(root, "bytes")?),
         b"torrent" => SharerSays::Torrent(Box::new(torrent(root)?)),
-        b"folders" => SharerSays::Folders(folders(root)?),
+        b"folders" => SharerSays::Folders(paths(root)?),
+        b"empty" => SharerSays::EmptyFiles(paths(root)?),
         b"lost" => SharerSays::Lost(batch(root, "paths")?.map(lost).collect::<Result<_, _>>()?),
         b"end" => SharerSays::End { torrents: number(root, "torrents")?, bytes: number(root, "bytes")? },
         _ => return Err(OfferError::Kind),
@@ -132,7 +133,7 @@ fn place(metainfo: &Metainfo, value: Value<'_, '_>) -> Option<Place> {
     (fields.next().is_none() && end <= whole).then_some(Place { file, offset, whole })
 }
 
-fn folders(root: Value<'_, '_>) -> Result<Vec<SafePath>, OfferError> {
+fn paths(root: Value<'_, '_>) -> Result<Vec<SafePath>, OfferError> {
     let elements = |folder: Value<'_, '_>| -> Option<Vec<Vec<u8>>> {
         folder.as_list()?.map(|element| element.as_bytes().map(<[u8]>::to_vec)).collect()
     };

@@ -49,6 +49,7 @@ fn what_a_sharer_says_is_understood() {
         SharerSays::Hashed(1 << 45),
         SharerSays::Torrent(Box::new(offered())),
         folders.clone(),
+        SharerSays::EmptyFiles(vec![SafePath::from_name(b"nothing")]),
         SharerSays::Lost(lost.into()),
         SharerSays::End { torrents: 4, bytes: 36_389 },
     ];
