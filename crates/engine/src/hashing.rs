@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 use wire::layout::{BLOCK_LEN, FileLen, LayoutError};
 use wire::{Bitfield, FileIndex, Layout, Metainfo, PieceIndex};
 
@@ -22,6 +23,21 @@ pub struct HashFile {
     /// Where it is.
     pub path: PathBuf,
     /// Bytes. If it has another length by the time it is read, hashing fails.
+    pub len: u64,
+}
+
+/// A range of a file to be hashed, as the user named it: links are followed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HashRange {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// Bytes of the whole file, and when it was last written to: as they were when it was listed.
+    pub whole: u64,
+    /// See `whole`.
+    pub modified: SystemTime,
+    /// Where the range begins.
+    pub offset: u64,
+    /// Bytes of it.
     pub len: u64,
 }
 
@@ -39,7 +55,7 @@ pub enum HashError {
         /// Why.
         error: io::Error,
     },
-    /// A file is longer or shorter than it was when it was listed.
+    /// A file is not as it was when it was listed: longer, shorter, or written to since.
     #[error("{path} changed while it was being read: try again when nobody writes to it", path = .path.display())]
     Changed {
         /// Which.
@@ -81,16 +97,71 @@ pub fn hash_files(
     piece_len: u32,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<[u8; 20]>, HashError> {
-    let lens = files.iter().map(|file| FileLen { len: file.len, pad: false });
+    let wanted = |file: FileIndex| {
+        let HashFile { path, len } = &files[file.as_usize()];
+        Wanted { path, whole: *len, modified: None, offset: 0 }
+    };
+    hash(files.iter().map(|file| file.len), &wanted, piece_len, progress)
+}
+
+/// SHA-1 of each piece of these ranges, one behind the other, as of files of a torrent of their own. `progress` is called from
+/// several threads with the bytes hashed so far. Afterwards each file is looked at once more, so that what was written to
+/// while it was read is noticed.
+///
+/// # Errors
+/// If there is nothing to hash, or a file cannot be read, or is not as it was said to be, before or after.
+pub fn hash_ranges(
+    ranges: &[HashRange],
+    piece_len: u32,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<[u8; 20]>, HashError> {
+    let wanted = |file: FileIndex| {
+        let HashRange { path, whole, modified, offset, .. } = &ranges[file.as_usize()];
+        Wanted { path, whole: *whole, modified: Some(*modified), offset: *offset }
+    };
+    let hashes = hash(ranges.iter().map(|range| range.len), &wanted, piece_len, progress)?;
+    for file in 0..ranges.len() as u32 {
+        wanted(FileIndex(file)).open()?;
+    }
+    Ok(hashes)
+}
+
+/// A file as it must be to be hashed, and from where on it is.
+struct Wanted<'f> {
+    path: &'f Path,
+    whole: u64,
+    /// When it was last written to, if that matters.
+    modified: Option<SystemTime>,
+    offset: u64,
+}
+
+impl Wanted<'_> {
+    fn open(&self) -> Result<File, HashError> {
+        let fault = |error| HashError::Read { path: self.path.into(), error };
+        let opened = std::fs::File::open(self.path).map_err(fault)?;
+        let found = opened.metadata().map_err(fault)?;
+        let touched = match self.modified {
+            Some(modified) => found.modified().map_err(fault)? != modified,
+            None => false,
+        };
+        if found.len() != self.whole || touched {
+            return Err(HashError::Changed { path: self.path.into() });
+        }
+        Ok(File::from(OwnedFd::from(opened)))
+    }
+}
+
+fn hash<'f>(
+    lens: impl Iterator<Item = u64>,
+    wanted: &(dyn Fn(FileIndex) -> Wanted<'f> + Sync),
+    piece_len: u32,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<[u8; 20]>, HashError> {
+    let lens = lens.map(|len| FileLen { len, pad: false });
     let layout = Layout::with_files(lens, piece_len, BLOCK_LEN).map_err(HashError::Layout)?;
     let open = |file: FileIndex| {
-        let HashFile { path, len } = &files[file.as_usize()];
-        let fault = |error| HashError::Read { path: path.clone(), error };
-        let opened = std::fs::File::open(path).map_err(fault)?;
-        if opened.metadata().map_err(fault)?.len() != *len {
-            return Err(HashError::Changed { path: path.clone() });
-        }
-        Ok(Some(File::from(OwnedFd::from(opened))))
+        let wanted = wanted(file);
+        Ok(Some(Opened { file: wanted.open()?, offset: wanted.offset }))
     };
     let hashes = Mutex::new(vec![[0; 20]; layout.pieces() as usize]);
     let each = |piece: PieceIndex, hash| {
@@ -100,7 +171,7 @@ pub fn hash_files(
     let hashing = Hashing::new(&layout, &open, progress);
     match hashing.run(&each)? {
         None => Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        Some(short) => Err(HashError::Changed { path: files[short.as_usize()].path.clone() }),
+        Some(short) => Err(HashError::Changed { path: wanted(short).path.into() }),
     }
 }
 
@@ -126,7 +197,9 @@ pub fn verify_files(
         }
         let Some(path) = metainfo.path(file) else { return Ok(None) };
         let opened = dir.file(path.as_ref(), Access::Read);
-        opened.map(Some).map_err(|error| HashError::Read { path: root.join(path), error })
+        opened
+            .map(|file| Some(Opened { file, offset: 0 }))
+            .map_err(|error| HashError::Read { path: root.join(path), error })
     };
     let good = Mutex::new(Bitfield::new(layout.pieces()));
     let each = |piece, hash| {
@@ -161,7 +234,13 @@ fn look_at(metainfo: &Metainfo, dir: &Dir, root: &Path, file: FileIndex) -> Resu
     }
 }
 
-type Open<'h> = dyn Fn(FileIndex) -> Result<Option<File>, HashError> + Sync + 'h;
+/// A file of a layout, which begins at this byte of what lies on disk.
+struct Opened {
+    file: File,
+    offset: u64,
+}
+
+type Open<'h> = dyn Fn(FileIndex) -> Result<Option<Opened>, HashError> + Sync + 'h;
 
 /// A pass over all pieces of a layout.
 struct Hashing<'h> {
@@ -221,7 +300,7 @@ impl<'h> Hashing<'h> {
         &self,
         piece: PieceIndex,
         buffer: &mut [u8],
-        last: &mut Option<(FileIndex, Option<File>)>,
+        last: &mut Option<(FileIndex, Option<Opened>)>,
     ) -> Result<Option<[u8; 20]>, HashError> {
         let mut hash = Sha1::new();
         let mut whole = true;
@@ -250,8 +329,8 @@ impl<'h> Hashing<'h> {
         Ok(whole.then(|| hash.finalize().into()))
     }
 
-    fn fill(&self, handle: &File, file: FileIndex, chunk: &mut [u8], at: u64) -> bool {
-        let read = handle.read_exact_at(chunk, at);
+    fn fill(&self, handle: &Opened, file: FileIndex, chunk: &mut [u8], at: u64) -> bool {
+        let read = handle.file.read_exact_at(chunk, handle.offset + at);
         if read.is_err() {
             self.short.store(file.0, Ordering::Relaxed);
         }

@@ -86,3 +86,45 @@ fn verifying_tells_good_damaged_missing_and_wrong_files_apart() {
     assert_eq!(good, [0, 2, 3, 12, 13, 14, 15]);
     assert!(verify_files(&metainfo, &temp.path().join("absent"), &|_| {}).is_err());
 }
+
+/// The whole of a file as a range.
+fn listed(file: &HashFile) -> HashRange {
+    let modified = std::fs::metadata(&file.path).unwrap().modified().unwrap();
+    HashRange { path: file.path.clone(), whole: file.len, modified, offset: 0, len: file.len }
+}
+
+#[test]
+fn ranges_are_hashed_as_if_they_were_files_of_their_own() {
+    let (_dir, files, content) = files(&[100_000, 0, 70_000]);
+    let ranges = [
+        HashRange { offset: 99_000, len: 1_000, ..listed(&files[0]) },
+        HashRange { offset: 5, len: 60_000, ..listed(&files[2]) },
+    ];
+    let shared = [&content[99_000..100_000], &content[100_005..160_005]].concat();
+    let seen = AtomicU64::new(0);
+    let note = |bytes| _ = seen.fetch_max(bytes, Ordering::Relaxed);
+    assert_eq!(hash_ranges(&ranges, 16 * 1024, &note).unwrap(), expected(&shared, 16 * 1024));
+    assert_eq!(seen.into_inner(), 61_000);
+}
+
+#[test]
+fn a_file_that_was_written_to_after_it_was_listed_or_while_it_was_hashed_is_named() {
+    let (_dir, files, _) = files(&[50_000, 50_000]);
+    let ranges: Vec<HashRange> = files.iter().map(listed).collect();
+    let touch = || {
+        let file = std::fs::File::options().write(true).open(&files[1].path).unwrap();
+        file.set_modified(ranges[1].modified + std::time::Duration::from_secs(1)).unwrap();
+    };
+    // After all of it has been read, and still before the end.
+    let at_last = |bytes: u64| {
+        if bytes == 100_000 {
+            touch()
+        }
+    };
+    for progress in [&at_last as &(dyn Fn(u64) + Sync), &|_| {}] {
+        match hash_ranges(&ranges, 16 * 1024, progress) {
+            Err(HashError::Changed { path }) => assert_eq!(path, files[1].path),
+            other => panic!("{other:?}"),
+        }
+    }
+}
