@@ -132,7 +132,7 @@ fn who_announces_is_found_counted_and_sampled() {
     assert!(announced.last_word().contains("announced to 1 node"), "{announced:?}");
     let after = ask(&place, &at, &["get-peers", HASH, "--scrape"]);
     assert_eq!(one_line(&after), "127.0.0.1:4321");
-    assert!(after.last_word().starts_with("1 peer; "), "{after:?}");
+    assert!(after.last_word().starts_with("1 peer; 1 seed and 0 others by the nodes' counts"), "{after:?}");
     assert_eq!(one_line(&ask(&place, &at, &["sample"])), HASH);
     let stats = ask(&place, &at, &["stats", "--for", "1s", "--json"]);
     assert_eq!(stats.json_of("dht_stats")["nodes"][0], 1, "{stats:?}");

@@ -22,7 +22,8 @@ const PUBLIC_ROUTERS: [(&str, u16); 4] = [
 /// How a client takes part in the distributed hash table (BEP 5).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DhtConfig {
-    /// Whom to begin with, host and port, as long as no other nodes are known: by default the public routers.
+    /// Whom to begin with, host and port, as long as no other nodes are known: by default the public routers. Others mean another
+    /// network, and whom the last run knew is left aside; with none at all only they, peers and torrents lead anywhere.
     pub routers: Vec<(String, u16)>,
     /// Ask, but answer nobody (BEP 43): for who is here for a moment or cannot be reached.
     pub read_only: bool,

@@ -69,7 +69,7 @@ impl DhtNode {
         now: Instant,
     ) -> io::Result<DhtNode> {
         let (port, nowhere) = (listeners.port, listeners.sockets.is_empty());
-        let named = config.routers != DhtConfig::default().routers;
+        let named = !config.routers.is_empty() && config.routers != DhtConfig::default().routers;
         let mut saved = file.read();
         if named {
             // Whoever names nodes to begin at means their network, which need not be the one that the last run knew.

@@ -3,8 +3,9 @@
 
 use super::content::Content;
 use super::swarm::{PATIENCE, Peer, wait_for, wait_until};
-use gannet::dht::{DhtConfig, DhtFound, Finding, Goal, NoDht};
+use gannet::dht::{DhtConfig, DhtFound, Finding, Goal, NoDht, NodeId, NodeInfo};
 use gannet::{AddOptions, ClientConfig, Event, InfoHash, Magnet, PeerSource, SwarmKey};
+use proto::dht::Saved;
 use std::net::SocketAddr;
 
 /// A client that begins at these nodes.
@@ -111,8 +112,36 @@ fn peers_tell_each_other_of_their_nodes_and_what_is_known_outlives_a_run() {
 }
 
 #[test]
+fn a_memory_of_dead_nodes_is_no_reason_to_ask_nobody() {
+    let router = router();
+    let home = tempfile::tempdir().unwrap();
+    let gone: Vec<NodeInfo> = (0..60)
+        .map(|n| {
+            // Bound and let go: nobody is there.
+            let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+            NodeInfo { id: NodeId([n * 4; 20]), address: socket.local_addr().unwrap() }
+        })
+        .collect();
+    std::fs::create_dir_all(home.path().join("state")).unwrap();
+    std::fs::write(home.path().join("state/dht.nodes"), Saved { ids: [None; 2], nodes: gone }.encode())
+        .unwrap();
+    // Without a name for the router: a peer's word leads to it.
+    let content = Content::new("after long", &[("a", 50_000)], 16 * 1024, 65);
+    content.write_to(router.downloads());
+    router.add(&content, AddOptions::default());
+    let late = Peer::start_in(home, beginning_at(&[]));
+    let heard = || late.client.dht_stats().wait_for(PATIENCE).unwrap().tally.heard;
+    assert_eq!(heard(), 0);
+    late.add(&content, AddOptions { peers: router.addresses(), ..AddOptions::default() });
+    wait_until(|| heard() > 0, || "nobody was asked".into());
+    for peer in [router, late] {
+        peer.stop();
+    }
+}
+
+#[test]
 fn a_client_without_the_dht_says_so() {
-    let search = |peer: &Peer| peer.client.search_dht(Goal::Nodes(gannet::dht::NodeId([7; 20]))).err();
+    let search = |peer: &Peer| peer.client.search_dht(Goal::Nodes(NodeId([7; 20]))).err();
     let off = Peer::start();
     assert_eq!(search(&off), Some(NoDht));
     assert!(off.client.dht_stats().wait_for(PATIENCE).is_err());

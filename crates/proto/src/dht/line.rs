@@ -68,6 +68,11 @@ impl Line {
         None
     }
 
+    /// Whether any question was ever answered.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.is_some()
+    }
+
     /// Whether nobody seems to be there.
     pub(super) fn is_quiet(&self) -> bool {
         self.lost >= QUIET_AFTER

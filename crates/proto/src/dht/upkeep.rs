@@ -165,7 +165,8 @@ impl Node {
         let address = address::canonical(address);
         let good = address.port() != 0 && address::may_be_a_peer(address.ip());
         let Some(half) = self.halves[family(&address)].as_mut().filter(|_| good) else { return };
-        let wanted = half.table.len() < TABLE_SMALL && !half.line.is_quiet();
+        // A table of an earlier run may be all dead: a peer that is here now knows better.
+        let wanted = half.table.len() < TABLE_SMALL && !half.line.is_quiet() || !half.line.has_answered();
         if wanted && half.table.may_ask_stranger(now, address) {
             self.ask(now, address, None, Method::Ping, Why::Ping, out);
         }
