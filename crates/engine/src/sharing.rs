@@ -31,6 +31,10 @@
 //! # }
 //! ```
 
+mod listing;
+
+pub use listing::{LISTED_MAX, ListError, ListedFile, Listing, LostWhy};
+
 pub use crate::edge::pairing::desk::{DeskEvent, PairingDesk};
 pub use crate::edge::pairing::line::{LineEnd, PairedLine, Unsaid};
 pub use crate::edge::pairing::pairer::{PairError, Pairer};
