@@ -244,7 +244,7 @@ mod tests {
         fs::set_permissions(root.join("c/tool"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(root.join("empty/inner")).unwrap();
         let mut seen = 0;
-        let listing = Listing::of(&[root.clone()], |count| seen = seen.max(count)).unwrap();
+        let listing = Listing::of(std::slice::from_ref(&root), |count| seen = seen.max(count)).unwrap();
         assert_eq!((&*listing.name, listing.size()), ("holiday", 109));
         assert_eq!(
             names(&listing),
@@ -271,7 +271,7 @@ mod tests {
         let _socket = UnixListener::bind(root.join("socket")).unwrap();
         let odd = root.join(std::ffi::OsStr::from_bytes(b"\xff\xfe"));
         fs::write(&odd, b"x").unwrap();
-        let listing = Listing::of(&[root.clone()], |_| {}).unwrap();
+        let listing = Listing::of(std::slice::from_ref(&root), |_| {}).unwrap();
         assert_eq!(names(&listing), ["shared/a"]);
         let expected = [
             (root.join("dangling"), LostWhy::Link),

@@ -76,8 +76,8 @@ struct Entry {
     info: NodeInfo,
     /// When it last gave a sign of life; `ZERO` if not in this run.
     heard: Instant,
-    /// When it was last asked for one.
-    asked: Instant,
+    /// When it was last asked for one, if ever.
+    asked: Option<Instant>,
     /// When it came into the table.
     since: Instant,
     /// Its id fits its address.
@@ -106,6 +106,13 @@ pub(super) struct RoutingTable {
     strangers: Strangers,
     /// A spare was asked last, so that it is a seated node's turn.
     spare_was_asked: bool,
+}
+
+impl Entry {
+    /// Not one that was silent just now.
+    fn may_be_asked(&self, now: Instant) -> bool {
+        self.asked.is_none_or(|asked| now.since(asked) >= RETRY_AFTER)
+    }
 }
 
 impl RoutingTable {
@@ -228,7 +235,7 @@ impl RoutingTable {
         if let Some((bucket, at)) = spare.filter(|_| !self.spare_was_asked || seated.is_none()) {
             self.spare_was_asked = true;
             let spare = &mut self.buckets[bucket].spares[at];
-            spare.asked = now;
+            spare.asked = Some(now);
             let (info, answered) = (spare.info, spare.answered);
             if !answered {
                 self.buckets[bucket].spares.remove(at);
@@ -239,7 +246,7 @@ impl RoutingTable {
         self.spare_was_asked = false;
         let (bucket, at) = seated?;
         let entry = &mut self.buckets[bucket].nodes[at];
-        entry.asked = now;
+        entry.asked = Some(now);
         Some((entry.info, true))
     }
 
@@ -248,7 +255,7 @@ impl RoutingTable {
         let small = self.len() < TABLE_SMALL;
         let hopeful = |spare: &Entry| {
             let settled = small || !spare.called || now.since(spare.heard) >= SETTLED_AFTER;
-            now.since(spare.asked) >= RETRY_AFTER && settled
+            spare.may_be_asked(now) && settled
         };
         let mut roomy =
             self.buckets.iter().enumerate().filter(|(at, bucket)| bucket.nodes.len() < width(*at));
@@ -259,7 +266,7 @@ impl RoutingTable {
     fn stalest(&self, now: Instant) -> Option<(usize, usize)> {
         let is_due = |entry: &Entry| {
             let stale = now.since(entry.heard) >= STALE_AFTER || entry.heard == Instant::ZERO;
-            (stale || entry.fails > 0) && now.since(entry.asked) >= RETRY_AFTER
+            (stale || entry.fails > 0) && entry.may_be_asked(now)
         };
         let seats = self.buckets.iter().enumerate().flat_map(|(bucket, all)| {
             all.nodes.iter().enumerate().map(move |(at, entry)| ((bucket, at), entry))
@@ -304,7 +311,7 @@ impl RoutingTable {
         Entry {
             info,
             heard: now,
-            asked: Instant::ZERO,
+            asked: None,
             since: now,
             fits: info.id.fits(info.address.ip()),
             answered,

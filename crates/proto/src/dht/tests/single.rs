@@ -217,3 +217,16 @@ fn a_forgotten_torrent_is_not_looked_for_any_more() {
     let mut node = Node::new(Config::default(), Seed(1), [0; 16], None, Instant::ZERO);
     node.handle(Instant::ZERO, Input::Forget(HASH), &mut Vec::new());
 }
+
+#[test]
+fn whoever_calls_a_node_that_knows_nobody_is_asked_soon_and_known_however_short_the_clock_has_run() {
+    let mut net = Net::new();
+    net.now = Instant::ZERO;
+    net.join(0, Config::default());
+    net.run(Duration::from_secs(1));
+    net.join(1, Config::default());
+    net.run(Duration::from_secs(6));
+    for n in [0, 1] {
+        assert_eq!(net.nodes[&address(n)].stats().nodes, [1, 0], "node {n}");
+    }
+}
