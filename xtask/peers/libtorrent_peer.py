@@ -95,8 +95,13 @@ def main():
     for peer in args.peer:
         address, port = peer.rsplit(":", 1)
         handle.connect_peer((address, int(port)))
+    asked = time.monotonic()
     while True:
         status = handle.status()
+        # It looks once, perhaps before its node knows anybody, and then after a quarter of an hour: nobody waits so long here.
+        if args.dht and not status.num_peers and time.monotonic() - asked > 2:
+            asked = time.monotonic()
+            handle.force_dht_announce()
         print(json.dumps({
             "state": str(status.state),
             "done": status.total_wanted_done,

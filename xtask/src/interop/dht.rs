@@ -230,7 +230,8 @@ fn fetch(lab: &Lab, dir: &Path, kinds: [Kind; 2], router: Author) -> Result<Stri
     let settings = Settings { dht: Some(&at), ..Settings::default() };
     let mut seeder = Client::start_with(kinds[0], seed_host, "seeder", role, dir, &settings)?;
     seeder.wait_complete(LIMIT)?;
-    let magnet = format!("magnet:?xt=urn:btih:{}", shared.info_hash()?);
+    let hash = shared.info_hash()?;
+    let magnet = format!("magnet:?xt=urn:btih:{hash}");
     let settings = Settings { magnet: Some(&magnet), ..settings };
     let copy = dir.join("copy");
     let role = Role { torrent: Path::new("none"), dir: &copy, ..role };
