@@ -4,6 +4,7 @@ use proto::Duration;
 use proto::dht::Defences;
 use sim::DhtWorld;
 use sim::dht::flooding;
+use sim::dht::spoofing;
 use sim::dht::trial::{self, Trial};
 use sim::dht::{Attack, Settings};
 use std::fmt::Write;
@@ -12,8 +13,10 @@ const HELP: &str = "\
 Searches in simulated DHTs: real nodes, a fifth of all entries dead, round trips of 100 ms in the middle
 
   lookups [--nodes N,N,..] [--searches N] [--seed N]   over the number of nodes (1000,10000,100000; 500 searches each)
-  lookups --attack [--nodes N] [--searches N]          among 20 % and 50 % attackers anywhere, and 100 around each target, with and
-                                                       without what nodes do against them (10000 nodes, 1000 searches each)
+  lookups --attack [--nodes N] [--searches N]          among 20 % and 50 % attackers anywhere, and 24 to 200 around each target in 8 to 64
+                                                       networks, with and without what nodes do against them (10000 nodes, 1000
+                                                       searches each); then what forged addresses are sent
+  lookups --weather [--nodes N] [--searches N]         with loss, NAT and lives of an hour (1000 nodes)
   lookups --flood                                      beside floods over random links, which need no structure
   lookups --soak [--nodes N] [--days N]                nodes that come and go for days (1000 nodes, 7 days), and the memory they take
 ";
@@ -30,6 +33,7 @@ struct Options {
 enum What {
     Scale,
     Attack,
+    Weather,
     Flood,
     Soak,
 }
@@ -39,6 +43,7 @@ fn main() {
         Ok(options) => match options.what {
             What::Scale => scale(&options),
             What::Attack => attack(&options),
+            What::Weather => weather(&options),
             What::Flood => flood(&options),
             What::Soak => soak(&options),
         },
@@ -66,6 +71,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--days" => options.days = number(next()?)?,
             "--seed" => options.seed = u64::from(number(next()?)?),
             "--attack" => options.what = What::Attack,
+            "--weather" => options.what = What::Weather,
             "--flood" => options.what = What::Flood,
             "--soak" => options.what = What::Soak,
             other => return Err(format!("no such option: {other}")),
@@ -105,25 +111,51 @@ fn attack(options: &Options) {
     let searches = options.searches.unwrap_or(1_000);
     println!("{nodes} nodes, {searches} searches each");
     println!(
-        "attackers                                   found  middle    95 %   first  hops  asked  stored  bytes/search"
+        "attackers                                             found  middle    95 %   first  hops  asked  stored  bytes/search  false peers  fooled"
     );
     let attacks = [
         ("none", Attack::None),
         ("20 % of all, anywhere", Attack::Random(20)),
         ("50 % of all, anywhere", Attack::Random(50)),
-        ("100 around each target, in eight /8", Attack::Targeted(100, 8)),
+        ("100 around each target, in 8 networks", Attack::Targeted(100, 8)),
+        ("24 around each target, in 12 networks", Attack::Targeted(24, 12)),
+        ("100 around each target, in 32 networks", Attack::Targeted(100, 32)),
+        ("200 around each target, in 64 networks", Attack::Targeted(200, 64)),
     ];
     for (name, attack) in attacks {
         for (against, defences) in [("", Defences::ALL), (", undefended", Defences::NONE)] {
             let settings = Settings { attack, defences, seed: options.seed, ..Settings::of(nodes) };
             let mut world = DhtWorld::new(settings);
             let trial = match attack {
-                Attack::Targeted(..) => trial::run_besieged(&mut world, searches.div_ceil(20), 20),
-                Attack::None | Attack::Random(_) => trial::run(&mut world, searches),
+                Attack::Targeted(..) => trial::run_besieged(&mut world, 10, searches.div_ceil(10)),
+                Attack::None | Attack::Random(_) => trial::run_attacked(&mut world, searches),
             };
-            println!("{:42}  {}", format!("{name}{against}"), row(&trial));
+            let (lies, fooled) = (trial.false_peers, trial.fooled);
+            println!("{:50}  {}  {lies:11.1}  {fooled:6}", format!("{name}{against}"), row(&trial));
         }
     }
+    let mut world = DhtWorld::new(Settings { seed: options.seed, ..Settings::of(1_000) });
+    let spoofed = spoofing::run(&mut world, Duration::from_secs(3600));
+    println!(
+        "\nforged questions in an hour: {}; bytes out per byte in, worst address {:.2}, all {:.2}; bytes for garbage {}",
+        spoofed.questions, spoofed.worst, spoofed.all, spoofed.for_garbage
+    );
+}
+
+fn weather(options: &Options) {
+    let nodes = options.nodes.first().copied().unwrap_or(1_000);
+    let settings = Settings {
+        loss: 5,
+        behind_nat: 30,
+        life: Some(Duration::from_secs(3600)),
+        upkeep_every: Duration::from_secs(15),
+        seed: options.seed,
+        ..Settings::of(nodes)
+    };
+    let mut world = DhtWorld::new(settings);
+    world.run(Duration::from_secs(3600));
+    println!("  found  middle    95 %   first  hops  asked  stored  bytes/search");
+    println!("{}", row(&trial::run(&mut world, options.searches.unwrap_or(300))));
 }
 
 fn flood(options: &Options) {

@@ -6,6 +6,7 @@
 //! they meet; attackers are in `sybil`.
 
 pub mod flooding;
+pub mod spoofing;
 mod sybil;
 mod tables;
 pub mod trial;
@@ -17,6 +18,7 @@ use proto::{Duration, Instant, Rng, Seed};
 use std::collections::BTreeMap;
 use sybil::Sybils;
 use wire::InfoHash;
+use wire::krpc::{Body, Method, NodeInfo, Packet, Query, Transaction};
 use wire::node_id::NodeId;
 
 /// Time passes in steps no longer than this while the world is run.
@@ -24,6 +26,19 @@ const STEP: Duration = Duration::from_millis(500);
 
 /// After so long a search is held to have failed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a NAT lets somebody in after the last datagram to him (RFC 4787 wants two minutes; many at home keep half of that).
+const NAT_OPEN: Duration = Duration::from_secs(60);
+
+/// An attacker's answer takes so long.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// How often attackers knock at nodes that shall know them: who knocks more often is not asked back (`proto` waits until a caller's NAT
+/// would be shut).
+pub const KNOCK_EVERY: Duration = Duration::from_secs(240);
+
+/// Nodes nearest to a target at which all who besiege it knock.
+const VICTIMS: usize = 48;
 
 /// Round trips, in parts of the median, of sixteen equally likely classes of pairs: a log-normal with sigma 0.6, as measured among real nodes.
 const ROUND_TRIPS: [u64; 16] =
@@ -34,7 +49,7 @@ const ROUND_TRIPS: [u64; 16] =
 pub enum Attack {
     /// Nobody.
     None,
-    /// Such a part of all nodes, in percent, anywhere: they answer, name one another, and keep nothing.
+    /// Such a part of all nodes, in percent, anywhere: they lie in whatever they say, and keep nothing.
     Random(u32),
     /// So many nodes in so many /8 networks, with the ids nearest to every target that their addresses allow: likewise.
     Targeted(u32, u32),
@@ -49,7 +64,7 @@ pub struct Settings {
     pub dead: u32,
     /// Datagrams that get lost, in percent.
     pub loss: u32,
-    /// Nodes that only those reach whom they asked themselves, in percent.
+    /// Nodes that only those reach whom they sent something within a minute, in percent.
     pub behind_nat: u32,
     /// The median round trip.
     pub round_trip: Duration,
@@ -59,6 +74,8 @@ pub struct Settings {
     pub defences: Defences,
     /// How often nodes look after their tables.
     pub upkeep_every: Duration,
+    /// Every third node has both families, every third IPv4 alone and every third IPv6; else all have IPv4 alone.
+    pub both: bool,
     /// How long a node lives before another takes its place, in the mean; nothing for ever.
     pub life: Option<Duration>,
     /// All chance.
@@ -77,6 +94,7 @@ impl Settings {
             attack: Attack::None,
             defences: Defences::ALL,
             upkeep_every: Duration::from_secs(60),
+            both: false,
             life: None,
             seed: 1,
         }
@@ -97,11 +115,13 @@ enum Happening {
 struct Member {
     address: SocketAddr,
     id: NodeId,
+    /// Its address and id in IPv6 too, if that is not all it has.
+    six: Option<(SocketAddr, NodeId)>,
     being: Being,
     /// The wake-up that is under way.
     wake: Instant,
-    /// Whom it asked, if it is behind NAT: they get through.
-    open_to: Option<std::collections::BTreeSet<SocketAddr>>,
+    /// Whom it sent something when, if it is behind NAT: they get through for a while.
+    open_to: Option<BTreeMap<SocketAddr, Instant>>,
 }
 
 /// What sits at an address.
@@ -139,6 +159,8 @@ pub struct DhtWorld {
     next_search: u64,
     /// Datagrams and bytes sent by nodes of ours.
     pub sent: (u64, u64),
+    /// Addresses at which nobody is: bytes that came in their name, and that went to them.
+    watched: Option<BTreeMap<SocketAddr, (u64, u64)>>,
 }
 
 impl DhtWorld {
@@ -156,6 +178,7 @@ impl DhtWorld {
             searches: BTreeMap::new(),
             next_search: 0,
             sent: (0, 0),
+            watched: None,
         };
         let dead = settings.nodes * settings.dead / (100 - settings.dead.min(99));
         let sybils = match settings.attack {
@@ -163,13 +186,23 @@ impl DhtWorld {
             Attack::None | Attack::Targeted(..) => 0,
         };
         for n in 0..settings.nodes + dead + sybils {
-            let address = world.free_address();
             let being = if n < settings.nodes + dead { Being::Dead } else { Being::Sybil };
+            let six_alone = settings.both && n % 3 == 2;
+            let address = if six_alone { world.free_address6() } else { world.free_address() };
             let id = NodeId::secure(address.ip(), tables::random_id(&mut world.rng).0);
             world.add(address, id, being);
+            if settings.both && n % 3 == 0 {
+                let address = world.free_address6();
+                let id = NodeId::secure(address.ip(), tables::random_id(&mut world.rng).0);
+                world.by_address.insert(address, n);
+                world.members[n as usize].six = Some((address, id));
+            }
         }
-        world.sybils =
-            Sybils::new(world.members.iter().filter(|member| matches!(member.being, Being::Sybil)).map(info));
+        if settings.attack != Attack::None {
+            let (honest, others) = world.members.split_at(settings.nodes as usize);
+            let like = others.iter().filter(|member| matches!(member.being, Being::Sybil));
+            world.sybils = Sybils::new(like.map(info), honest.iter().map(info), &mut world.rng);
+        }
         world.give_tables();
         world
     }
@@ -184,6 +217,26 @@ impl DhtWorld {
         self.members[node as usize].address
     }
 
+    /// Where it is, in all its families.
+    pub fn addresses(&self, node: u32) -> impl Iterator<Item = SocketAddr> + '_ {
+        let member = &self.members[node as usize];
+        core::iter::once(member.address).chain(member.six.map(|(address, _)| address))
+    }
+
+    /// How many nodes of ours believe the attackers in what their own address is.
+    pub fn fooled(&self) -> usize {
+        let liars = Some(sybil::FALSE_ADDRESS.into());
+        (0..self.settings.nodes)
+            .filter_map(|node| self.stats(node))
+            .filter(|s| s.external[0] == liars)
+            .count()
+    }
+
+    /// Whether it is a peer that attackers invented.
+    pub fn is_false(peer: &SocketAddr) -> bool {
+        peer.port() == sybil::FALSE_PORT
+    }
+
     /// How a node stands.
     pub fn stats(&self, node: u32) -> Option<proto::dht::Stats> {
         match &self.members[node as usize].being {
@@ -193,8 +246,8 @@ impl DhtWorld {
     }
 
     /// Attackers come and sit down around a target, if the settings say so. Nodes learn of them as of anybody who asks and answers.
-    pub fn besiege(&mut self, target: NodeId) {
-        let Attack::Targeted(count, networks) = self.settings.attack else { return };
+    pub fn besiege(&mut self, target: NodeId) -> Siege {
+        let Attack::Targeted(count, networks) = self.settings.attack else { return Siege::default() };
         let crowd = sybil::crowd(target, count, networks, &mut self.rng);
         let crowd: Vec<_> =
             crowd.into_iter().filter(|info| !self.by_address.contains_key(&info.address)).collect();
@@ -202,7 +255,41 @@ impl DhtWorld {
             self.add(info.address, info.id, Being::Sybil);
         }
         self.sybils.join(&crowd);
-        self.introduce(&crowd, target);
+        let mut victims: Vec<u32> = (0..self.settings.nodes).collect();
+        victims.sort_unstable_by_key(|node| self.members[*node as usize].id.distance(&target));
+        victims.truncate(VICTIMS);
+        Siege { crowd, victims }
+    }
+
+    /// All who besiege knock at all their victims within [`KNOCK_EVERY`]; attackers anywhere knock at anybody.
+    pub fn knock(&mut self, sieges: &[Siege]) {
+        let mut knocks: Vec<(NodeInfo, u32)> = Vec::new();
+        for siege in sieges {
+            for info in &siege.crowd {
+                knocks.extend(siege.victims.iter().map(|victim| (*info, *victim)));
+            }
+        }
+        if let Attack::Random(_) = self.settings.attack {
+            let all = self.sybils.all().to_vec();
+            knocks.extend(all.into_iter().map(|info| (info, self.rng.below(self.settings.nodes))));
+        }
+        for (info, victim) in knocks {
+            let query = Query { id: info.id, read_only: false, method: Method::Ping };
+            let mut bytes = Vec::new();
+            Packet::new(Transaction::from_u16(1), Body::Query(query)).encode(&mut bytes);
+            let at = self.now + spread(KNOCK_EVERY, &mut self.rng);
+            self.queue.push(at, victim, Happening::Datagram { from: info.address, bytes: bytes.into() });
+        }
+    }
+
+    /// The attackers around a target are gone, and those who know them are left with dead entries.
+    pub fn relieve(&mut self, siege: &Siege) {
+        self.sybils.leave(&siege.crowd);
+        for info in &siege.crowd {
+            if let Some(node) = self.by_address.get(&info.address) {
+                self.members[*node as usize].being = Being::Dead;
+            }
+        }
     }
 
     /// A node announces a torrent. The name of its search.
@@ -263,7 +350,19 @@ impl DhtWorld {
 
     fn add(&mut self, address: SocketAddr, id: NodeId, being: Being) {
         self.by_address.insert(address, self.members.len() as u32);
-        self.members.push(Member { address, id, being, wake: Instant::FAR, open_to: None });
+        self.members.push(Member { address, id, six: None, being, wake: Instant::FAR, open_to: None });
+    }
+
+    /// A public address of IPv6 that nobody has, of a network among two thousand.
+    fn free_address6(&mut self) -> SocketAddr {
+        loop {
+            let (network, rest) = (self.rng.below(2048) as u16, self.rng.next_u64());
+            let [a, b, c, d] = [0, 16, 32, 48].map(|shift| (rest >> shift) as u16);
+            let address = SocketAddr::from(([0x2400 + network, a, b, c, 0, 0, 0, d], 6881));
+            if !self.by_address.contains_key(&address) {
+                return address;
+            }
+        }
     }
 
     /// A public address that nobody has.
@@ -271,8 +370,7 @@ impl DhtWorld {
         loop {
             let ip = Ipv4Addr::from_bits(self.rng.next_u32());
             let address = SocketAddr::from((ip, 1024 + self.rng.below(60_000) as u16));
-            let public = (1..224).contains(&ip.octets()[0]) && proto::address::block(ip.into()).is_some();
-            if public && !self.by_address.contains_key(&address) {
+            if proto::address::is_public(ip.into()) && !self.by_address.contains_key(&address) {
                 return address;
             }
         }
@@ -280,8 +378,10 @@ impl DhtWorld {
 
     /// The node comes to life with what it knew.
     fn begin(&mut self, node: u32, saved: &proto::dht::Saved) {
+        let member = &self.members[node as usize];
         let config = Config {
-            v6: false,
+            v4: member.address.is_ipv4(),
+            v6: member.address.is_ipv6() || member.six.is_some(),
             defences: self.settings.defences,
             upkeep_every: self.settings.upkeep_every,
             ..Config::default()
@@ -301,7 +401,7 @@ impl DhtWorld {
         }
     }
 
-    /// A node goes, and a new one begins elsewhere that knows a few addresses.
+    /// A node goes, and a new one begins elsewhere that knows a few addresses. (In worlds of IPv4 alone.)
     fn rebirth(&mut self, node: u32) {
         let (old, address) = (self.members[node as usize].address, self.free_address());
         self.by_address.remove(&old);
@@ -326,12 +426,15 @@ impl DhtWorld {
         match &member.being {
             Being::Dead => {}
             Being::Sybil => {
-                if let Some(answer) = self.sybils.answer(member.id, from, bytes) {
+                if let Some(answer) = self.sybils.answer(member.id, from, bytes, &mut self.rng) {
                     self.carry(node, from, answer);
                 }
             }
             Being::Node(_) => {
-                if member.open_to.as_ref().is_none_or(|known| known.contains(&from)) {
+                let open = |known: &BTreeMap<SocketAddr, Instant>| {
+                    known.get(&from).is_some_and(|sent| self.now.since(*sent) < NAT_OPEN)
+                };
+                if member.open_to.as_ref().is_none_or(open) {
                     self.tell(node, Input::Datagram { from, bytes });
                 }
             }
@@ -353,7 +456,10 @@ impl DhtWorld {
                 Output::Send { to, bytes } => {
                     self.sent = (self.sent.0 + 1, self.sent.1 + bytes.len() as u64);
                     if let Some(known) = &mut self.members[node as usize].open_to {
-                        known.insert(to);
+                        known.insert(to, self.now);
+                        if known.len() > 1024 {
+                            known.retain(|_, sent| self.now.since(*sent) < NAT_OPEN);
+                        }
                     }
                     self.carry(node, to, bytes);
                 }
@@ -378,6 +484,9 @@ impl DhtWorld {
 
     /// A datagram is on its way.
     fn carry(&mut self, from: u32, to: SocketAddr, bytes: Vec<u8>) {
+        if let Some((_, out)) = self.watched.as_mut().and_then(|watched| watched.get_mut(&to)) {
+            *out += bytes.len() as u64;
+        }
         let Some(&node) = self.by_address.get(&to) else { return };
         if self.rng.below(100) < self.settings.loss {
             return;
@@ -386,14 +495,26 @@ impl DhtWorld {
         let pair = u64::from(from.min(node)) << 32 | u64::from(from.max(node));
         let class = (pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize;
         let one_way = self.settings.round_trip.as_micros() as u64 * ROUND_TRIPS[class] / 2000;
-        let at = self.now + Duration::from_micros(one_way);
-        let from = self.members[from as usize].address;
+        let sender = &self.members[from as usize];
+        let late =
+            if matches!(sender.being, Being::Sybil) { AT_ONCE } else { Duration::from_micros(one_way) };
+        let at = self.now + late;
+        // It speaks to each family from its address there.
+        let six = sender.six.filter(|_| to.is_ipv6()).map(|(address, _)| address);
+        let from = six.unwrap_or(sender.address);
         self.queue.push(at, node, Happening::Datagram { from, bytes: bytes.into() });
     }
 }
 
-fn info(member: &Member) -> wire::krpc::NodeInfo {
-    wire::krpc::NodeInfo { id: member.id, address: member.address }
+/// Attackers around a target, and those at whom they knock.
+#[derive(Default)]
+pub struct Siege {
+    crowd: Vec<NodeInfo>,
+    victims: Vec<u32>,
+}
+
+fn info(member: &Member) -> NodeInfo {
+    NodeInfo { id: member.id, address: member.address }
 }
 
 /// Any time within a span.

@@ -3,6 +3,7 @@
 use proto::Duration;
 use proto::dht::Defences;
 use sim::DhtWorld;
+use sim::dht::spoofing;
 use sim::dht::trial::{self, Trial};
 use sim::dht::{Attack, Settings};
 
@@ -38,24 +39,50 @@ fn loss_nat_and_churn_are_survived() {
 }
 
 #[test]
+fn nodes_of_both_families_find_one_another_in_each() {
+    let settings = Settings { both: true, ..Settings::of(900) };
+    let mut world = DhtWorld::new(settings);
+    world.run(Duration::from_secs(1800));
+    let trial = trial::run(&mut world, 150);
+    println!("{trial}");
+    assert!(trial.found >= 0.99, "{trial}");
+    assert!(trial.took < Duration::from_millis(1500), "{trial}");
+}
+
+#[test]
 fn half_of_all_nodes_may_be_attackers() {
-    for (percent, at_least) in [(20, 0.99), (50, 0.95)] {
-        let settings = Settings { attack: Attack::Random(percent), ..Settings::of(1_000) };
-        let trial = trial_of(settings, 200);
+    // How many searches find, and how many nodes believe the attackers in what their own address is.
+    for (percent, at_least, fooled) in [(20, 0.99, 0), (50, 0.95, 30)] {
+        let settings = Settings { attack: Attack::Random(percent), ..Settings::of(600) };
+        let trial = trial::run_attacked(&mut DhtWorld::new(settings), 150);
+        println!("{percent} %: {trial}");
         assert!(trial.found >= at_least, "{percent} %: {trial}");
+        assert!(trial.false_peers > 1.0, "they do lie: {trial}");
+        assert!(trial.fooled <= fooled, "{percent} %: {trial}");
     }
 }
 
 #[test]
-fn a_hundred_attackers_around_a_torrent_hide_it_only_from_those_who_do_not_look_wider() {
-    let besieged = |defences| {
-        let settings = Settings { attack: Attack::Targeted(100, 8), defences, ..Settings::of(1_000) };
-        let trial = trial::run_besieged(&mut DhtWorld::new(settings), 4, 25);
-        println!("{trial}");
+fn attackers_around_a_torrent_hide_it_only_from_those_who_do_not_look_wider() {
+    let besieged = |count, networks, defences| {
+        let settings =
+            Settings { attack: Attack::Targeted(count, networks), defences, ..Settings::of(1_000) };
+        let trial = trial::run_besieged(&mut DhtWorld::new(settings), 3, 40);
+        println!("{count} in {networks}: {trial}");
         trial.found
     };
-    assert!(besieged(Defences::ALL) >= 0.95);
-    assert!(besieged(Defences::NONE) < 0.8, "the attack is one");
+    assert!(besieged(100, 8, Defences::ALL) >= 0.95);
+    assert!(besieged(200, 64, Defences::ALL) >= 0.95);
+    assert!(besieged(100, 8, Defences::NONE) < 0.8, "the attack is one");
+}
+
+#[test]
+fn addresses_that_are_forged_for_an_hour_are_sent_at_most_three_times_what_came_in_their_name() {
+    let mut world = DhtWorld::new(Settings::of(100));
+    let spoofed = spoofing::run(&mut world, Duration::from_secs(3600));
+    println!("{spoofed:?}");
+    assert!(spoofed.worst <= 3.0 && spoofed.for_garbage == 0, "{spoofed:?}");
+    assert!(spoofed.all > 0.05, "something is answered: {spoofed:?}");
 }
 
 #[test]

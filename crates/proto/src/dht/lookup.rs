@@ -1,12 +1,16 @@
 //! One walk through the network towards a target: whom to ask next, and when nobody nearer is left to be found.
 //!
 //! Pure: candidates in, verdicts out; who sends and waits is `rpc` and the node. Dead nodes cost more time than hops do, so a node that
-//! is slower than others usually are frees its place for another and may still answer. Against nodes that crowd around a target or name
-//! only one another: candidates belong to the path by which they were first named and paths take turns; a network of addresses gets
-//! few turns while others wait; and the walk goes on to where the nearest nodes should lie by the size of the whole network (S/Kademlia;
-//! SR-DHT-Store). Invariant: an address is asked once, and at most [`ASKED_MAX`] are. BEP: 5. Threats: D5
+//! is slower than others usually are frees its place for another and may still answer.
+//!
+//! Against nodes that crowd around a target, name only one another, or lie about others: candidates belong to the path by which they were first
+//! named and paths take turns; a network of addresses gets few turns while others wait; nearer than a distance only so many are asked as
+//! the size of the whole network lets expect there, so that a crowd has a turn or four and the honest have theirs; a false id or port
+//! for a node does not keep its true one out; who mostly names nodes that are not there is believed last and kept nothing at; and the walk goes on to where the nearest nodes should lie (S/Kademlia; SR-DHT-Store).
+//! Invariant: a host is asked once, or twice if it was silent, and at most [`ASKED_MAX`] are asked. BEP: 5, 32. Threats: D5
 
 use super::routing_table::{Defences, K};
+use crate::address::{self, network};
 use core::net::{IpAddr, SocketAddr};
 use wire::krpc::{NodeInfo, Token};
 use wire::node_id::{Distance, NodeId};
@@ -23,6 +27,24 @@ pub(super) const ASKED_MAX: usize = 96;
 
 /// Candidates kept, the nearest; farther ones would not be asked anyway.
 const CANDIDATES_MAX: usize = 160;
+
+/// Nodes that are taken from one answer: as many as BEP 5 has nodes name. Who names more wants more of our questions than others.
+const NAMED_MAX: usize = K;
+
+/// Candidates nearer than a distance, over those that may be asked there: more of a crowd are not even kept, or they would drive others out.
+const KEPT_OVER_ASKED: u64 = 4;
+
+/// Entries of a host, under different ids or ports, and with one id: somebody lies about it, and nobody knows yet who.
+const VERSIONS_MAX: usize = 3;
+
+/// False or silent nodes after which who named them is not believed, if they were more than the true ones.
+const LIES_MAX: u8 = 3;
+
+/// Namers who are not believed, after which something is stored at twice as many nodes.
+const LIARS_MAX: usize = 3;
+
+/// Silences after which a host is asked no more, under whatever id or port.
+const SILENCES_MAX: usize = 2;
 
 /// Paths whose candidates take turns.
 const PATHS: usize = 3;
@@ -54,14 +76,29 @@ enum State {
 #[derive(Clone, Debug)]
 struct Candidate {
     info: NodeInfo,
+    /// Its host, on a public network.
+    host: Option<IpAddr>,
     distance: Distance,
     state: State,
     /// By which path it was first named.
     path: u8,
     /// Answers that led to it.
     hops: u8,
+    /// Whose answer named it first, or first of those who are believed.
+    by: Option<u8>,
+    /// Under which number it named others.
+    names: Option<u8>,
     /// Given with its answer.
     token: Option<Token>,
+}
+
+/// What became of the nodes that one answer named.
+#[derive(Clone, Copy, Default, Debug)]
+struct Named {
+    /// They answered, under the id that they were named under.
+    true_ones: u8,
+    /// They did not.
+    false_ones: u8,
 }
 
 /// A walk.
@@ -74,6 +111,8 @@ pub(super) struct Lookup {
     expected: u64,
     defences: Defences,
     asked: u16,
+    /// By number of who answered.
+    named: Vec<Named>,
     /// Addresses without known ids to begin with.
     begin_at: Vec<SocketAddr>,
 }
@@ -88,9 +127,10 @@ impl Lookup {
         expected: u64,
         defences: Defences,
     ) -> Lookup {
-        let mut lookup = Lookup { target, candidates: Vec::new(), expected, defences, asked: 0, begin_at };
+        let (candidates, named) = (Vec::new(), Vec::new());
+        let mut lookup = Lookup { target, candidates, expected, defences, asked: 0, named, begin_at };
         for (at, info) in nodes.iter().enumerate() {
-            lookup.add(*info, (at % PATHS) as u8, 0);
+            lookup.add(*info, (at % PATHS) as u8, 0, None);
         }
         lookup
     }
@@ -116,26 +156,37 @@ impl Lookup {
 
     /// A node answered, and named others.
     pub(super) fn answered(&mut self, by: NodeInfo, token: Option<Token>, named: &[NodeInfo]) {
-        let known = self.candidates.iter().position(|other| other.info.address == by.address);
-        let at = match known {
-            Some(at) if self.candidates[at].info.id == by.id => at,
+        let was_asked = |other: &Candidate| other.info.address == by.address && other.state != State::New;
+        let known = self.candidates.iter().position(was_asked);
+        let (path, hops) = match known {
+            Some(at) if self.candidates[at].info.id == by.id => {
+                let Candidate { path, hops, by: namer, state, .. } = self.candidates[at];
+                if state != State::Answered {
+                    self.judge(namer, true);
+                }
+                (path, hops)
+            }
             // It has another id than it was named under: it counts for what it is.
             Some(at) => {
-                let Candidate { path, hops, .. } = self.candidates.remove(at);
-                let Some(at) = self.add(by, path, hops) else { return };
-                at
+                let Candidate { path, hops, by: namer, .. } = self.candidates.remove(at);
+                self.judge(namer, false);
+                (path, hops)
             }
-            None => {
-                let path = (usize::from(self.asked) % PATHS) as u8;
-                let Some(at) = self.add(by, path, 0) else { return };
-                at
-            }
+            None => ((usize::from(self.asked) % PATHS) as u8, 0),
         };
+        // Whatever else was said of this address was false.
+        self.candidates.retain(|other| other.info.address != by.address || other.info.id == by.id);
+        let at = match self.candidates.iter().position(|other| other.info == by) {
+            Some(at) => at,
+            None => self.insert(by, path, hops, None),
+        };
+        let number = u8::try_from(self.named.len()).ok();
+        self.named.push(Named::default());
         let candidate = &mut self.candidates[at];
-        (candidate.state, candidate.token) = (State::Answered, token);
-        let (path, hops) = (candidate.path, candidate.hops.saturating_add(1));
-        for info in named {
-            self.add(*info, path, hops);
+        (candidate.state, candidate.token, candidate.names) = (State::Answered, token, number);
+        let most = if self.defences.wide_lookups { NAMED_MAX } else { named.len() };
+        for info in named.iter().take(most) {
+            self.add(*info, path, hops.saturating_add(1), number);
         }
     }
 
@@ -176,9 +227,11 @@ impl Lookup {
     /// to where the nearest should lie.
     pub(super) fn to_store_at(&self) -> Vec<(NodeInfo, Token)> {
         let mut chosen: Vec<(NodeInfo, Token)> = Vec::new();
-        for candidate in self.candidates.iter().filter(|other| other.state == State::Answered) {
+        let liars = (0..self.named.len()).filter(|number| self.is_liar(u8::try_from(*number).ok())).count();
+        let least = if liars >= LIARS_MAX { NEAREST_WIDE } else { K };
+        for candidate in self.candidates.iter().filter(|other| self.is_believed(other)) {
             let Some(token) = &candidate.token else { continue };
-            let enough = chosen.len() >= K && nearness(&candidate.distance) > self.expected_if_wide();
+            let enough = chosen.len() >= least && nearness(&candidate.distance) > self.expected_if_wide();
             if enough || chosen.len() >= STORED_MAX {
                 break;
             }
@@ -250,11 +303,25 @@ impl Lookup {
         };
         let mut late = None;
         let mut best: Option<usize> = None;
-        for (at, other) in self.candidates.iter().enumerate().filter(|(_, other)| other.state == State::New) {
+        // In halves: who was silent costs time alone.
+        let mut asked_nearer = 0;
+        for (at, other) in self.candidates.iter().enumerate() {
+            match other.state {
+                State::New => {}
+                State::Failed => asked_nearer += 1,
+                State::Asked | State::Slow | State::Answered => asked_nearer += 2,
+            }
+            if other.state != State::New {
+                continue;
+            }
             if boundary.is_some_and(|boundary| other.distance > boundary) {
                 break;
             }
-            if had_its_turns(other.info.address.ip()) {
+            if self.host_had_its_turn(other) {
+                continue;
+            }
+            let crowded = asked_nearer >= self.expected_within(&other.distance).saturating_mul(2);
+            if crowded || self.is_liar(other.by) || had_its_turns(other.info.address.ip()) {
                 late = late.or(Some(at));
                 continue;
             }
@@ -266,9 +333,57 @@ impl Lookup {
         best.or_else(|| late.filter(|_| self.answers() < K))
     }
 
+    /// A node that this one named was true, or was not.
+    fn judge(&mut self, namer: Option<u8>, is_true: bool) {
+        let Some(named) = namer.and_then(|namer| self.named.get_mut(usize::from(namer))) else { return };
+        let count = if is_true { &mut named.true_ones } else { &mut named.false_ones };
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether who named others under this number mostly named such as are not there.
+    fn is_liar(&self, number: Option<u8>) -> bool {
+        let number = number.filter(|_| self.defences.wide_lookups);
+        number
+            .and_then(|number| self.named.get(usize::from(number)))
+            .is_some_and(|named| named.false_ones >= LIES_MAX && named.false_ones > named.true_ones)
+    }
+
+    /// Whether it answered, and named nodes that are there.
+    fn is_believed(&self, candidate: &Candidate) -> bool {
+        candidate.state == State::Answered && !self.is_liar(candidate.names)
+    }
+
+    /// Whether the candidate's host has been asked, under this or another id or port, and need not be asked again.
+    fn host_had_its_turn(&self, candidate: &Candidate) -> bool {
+        let same = |other: &&Candidate| {
+            other.info.address == candidate.info.address
+                || candidate.host.is_some() && other.host == candidate.host
+        };
+        let mut silences = 0;
+        self.candidates.iter().filter(same).any(|other| match other.state {
+            State::New => false,
+            State::Asked | State::Slow | State::Answered => true,
+            State::Failed => {
+                silences += 1;
+                other.info.address == candidate.info.address || silences >= SILENCES_MAX
+            }
+        })
+    }
+
+    /// How many nodes may be asked no farther from the target than this: as many as should lie there in a network of this size, three times
+    /// their standard deviation more (they are scattered by chance), and a few.
+    fn expected_within(&self, distance: &Distance) -> u64 {
+        let Some(spacing) = core::num::NonZeroU64::new(self.expected_if_wide() / K as u64) else {
+            return u64::MAX;
+        };
+        let hundredths = u128::from(nearness(distance)) * 100 / u128::from(spacing.get());
+        let hundredths = hundredths.min(u128::from(u32::MAX)) as u64;
+        (hundredths + 30 * hundredths.isqrt() + 400) / 100
+    }
+
     /// Beyond this distance nobody matters: enough nearer ones answered, and it is as far as the nearest should lie.
     fn boundary(&self) -> Option<Distance> {
-        let mut answered = self.candidates.iter().filter(|other| other.state == State::Answered);
+        let mut answered = self.candidates.iter().filter(|other| self.is_believed(other));
         let enough = if self.defences.wide_lookups { NEAREST_WIDE } else { K };
         let last = answered.nth(enough - 1)?;
         let expected = self.expected_if_wide();
@@ -281,36 +396,65 @@ impl Lookup {
         if self.defences.wide_lookups { self.expected } else { 0 }
     }
 
-    /// Takes a candidate in, unless its address or host is there already. Says where it stands.
-    fn add(&mut self, info: NodeInfo, path: u8, hops: u8) -> Option<usize> {
+    /// Takes a candidate in, unless it is known, there are several of its host or of its id already, or too many so near.
+    fn add(&mut self, info: NodeInfo, path: u8, hops: u8, by: Option<u8>) {
+        if let Some(known) = self.candidates.iter().position(|other| other.info == info) {
+            // Somebody better names it too.
+            if self.is_liar(self.candidates[known].by) {
+                (self.candidates[known].by, self.candidates[known].path) = (by, path);
+            }
+            return;
+        }
         let distance = info.id.distance(&self.target);
         let at = self.candidates.partition_point(|other| other.distance < distance);
-        let host = crate::address::host(info.address.ip());
-        let public = self.defences.per_host && crate::address::block(info.address.ip()).is_some();
-        let same = |other: &Candidate| {
-            other.info.address == info.address
-                || other.info.id == info.id
-                || public && crate::address::host(other.info.address.ip()) == host
-        };
-        if at >= CANDIDATES_MAX || self.candidates.iter().any(same) {
-            return None;
+        let versions = if self.defences.per_host { VERSIONS_MAX } else { usize::MAX };
+        let host = self.host(&info);
+        let of =
+            |same: &dyn Fn(&Candidate) -> bool| self.candidates.iter().filter(|other| same(other)).count();
+        let crowded = at as u64 >= self.expected_within(&distance).saturating_mul(KEPT_OVER_ASKED);
+        if at >= CANDIDATES_MAX
+            || crowded
+            || of(&|other| other.info.id == info.id) >= versions
+            || of(&|other| other.info.address == info.address || host.is_some() && other.host == host)
+                >= versions
+        {
+            return;
         }
-        self.candidates.insert(at, Candidate { info, distance, state: State::New, path, hops, token: None });
-        if self.candidates.len() > CANDIDATES_MAX
+        self.insert(info, path, hops, by);
+    }
+
+    /// Puts a candidate in its place. Says where it stands.
+    fn insert(&mut self, info: NodeInfo, path: u8, hops: u8, by: Option<u8>) -> usize {
+        let distance = info.id.distance(&self.target);
+        if self.candidates.len() >= CANDIDATES_MAX
             && let Some(farthest) = self.candidates.iter().rposition(|other| other.state == State::New)
         {
             self.candidates.remove(farthest);
-            return (farthest != at).then_some(if farthest < at { at - 1 } else { at });
         }
-        Some(at)
+        let at = self.candidates.partition_point(|other| other.distance < distance);
+        let host = self.host(&info);
+        let state = State::New;
+        let (names, token) = (None, None);
+        let new = Candidate { info, host, distance, state, path, hops, by, names, token };
+        self.candidates.insert(at, new);
+        at
+    }
+
+    /// The host of a node, if one must not have many.
+    fn host(&self, info: &NodeInfo) -> Option<IpAddr> {
+        let ip = info.address.ip();
+        (self.defences.per_host && address::block(ip).is_some()).then(|| address::host(ip))
     }
 
     fn put(&mut self, address: SocketAddr, state: State) {
         let open = |other: &&mut Candidate| {
             other.info.address == address && matches!(other.state, State::Asked | State::Slow)
         };
-        if let Some(candidate) = self.candidates.iter_mut().find(open) {
-            candidate.state = state;
+        let Some(candidate) = self.candidates.iter_mut().find(open) else { return };
+        candidate.state = state;
+        let namer = candidate.by;
+        if state == State::Failed {
+            self.judge(namer, false);
         }
     }
 }
@@ -320,115 +464,9 @@ pub(super) fn nearness(distance: &Distance) -> u64 {
     distance.leading_u64()
 }
 
-/// Addresses that one party may come to hold many of: a /8, a /32 of IPv6; none on private networks.
-fn network(ip: IpAddr) -> Option<IpAddr> {
-    crate::address::block(ip)?;
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => Some(IpAddr::V4((ip.to_bits() & 0xff00_0000).into())),
-        IpAddr::V6(ip) => Some(IpAddr::V6((ip.to_bits() & (u128::MAX << 96)).into())),
-    }
-}
-
 fn is_of_one_network(one: IpAddr, other: IpAddr) -> bool {
     network(one).is_some_and(|network_of_one| network(other) == Some(network_of_one))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TARGET: NodeId = NodeId([0; 20]);
-
-    /// A node so far from the target, in a network of its own unless it is given one.
-    fn node(far: u8, network: Option<u8>) -> NodeInfo {
-        let mut id = [0; 20];
-        id[0] = far;
-        let address = SocketAddr::from(([network.unwrap_or(11 + far % 100), far, 1, 1], 6881));
-        NodeInfo { id: NodeId(id), address }
-    }
-
-    fn token() -> Option<Token> {
-        Some(Token::from_array([1]))
-    }
-
-    /// Asks all that there are to be asked, who answer with nobody; returns them in order.
-    fn walk(lookup: &mut Lookup, answers: impl Fn(&NodeInfo) -> bool) -> Vec<u8> {
-        let mut asked = Vec::new();
-        while let Some((address, Some(id))) = lookup.next() {
-            let info = NodeInfo { id, address };
-            asked.push(id.0[0]);
-            if answers(&info) {
-                lookup.answered(info, token(), &[]);
-            } else {
-                lookup.failed(address);
-            }
-        }
-        assert!(lookup.is_done(false));
-        asked
-    }
-
-    fn lookup(nodes: &[NodeInfo], defences: Defences) -> Lookup {
-        Lookup::new(TARGET, nodes, Vec::new(), 0, defences)
-    }
-
-    #[test]
-    fn a_walk_ends_when_enough_of_the_nearest_answered() {
-        let nodes: Vec<_> = (1..=60).map(|far| node(far, None)).collect();
-        for (defences, enough) in [(Defences::NONE, K), (Defences::ALL, NEAREST_WIDE)] {
-            let mut all = lookup(&nodes, defences);
-            let asked = walk(&mut all, |_| true);
-            assert!((enough..enough + PATHS * 2).contains(&asked.len()), "{asked:?}");
-            assert!((1..=enough as u8).all(|far| asked.contains(&far)), "{asked:?}");
-            let mut odd = lookup(&nodes, defences);
-            walk(&mut odd, |info| info.id.0[0] % 2 == 1);
-            let nearest: Vec<u8> = odd.nearest().map(|info| info.id.0[0]).take(K).collect();
-            assert_eq!(nearest, [1, 3, 5, 7, 9, 11, 13, 15]);
-        }
-    }
-
-    #[test]
-    fn few_are_asked_at_once_and_who_is_slow_frees_a_place_but_may_still_answer() {
-        let nodes: Vec<_> = (1..=30).map(|far| node(far, None)).collect();
-        let mut lookup = lookup(&nodes, Defences::ALL);
-        let first: Vec<_> = core::iter::from_fn(|| lookup.next()).collect();
-        assert_eq!(first.len(), ALPHA);
-        lookup.slow(first[0].0);
-        assert!(lookup.next().is_some() && lookup.next().is_none());
-        let late = NodeInfo { id: first[0].1.unwrap(), address: first[0].0 };
-        lookup.answered(late, token(), &[node(0x80, None)]);
-        assert_eq!((lookup.answers(), lookup.hops()), (1, 0));
-    }
-
-    #[test]
-    fn a_network_has_its_turns_and_more_only_if_there_is_nobody_else() {
-        let crowd = || (1..=40).map(|far| node(far, Some(66)));
-        let others = (100..=140).map(|far| node(far, None));
-        let asked = walk(&mut lookup(&crowd().chain(others).collect::<Vec<_>>(), Defences::ALL), |_| true);
-        let of_crowd = asked.iter().filter(|far| **far <= 40).count();
-        assert_eq!(of_crowd, PER_NETWORK_MAX, "{asked:?}");
-        let asked = walk(&mut lookup(&crowd().collect::<Vec<_>>(), Defences::ALL), |_| true);
-        assert!(asked.len() >= K, "{asked:?}");
-    }
-
-    #[test]
-    fn where_nodes_crowd_around_the_target_more_are_told_out_to_where_the_nearest_should_lie() {
-        let nodes: Vec<_> = (1..=40).map(|far| node(far, None)).collect();
-        let told = |expected: u64| {
-            let mut lookup = Lookup::new(TARGET, &nodes, Vec::new(), expected, Defences::ALL);
-            walk(&mut lookup, |_| true);
-            lookup.to_store_at().len()
-        };
-        let reach = |far: u8| nearness(&node(far, None).id.distance(&TARGET));
-        assert_eq!([told(0), told(reach(8)), told(reach(12)), told(reach(40))], [K, K, 12, STORED_MAX]);
-    }
-
-    #[test]
-    fn a_node_that_bears_another_id_than_it_was_named_under_counts_for_what_it_is() {
-        let mut lookup = lookup(&[node(1, None)], Defences::ALL);
-        let (address, _) = lookup.next().unwrap();
-        let truly = NodeInfo { id: NodeId([0xee; 20]), address };
-        lookup.answered(truly, token(), &[]);
-        assert_eq!(lookup.nearest().collect::<Vec<_>>(), [truly]);
-        assert!(lookup.next().is_none() && lookup.is_done(false));
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
 //! The tables that nodes have after some hours, made at once from the whole: of each distance as many as fit, chosen by chance.
 
-use super::{Attack, Being, DhtWorld, info};
+use super::{DhtWorld, Member, info};
 use proto::Rng;
-use proto::dht::{Input, K, Saved};
-use wire::krpc::{Body, Method, NodeInfo, Packet, Query, Transaction};
+use proto::dht::{K, Saved};
+use wire::krpc::NodeInfo;
 use wire::node_id::NodeId;
 
 /// How many of each distance a table takes (as `proto`'s; who is too many is turned away there).
@@ -12,30 +12,22 @@ const WIDTHS: [usize; 4] = [128, 64, 32, 16];
 impl DhtWorld {
     /// Gives every node of ours its table. The dead and the attackers are in them like anybody.
     pub(super) fn give_tables(&mut self) {
-        let mut sorted: Vec<NodeInfo> = self.members.iter().map(info).collect();
-        sorted.sort_unstable_by_key(|info| info.id);
+        let six = |member: &Member| member.six.map(|(address, id)| NodeInfo { id, address });
+        let all = || self.members.iter().map(info).chain(self.members.iter().filter_map(six));
+        let sorted = [true, false].map(|v4| {
+            let mut sorted: Vec<NodeInfo> = all().filter(|info| info.address.is_ipv4() == v4).collect();
+            sorted.sort_unstable_by_key(|info| info.id);
+            sorted
+        });
         for node in 0..self.settings.nodes {
-            let own = self.members[node as usize].id;
-            let saved = Saved { ids: [Some(own), None], nodes: table(&sorted, own, &mut self.rng) };
-            self.begin(node, &saved);
-        }
-    }
-
-    /// Newcomers make themselves known: to the nodes near a target, which matter, each asks a few questions; they learn of it as of any asker.
-    pub(super) fn introduce(&mut self, crowd: &[NodeInfo], target: NodeId) {
-        debug_assert!(matches!(self.settings.attack, Attack::Targeted(..)));
-        let mut near: Vec<u32> = (0..self.settings.nodes).collect();
-        near.sort_unstable_by_key(|node| self.members[*node as usize].id.distance(&target));
-        near.truncate(64);
-        for node in near {
-            for (n, info) in crowd.iter().enumerate() {
-                let query = Query { id: info.id, read_only: false, method: Method::Ping };
-                let mut bytes = Vec::new();
-                Packet::new(Transaction::from_u16(n as u16), Body::Query(query)).encode(&mut bytes);
-                if matches!(self.members[node as usize].being, Being::Node(_)) {
-                    self.tell(node, Input::Datagram { from: info.address, bytes: &bytes });
-                }
+            let member = &self.members[node as usize];
+            let mut saved = Saved { ids: [None, None], nodes: Vec::new() };
+            for own in core::iter::once(info(member)).chain(six(member)) {
+                let at = usize::from(own.address.is_ipv6());
+                saved.ids[at] = Some(own.id);
+                saved.nodes.extend(table(&sorted[at], own.id, &mut self.rng));
             }
+            self.begin(node, &saved);
         }
     }
 }

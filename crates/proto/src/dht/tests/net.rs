@@ -65,7 +65,7 @@ impl Net {
             }
             net.tell(at, Input::BeginAt(vec![address(0), address6(0)]));
         }
-        net.run(Duration::from_secs(900));
+        net.run(Duration::from_secs(1800));
         net
     }
 
