@@ -145,7 +145,10 @@ fn a_publishers_link_gives_its_hints_to_the_torrent_that_is_the_newest() {
 fn where_a_torrent_is_needed_a_publisher_is_refused_with_what_to_do() {
     let error = parse(&format!("xs=urn:btpk:{KEY}")).unwrap_err();
     assert_eq!(error, MagnetError::Mutable);
-    assert!(error.to_string().ends_with("look for a link with \"xt=urn:btih:\""), "{error}");
+    assert!(
+        error.to_string().ends_with("what needs a torrent needs a link with \"xt=urn:btih:\""),
+        "{error}"
+    );
 }
 
 #[test]
