@@ -156,6 +156,8 @@ fn not_added(given: &str, error: AddError) -> Failure {
         | AddError::Known(_)
         | AddError::SamePlace { .. }
         | AddError::Priorities { .. }
+        | AddError::Ranges { .. }
+        | AddError::Misplaced(_)
         | AddError::Choice(_)
         | AddError::WouldTell(_)
         | AddError::WouldLookUp(_)

@@ -5,6 +5,7 @@ mod config;
 pub(crate) mod dht;
 mod error;
 mod handle;
+mod lend;
 pub(crate) mod magnet;
 mod place;
 mod secrecy;
@@ -15,7 +16,7 @@ pub use config::{AddOptions, ClientConfig};
 pub use error::{AddError, StartError};
 pub use handle::TorrentHandle;
 
-use crate::disk::spec::{Allocation, StorageSpec, WantedFiles};
+use crate::disk::spec::{Allocation, ContentSpec, StorageSpec, WantedFiles, places_fit};
 use crate::disk::{Disk, DiskConfig};
 use crate::edge::{Edge, FetchError};
 use crate::entropy;
@@ -81,6 +82,14 @@ pub struct Client {
     /// Searches of users that have begun, if there is a node to search with.
     dht_searches: Option<AtomicU64>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// How a torrent is taken part in, as far as nothing of it is remembered.
+#[derive(Default)]
+struct Given {
+    allocation: Allocation,
+    places: Vec<wire::offer::Place>,
+    peers: Vec<SocketAddr>,
 }
 
 /// While it exists, no other process with the same state takes torrents in.
@@ -156,7 +165,7 @@ impl Client {
     ///
     /// # Errors
     /// When the bytes are no torrent, there is no room for it, the torrent is already here, one that runs has a file of the same
-    /// path, it is known as one of another swarm, or the state says no.
+    /// path, its places are none, it is known as one of another swarm, or the state says no.
     pub fn add(&self, torrent: &[u8], options: AddOptions) -> Result<TorrentHandle, AddError> {
         self.add_parsed(torrent, Arc::new(Metainfo::parse(torrent)?), options)
     }
@@ -170,6 +179,10 @@ impl Client {
         let files = metainfo.layout.files() as usize;
         if !options.priorities.is_empty() && options.priorities.len() != files {
             return Err(AddError::Priorities { given: options.priorities.len(), files });
+        }
+        places_fit(&metainfo, &options.places).map_err(AddError::Misplaced)?;
+        if !options.places.is_empty() {
+            return Err(AddError::State("ranges of larger files cannot be received yet".into()));
         }
         let earlier = self.shared.state.torrent(metainfo.info_hash).unwrap_or_else(|error| {
             tracing::warn!(%error, "what is known of the torrent is not believed: its files are checked");
@@ -199,7 +212,8 @@ impl Client {
             swarm: self.swarm,
             resume,
         };
-        self.enter(&Entrance::open(&self.shared)?, metainfo, stored, options.allocation, options.peers)
+        let given = Given { allocation: options.allocation, places: options.places, peers: options.peers };
+        self.enter(&Entrance::open(&self.shared)?, metainfo, stored, given)
     }
 
     /// Takes part in a torrent of which only a link is known: its metadata comes from peers first, and is remembered. If an
@@ -219,6 +233,7 @@ impl Client {
             magnet::merge_links(&mut magnet, link);
         }
         options.peers.extend(magnet.peers.iter().filter_map(PeerHint::address));
+        options.places.clear();
         let earlier = earlier.filter(|earlier| !is_link(&earlier.metainfo));
         let handle = match earlier {
             Some(earlier) => self.add_known(&magnet, &earlier.metainfo, options)?,
@@ -269,7 +284,7 @@ impl Client {
                 return self.enter_magnet(&entrance, pending, stored, named);
             }
             let metainfo = Arc::new(Metainfo::parse_stored(&stored.metainfo)?);
-            self.enter(&entrance, metainfo, stored, Allocation::default(), Vec::new())
+            self.enter(&entrance, metainfo, stored, Given::default())
         });
         Ok(handles.collect())
     }
@@ -342,13 +357,12 @@ impl Client {
         entrance: &Entrance,
         metainfo: Arc<Metainfo>,
         stored: StoredTorrent,
-        allocation: Allocation,
-        peers: Vec<SocketAddr>,
+        Given { allocation, places, peers }: Given,
     ) -> Result<TorrentHandle, AddError> {
         self.admit(entrance, stored.info_hash)?;
         self.keep_secret(metainfo.trackers.iter().flatten().chain(&metainfo.web_seeds))?;
         let (options, info_hash) = (stored.options.clone(), stored.info_hash);
-        let place = Place::new(Arc::clone(&metainfo), &stored.root);
+        let place = Place::new(Arc::clone(&metainfo), &stored.root, &places);
         let known = Known { info_hash, place: Some(place.clone()), options: options.clone() };
         let id = self.shared.enter(known)?;
         let claim =
@@ -363,12 +377,13 @@ impl Client {
             peers,
             seed_goal: options.seed_goal,
         };
+        let spec = StorageSpec { metainfo, root: stored.root, allocation, places: places.into() };
         let entry = Entry {
             info_hash,
-            spec: Some(Arc::new(StorageSpec { metainfo, root: stored.root, allocation })),
+            spec: Some(ContentSpec::Kept(Arc::new(spec))),
             pending: None,
             wanted: WantedFiles::from_priorities(&options.priorities),
-            _claim: claim,
+            claim: Some(claim),
         };
         self.asker.ask(Ask::Add(Box::new(Command::Add(Box::new(add))), id, Box::new(entry)));
         Ok(self.handle(id, info_hash))
@@ -400,7 +415,7 @@ impl Client {
             spec: None,
             pending: Some(Arc::new(pending)),
             wanted: WantedFiles::default(),
-            _claim: claim,
+            claim: Some(claim),
         };
         self.asker.ask(Ask::Add(Box::new(Command::AddMagnet(Box::new(add))), id, Box::new(entry)));
         Ok(self.handle(id, info_hash))
@@ -469,7 +484,7 @@ impl Entrance {
         let claimed = shared.state.claimed(&turn, |info_hash| shared.has(info_hash));
         let others = claimed.map_err(state_failed)?.into_iter().filter_map(|other| {
             let metainfo = Metainfo::parse_stored(&other.metainfo).ok()?;
-            Some(Place::new(Arc::new(metainfo), &other.root))
+            Some(Place::new(Arc::new(metainfo), &other.root, &[]))
         });
         Ok(Entrance { turn, others: others.collect() })
     }

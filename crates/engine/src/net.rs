@@ -67,11 +67,14 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// A torrent is gone: it is forgotten, then it can be added again, here or by another process, and the user is told.
+    /// A torrent is gone: it is forgotten, then it can be added again, here or by another process, and the user is told. Of what
+    /// was lent there is nothing to forget; a record by that name is of another run.
     fn removed(&self, torrent: TorrentId, entry: Entry) {
         let shared = Arc::clone(&self.shared);
         self.edge.off_loop(move || {
-            if let Err(error) = shared.state.remove(entry.info_hash) {
+            if entry.claim.is_some()
+                && let Err(error) = shared.state.remove(entry.info_hash)
+            {
                 tracing::error!(%error, "a removed torrent will be back after a restart");
             }
             drop(entry);

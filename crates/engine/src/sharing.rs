@@ -39,6 +39,7 @@ pub use crate::edge::pairing::desk::{DeskEvent, PairingDesk};
 pub use crate::edge::pairing::line::{LineEnd, PairedLine, Unsaid};
 pub use crate::edge::pairing::pairer::{PairError, Pairer};
 pub use wire::code::{Code, CodeError};
+pub use wire::offer::Place;
 
 /// Bytes of the longest message between two who are paired: 256 KiB.
 pub const PAIRED_MESSAGE_LEN_MAX: usize = wire::paired::MESSAGE_LEN_MAX;

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use wire::PeerId;
+use wire::offer::Place;
 use wire::private::SwarmKey;
 
 /// Links at once by default: enough to fill any home's line many times over, few enough for any router.
@@ -139,6 +140,11 @@ pub struct AddOptions {
     pub seed_goal: SeedGoal,
     /// How room is made for files.
     pub allocation: crate::Allocation,
+    /// Files of the torrent that are ranges of larger ones of the same path; ascending, each once. Several torrents may have a range
+    /// each of one file, as long as no byte of it belongs to two. Such a file is called `<path>.part` until somebody who knows of all
+    /// of them renames it, which he may do as soon as they are durable; it is found again under its own name. Of magnet
+    /// links nothing of this kind is known, and it is not remembered over a restart: who adds the torrent again says it again.
+    pub places: Vec<Place>,
 }
 
 #[cfg(test)]

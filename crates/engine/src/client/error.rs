@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use wire::InfoHash;
 use wire::metainfo::MetainfoError;
+use wire::{FileIndex, InfoHash};
 
 /// Why a client did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,18 @@ pub enum AddError {
         /// How many files there are.
         files: usize,
     },
+    /// There is not one range for each file of a torrent that is to be lent.
+    #[error("{given} ranges for {files} files")]
+    Ranges {
+        /// How many were given.
+        given: usize,
+        /// How many files there are.
+        files: usize,
+    },
+    /// A file of the torrent is said to be a range of a larger one, and is none: it would be longer than that one, has another length
+    /// than the range, or none, or is named twice or out of order.
+    #[error("file {} of the torrent is not the range of a larger file that it is said to be", .0.0)]
+    Misplaced(FileIndex),
     /// Whoever was to choose the files did not.
     #[error("{0}")]
     Choice(String),

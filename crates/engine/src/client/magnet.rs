@@ -60,7 +60,7 @@ pub(crate) fn learn(
     let metainfo = Arc::new(metainfo);
     let priorities = pending.priorities(&metainfo).map_err(|why| refused(&AddError::Choice(why)))?;
     let entrance = Entrance::open(shared).map_err(|error| refused(&error))?;
-    let place = Place::new(Arc::clone(&metainfo), &pending.root);
+    let place = Place::new(Arc::clone(&metainfo), &pending.root, &[]);
     let apart = entrance.others.iter().try_for_each(|other| place.keep_apart(other));
     apart.map_err(|error| refused(&error))?;
     if let Some(room) = &pending.room {
@@ -90,6 +90,8 @@ fn refused(error: &AddError) -> MetadataFailure {
         | AddError::State(_)
         | AddError::Stopped
         | AddError::Known(_)
+        | AddError::Misplaced(_)
+        | AddError::Ranges { .. }
         | AddError::Metainfo(_) => Refusal::State,
     };
     MetadataFailure::Refused { refusal, why: error.to_string().into() }

@@ -1,29 +1,46 @@
 //! Where a torrent's files go, and whether two torrents want the same ones.
 //!
 //! Looks at the root's links and at nothing else on disk. Names that differ only in case count as the same: on some file
-//! systems they are.
+//! systems they are. Ranges of one file may belong to several torrents as long as no byte of it does, and what is lent is in
+//! nobody's way, for it is only read.
 
 use super::AddError;
-use std::collections::HashSet;
+use crate::disk::spec::place_of;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wire::Metainfo;
+use wire::offer::Place as Range;
+use wire::{FileIndex, Metainfo};
 
 /// One torrent's place.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     metainfo: Arc<Metainfo>,
+    /// Where it writes; `None` if it only reads what is lent.
+    below: Option<Below>,
+}
+
+/// Where the files of a torrent are that writes to them.
+#[derive(Clone, Debug)]
+struct Below {
     root: PathBuf,
     /// All files are this path or below it, in small letters.
     top: PathBuf,
+    /// Files that are ranges of larger ones; ascending.
+    ranges: Arc<[Range]>,
 }
 
 impl Place {
-    /// The place of a torrent whose files go below `root`.
-    pub(crate) fn new(metainfo: Arc<Metainfo>, root: &Path) -> Place {
+    /// The place of a torrent whose files go below `root`, some of them as ranges of larger ones.
+    pub(crate) fn new(metainfo: Arc<Metainfo>, root: &Path, ranges: &[Range]) -> Place {
         let root = resolved(root);
         let top = folded(&root.join(metainfo.name.safe.as_str()));
-        Place { metainfo, root, top }
+        Place { metainfo, below: Some(Below { root, top, ranges: ranges.into() }) }
+    }
+
+    /// The place of a torrent that is lent.
+    pub(crate) fn lent(metainfo: Arc<Metainfo>) -> Place {
+        Place { metainfo, below: None }
     }
 
     /// Whose it is.
@@ -31,7 +48,12 @@ impl Place {
         &self.metainfo
     }
 
-    /// An error if the torrent that was here first has a file of the same path.
+    /// Whether it is lent, and so nothing of it is remembered.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.below.is_none()
+    }
+
+    /// An error if the torrent that was here first has a file of the same path, or bytes of the same range of it.
     pub(crate) fn keep_apart(&self, first: &Place) -> Result<(), AddError> {
         let Some(path) = self.shares(first) else { return Ok(()) };
         let Metainfo { info_hash, name, .. } = &*first.metainfo;
@@ -40,17 +62,38 @@ impl Place {
 
     /// A file that both torrents have, wanted or not. Costs no more than a comparison if their names or roots differ.
     fn shares(&self, other: &Place) -> Option<PathBuf> {
-        if !self.top.starts_with(&other.top) && !other.top.starts_with(&self.top) {
+        let (ours, theirs) = (self.below.as_ref()?, other.below.as_ref()?);
+        if !ours.top.starts_with(&theirs.top) && !theirs.top.starts_with(&ours.top) {
             return None;
         }
-        let theirs: HashSet<_> = other.files().map(|path| folded(&path)).collect();
-        self.files().find(|path| theirs.contains(&folded(path)))
+        let known: HashMap<_, _> =
+            theirs.files(&other.metainfo).map(|(file, path)| (folded(&path), file)).collect();
+        let both = ours.files(&self.metainfo).find(|(file, path)| {
+            let (our_range, their) = (self.range(*file), known.get(&folded(path)));
+            their.is_some_and(|their| !are_apart(our_range, other.range(*their)))
+        });
+        both.map(|(_, path)| path)
     }
 
-    fn files(&self) -> impl Iterator<Item = PathBuf> {
-        let paths = self.metainfo.layout.file_indices().filter_map(|file| self.metainfo.path(file));
-        paths.map(|path| self.root.join(path.as_str()))
+    /// A file's range of a larger one, and its bytes.
+    fn range(&self, file: FileIndex) -> Option<(Range, u64)> {
+        let range = place_of(&self.below.as_ref()?.ranges, file)?;
+        Some((range, self.metainfo.layout.extent(file).len))
     }
+}
+
+impl Below {
+    fn files(&self, metainfo: &Metainfo) -> impl Iterator<Item = (FileIndex, PathBuf)> {
+        let paths = metainfo.layout.file_indices().filter_map(|file| Some((file, metainfo.path(file)?)));
+        paths.map(|(file, path)| (file, self.root.join(path.as_str())))
+    }
+}
+
+/// Whether two files of one path are ranges of it that have no byte in common.
+fn are_apart(one: Option<(Range, u64)>, other: Option<(Range, u64)>) -> bool {
+    let (Some((one, one_len)), Some((other, other_len))) = (one, other) else { return false };
+    let before = |first: Range, len: u64, second: Range| first.offset + len <= second.offset;
+    one.whole == other.whole && (before(one, one_len, other) || before(other, other_len, one))
 }
 
 /// The path without links, as far as it exists.
@@ -80,7 +123,7 @@ mod tests {
             [] => MetainfoBuilder::single(top, 1, 16_384),
             _ => MetainfoBuilder::directory(top, new.collect(), 16_384),
         };
-        Place::new(Arc::new(builder.build(&[[1; 20]]).unwrap().1), root)
+        Place::new(Arc::new(builder.build(&[[1; 20]]).unwrap().1), root, &[])
     }
 
     #[test]
@@ -109,6 +152,33 @@ mod tests {
             let case = format!("{} {top} {files:?}", root_of.display());
             assert_eq!(second.shares(&first), expected.map(at), "{case}");
             assert_eq!(first.shares(&second).is_some(), expected.is_some(), "{case}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_one_file_are_apart_unless_they_overlap_or_are_of_files_of_different_lengths() {
+        let temp = tempfile::tempdir().unwrap();
+        // Each torrent has a file of 10 bytes.
+        let range = |offset, whole| {
+            let metainfo = MetainfoBuilder::single("film", 10, 16_384).build(&[[1; 20]]).unwrap().1;
+            Place::new(Arc::new(metainfo), temp.path(), &[Range { file: FileIndex(0), offset, whole }])
+        };
+        let whole = place(temp.path(), "film", &[]);
+        let lent = Place::lent(Arc::clone(whole.metainfo()));
+        let first = range(20, 100);
+        for (other, shared) in [
+            (range(30, 100), false),
+            (range(10, 100), false),
+            (range(90, 100), false),
+            (range(29, 100), true),
+            (range(11, 100), true),
+            (range(20, 100), true),
+            (range(30, 101), true),
+            (whole, true),
+            (lent, false),
+        ] {
+            assert_eq!(other.shares(&first).is_some(), shared, "{other:?}");
+            assert_eq!(first.shares(&other).is_some(), shared, "{other:?}");
         }
     }
 }

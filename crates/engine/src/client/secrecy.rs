@@ -35,6 +35,11 @@ impl Client {
     /// way round neither: its record would make a secret of what is in the open, and by its info-hash everybody who knows it
     /// there would know what the private swarm has.
     pub(super) fn admit(&self, _entrance: &Entrance, info_hash: InfoHash) -> Result<(), AddError> {
+        self.is_ours(info_hash)
+    }
+
+    /// As [`Client::admit`], of what will not be remembered, so that no other process can be told otherwise meanwhile.
+    pub(super) fn is_ours(&self, info_hash: InfoHash) -> Result<(), AddError> {
         match self.shared.state.swarm(info_hash).map_err(state_failed)? {
             Some(Swarm::Open) if self.swarm != Swarm::Open => Err(AddError::NotSecret(info_hash)),
             Some(kept) if kept != self.swarm => Err(AddError::Secret(info_hash)),

@@ -111,7 +111,7 @@ impl Shared {
         named.collect()
     }
 
-    /// Changes what the user set, and remembers it.
+    /// Changes what the user set, and remembers it, unless the torrent is lent and nothing of it is remembered.
     pub(crate) fn change(&self, torrent: TorrentId, change: impl FnOnce(&mut TorrentOptions)) {
         let changed = {
             let mut registry = self.registry();
@@ -122,6 +122,9 @@ impl Shared {
             change(&mut known.options);
             known.clone()
         };
+        if changed.place.as_ref().is_some_and(Place::is_lent) {
+            return;
+        }
         if let Err(error) = self.state.set_options(changed.info_hash, &changed.options) {
             tracing::warn!(%error, "a setting holds until the client stops, but is not remembered");
         }

@@ -80,12 +80,15 @@ pub(super) struct Place {
     pub(super) temp: tempfile::TempDir,
     pub(super) content: Content,
     pub(super) allocation: Allocation,
+    /// Files that are ranges of larger ones.
+    pub(super) places: Vec<wire::offer::Place>,
 }
 
 impl Place {
     pub(super) fn new(content: &Content) -> Place {
         let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let place = Place { temp, content: content.clone(), allocation: Allocation::Sparse };
+        let place =
+            Place { temp, content: content.clone(), allocation: Allocation::Sparse, places: Vec::new() };
         let torrent = StoredTorrent {
             info_hash: content.metainfo.info_hash,
             metainfo: Vec::new(),
@@ -113,7 +116,12 @@ impl Place {
 
     pub(super) fn spec(&self) -> Arc<StorageSpec> {
         let (metainfo, root) = (Arc::clone(&self.content.metainfo), self.root());
-        Arc::new(StorageSpec { metainfo, root, allocation: self.allocation })
+        Arc::new(StorageSpec {
+            metainfo,
+            root,
+            allocation: self.allocation,
+            places: self.places.as_slice().into(),
+        })
     }
 
     /// Puts a file there before us.

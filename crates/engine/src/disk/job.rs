@@ -4,7 +4,7 @@
 //! Every job but `Discard` and `Want` ends in exactly one answer, unless its torrent is closed first: `Closed` is the
 //! last word about a torrent. Answers of different pieces come in any order, those about one piece in the order asked.
 
-use super::spec::{StorageSpec, WantedFiles};
+use super::spec::{ContentSpec, WantedFiles};
 use bytes::Bytes;
 use proto::input::{BlockDigest, DiskOperation, Found};
 use proto::{Attempt, DiskError, Epoch, ResumeRecord, SendToken, TorrentId};
@@ -64,8 +64,8 @@ pub(crate) enum DiskJob {
     Open {
         /// Whose.
         torrent: TorrentId,
-        /// Its files.
-        spec: Arc<StorageSpec>,
+        /// Where its bytes lie.
+        spec: ContentSpec,
         /// Which files may be created.
         wanted: WantedFiles,
     },

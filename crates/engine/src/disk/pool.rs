@@ -10,15 +10,18 @@ mod perform;
 #[cfg(test)]
 mod tests;
 
+use super::backing::Backing;
 use super::buffers::Buffers;
 use super::handles::Handles;
 use super::job::{DiskDone, DiskJob};
+use super::lent::Lent;
+use super::spec::{ContentSpec, StorageSpec, WantedFiles};
 use super::storage::{CHUNK_LEN, Storage};
 use crate::state::{ResumeUpdate, State};
 use check::{Check, Stepped};
 use lanes::{Lane, Lanes, lane_of, torrent_of};
-use proto::input::DiskOperation;
-use proto::{DiskErrorKind, Epoch, TorrentId};
+use proto::input::{DiskOperation, Found};
+use proto::{DiskError, DiskErrorKind, Epoch, TorrentId};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -60,7 +63,7 @@ struct Work {
     lanes: Lanes,
     /// Steps of checks: one piece each, behind everything else.
     steps: VecDeque<(TorrentId, Arc<Check>)>,
-    storages: HashMap<TorrentId, Arc<Storage>>,
+    backings: HashMap<TorrentId, Backing>,
     checks: HashMap<TorrentId, Arc<Check>>,
     ending: bool,
 }
@@ -128,8 +131,8 @@ impl Drop for Disk {
             let _ = thread.join();
         }
         // A session that ends keeps its torrents and so never asks for this.
-        for (torrent, storage) in std::mem::take(&mut self.pool.work().storages) {
-            if let Err(error) = storage.close() {
+        for (torrent, backing) in std::mem::take(&mut self.pool.work().backings) {
+            if let Err(error) = backing.close() {
                 perform::warn(torrent, vec![error.detail], &*self.pool.notify);
             }
         }
@@ -169,13 +172,13 @@ impl Pool {
     fn perform(&self, jobs: Vec<DiskJob>, commits: &Sender<Commit>) {
         let Some(first) = jobs.first() else { return };
         let (torrent, lane) = (torrent_of(first), lane_of(first));
-        let storage = self.work().storages.get(&torrent).cloned();
+        let backing = self.work().backings.get(&torrent).cloned();
         let count = jobs.len();
-        match (lane, storage) {
-            (Lane::Free, Some(storage)) => self.read(&storage, jobs),
-            (_, storage) => {
+        match (lane, backing) {
+            (Lane::Free, Some(backing)) => self.read(&backing, jobs),
+            (_, backing) => {
                 for job in jobs {
-                    if self.perform_one(torrent, job, storage.clone(), commits) == Stage::Elsewhere {
+                    if self.perform_one(torrent, job, backing.clone(), commits) == Stage::Elsewhere {
                         return;
                     }
                 }
@@ -188,21 +191,21 @@ impl Pool {
         &self,
         torrent: TorrentId,
         job: DiskJob,
-        storage: Option<Arc<Storage>>,
+        backing: Option<Backing>,
         commits: &Sender<Commit>,
     ) -> Stage {
         let tell = &*self.notify;
-        match (job, storage) {
-            (job @ DiskJob::Open { .. }, storage) => self.open(job, storage),
-            (DiskJob::Check { pieces, .. }, Some(storage)) => {
-                let check = Arc::new(Check::new(storage, &pieces, self.threads));
+        match (job, backing) {
+            (DiskJob::Open { spec, wanted, .. }, already) => self.open(torrent, spec, wanted, already),
+            (DiskJob::Check { pieces, .. }, Some(backing)) => {
+                let check = Arc::new(Check::new(backing, &pieces, self.threads));
                 let mut work = self.work();
                 work.checks.insert(torrent, Arc::clone(&check));
                 work.steps.extend((0..self.threads).map(|_| (torrent, Arc::clone(&check))));
                 self.wake.notify_all();
                 return Stage::Elsewhere;
             }
-            (DiskJob::Commit { epoch, record, .. }, Some(storage)) => {
+            (DiskJob::Commit { epoch, record, .. }, Some(Backing::Kept(storage))) => {
                 let update = storage.update(&record);
                 let sent = commits.send(Commit { torrent, epoch, storage, update });
                 if sent.is_ok() {
@@ -215,38 +218,38 @@ impl Pool {
                     "the thread that commits has ended".into(),
                 ));
             }
-            (DiskJob::Close { .. }, Some(storage)) => {
-                self.work().storages.remove(&torrent);
-                match storage.close() {
+            (DiskJob::Close { .. }, Some(backing)) => {
+                self.work().backings.remove(&torrent);
+                match backing.close() {
                     Ok(warnings) => perform::warn(torrent, warnings, tell),
                     Err(error) => perform::warn(torrent, vec![error.detail], tell),
                 }
                 tell(DiskDone::Closed { torrent });
             }
-            (job, Some(storage)) => perform::perform(&storage, job, tell),
+            (job, Some(Backing::Kept(storage))) => perform::perform(&storage, job, tell),
+            (job, Some(Backing::Lent(_))) => perform::perform_lent(job, tell),
             (job, None) => perform::refuse(job, tell),
         }
         Stage::Done
     }
 
-    fn open(&self, job: DiskJob, already: Option<Arc<Storage>>) {
-        let DiskJob::Open { torrent, spec, wanted } = job else { return };
+    fn open(&self, torrent: TorrentId, spec: ContentSpec, wanted: WantedFiles, already: Option<Backing>) {
         // Opened again after a fault: what the files look like now is what counts.
-        if let Some(storage) = already {
-            self.work().storages.remove(&torrent);
-            if let Err(error) = storage.close() {
+        if let Some(backing) = already {
+            self.work().backings.remove(&torrent);
+            if let Err(error) = backing.close() {
                 perform::warn(torrent, vec![error.detail], &*self.notify);
             }
         }
-        let (handles, state) = (Arc::clone(&self.handles), Arc::clone(&self.state));
-        // A record that cannot be believed was named when the store was read; without it the files are checked.
-        let stored = self.state.torrent(spec.metainfo.info_hash).ok().flatten();
-        let resume = stored.and_then(|stored| stored.resume);
-        match Storage::open(spec, resume.as_deref(), wanted, handles, state) {
-            Ok(opened) => {
-                self.work().storages.insert(torrent, Arc::new(opened.storage));
-                perform::warn(torrent, opened.warnings, &*self.notify);
-                (self.notify)(DiskDone::Opened { torrent, found: opened.found });
+        let opened = match spec {
+            ContentSpec::Kept(spec) => self.open_kept(torrent, spec, wanted),
+            ContentSpec::Lent(spec) => Lent::open(spec, Arc::clone(&self.handles))
+                .map(|lent| (Backing::Lent(Arc::new(lent)), Found::AsRecorded)),
+        };
+        match opened {
+            Ok((backing, found)) => {
+                self.work().backings.insert(torrent, backing);
+                (self.notify)(DiskDone::Opened { torrent, found });
             }
             Err(error) => {
                 (self.notify)(DiskDone::Failed { torrent, operation: DiskOperation::Open, error });
@@ -254,8 +257,23 @@ impl Pool {
         }
     }
 
+    fn open_kept(
+        &self,
+        torrent: TorrentId,
+        spec: Arc<StorageSpec>,
+        wanted: WantedFiles,
+    ) -> Result<(Backing, Found), DiskError> {
+        let (handles, state) = (Arc::clone(&self.handles), Arc::clone(&self.state));
+        // A record that cannot be believed was named when the store was read; without it the files are checked.
+        let stored = self.state.torrent(spec.metainfo.info_hash).ok().flatten();
+        let resume = stored.and_then(|stored| stored.resume);
+        let opened = Storage::open(spec, resume.as_deref(), wanted, handles, state)?;
+        perform::warn(torrent, opened.warnings, &*self.notify);
+        Ok((Backing::Kept(Arc::new(opened.storage)), opened.found))
+    }
+
     /// Reads ranges that lie behind one another with one call; each answer is a slice of one buffer.
-    fn read(&self, storage: &Storage, jobs: Vec<DiskJob>) {
+    fn read(&self, backing: &Backing, jobs: Vec<DiskJob>) {
         let reads = jobs.into_iter().filter_map(|job| match job {
             DiskJob::Read { token, block, .. } => Some((token, block)),
             _ => None,
@@ -264,7 +282,7 @@ impl Pool {
         let Some(&(_, first)) = reads.first() else { return };
         let len = reads.iter().map(|(_, block)| block.len).sum();
         let mut buffer = self.buffers.take(len as usize);
-        let outcome = storage.read(wire::Block { len, ..first }, buffer.as_mut());
+        let outcome = backing.read(wire::Block { len, ..first }, buffer.as_mut());
         let bytes = buffer.freeze();
         for (token, block) in reads {
             let from = (block.offset - first.offset) as usize;

@@ -1,13 +1,85 @@
 //! What the disk must know of a torrent: its files, its hashes, and where they go. Not what lies there: that is `storage`.
 //!
-//! Always: paths are safe and distinct, for `Metainfo` makes them so. BEP: 3, 47
+//! Always: paths below a root are safe and distinct, for `Metainfo` makes them so; what is lent fits its torrent, file by file.
+//! BEP: 3, 47
 
+use crate::hashing::HashRange;
 use proto::Priority;
 use std::path::PathBuf;
 use std::sync::Arc;
+use wire::offer::Place;
 use wire::{FileIndex, Metainfo};
 
-/// One torrent as the disk sees it.
+/// Where a torrent's bytes lie.
+#[derive(Clone, Debug)]
+pub(crate) enum ContentSpec {
+    /// In files of its own, below a root: read, written, remembered.
+    Kept(Arc<StorageSpec>),
+    /// In ranges of somebody's files, wherever they are: read.
+    Lent(Arc<LentSpec>),
+}
+
+impl ContentSpec {
+    /// Files, pieces and hashes.
+    pub(crate) fn metainfo(&self) -> &Arc<Metainfo> {
+        match self {
+            ContentSpec::Kept(spec) => &spec.metainfo,
+            ContentSpec::Lent(spec) => &spec.metainfo,
+        }
+    }
+}
+
+/// A torrent whose content is lent.
+#[derive(Debug)]
+pub(crate) struct LentSpec {
+    /// Files, pieces and hashes.
+    pub(crate) metainfo: Arc<Metainfo>,
+    /// One per file. Their paths are absolute and without links.
+    ranges: Box<[HashRange]>,
+}
+
+/// Why ranges are not the files of a torrent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Misfit {
+    /// There are as many ranges as this, and another number of files.
+    Count(usize),
+    /// The range of this file is no range of its file, or is not as long as the torrent says.
+    File(FileIndex),
+}
+
+impl LentSpec {
+    /// These ranges as the files of this torrent. Links in their paths are resolved now, and none that comes later is followed.
+    pub(crate) fn new(metainfo: Arc<Metainfo>, mut ranges: Vec<HashRange>) -> Result<LentSpec, Misfit> {
+        let layout = &metainfo.layout;
+        if ranges.len() != layout.files() as usize {
+            return Err(Misfit::Count(ranges.len()));
+        }
+        for (file, range) in layout.file_indices().zip(&mut ranges) {
+            let extent = layout.extent(file);
+            let ends = range.offset.checked_add(range.len);
+            if extent.pad || extent.len != range.len || ends.is_none_or(|end| end > range.whole) {
+                return Err(Misfit::File(file));
+            }
+            // One that is gone by now is missed when the torrent is opened.
+            if let Ok(resolved) = range.path.canonicalize().or_else(|_| std::path::absolute(&range.path)) {
+                range.path = resolved;
+            }
+        }
+        Ok(LentSpec { ranges: ranges.into(), metainfo })
+    }
+
+    /// Where a file's bytes lie.
+    pub(crate) fn range(&self, file: FileIndex) -> Option<&HashRange> {
+        self.ranges.get(file.as_usize())
+    }
+
+    /// All files with their ranges.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (FileIndex, &HashRange)> {
+        self.metainfo.layout.file_indices().zip(&self.ranges)
+    }
+}
+
+/// One torrent as the disk sees it that keeps files of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct StorageSpec {
     /// Files, pieces and hashes.
@@ -16,6 +88,30 @@ pub(crate) struct StorageSpec {
     pub(crate) root: PathBuf,
     /// How room is made.
     pub(crate) allocation: Allocation,
+    /// Files that are ranges of larger ones of the same path; ascending, each once ([`places_fit`]).
+    #[expect(dead_code, reason = "storage comes to know them next")]
+    pub(crate) places: Box<[Place]>,
+}
+
+/// The place of a file, among places that ascend.
+pub(crate) fn place_of(places: &[Place], file: FileIndex) -> Option<Place> {
+    let at = places.binary_search_by_key(&file, |place| place.file).ok()?;
+    places.get(at).copied()
+}
+
+/// An error if these places are not ascending, each for a file on disk that has bytes, and within its larger file.
+pub(crate) fn places_fit(metainfo: &Metainfo, places: &[Place]) -> Result<(), FileIndex> {
+    let layout = &metainfo.layout;
+    let mut least = 0;
+    for &Place { file, offset, whole } in places {
+        let known = file.0 >= least && file.0 < layout.files() && metainfo.path(file).is_some();
+        let len = if known { layout.extent(file).len } else { 0 };
+        if len == 0 || offset.checked_add(len).is_none_or(|end| end > whole) {
+            return Err(file);
+        }
+        least = file.0 + 1;
+    }
+    Ok(())
 }
 
 /// How room for a file is made.

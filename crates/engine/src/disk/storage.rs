@@ -20,7 +20,7 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use transfer::{CHUNK_LEN, digests_in_memory};
+pub(crate) use transfer::{CHUNK_LEN, digests_in_memory, hash_piece};
 
 use super::handles::{HandleKey, Handles};
 use super::spec::{Allocation, StorageSpec, WantedFiles};
@@ -370,8 +370,8 @@ impl Drop for Storage {
     }
 }
 
-/// Numbers storages for the handles.
-fn next_number() -> u64 {
+/// Numbers storages, and what is lent, for the handles.
+pub(super) fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -7,7 +7,7 @@
 use super::event_loop::EventLoop;
 use super::inbox::Answered;
 use crate::client::magnet::{self, Known};
-use crate::disk::spec::StorageSpec;
+use crate::disk::spec::{ContentSpec, StorageSpec};
 use bytes::Bytes;
 use proto::input::{MetadataFailure, Unsent};
 use proto::{Input, LinkId, PayloadId, SendToken, TorrentId, extension};
@@ -82,11 +82,12 @@ impl EventLoop {
             Ok(Known { metainfo, priorities, wanted }) => {
                 let Some(entry) = self.torrents.get_mut(torrent) else { return };
                 let Some(pending) = entry.pending.take() else { return };
-                entry.spec = Some(Arc::new(StorageSpec {
+                entry.spec = Some(ContentSpec::Kept(Arc::new(StorageSpec {
                     metainfo: Arc::clone(&metainfo),
                     root: pending.root.clone(),
                     allocation: pending.allocation,
-                }));
+                    places: Box::default(),
+                })));
                 entry.wanted = wanted;
                 self.feed(Input::MetadataReady { torrent, metainfo, priorities });
             }

@@ -1,7 +1,7 @@
 //! What the driver itself must know of each torrent: what it is and where it goes.
 
 use crate::client::magnet::Pending;
-use crate::disk::spec::{StorageSpec, WantedFiles};
+use crate::disk::spec::{ContentSpec, WantedFiles};
 use crate::state::Claim;
 use proto::TorrentId;
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ pub(crate) struct Entry {
     /// Its name in the world.
     pub(crate) info_hash: InfoHash,
     /// Where it goes, and its metainfo, as soon as that is here.
-    pub(crate) spec: Option<Arc<StorageSpec>>,
+    pub(crate) spec: Option<ContentSpec>,
     /// What is to be done when it comes.
     pub(crate) pending: Option<Arc<Pending>>,
     /// Which files may be created.
     pub(crate) wanted: WantedFiles,
-    /// No other process runs it while we hold this.
-    pub(crate) _claim: Claim,
+    /// No other process runs it while we hold this. What is lent needs none, for nothing of it is remembered.
+    pub(crate) claim: Option<Claim>,
 }
 
 impl Entry {
     /// What it is, if that is known.
     pub(crate) fn metainfo(&self) -> Option<&Metainfo> {
-        self.spec.as_ref().map(|spec| &*spec.metainfo)
+        self.spec.as_ref().map(|spec| &**spec.metainfo())
     }
 }
 

@@ -15,7 +15,7 @@ impl EventLoop {
     pub(super) fn fetch(&mut self, Fetch { fetch, url, range }: Fetch) {
         let Some(entry) = self.torrents.get(fetch.torrent) else { return };
         let Some(spec) = &entry.spec else { return };
-        let (metainfo, flow) = (Arc::clone(&spec.metainfo), Arc::new(Flow::default()));
+        let (metainfo, flow) = (Arc::clone(spec.metainfo()), Arc::new(Flow::default()));
         let job = RangeJob { fetch, url, range, metainfo, flow: Arc::clone(&flow) };
         match self.outside.edge.fetch_range(job) {
             Ok(()) => drop(self.payloads.flows.insert(fetch, flow)),

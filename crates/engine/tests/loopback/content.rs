@@ -105,7 +105,7 @@ impl Content {
     }
 }
 
-fn bytes(rng: &mut Rng, len: u64) -> Vec<u8> {
+pub(crate) fn bytes(rng: &mut Rng, len: u64) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
     bytes.truncate(len as usize);
     bytes

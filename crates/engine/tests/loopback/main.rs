@@ -10,6 +10,7 @@ mod local;
 mod magnets;
 mod pairing;
 mod private;
+mod ranges;
 mod swarm;
 mod tracker;
 mod web;

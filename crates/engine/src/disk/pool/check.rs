@@ -2,7 +2,7 @@
 //!
 //! Always: each piece is hashed by one thread; whoever takes the last step ends the check.
 
-use super::super::storage::Storage;
+use super::super::backing::Backing;
 use proto::DiskError;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ const REPORTS: usize = 200;
 
 /// A check under way.
 pub(super) struct Check {
-    pub(super) storage: Arc<Storage>,
+    pub(super) backing: Backing,
     pieces: Vec<PieceIndex>,
     next: AtomicUsize,
     hashed: AtomicU32,
@@ -35,15 +35,15 @@ pub(super) enum Stepped {
 
 impl Check {
     /// A check of these pieces, to be worked on by this many steps at once.
-    pub(super) fn new(storage: Arc<Storage>, pieces: &Bitfield, steps: usize) -> Check {
+    pub(super) fn new(backing: Backing, pieces: &Bitfield, steps: usize) -> Check {
         Check {
             pieces: pieces.iter().collect(),
             next: AtomicUsize::new(0),
             hashed: AtomicU32::new(0),
             steps: AtomicUsize::new(steps),
             cancelled: AtomicBool::new(false),
-            outcome: Mutex::new(Ok(Bitfield::new(storage.spec().metainfo.layout.pieces()))),
-            storage,
+            outcome: Mutex::new(Ok(Bitfield::new(backing.metainfo().layout.pieces()))),
+            backing,
         }
     }
 
@@ -66,8 +66,8 @@ impl Check {
                 _ => Stepped::OthersGoOn,
             };
         };
-        let right = self.storage.spec().metainfo.piece_hash(piece);
-        let found = self.storage.hash_on_disk(piece, buffer);
+        let right = self.backing.metainfo().piece_hash(piece);
+        let found = self.backing.hash_on_disk(piece, buffer);
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match (found, &mut *outcome) {
             (Ok(Some(hash)), Ok(good)) if hash == right => _ = good.insert(piece),
@@ -88,7 +88,7 @@ impl Check {
         let good = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let (right, wrong): (Vec<_>, Vec<_>) =
             self.pieces.iter().copied().partition(|&piece| good.has(piece));
-        let warnings = self.storage.checked(&right, &wrong)?;
+        let warnings = self.backing.checked(&right, &wrong)?;
         Ok((good, warnings))
     }
 }

@@ -63,9 +63,26 @@ pub(super) fn perform(storage: &Storage, job: DiskJob, tell: &dyn Fn(DiskDone)) 
     }
 }
 
+/// Answers a job about a torrent that is lent. All of it is there and none of it is remembered, so that there is nothing to make
+/// durable; to be written to it is not.
+pub(super) fn perform_lent(job: DiskJob, tell: &dyn Fn(DiskDone)) {
+    match job {
+        DiskJob::Sync { torrent, epoch } => tell(DiskDone::Synced { torrent, epoch }),
+        DiskJob::Commit { torrent, epoch, .. } => tell(DiskDone::Committed { torrent, epoch }),
+        job => {
+            let error = || fault(DiskErrorKind::ReadOnly, "what is lent is not written to".into());
+            refuse_for(job, &error, tell);
+        }
+    }
+}
+
 /// Answers a job whose torrent is not open: nothing was done.
 pub(super) fn refuse(job: DiskJob, tell: &dyn Fn(DiskDone)) {
     let error = || fault(DiskErrorKind::Vanished, "the torrent's storage is not open".into());
+    refuse_for(job, &error, tell);
+}
+
+fn refuse_for(job: DiskJob, error: &dyn Fn() -> DiskError, tell: &dyn Fn(DiskDone)) {
     let failed = |torrent, operation| DiskDone::Failed { torrent, operation, error: error() };
     match job {
         DiskJob::Open { torrent, .. } => tell(failed(torrent, DiskOperation::Open)),

@@ -25,7 +25,11 @@ impl Loop {
         let (sender, answers) = mpsc::channel();
         let config = DiskConfig { threads: 3, files_open_max: 8, state: Arc::new(place.state()) };
         let disk = Disk::start(config, move |done| drop(sender.send(done))).unwrap();
-        disk.submit(DiskJob::Open { torrent: ID, spec: place.spec(), wanted: WantedFiles::all() });
+        disk.submit(DiskJob::Open {
+            torrent: ID,
+            spec: ContentSpec::Kept(place.spec()),
+            wanted: WantedFiles::all(),
+        });
         Loop { disk, answers, content: place.content.clone() }
     }
 

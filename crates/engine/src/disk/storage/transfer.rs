@@ -16,7 +16,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 use wire::layout::FileSlice;
-use wire::{Block, FileIndex, PieceIndex};
+use wire::{Block, FileIndex, Layout, PieceIndex};
 
 /// How much is read at a time: enough that a system call costs nothing beside it, and it stays in the cache while hashed.
 pub(crate) const CHUNK_LEN: usize = 1 << 20;
@@ -138,20 +138,11 @@ impl Storage {
         piece: PieceIndex,
         buffer: &mut [u8],
     ) -> Result<Option<[u8; 20]>, DiskError> {
-        let layout = &self.spec.metainfo.layout;
-        let (mut at, mut left) = (layout.piece_offset(piece), layout.piece_len(piece) as usize);
-        let mut hash = Sha1::new();
-        while left > 0 {
-            let chunk = left.min(buffer.len());
-            match self.get(at, &mut buffer[..chunk]) {
-                Ok(()) => hash.update(&buffer[..chunk]),
-                Err(error) if error.kind == DiskErrorKind::Changed => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            at += chunk as u64;
-            left -= chunk;
+        let hash = hash_piece(&self.spec.metainfo.layout, piece, buffer, |at, chunk| self.get(at, chunk));
+        match hash {
+            Err(error) if error.kind == DiskErrorKind::Changed => Ok(None),
+            hash => hash.map(Some),
         }
-        Ok(Some(hash.finalize().into()))
     }
 
     /// Reads spilled blocks back, at most [`CHUNK_LEN`] at a time; `use_it` gets the offset in the piece.
@@ -335,6 +326,25 @@ impl Storage {
 enum Run<'b> {
     Memory(Vec<&'b [u8]>),
     Spilled,
+}
+
+/// Hashes a piece through this buffer, as `get` reads it.
+pub(crate) fn hash_piece(
+    layout: &Layout,
+    piece: PieceIndex,
+    buffer: &mut [u8],
+    get: impl Fn(u64, &mut [u8]) -> Result<(), DiskError>,
+) -> Result<[u8; 20], DiskError> {
+    let (mut at, mut left) = (layout.piece_offset(piece), layout.piece_len(piece) as usize);
+    let mut hash = Sha1::new();
+    while left > 0 {
+        let chunk = left.min(buffer.len());
+        get(at, &mut buffer[..chunk])?;
+        hash.update(&buffer[..chunk]);
+        at += chunk as u64;
+        left -= chunk;
+    }
+    Ok(hash.finalize().into())
 }
 
 /// The digests of blocks that are in memory, one each.

@@ -1,0 +1,160 @@
+//! Large files as ranges in several torrents: lent by one client out of the file as it lies, received by others into one file.
+
+use super::content::bytes;
+use super::swarm::{Peer, wait_for};
+use gannet::hashing::{HashRange, hash_ranges};
+use gannet::{AddError, AddOptions, DiskErrorKind, Event, StageName, TorrentHandle};
+use proto::{Rng, Seed};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+use wire::metainfo::MetainfoBuilder;
+
+const PIECE_LEN: u32 = 64 * 1024;
+
+/// A file that is shared, and its ranges as torrents.
+pub(crate) struct Film {
+    dir: TempDir,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One torrent of it.
+pub(crate) struct Part {
+    pub(crate) torrent: Vec<u8>,
+    pub(crate) range: HashRange,
+}
+
+impl Film {
+    /// A file with these bytes, cut at these offsets.
+    pub(crate) fn of(bytes: Vec<u8>, cuts: &[u64]) -> Film {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("film");
+        fs::write(&path, &bytes).unwrap();
+        Film { parts: cut(&path, cuts), dir, bytes }
+    }
+
+    /// One of three million bytes that look like chance, in three ranges, none of which begins or ends with a block.
+    pub(crate) fn in_three(seed: u64) -> Film {
+        Film::of(bytes(&mut Rng::new(Seed(seed)), 3_000_000), &[400_001, 1_700_000])
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("film")
+    }
+
+    /// Lends all of it.
+    pub(crate) fn lend(&self, peer: &Peer) -> Vec<TorrentHandle> {
+        let lend = |part: &Part| {
+            let torrent = peer.client.lend(&part.torrent, vec![part.range.clone()], Vec::new()).unwrap();
+            wait_for(peer, "seeding", |event| *event == Event::Stage(torrent.id(), StageName::Seeding));
+            torrent
+        };
+        self.parts.iter().map(lend).collect()
+    }
+}
+
+fn cut(path: &Path, cuts: &[u64]) -> Vec<Part> {
+    let found = fs::metadata(path).unwrap();
+    let (whole, modified) = (found.len(), found.modified().unwrap());
+    let (begins, ends) = (std::iter::once(&0).chain(cuts), cuts.iter().chain(std::iter::once(&whole)));
+    let part = |(number, (&offset, &end)): (usize, (&u64, &u64))| {
+        let range = HashRange { path: path.into(), whole, modified, offset, len: end - offset };
+        let hashes = hash_ranges(std::slice::from_ref(&range), PIECE_LEN, &|_| ()).unwrap();
+        // Ranges of equal bytes are other torrents all the same.
+        let builder = MetainfoBuilder::single("film", range.len, PIECE_LEN).source(number.to_string());
+        Part { torrent: builder.build(&hashes).unwrap().0, range }
+    };
+    begins.zip(ends).enumerate().map(part).collect()
+}
+
+/// Everything below a directory, by name.
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_lent_is_fetched_and_nothing_of_it_is_written_or_remembered() {
+    let film = Film::in_three(61);
+    let seed = Peer::start();
+    let lent = film.lend(&seed);
+    for (part, torrent) in film.parts.iter().zip(&lent) {
+        assert_eq!(torrent.stats().wait().unwrap().uploaded, 0);
+        let again = seed.client.lend(&part.torrent, vec![part.range.clone()], Vec::new());
+        assert!(matches!(again, Err(AddError::Known(_))));
+        let leech = Peer::start();
+        let options = AddOptions { peers: seed.addresses(), ..AddOptions::default() };
+        let fetched = leech.client.add(&part.torrent, options).unwrap();
+        wait_for(&leech, "durable", |event| *event == Event::Durable(fetched.id()));
+        let HashRange { offset, len, .. } = part.range;
+        let found = fs::read(leech.downloads().join("film")).unwrap();
+        assert!(found == film.bytes[offset as usize..(offset + len) as usize], "from {offset} on");
+        leech.stop();
+    }
+    lent[0].pause();
+    lent[0].resume();
+    lent[1].recheck();
+    wait_for(&seed, "a check", |event| *event == Event::Stage(lent[1].id(), StageName::Checking));
+    wait_for(&seed, "seeding", |event| *event == Event::Stage(lent[1].id(), StageName::Seeding));
+    lent[2].remove();
+    wait_for(&seed, "removal", |event| *event == Event::Removed(lent[2].id()));
+    let downloads = seed.downloads().to_owned();
+    assert_eq!(names(film.dir.path()), ["film"]);
+    assert!(fs::read(film.path()).unwrap() == film.bytes);
+    let after = Peer::start_in(seed.stop(), |_| {});
+    assert_eq!(after.client.restore().unwrap().len(), 0);
+    assert_eq!(names(&downloads), [""; 0]);
+    after.stop();
+}
+
+#[test]
+fn a_lent_file_that_is_changed_under_way_is_not_sent_any_more_and_nobody_is_banned_for_it() {
+    let film = Film::in_three(62);
+    let (seed, leech) = (Peer::start(), Peer::start_with(|config| config.limits.down = Some(500_000)));
+    let lent = film.lend(&seed);
+    let options = AddOptions { peers: seed.addresses(), ..AddOptions::default() };
+    let fetched = leech.client.add(&film.parts[2].torrent, options).unwrap();
+    wait_for(&leech, "a piece", |event| matches!(event, Event::PieceDone(..)));
+    let mut changed = film.bytes.clone();
+    changed.iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(film.path(), &changed).unwrap();
+    // Whatever the clock of the file system is worth.
+    let later = SystemTime::now() + Duration::from_secs(2);
+    fs::File::options().write(true).open(film.path()).unwrap().set_modified(later).unwrap();
+    let events = wait_for(&seed, "the fault", |event| matches!(event, Event::StorageFailed(..)));
+    let Some(Event::StorageFailed(torrent, error)) = events.last() else { unreachable!() };
+    assert_eq!((*torrent, error.kind), (lent[2].id(), DiskErrorKind::Changed));
+    assert!(error.detail.contains("share it again"), "{}", error.detail);
+    // What was on its way when it changed may be lost; nobody is to blame for a whole one.
+    let stats = fetched.stats().wait().unwrap();
+    assert!(stats.pieces_have > 0 && stats.pieces_have < stats.pieces);
+    leech.stop();
+    seed.stop();
+}
+
+#[test]
+fn what_was_changed_or_does_not_fit_before_it_is_lent_is_refused() {
+    let film = Film::in_three(63);
+    let seed = Peer::start();
+    let part = &film.parts[0];
+    let lend = |ranges| seed.client.lend(&part.torrent, ranges, Vec::new());
+    assert!(matches!(lend(Vec::new()), Err(AddError::Ranges { given: 0, files: 1 })));
+    for range in [
+        HashRange { len: part.range.len - 1, ..part.range.clone() },
+        HashRange { offset: 2_600_000, ..part.range.clone() },
+        HashRange { offset: u64::MAX, ..part.range.clone() },
+    ] {
+        assert!(matches!(lend(vec![range]), Err(AddError::Misplaced(wire::FileIndex(0)))));
+    }
+    let earlier = part.range.modified - Duration::from_secs(1);
+    let torrent = lend(vec![HashRange { modified: earlier, ..part.range.clone() }]).unwrap();
+    wait_for(&seed, "the fault", |event| {
+        matches!(event, Event::StorageFailed(id, error)
+            if *id == torrent.id() && error.kind == DiskErrorKind::Changed)
+    });
+    seed.stop();
+}
