@@ -6,10 +6,11 @@ pub(crate) mod process;
 
 use crate::{peers, root};
 use anyhow::{Context, Result, bail, ensure};
-use process::{output_of, run};
+use process::{output, output_of, run};
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Set in the re-executed process, which is inside the private namespaces.
@@ -25,19 +26,53 @@ pub(crate) fn enter() -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());
     }
+    prepare()?;
+    let error = inside(Command::new("unshare"))?.exec();
+    bail!("cannot make a private network (this needs root and `unshare` from util-linux): {error}")
+}
+
+/// The same for a run that writes much into one folder: that folder is gone afterwards, however the run ends. Says whether we are
+/// inside; if not, the run inside has ended well.
+pub(crate) fn enter_with(scratch: &Path) -> Result<bool> {
+    if std::env::var_os(INSIDE).is_some() {
+        return Ok(true);
+    }
+    prepare()?;
+    // Sees the end of its standard input when we end, even if we are killed; in a group of its own, for Ctrl-C goes to all of ours.
+    let sweeper = Command::new("sh")
+        .args(["-c", "cat; sleep 1; rm -rf \"$0\""])
+        .arg(scratch)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn();
+    let mut sweeper = sweeper.context("sh")?;
+    // `unshare` lets Ctrl-C pass to what it runs, and the first process of a namespace does not hear it: so all end when we do.
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--", "unshare"]);
+    let status = inside(bound)?.status().context("setpriv (util-linux)");
+    drop(sweeper.stdin.take());
+    sweeper.wait()?;
+    let status = status?;
+    ensure!(status.success(), "not everything held");
+    Ok(false)
+}
+
+fn prepare() -> Result<()> {
     // From where there is a way out to what is missing.
     peers::set_up()?;
     // Or else what is tested might be the build of another day.
     let built = Command::new("cargo").args(BUILD_PROGRAMS).current_dir(root()).status().context("cargo")?;
     ensure!(built.success(), "the programs do not build: cargo {}", BUILD_PROGRAMS.join(" "));
+    Ok(())
+}
+
+/// This very command once more, in namespaces of its own.
+fn inside(mut unshare: Command) -> Result<Command> {
     let me = std::env::current_exe().context("own path")?;
-    let error = Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"])
-        .arg(me)
-        .args(std::env::args_os().skip(1))
-        .env(INSIDE, "1")
-        .exec();
-    bail!("cannot make a private network (this needs root and `unshare` from util-linux): {error}")
+    unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+    unshare.arg(me).args(std::env::args_os().skip(1)).env(INSIDE, "1");
+    Ok(unshare)
 }
 
 /// The bridge and its hosts. Tests side by side share it: each takes hosts of its own.
@@ -69,21 +104,42 @@ impl Lab {
     pub(crate) fn host(&self) -> Result<Host> {
         let host = Host(self.hosts.fetch_add(1, Ordering::Relaxed) + 1);
         ensure!(host.0 < HOSTS_MAX, "too many hosts");
-        let (name, port) = (host.name(), format!("port{}", host.0));
+        let (name, port) = (host.name(), host.port());
         let outside = format!(
             "netns add {name}\nlink add {port} type veth peer name eth0 netns {name}\nlink set {port} master lab up\n"
         );
         output_of(Command::new("ip").args(["-batch", "-"]), &outside)?;
+        host.wake()?;
+        Ok(host)
+    }
+
+    /// Two more hosts, joined by a cable and by nothing else.
+    pub(crate) fn pair(&self) -> Result<[Host; 2]> {
+        let first = self.hosts.fetch_add(2, Ordering::Relaxed) + 1;
+        let hosts = [Host(first), Host(first + 1)];
+        ensure!(hosts[1].0 < HOSTS_MAX, "too many hosts");
+        let [one, other] = hosts.map(Host::name);
+        let cable = format!(
+            "netns add {one}\nnetns add {other}\nlink add eth0 netns {one} type veth peer name eth0 netns {other}\n"
+        );
+        output_of(Command::new("ip").args(["-batch", "-"]), &cable)?;
+        hosts.into_iter().try_for_each(Host::wake)?;
+        Ok(hosts)
+    }
+}
+
+impl Host {
+    /// Its address, and both interfaces up.
+    fn wake(self) -> Result<()> {
+        let (name, host) = (self.name(), self);
         let inside = format!("addr add {}/16 dev eth0\nlink set eth0 up\nlink set lo up\n", host.address());
         output_of(Command::new("ip").args(["-n", &name, "-batch", "-"]), &inside)?;
         // The default may be bbr, which a shaped link treats differently: the same for everybody.
         let cubic = "net.ipv4.tcp_congestion_control=cubic";
         let _ = Command::new("ip").args(["netns", "exec", &name, "sysctl", "-qw", cubic]).output();
-        Ok(host)
+        Ok(())
     }
-}
 
-impl Host {
     /// The machine of the test itself; what it sends to itself takes the loopback path.
     pub(crate) const OWN: Host = Host(0);
 
@@ -134,7 +190,40 @@ impl Host {
         run("tc", &["-n", &self.name(), "qdisc", "del", "dev", "eth0", "root"])
     }
 
+    /// Gives its link this rate each way, in bits per second, with a queue such as switches have.
+    pub(crate) fn shape_link(self, bits: u64) -> Result<()> {
+        self.shape_uplink(bits)?;
+        shape(None, &self.port(), bits)
+    }
+
+    /// The same for what it sends alone; one end of a pair has no other.
+    pub(crate) fn shape_uplink(self, bits: u64) -> Result<()> {
+        shape(Some(&self.name()), "eth0", bits)
+    }
+
+    /// Its socket in the bridge lets no multicast out to it any more, or again.
+    pub(crate) fn let_multicast_through(self, through: bool) -> Result<()> {
+        let flood = if through { "on" } else { "off" };
+        run("bridge", &["link", "set", "dev", &self.port(), "mcast_flood", flood])
+    }
+
     fn name(self) -> String {
         format!("host{}", self.0)
     }
+
+    fn port(self) -> String {
+        format!("port{}", self.0)
+    }
+}
+
+/// A token bucket: wide enough that a processor that is late by a millisecond still fills a gigabit link, and 20 ms of queue.
+fn shape(namespace: Option<&str>, device: &str, bits: u64) -> Result<()> {
+    let burst = format!("{}b", (bits / 8 / 500).max(64 * 1024));
+    let mut tc = Command::new("tc");
+    if let Some(namespace) = namespace {
+        tc.args(["-n", namespace]);
+    }
+    tc.args(["qdisc", "replace", "dev", device, "root", "tbf", "rate", &format!("{bits}bit")]);
+    tc.args(["burst", &burst, "latency", "20ms"]);
+    output(&mut tc).map(drop)
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod home;
 mod hostile;
 mod interop;
 mod kill;
@@ -27,6 +28,8 @@ Usage: cargo xtask <chore>
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
+  home [part...] [--small] [--gib N] [--program FILE]   `share` and `receive` on shaped links, poor networks, before
+                     eavesdroppers and a browser: figures, and whether they hold; parts: rate three addresses leave
   worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind | --chance] [--dice N]
                      simulated swarms of which up to half are attackers, each beside itself without them; --dice: the
                      same with other chances, --chance: nobody attacks, each beside itself with other chances
@@ -56,6 +59,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest)?,
         ["fuzz", rest @ ..] => fuzz::run(rest)?,
         ["hostile", rest @ ..] => hostile::run(rest)?,
+        ["home", rest @ ..] => home::run(rest)?,
         ["worlds", rest @ ..] => worlds::run("worlds", rest)?,
         ["lookups", rest @ ..] => worlds::run("lookups", rest)?,
         ["tidy"] => tidy::run()?,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub(crate) struct Running {
     /// For messages.
     pub(crate) name: String,
     child: Child,
-    lines: Receiver<String>,
+    lines: Receiver<(Instant, String)>,
     log: PathBuf,
 }
 
@@ -69,7 +69,8 @@ impl Running {
         let stdout = child.stdout.take().context("no standard output")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            lines.try_for_each(|line| sender.send((Instant::now(), line)))
         });
         Ok(Running { name: name.into(), child, lines, log })
     }
@@ -83,18 +84,22 @@ impl Running {
         let end = Instant::now() + limit;
         let mut last = String::new();
         loop {
-            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => match wanted(&line) {
-                    Some(value) => return Ok(value),
-                    None => last = line,
-                },
-                Err(RecvTimeoutError::Timeout) => {
-                    bail!("{}: not within {limit:?}; last line: {last}\n{}", self.name, self.log_tail())
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    bail!("{}: ended early; last line: {last}\n{}", self.name, self.log_tail())
-                }
+            let (_, line) = self.next_line(end).with_context(|| format!("last line: {last}"))?;
+            match wanted(&line) {
+                Some(value) => return Ok(value),
+                None => last = line,
             }
+        }
+    }
+
+    /// The next line, and when it came.
+    pub(crate) fn next_line(&mut self, until: Instant) -> Result<(Instant, String)> {
+        match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => Ok(line),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("{}: no further line in time\n{}", self.name, self.log_tail())
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!("{}: ended early\n{}", self.name, self.log_tail()),
         }
     }
 
@@ -106,7 +111,7 @@ impl Running {
 
     /// The lines that have come since the last look.
     pub(crate) fn new_lines(&mut self) -> Vec<String> {
-        self.lines.try_iter().collect()
+        self.lines.try_iter().map(|(_, line)| line).collect()
     }
 
     /// The process id.
@@ -140,10 +145,15 @@ impl Running {
 
     /// Waits until it ends by itself.
     pub(crate) fn wait_end(&mut self, limit: Duration) -> Result<()> {
+        self.wait_status(limit).map(drop)
+    }
+
+    /// The same; says how it ended.
+    pub(crate) fn wait_status(&mut self, limit: Duration) -> Result<ExitStatus> {
         let end = Instant::now() + limit;
         while Instant::now() < end {
-            if self.child.try_wait()?.is_some() {
-                return Ok(());
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
             }
             // Lines must go on flowing, or a child that fills the pipe would never end.
             if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(20)) {
