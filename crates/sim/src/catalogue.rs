@@ -26,6 +26,7 @@ pub const CATALOGUE: &[Entry] = &[
     ("sync_fails", sync_fails),
     ("vanished_disk", vanished_disk),
     ("tracker_dies", tracker_dies),
+    ("dht_carries_on", dht_carries_on),
     ("come_and_go", come_and_go),
     ("power_losses", power_losses),
     ("touched_files", touched_files),
@@ -202,6 +203,27 @@ pub fn tracker_dies(seed: u64) -> Scenario {
         .node(late)
         .fault(5, Fault::TrackerDies { lasts: None })
         .within(secs(600))
+}
+
+/// The tracker dies when a small part is there, in a swarm that takes part in the DHT; two who know the hash alone, and one node of the DHT
+/// that has nothing to do with the torrent, come afterwards.
+pub fn dht_carries_on(seed: u64) -> Scenario {
+    let newcomer = |seconds: u64| NodeSpec {
+        joins: Instant::from_micros(seconds * 1_000_000),
+        dht: Some(vec![0]),
+        ..NodeSpec::magnet(CABLE)
+    };
+    let joined = |spec: NodeSpec| NodeSpec { dht: Some(vec![0]), ..spec };
+    let bystander = NodeSpec { dht: Some(Vec::new()), ..NodeSpec::puppet(CABLE) };
+    Scenario::new("dht_carries_on", seed)
+        .content(32 * MIB, 128 * KIB)
+        .node(bystander)
+        .node(joined(NodeSpec::seed(Access::new(500_000, 1_000_000))))
+        .nodes(6, joined(NodeSpec::leecher(CABLE)))
+        .node(newcomer(20))
+        .node(newcomer(60))
+        .fault(5, Fault::TrackerDies { lasts: None })
+        .within(secs(900))
 }
 
 /// Leechers come one after the other, and leave soon after they have everything.

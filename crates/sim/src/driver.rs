@@ -78,10 +78,11 @@ impl World {
                 self.announce(node, &announce);
             }
             Output::Scrape(scrape) => self.scrape(node, &scrape),
-            // A simulated world has trackers and gossip; nothing there finds peers in other ways yet.
-            Output::FindPeers { torrent: _, info_hash: _, need: _ }
-            | Output::StopFinding { torrent: _, info_hash: _ }
-            | Output::MeetNode(_) => {}
+            Output::FindPeers { torrent, info_hash, need } => {
+                self.find_peers(node, torrent, info_hash, need);
+            }
+            Output::StopFinding { torrent: _, info_hash } => self.stop_finding(node, info_hash),
+            Output::MeetNode(at) => self.meet_node(node, at),
             Output::Fetch(fetch) => self.fetch(node, *fetch),
             Output::CancelFetch { fetch } => self.cancel_fetch(node, fetch),
             Output::PauseFetch { fetch } => self.pause_fetch(node, fetch, true),

@@ -3,6 +3,7 @@
 use crate::content::Tag;
 use crate::fault::Fault;
 use crate::network::{ConnId, Parcel, PipeId, Side};
+use core::net::SocketAddr;
 use proto::input::{DialFailure, LinkEnd};
 use proto::{DialId, FetchId, Input, SendToken};
 use wire::Block;
@@ -27,6 +28,10 @@ pub(crate) enum Happening {
     ReadDone { pipe: PipeId, token: SendToken, tag: Tag },
     /// A piece of metadata has left.
     MetadataLeft { incarnation: u32, token: SendToken },
+    /// A node of the DHT asked to be woken.
+    WakeFinder { incarnation: u32 },
+    /// A datagram reaches a node of the DHT, if there is one.
+    Datagram { from: SocketAddr, bytes: Box<[u8]> },
     /// Header and control bytes are reported.
     Meter { incarnation: u32 },
 

@@ -15,6 +15,7 @@ pub mod dht;
 pub mod disk;
 mod driver;
 pub mod fault;
+mod finder;
 mod happening;
 pub mod hostile;
 pub mod magnets;

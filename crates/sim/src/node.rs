@@ -4,6 +4,7 @@
 
 use crate::content::{Content, Tag};
 use crate::disk::{Disk, DiskModel};
+use crate::finder::Finder;
 use crate::hostile::Attacker;
 use crate::hostile::habit::Habit;
 use crate::metadata::Shelf;
@@ -96,6 +97,8 @@ pub struct NodeSpec {
     pub sequential: bool,
     /// Knows the torrent's hash alone: its metadata comes from peers.
     pub by_magnet: bool,
+    /// Takes part in the DHT, and begins at these nodes, beside those that peers tell of.
+    pub dht: Option<Vec<u32>>,
     /// Played by the test instead of a session.
     pub puppet: bool,
     /// Played by an attacker instead of a session.
@@ -121,6 +124,7 @@ impl NodeSpec {
             priorities: Vec::new(),
             sequential: false,
             by_magnet: false,
+            dht: None,
             puppet: false,
             hostile: None,
             config: Config::new(PeerId([0; 20])),
@@ -170,6 +174,8 @@ pub struct Node {
     pub(crate) links: Links,
     pub(crate) payloads: Payloads,
     pub(crate) shelf: Shelf,
+    /// Its node of the DHT, while its process runs.
+    pub(crate) finder: Option<Box<Finder>>,
     pub(crate) alarm: Alarm,
     /// Durability steps asked for so far, all its processes together.
     pub(crate) steps: u32,
@@ -263,6 +269,7 @@ impl Node {
             links: Links::default(),
             payloads: Payloads::default(),
             shelf: Shelf::default(),
+            finder: None,
             alarm: Alarm::default(),
             steps: 0,
             metering: false,

@@ -273,6 +273,8 @@ impl World {
             Happening::Disk { incarnation, job } => self.disk_done(node, incarnation, job),
             Happening::ReadDone { pipe, token, tag } => self.read_done(pipe, token, tag),
             Happening::MetadataLeft { incarnation, token } => self.metadata_left(node, incarnation, token),
+            Happening::WakeFinder { incarnation } => self.wake_finder(node, incarnation),
+            Happening::Datagram { from, bytes } => self.hear_datagram(node, from, &bytes),
             Happening::Meter { incarnation } => self.report_overhead(node, incarnation),
             Happening::Knock(knock) => self.knock(node, knock),
             Happening::Answered { conn, knock } => {
@@ -323,7 +325,7 @@ impl World {
         node.alarm.at = None;
         if node.spec.puppet {
             node.brain = Brain::Puppet(VecDeque::new());
-            return;
+            return self.start_finder(index);
         }
         if let Some(habit) = node.spec.hostile {
             return self.start_attacker(index, habit);
@@ -335,6 +337,7 @@ impl World {
         self.checkers.started(self.now, &self.nodes, index);
         self.feed(index, Input::Command(Command::Listening(addr_of(index).port())));
         self.feed(index, Input::Command(Command::Lease(lease)));
+        self.start_finder(index);
         for slot in 0..self.contents.len() {
             let torrent = torrent_id(slot);
             if spec.by_magnet && !self.nodes[index as usize].shelf.known.contains(&torrent) {
@@ -545,6 +548,7 @@ impl World {
         node.links = Default::default();
         node.payloads = Default::default();
         node.shelf.crash();
+        node.finder = None;
         node.metering = false;
         self.forget_fetches(index);
         for (conn, side) in self.network.conns_of(index) {

@@ -160,6 +160,28 @@ fn swarms_outlive_their_tracker() {
     each_seed(0..3, catalogue::tracker_dies, |_| {});
 }
 
+/// When a node knew what it is about, of whom the hash alone was known: somebody of the swarm was found.
+fn swarm_found(outcome: &Outcome, node: u32) -> Option<Duration> {
+    let events = &outcome.world.node(node).story.events;
+    let received = events.iter().find(|(_, event)| matches!(event, proto::Event::MetadataReceived(_)));
+    received.map(|(at, _)| at.since(proto::Instant::ZERO))
+}
+
+#[test]
+fn newcomers_find_a_swarm_without_its_tracker_within_fifteen_seconds() {
+    each_seed(0..10, catalogue::dht_carries_on, |outcome| {
+        for (newcomer, joined) in [(8, 20), (9, 60)] {
+            let within = Duration::from_secs(joined)..Duration::from_secs(joined + 15);
+            let found = swarm_found(outcome, newcomer);
+            assert!(found.is_some_and(|at| within.contains(&at)), "{found:?}: {}", outcome.replay());
+        }
+    });
+    // The tracker was the only other way.
+    let without = catalogue::dht_carries_on(0).each(|_, spec| spec.dht = None).without_end().run();
+    assert!((8..10).all(|newcomer| swarm_found(&without, newcomer).is_none()));
+    assert!((2..8).all(|member| without.finish_of(member).is_some()), "they know each other");
+}
+
 #[test]
 fn peers_come_and_go() {
     each_seed(0..3, catalogue::come_and_go, |_| {});
