@@ -34,7 +34,7 @@ Usage: cargo xtask <chore>
                      simulated swarms of which up to half are attackers, each beside itself without them; --dice: the
                      same with other chances, --chance: nobody attacks, each beside itself with other chances
   worlds --weather [--worlds N] [--seed N]   simulated swarms that lose links, hide behind NAT, wait for disks, sleep
-  lookups [--nodes N,N,..] [--searches N] | --attack | --flood | --soak [--days N]
+  lookups [--nodes N,N,..] [--searches N] | --attack | --weather | --flood | --soak [--days N]
                      searches in simulated DHTs: over the number of nodes, among attackers, beside floods, for days
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
 ";
