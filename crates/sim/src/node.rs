@@ -179,7 +179,6 @@ pub struct Node {
     pub(crate) alarm: Alarm,
     /// Durability steps asked for so far, all its processes together.
     pub(crate) steps: u32,
-    pub(crate) metering: bool,
     pub(crate) ills: Ills,
     pub(crate) rng: Rng,
 }
@@ -272,7 +271,6 @@ impl Node {
             finder: None,
             alarm: Alarm::default(),
             steps: 0,
-            metering: false,
             ills: Ills::default(),
             rng,
         }
@@ -377,6 +375,8 @@ pub(crate) struct Links {
     slots: Vec<LinkSlot>,
     free: Vec<u32>,
     up: usize,
+    /// A report of header and control bytes is under way.
+    pub(crate) metering: bool,
 }
 
 #[derive(Default)]

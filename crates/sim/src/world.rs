@@ -549,7 +549,6 @@ impl World {
         node.payloads = Default::default();
         node.shelf.crash();
         node.finder = None;
-        node.metering = false;
         self.forget_fetches(index);
         for (conn, side) in self.network.conns_of(index) {
             self.break_off(conn, side.other());
@@ -563,8 +562,8 @@ impl World {
     pub(crate) fn count_overhead(&mut self, index: u32, link: LinkId, received: u32, sent: u32) {
         let node = &mut self.nodes[index as usize];
         node.links.count(link, received, sent);
-        if !node.metering {
-            node.metering = true;
+        if !node.links.metering {
+            node.links.metering = true;
             let incarnation = node.incarnation;
             self.queue.push(self.now + METER_EVERY, index, Happening::Meter { incarnation });
         }
@@ -575,7 +574,7 @@ impl World {
             return;
         }
         let node = &mut self.nodes[index as usize];
-        node.metering = false;
+        node.links.metering = false;
         for (link, received, sent) in node.links.take_counts() {
             self.feed(index, Input::Overhead { link, received, sent });
         }
