@@ -181,9 +181,6 @@ impl Client {
             return Err(AddError::Priorities { given: options.priorities.len(), files });
         }
         places_fit(&metainfo, &options.places).map_err(AddError::Misplaced)?;
-        if !options.places.is_empty() {
-            return Err(AddError::State("ranges of larger files cannot be received yet".into()));
-        }
         let earlier = self.shared.state.torrent(metainfo.info_hash).unwrap_or_else(|error| {
             tracing::warn!(%error, "what is known of the torrent is not believed: its files are checked");
             None

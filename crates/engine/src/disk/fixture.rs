@@ -77,7 +77,7 @@ impl Content {
 
 /// A torrent's place: a root, a state store, and what is needed to open it again and again.
 pub(super) struct Place {
-    pub(super) temp: tempfile::TempDir,
+    pub(super) temp: Arc<tempfile::TempDir>,
     pub(super) content: Content,
     pub(super) allocation: Allocation,
     /// Files that are ranges of larger ones.
@@ -87,6 +87,15 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(content: &Content) -> Place {
         let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Place::within(Arc::new(temp), content)
+    }
+
+    /// Another torrent's, with the same root and the same state store.
+    pub(super) fn beside(&self, content: &Content) -> Place {
+        Place::within(Arc::clone(&self.temp), content)
+    }
+
+    fn within(temp: Arc<tempfile::TempDir>, content: &Content) -> Place {
         let place =
             Place { temp, content: content.clone(), allocation: Allocation::Sparse, places: Vec::new() };
         let torrent = StoredTorrent {

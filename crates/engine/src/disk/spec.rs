@@ -89,8 +89,22 @@ pub(crate) struct StorageSpec {
     /// How room is made.
     pub(crate) allocation: Allocation,
     /// Files that are ranges of larger ones of the same path; ascending, each once ([`places_fit`]).
-    #[expect(dead_code, reason = "storage comes to know them next")]
     pub(crate) places: Box<[Place]>,
+}
+
+impl StorageSpec {
+    /// Where in a larger file this one lies, if it is a range.
+    pub(crate) fn place(&self, file: FileIndex) -> Option<Place> {
+        place_of(&self.places, file)
+    }
+
+    /// Bytes of the file on disk when all of it is there, and where in it our own begin.
+    pub(crate) fn whole_and_offset(&self, file: FileIndex) -> (u64, u64) {
+        match self.place(file) {
+            Some(place) => (place.whole, place.offset),
+            None => (self.metainfo.layout.extent(file).len, 0),
+        }
+    }
 }
 
 /// The place of a file, among places that ascend.

@@ -7,13 +7,16 @@
 //! * an unwanted file is never created: its share of wanted pieces lies in the part store, at the content's own offsets in a
 //!   sparse file, so there is no index that a crash could tear;
 //! * bytes that were there before us are overwritten by verified pieces only, and no file is ever truncated;
-//! * a file loses its `.part` only when all its pieces are durable, and never takes a name that is in use.
+//! * a file loses its `.part` only when all its pieces are durable, and never takes a name that is in use;
+//! * of a file in which the torrent has a range, and others have the rest, all this holds for the range (`ranges`); it loses its
+//!   `.part` by others' hands.
 //!
 //! BEP: 3, 47
 
 mod durable;
 mod names;
 mod open;
+mod ranges;
 mod sample;
 mod transfer;
 
@@ -94,10 +97,17 @@ struct Dirty {
 #[derive(Clone, Copy, Debug)]
 struct FileEntry {
     home: Home,
-    /// The first so many bytes were there before us.
+    /// The first so many bytes, of the range if it is one, were there before us.
     adopted: u64,
     /// Pieces of it that are not durable.
     missing: u32,
+    /// Its inode, if the torrent has a range of it and it is there; else 0.
+    inode: u64,
+}
+
+impl FileEntry {
+    /// A file of which nothing is there.
+    const ABSENT: FileEntry = FileEntry { home: Home::Absent, adopted: 0, missing: 0, inode: 0 };
 }
 
 /// What a sync saw of a file.
@@ -183,6 +193,7 @@ impl Storage {
         let layout = &self.spec.metainfo.layout;
         let store = self.open_store(book, Access::Read)?;
         let to = self.open_file(book, file, Access::Write)?;
+        let (_, begin) = self.spec.whole_and_offset(file);
         let mut buffer = vec![0; CHUNK_LEN];
         for &piece in held {
             for slice in layout.slices_of_piece(piece).filter(|slice| slice.file == file) {
@@ -192,7 +203,7 @@ impl Storage {
                     let from = layout.extent(file).offset + at;
                     let read = store.read_exact_at(chunk, from);
                     read.map_err(|error| self.trouble_of(&error, "reading", PART_STORE))?;
-                    let written = step(Step::Write).and_then(|()| to.write_all_at(chunk, at));
+                    let written = step(Step::Write).and_then(|()| to.write_all_at(chunk, begin + at));
                     written.map_err(|error| self.trouble_of(&error, "writing", file))?;
                     at += chunk.len() as u64;
                 }
@@ -218,7 +229,8 @@ impl Storage {
             return Ok(Target::File { file: PART_STORE, handle, offset });
         }
         let handle = self.open_file(book, file, access)?;
-        Ok(Target::File { file, handle, offset: slice.offset })
+        let (_, begin) = self.spec.whole_and_offset(file);
+        Ok(Target::File { file, handle, offset: begin + slice.offset })
     }
 
     /// Makes a file that is absent: with the suffix, or under its own name if it is empty.
@@ -237,17 +249,28 @@ impl Storage {
             _ => self.trouble_at(&error, "creating", &path),
         };
         self.make_dirs_of(book, &path).map_err(failed)?;
-        let handle =
-            step(Step::Create).and_then(|()| self.root.file(&path, Access::Create)).map_err(failed)?;
-        book.files[file.as_usize()] = FileEntry { home, adopted: 0, ..book.files[file.as_usize()] };
+        let made = step(Step::Create).and_then(|()| self.root.file(&path, Access::Create));
+        let handle = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.is_range(file) => {
+                self.join(book, file, &path)?
+            }
+            made => {
+                let handle = Arc::new(made.map_err(failed)?);
+                let inode = if self.is_range(file) { handle.stat().map_err(failed)?.inode } else { 0 };
+                let entry = &mut book.files[file.as_usize()];
+                (entry.home, entry.adopted, entry.inode) = (home, 0, inode);
+                handle
+            }
+        };
         if self.spec.allocation == Allocation::Full && len > 0 {
-            match step(Step::Write).and_then(|()| handle.allocate(len)) {
+            let (whole, _) = self.spec.whole_and_offset(file);
+            match step(Step::Write).and_then(|()| handle.allocate(whole)) {
                 // Where room cannot be set aside, the file grows as it is written: nothing else is possible.
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 made => made.map_err(|error| self.trouble_at(&error, "making room for", &path))?,
             }
         }
-        self.touch(book, file, Arc::new(handle));
+        self.touch(book, file, handle);
         Ok(())
     }
 
@@ -263,8 +286,12 @@ impl Storage {
     }
 
     fn open_file(&self, book: &Book, file: FileIndex, access: Access) -> Result<Arc<File>, DiskError> {
-        let path = self.path_of(file, book.files[file.as_usize()].home);
-        self.open_handle(file, &path, access)
+        let entry = book.files[file.as_usize()];
+        let path = self.path_of(file, entry.home);
+        self.open_handle(file, &path, access, || match self.is_range(file) {
+            true => self.open_range(file, entry, access),
+            false => self.root.file(&path, access),
+        })
     }
 
     fn open_store(&self, book: &mut Book, access: Access) -> Result<Arc<File>, DiskError> {
@@ -278,15 +305,21 @@ impl Storage {
             book.has_store = true;
             book.dirty.dirs.insert(PathBuf::new());
         }
-        self.open_handle(PART_STORE, &path, access)
+        self.open_handle(PART_STORE, &path, access, || self.root.file(&path, access))
     }
 
     /// A file with a second name is nobody's to write to: under the other name it may lie anywhere, and be anything.
-    fn open_handle(&self, file: FileIndex, path: &Path, access: Access) -> Result<Arc<File>, DiskError> {
+    fn open_handle(
+        &self,
+        file: FileIndex,
+        path: &Path,
+        access: Access,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> Result<Arc<File>, DiskError> {
         let key = HandleKey { storage: self.number, file: file.0, writes: access == Access::Write };
         let mut shared = false;
         let handle = self.handles.get(key, || {
-            let opened = self.root.file(path, access)?;
+            let opened = open()?;
             shared = access == Access::Write && opened.stat()?.links > 1;
             if shared { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(opened) }
         });

@@ -3,12 +3,18 @@
 use super::content::bytes;
 use super::swarm::{Peer, wait_for};
 use gannet::hashing::{HashRange, hash_ranges};
-use gannet::{AddError, AddOptions, DiskErrorKind, Event, StageName, TorrentHandle};
+use gannet::sharing::Place;
+use gannet::{AddError, AddOptions, DiskErrorKind, Event, StageName, SwarmKey, TorrentHandle, TorrentId};
 use proto::{Rng, Seed};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
+use wire::FileIndex;
 use wire::metainfo::MetainfoBuilder;
 
 const PIECE_LEN: u32 = 64 * 1024;
@@ -35,6 +41,18 @@ impl Film {
         Film { parts: cut(&path, cuts), dir, bytes }
     }
 
+    /// A file of this length with holes: nothing is in it but these bytes at one place.
+    pub(crate) fn sparse(len: u64, at: u64, bytes: &[u8], cuts: &[u64]) -> Film {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("film");
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(len).unwrap();
+        file.write_all_at(bytes, at).unwrap();
+        let mut all = vec![0; len as usize];
+        all[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        Film { parts: cut(&path, cuts), dir, bytes: all }
+    }
+
     /// One of three million bytes that look like chance, in three ranges, none of which begins or ends with a block.
     pub(crate) fn in_three(seed: u64) -> Film {
         Film::of(bytes(&mut Rng::new(Seed(seed)), 3_000_000), &[400_001, 1_700_000])
@@ -53,6 +71,56 @@ impl Film {
         };
         self.parts.iter().map(lend).collect()
     }
+
+    /// Receives all of it into one file.
+    pub(crate) fn receive(&self, peer: &Peer, from: &[SocketAddr]) -> Vec<TorrentHandle> {
+        let add = |part: &Part| {
+            let HashRange { offset, whole, .. } = part.range;
+            let places = vec![Place { file: FileIndex(0), offset, whole }];
+            let options = AddOptions { peers: from.to_vec(), places, ..AddOptions::default() };
+            peer.client.add(&part.torrent, options).unwrap()
+        };
+        self.parts.iter().map(add).collect()
+    }
+
+    /// Compares what lies under this name, and that there is nothing else.
+    fn check(&self, downloads: &Path, name: &str) {
+        assert_eq!(names(downloads), [name]);
+        assert!(fs::read(downloads.join(name)).unwrap() == self.bytes, "the content differs");
+    }
+}
+
+/// Gives a whole file its name, as who knows of all its ranges does.
+fn give_name(downloads: &Path) {
+    fs::rename(downloads.join("film.part"), downloads.join("film")).unwrap();
+}
+
+/// Waits until this was said of all of them; returns everything that was.
+fn wait_for_all(
+    peer: &Peer,
+    torrents: &[TorrentHandle],
+    what: &str,
+    of: impl Fn(&Event) -> Option<TorrentId>,
+) -> Vec<Event> {
+    let left = RefCell::new(torrents.iter().map(TorrentHandle::id).collect::<BTreeSet<_>>());
+    wait_for(peer, what, |event| {
+        if let Some(torrent) = of(event) {
+            left.borrow_mut().remove(&torrent);
+        }
+        left.borrow().is_empty()
+    })
+}
+
+fn durable(event: &Event) -> Option<TorrentId> {
+    if let Event::Durable(torrent) = event { Some(*torrent) } else { None }
+}
+
+fn seeding(event: &Event) -> Option<TorrentId> {
+    if let Event::Stage(torrent, StageName::Seeding) = event { Some(*torrent) } else { None }
+}
+
+fn is_check(event: &Event) -> bool {
+    matches!(event, Event::Stage(_, StageName::Checking))
 }
 
 fn cut(path: &Path, cuts: &[u64]) -> Vec<Part> {
@@ -148,7 +216,7 @@ fn what_was_changed_or_does_not_fit_before_it_is_lent_is_refused() {
         HashRange { offset: 2_600_000, ..part.range.clone() },
         HashRange { offset: u64::MAX, ..part.range.clone() },
     ] {
-        assert!(matches!(lend(vec![range]), Err(AddError::Misplaced(wire::FileIndex(0)))));
+        assert!(matches!(lend(vec![range]), Err(AddError::Misplaced(FileIndex(0)))));
     }
     let earlier = part.range.modified - Duration::from_secs(1);
     let torrent = lend(vec![HashRange { modified: earlier, ..part.range.clone() }]).unwrap();
@@ -157,4 +225,104 @@ fn what_was_changed_or_does_not_fit_before_it_is_lent_is_refused() {
             if *id == torrent.id() && error.kind == DiskErrorKind::Changed)
     });
     seed.stop();
+}
+
+#[test]
+fn three_ranges_arrive_in_one_file_that_is_found_again_under_its_name() {
+    let film = Film::in_three(64);
+    let (seed, leech) = (Peer::start(), Peer::start());
+    film.lend(&seed);
+    let fetched = film.receive(&leech, &seed.addresses());
+    wait_for_all(&leech, &fetched, "durable", durable);
+    film.check(leech.downloads(), "film.part");
+    // Another's bytes are refused, and a range that is none.
+    let part = &film.parts[0];
+    let place = Place { file: FileIndex(0), offset: part.range.offset + 1, whole: 3_000_000 };
+    let other = MetainfoBuilder::single("film", 100, PIECE_LEN).build(&[[1; 20]]).unwrap().0;
+    let add = |place| leech.client.add(&other, AddOptions { places: vec![place], ..AddOptions::default() });
+    assert!(matches!(add(place), Err(AddError::SamePlace { .. })));
+    assert!(matches!(add(Place { whole: 100, ..place }), Err(AddError::Misplaced(_))));
+    assert!(matches!(add(Place { file: FileIndex(1), ..place }), Err(AddError::Misplaced(_))));
+    give_name(leech.downloads());
+    let leech = Peer::start_in(leech.stop(), |_| {});
+    let again = film.receive(&leech, &[]);
+    let events = wait_for_all(&leech, &again, "seeding", seeding);
+    assert!(!events.iter().any(is_check), "nothing is hashed again: {events:?}");
+    film.check(leech.downloads(), "film");
+    seed.stop();
+    // Who came late gets it from who came early.
+    let late = Peer::start();
+    let fetched = film.receive(&late, &leech.addresses());
+    wait_for_all(&late, &fetched, "durable", durable);
+    film.check(late.downloads(), "film.part");
+    late.stop();
+    leech.stop();
+}
+
+#[test]
+fn a_receiver_that_left_goes_on_where_it_was() {
+    for orderly in [true, false] {
+        let film = Film::of(bytes(&mut Rng::new(Seed(65)), 12_000_000), &[2_000_001, 7_000_003]);
+        let seed = Peer::start();
+        film.lend(&seed);
+        let leech = Peer::start_with(|config| config.limits.down = Some(3_000_000));
+        let fetched = film.receive(&leech, &seed.addresses());
+        let has = |torrents: &[TorrentHandle]| {
+            let stats = torrents.iter().map(|torrent| torrent.stats().wait().unwrap());
+            stats.map(|stats| stats.pieces_durable).sum::<u32>()
+        };
+        while has(&fetched) < 40 {
+            wait_for(&leech, "a piece", |event| matches!(event, Event::PieceDone(..)));
+        }
+        let before = has(&fetched);
+        let home = if orderly { leech.stop() } else { leech.crash() };
+        let leech = Peer::start_in(home, |_| {});
+        let again = film.receive(&leech, &seed.addresses());
+        let events = wait_for_all(&leech, &again, "durable", durable);
+        if orderly {
+            assert!(!events.iter().any(is_check), "nothing is hashed again: {events:?}");
+        }
+        film.check(leech.downloads(), "film.part");
+        let downloaded: u64 = again.iter().map(|torrent| torrent.stats().wait().unwrap().downloaded).sum();
+        let most = film.bytes.len() as u64 - u64::from(before.saturating_sub(3)) * u64::from(PIECE_LEN);
+        assert!(downloaded <= most, "{downloaded} bytes after {before} pieces were durable ({orderly})");
+        leech.stop();
+        seed.stop();
+    }
+}
+
+#[test]
+fn a_file_with_holes_is_shared_like_any_other() {
+    let film = Film::sparse(40_000_000, 19_999_990, b"in the middle of nothing", &[10_000_001, 20_000_002]);
+    assert!(fs::metadata(film.path()).unwrap().blocks() < 1_000);
+    let (seed, leech) = (Peer::start(), Peer::start());
+    film.lend(&seed);
+    let fetched = film.receive(&leech, &seed.addresses());
+    wait_for_all(&leech, &fetched, "durable", durable);
+    film.check(leech.downloads(), "film.part");
+    leech.stop();
+    seed.stop();
+}
+
+/// The sharer ends before all have all: they have it from each other.
+#[test]
+fn three_receivers_of_a_private_swarm_all_get_one_file() {
+    let film = Film::of(bytes(&mut Rng::new(Seed(66)), 8_000_000), &[1_000_001, 4_500_003]);
+    let member = || Peer::start_with(|config| config.swarm_key = Some(SwarmKey([66; 32])));
+    let (seed, leeches) = (member(), [member(), member(), member()]);
+    film.lend(&seed);
+    let first = film.receive(&leeches[0], &seed.addresses());
+    let known = leeches[0].addresses();
+    let others: Vec<_> = leeches[1..].iter().map(|leech| film.receive(leech, &known)).collect();
+    wait_for_all(&leeches[0], &first, "durable", durable);
+    give_name(leeches[0].downloads());
+    seed.stop();
+    for (leech, torrents) in leeches[1..].iter().zip(&others) {
+        wait_for_all(leech, torrents, "durable", durable);
+        film.check(leech.downloads(), "film.part");
+    }
+    film.check(leeches[0].downloads(), "film");
+    for leech in leeches {
+        leech.stop();
+    }
 }

@@ -98,7 +98,7 @@ impl Storage {
         };
         let stored = record.open.iter().map(|open| open.piece).filter(in_store).collect();
         let seen = std::mem::take(&mut book.seen);
-        let files = seen.into_iter().map(|(file, seen)| book.mark(file, seen)).collect();
+        let files = seen.into_iter().map(|(file, seen)| self.mark(&book, file, seen)).collect();
         ResumeUpdate {
             info_hash: self.spec.metainfo.info_hash,
             record: record.clone(),
@@ -176,6 +176,9 @@ impl Storage {
             step(Step::Sync)?;
             handle.sync_data()?;
             let stat = handle.stat()?;
+            if self.is_range(file) {
+                self.stat_range(file, stat.inode)?;
+            }
             Ok::<_, io::Error>(Seen { size, mtime: clamp(stat.mtime), inode: stat.inode })
         })();
         synced.map_err(|error| {
@@ -213,7 +216,8 @@ impl Storage {
     pub(super) fn finish(&self, book: &mut Book, files: &[FileIndex]) -> Vec<Arc<str>> {
         let mut warnings = Vec::new();
         let mut dirs = BTreeSet::new();
-        for &file in files {
+        // Of a file that has other torrents' ranges too, nobody here knows whether they are whole.
+        for &file in files.iter().filter(|&&file| !self.is_range(file)) {
             let (from, to) = (self.path_of(file, Home::Unfinished), self.path_of(file, Home::Finished));
             let renamed = step(Step::Rename).and_then(|()| self.root.rename_without_replacing(&from, &to));
             match renamed {
@@ -250,29 +254,32 @@ impl Storage {
         }
     }
 
-    fn final_marks(&self, book: &Book) -> Vec<FileMark> {
-        let present = (0..).map(FileIndex).zip(&book.files).filter(|(_, entry)| entry.home != Home::Absent);
-        let marks = present.filter_map(|(file, entry)| {
-            let stat = self.root.stat(&self.path_of(file, entry.home)).ok()?;
-            let seen = Seen { size: stat.size, mtime: clamp(stat.mtime), inode: stat.inode };
-            Some(FileMark { settled: true, ..book.mark(file, seen) })
-        });
-        marks.collect()
-    }
-}
-
-impl Book {
-    fn mark(&self, file: FileIndex, seen: Seen) -> FileMark {
+    /// What is remembered of a file. One that others write to beside us is never settled: it may be longer and younger next time.
+    fn mark(&self, book: &Book, file: FileIndex, seen: Seen) -> FileMark {
         let Seen { size, mtime, inode } = seen;
-        let entry = self.files.get(file.as_usize());
+        let entry = book.files.get(file.as_usize());
         FileMark {
             file: file.0,
             size,
             mtime,
             inode,
             adopted: entry.map_or(0, |entry| entry.adopted),
-            settled: entry.is_some_and(|entry| entry.missing == 0),
+            settled: entry.is_some_and(|entry| entry.missing == 0) && !self.is_range(file),
         }
+    }
+
+    fn final_marks(&self, book: &Book) -> Vec<FileMark> {
+        let present = (0..).map(FileIndex).zip(&book.files).filter(|(_, entry)| entry.home != Home::Absent);
+        let marks = present.filter_map(|(file, entry)| {
+            let stat = match self.is_range(file) {
+                true => self.stat_range(file, entry.inode),
+                false => self.root.stat(&self.path_of(file, entry.home)),
+            };
+            let stat = stat.ok()?;
+            let seen = Seen { size: stat.size, mtime: clamp(stat.mtime), inode: stat.inode };
+            Some(FileMark { settled: !self.is_range(file), ..self.mark(book, file, seen) })
+        });
+        marks.collect()
     }
 }
 

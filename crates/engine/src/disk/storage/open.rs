@@ -5,8 +5,8 @@
 //! and does what `want` does. A root that is gone, or another volume in its place, is `Vanished`, never "nothing here".
 
 use super::durable::clamp;
-use super::names;
 use super::{Book, Dirty, FileEntry, Home, PART_STORE, SpillPlace, Storage, next_number};
+use super::{names, ranges};
 use crate::disk::handles::Handles;
 use crate::disk::spec::{StorageSpec, WantedFiles};
 use crate::disk::trouble::{fault, trouble};
@@ -16,6 +16,7 @@ use proto::input::Found;
 use proto::{DiskError, DiskErrorKind};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use wire::{Bitfield, FileIndex, PieceIndex};
@@ -79,8 +80,20 @@ impl Storage {
         storage.refuted(&written)?.iter().for_each(|piece| _ = doubtful.insert(piece));
         let found = verdict(&doubtful, resume);
         let warnings = storage.settle_what_was_durable();
+        storage.note_what_was_found();
         storage.want(wanted)?;
         Ok(Opened { storage, found, warnings })
+    }
+
+    /// Files that others may have made, and to which we shall write.
+    fn note_what_was_found(&self) {
+        let mut book = self.book();
+        for place in &self.spec.places {
+            let entry = book.files[place.file.as_usize()];
+            if entry.home != Home::Absent && entry.missing > 0 {
+                self.note_found(&mut book, &self.path_of(place.file, entry.home));
+            }
+        }
     }
 
     /// Counts what each file still lacks; one that lacks nothing but its name gets it.
@@ -177,8 +190,8 @@ impl Look<'_> {
             let finished = self.stat_in(dir, &path)?;
             let unfinished = names::unfinished(&self.spec.metainfo, file).unwrap_or_default();
             let unfinished = self.stat_in(dir, &unfinished)?;
-            let extent = layout.extent(file);
-            present.push(choose(finished, unfinished, marks.get(&file.0).copied(), extent.len));
+            let (whole, _) = self.spec.whole_and_offset(file);
+            present.push(choose(finished, unfinished, marks.get(&file.0).copied(), whole));
         }
         Ok(present)
     }
@@ -227,35 +240,47 @@ impl Look<'_> {
         for (file, present) in layout.file_indices().zip(present) {
             let mark = marks.get(&file.0).copied();
             let Some(Present { home, stat }) = *present else {
-                entries.push(FileEntry { home: Home::Absent, adopted: 0, missing: 0 });
+                entries.push(FileEntry::ABSENT);
                 unvouched.push(mark.is_some_and(|mark| mark.size > 0));
                 continue;
             };
-            let len = layout.extent(file).len;
-            if stat.size > len {
-                return Err(self.too_long(file, home, stat.size, len));
+            let (whole, begin) = self.spec.whole_and_offset(file);
+            if stat.size > whole {
+                return Err(self.too_long(file, home, stat.size, whole));
             }
+            let is_range = self.spec.place(file).is_some();
             let vouched = mark.is_some_and(|mark| fits(mark, &stat));
-            let blank = !vouched && self.is_blank(file, home, stat.size);
+            let end = stat.size.min(begin + layout.extent(file).len);
+            let blank = !vouched && self.is_blank(file, home, begin..end.max(begin));
+            unvouched.push(!vouched && (!blank || mark.is_some_and(|mark| mark.size > 0)));
+            // Others made it: what we have, if anything, lies in the part store.
+            if is_range && blank {
+                entries.push(FileEntry::ABSENT);
+                continue;
+            }
             let adopted = match mark {
                 Some(mark) if vouched => mark.adopted,
                 _ if blank => 0,
-                Some(_) | None => stat.size,
+                Some(_) | None => end.saturating_sub(begin),
             };
-            entries.push(FileEntry { home, adopted, missing: 0 });
-            unvouched.push(!vouched && (!blank || mark.is_some_and(|mark| mark.size > 0)));
+            let inode = if is_range { stat.inode } else { 0 };
+            entries.push(FileEntry { home, adopted, missing: 0, inode });
         }
         Ok((entries, unvouched))
     }
 
-    /// Nothing in it but room: what a crash right after we made it leaves, and nothing that anybody could miss.
-    fn is_blank(&self, file: FileIndex, home: Home, size: u64) -> bool {
+    /// Nothing in it, or in our range of it, but room: what a crash right after we made it leaves, and nothing that anybody could
+    /// miss.
+    fn is_blank(&self, file: FileIndex, home: Home, ours: Range<u64>) -> bool {
         let path = match home {
             Home::Finished => names::finished(&self.spec.metainfo, file),
             Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
         };
-        let open = || self.root.file(&path.unwrap_or_default(), Access::Read)?.data_from(0);
-        size == 0 || matches!(open(), Ok(Data::None))
+        let open = || self.root.file(&path.unwrap_or_default(), Access::Read);
+        match self.spec.place(file) {
+            Some(_) => open().and_then(|file| ranges::is_blank(&file, ours.start, ours.end)).unwrap_or(false),
+            None => ours.is_empty() || matches!(open().and_then(|file| file.data_from(0)), Ok(Data::None)),
+        }
     }
 
     fn too_long(&self, file: FileIndex, home: Home, size: u64, len: u64) -> DiskError {

@@ -8,6 +8,7 @@ mod links;
 #[cfg(feature = "mount-tests")]
 mod mounted;
 mod race;
+mod ranges;
 
 use super::*;
 use crate::disk::fixture::{Content, Place};

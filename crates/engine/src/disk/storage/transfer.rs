@@ -56,7 +56,7 @@ impl Storage {
         self.unsettle()?;
         let layout = &self.spec.metainfo.layout;
         let known = self.spill_place(piece);
-        let place = known.unwrap_or_else(|| self.place_for_spill(piece));
+        let place = known.map_or_else(|| self.place_for_spill(piece), Ok)?;
         let mut touched = Touched::new();
         let mut rest = blocks;
         while let Some(&(first, _)) = rest.first() {
@@ -264,8 +264,14 @@ impl Storage {
         self.book().spills.get(&piece).copied()
     }
 
-    fn place_for_spill(&self, piece: PieceIndex) -> SpillPlace {
-        let (layout, book) = (&self.spec.metainfo.layout, self.book());
+    fn place_for_spill(&self, piece: PieceIndex) -> Result<SpillPlace, DiskError> {
+        let (layout, mut book) = (&self.spec.metainfo.layout, self.book());
+        for file in layout.files_of(piece).filter(|&file| self.is_range(file)) {
+            // What others left in our range shows when the file is made or found, which must not be after this.
+            if book.files[file.as_usize()].home == Home::Absent && book.wanted.has(file) {
+                self.create(&mut book, file)?;
+            }
+        }
         let ours = layout.slices_of_piece(piece).all(|slice| {
             let entry = &book.files[slice.file.as_usize()];
             let exists = match entry.home {
@@ -276,7 +282,7 @@ impl Storage {
             };
             layout.extent(slice.file).pad || (exists && slice.offset >= entry.adopted)
         });
-        if ours { SpillPlace::InPlace } else { SpillPlace::Store }
+        Ok(if ours { SpillPlace::InPlace } else { SpillPlace::Store })
     }
 
     /// The blocks of a piece, joined where they lie alike.
