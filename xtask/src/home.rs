@@ -8,6 +8,7 @@ mod addresses;
 mod content;
 mod figures;
 mod leave;
+mod page;
 mod rate;
 mod sides;
 mod three;
@@ -35,15 +36,20 @@ struct Home {
 
 type Part = fn(&Home, &mut Figures) -> Result<()>;
 
-const PARTS: &[(&str, Part)] =
-    &[("rate", rate::run), ("three", three::run), ("addresses", addresses::run), ("leave", leave::run)];
+const PARTS: &[(&str, Part)] = &[
+    ("rate", rate::run),
+    ("three", three::run),
+    ("addresses", addresses::run),
+    ("page", page::run),
+    ("leave", leave::run),
+];
 
 /// Runs the parts that are named, or all, and prints the table.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     // Known before the private namespaces, and within: the sweeper must know it too.
     let dir = std::env::temp_dir().join("gannet-home");
     let (parts, small, size, program) = options(args)?;
-    if !lab::enter_with(&dir)? {
+    if !lab::enter_with(&dir, program == gannet())? {
         return Ok(());
     }
     let _ = fs::remove_dir_all(&dir);

@@ -26,18 +26,23 @@ pub(crate) fn enter() -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());
     }
-    prepare()?;
+    // From where there is a way out to what is missing.
+    peers::set_up()?;
+    build_programs()?;
     let error = inside(Command::new("unshare"))?.exec();
     bail!("cannot make a private network (this needs root and `unshare` from util-linux): {error}")
 }
 
 /// The same for a run that writes much into one folder: that folder is gone afterwards, however the run ends. Says whether we are
-/// inside; if not, the run inside has ended well.
-pub(crate) fn enter_with(scratch: &Path) -> Result<bool> {
+/// inside; if not, the run inside has ended well. Does not build what is not tested.
+pub(crate) fn enter_with(scratch: &Path, build: bool) -> Result<bool> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(true);
     }
-    prepare()?;
+    peers::set_up()?;
+    if build {
+        build_programs()?;
+    }
     // Sees the end of its standard input when we end, even if we are killed; in a group of its own, for Ctrl-C goes to all of ours.
     let sweeper = Command::new("sh")
         .args(["-c", "cat; sleep 1; rm -rf \"$0\""])
@@ -58,9 +63,7 @@ pub(crate) fn enter_with(scratch: &Path) -> Result<bool> {
     Ok(false)
 }
 
-fn prepare() -> Result<()> {
-    // From where there is a way out to what is missing.
-    peers::set_up()?;
+fn build_programs() -> Result<()> {
     // Or else what is tested might be the build of another day.
     let built = Command::new("cargo").args(BUILD_PROGRAMS).current_dir(root()).status().context("cargo")?;
     ensure!(built.success(), "the programs do not build: cargo {}", BUILD_PROGRAMS.join(" "));

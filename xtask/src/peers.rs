@@ -17,6 +17,9 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    // A page for phones is looked at with it.
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
     // libFuzzer is compiled with it; nothing else is.
     ("g++", "g++"),
 ];
