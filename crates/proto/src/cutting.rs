@@ -14,7 +14,8 @@ const MIB: u64 = 1 << 20;
 /// gigabyte keeps a share of a terabyte at a thousand torrents.
 pub const TARGETS: [u64; 4] = [16 * MIB, 64 * MIB, 256 * MIB, 1024 * MIB];
 
-/// So much longer or shorter than its target a portion may be, lest a file's first or last bytes lie by themselves.
+/// So much longer or shorter than its target a portion may be, lest a file's first or last bytes lie by themselves; a sixteenth of a
+/// target that is less than 16 MiB.
 pub const SLACK: u64 = MIB;
 
 /// Pieces of a portion that is as long as its target, unless that makes them too small.
@@ -64,6 +65,7 @@ pub struct Portion {
 #[derive(Clone, Debug)]
 pub struct Cutter<I> {
     files: I,
+    targets: [u64; 4],
     /// The file of which something is left, or may be: its number, and how much of it is cut.
     open: Option<(File, u64, u64)>,
     /// Files that were looked at.
@@ -74,7 +76,12 @@ pub struct Cutter<I> {
 impl<I: Iterator<Item = File>> Cutter<I> {
     /// Cuts these files, in this order.
     pub fn new(files: impl IntoIterator<IntoIter = I>) -> Cutter<I> {
-        Cutter { files: files.into_iter(), open: None, seen: 0, portions: 0 }
+        Cutter::with_targets(files, TARGETS)
+    }
+
+    /// Cuts them into portions of other lengths than [`TARGETS`]; each more than 0 and at most 2^40.
+    pub fn with_targets(files: impl IntoIterator<IntoIter = I>, targets: [u64; 4]) -> Cutter<I> {
+        Cutter { files: files.into_iter(), targets, open: None, seen: 0, portions: 0 }
     }
 
     /// The file that is next to be cut, its number, and how much of it is cut already.
@@ -91,21 +98,22 @@ impl<I: Iterator<Item = File>> Iterator for Cutter<I> {
     type Item = Portion;
 
     fn next(&mut self) -> Option<Portion> {
-        let [.., last] = TARGETS;
-        let target = TARGETS.get(self.portions).copied().unwrap_or(last);
+        let [.., last] = self.targets;
+        let target = self.targets.get(self.portions).copied().unwrap_or(last);
+        let slack = SLACK.min(target / 16);
         let piece_len = (target / PIECES).max(PIECE_LEN_MIN) as u32;
         let (mut portion, mut info_len) = (Portion { ranges: Vec::new(), len: 0, piece_len }, INFO_REST);
         while let Some((file, number, cut)) = self.open() {
             info_len = info_len.saturating_add(FILE_COST).saturating_add(file.path_cost);
             let full = portion.ranges.len() >= TORRENT_FILES_MAX as usize
                 || info_len > INFO_LEN_MAX
-                || portion.len + SLACK > target;
+                || portion.len + slack > target;
             // Whatever a file's path is, it goes somewhere.
             if full && !portion.ranges.is_empty() {
                 break;
             }
             let (rest, room) = (file.len - cut, target - portion.len);
-            let len = if rest <= room + SLACK { rest } else { room };
+            let len = if rest <= room + slack { rest } else { room };
             portion.ranges.push(Range { file: number, offset: cut, len });
             portion.len += len;
             self.open = Some((file, number, cut + len));

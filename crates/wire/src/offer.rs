@@ -2,15 +2,15 @@
 //! speaks, and, while it is still being hashed, one torrent after another; and back, what the receiver wants and has.
 //!
 //! ```text
-//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Folders, EmptyFiles, Lost; at last End
-//! receiver -> sharer   Hello, Wants or Declines, then Has, at last Complete
+//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Folders, EmptyFiles, Lost, Peers; at some time End
+//! receiver -> sharer   Hello once it has heard the offer, Wants or Declines, then Has, at last Complete
 //! ```
 //!
 //! Each message is one bencoded dictionary whose `t` says which it is. A share is cut into consecutive torrents, so that the first
 //! bytes flow before the last are hashed; a large file lies in several of them, as ranges ([`Place`]). Knows what is said, not
 //! when, nor what is done with it; what is in a folder that the receiver has already is not its affair.
 //!
-//! Invariants: what is decoded is bounded by [`MESSAGE_LEN_MAX`], [`BATCH_MAX`] and [`TEXT_BYTES_MAX`]; paths are [`SafePath`]s, text
+//! Invariants: what is decoded is bounded by [`MESSAGE_LEN_MAX`], [`BATCH_MAX`], [`PEERS_MAX`] and [`TEXT_BYTES_MAX`]; paths are [`SafePath`]s, text
 //! is [`DisplaySafe`], places lie within their files, and a torrent names no tracker. Keys that nobody knows are ignored.
 
 mod decode;
@@ -21,8 +21,9 @@ use crate::bencode::{BencodeError, Encoded, bytes, dict, int, list};
 use crate::metainfo::MetainfoError;
 use crate::paired::MESSAGE_LEN_MAX;
 use crate::private::SwarmKey;
-use crate::{DisplaySafe, FileIndex, Metainfo, SafePath};
+use crate::{DisplaySafe, FileIndex, Metainfo, SafePath, compact};
 use core::fmt;
+use core::net::SocketAddr;
 
 /// What both sides speak; the first message of each says so.
 pub const OFFER_VERSION: u64 = 1;
@@ -32,6 +33,12 @@ pub const BATCH_MAX: usize = 32;
 
 /// Longest name or path of what is lost, in bytes: the longest path of Linux.
 pub const TEXT_BYTES_MAX: usize = 4096;
+
+/// Receivers of whom another is told: as many as can be paired with a share at once.
+pub const PEERS_MAX: usize = 64;
+
+/// Bytes of chance by which a receiver is known again.
+pub const INSTANCE_LEN: usize = 16;
 
 /// Longest `info` dictionary of a torrent: what leaves room for the places of its files. The sharer cuts accordingly.
 pub const INFO_LEN_MAX: usize = 160 * 1024;
@@ -48,13 +55,21 @@ pub enum SharerSays {
     Hashed(u64),
     /// One more torrent of it is there.
     Torrent(Box<OfferedTorrent>),
-    /// These folders are empty; beneath the folder that is called like the share. At most [`BATCH_MAX`].
+    /// These folders are empty; their paths begin with the name of the share. At most [`BATCH_MAX`].
     Folders(Vec<SafePath>),
-    /// These files have no bytes, and so are in no torrent; beneath the same folder, or the one file of a share. At most [`BATCH_MAX`].
+    /// These files have no bytes, and so are in no torrent; their paths begin with the name of the share, or are it. At most [`BATCH_MAX`].
     EmptyFiles(Vec<SafePath>),
     /// These do not come along. At most [`BATCH_MAX`].
     Lost(Vec<Lost>),
-    /// That was all.
+    /// Who else takes what is offered, whenever that has changed. Those named before and not now have left.
+    Peers {
+        /// Where they take the swarm's links; never at port 0. A link-local address of IPv6 is meant on the network of this line. At most
+        /// [`PEERS_MAX`].
+        others: Vec<SocketAddr>,
+        /// How many of them have not everything yet.
+        incomplete: u32,
+    },
+    /// All of it is offered.
     End {
         /// Torrents that were offered.
         torrents: u64,
@@ -66,10 +81,18 @@ pub enum SharerSays {
 /// What a receiver says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReceiverSays {
-    /// Who it is, as its machine is called; first of all.
-    Hello(DisplaySafe),
+    /// Who it is; first of all.
+    Hello {
+        /// As its machine is called.
+        name: DisplaySafe,
+        /// Chance that it drew when it first heard this offer: the same when it comes back.
+        instance: [u8; INSTANCE_LEN],
+    },
     /// It takes what is offered.
-    Wants,
+    Wants {
+        /// Where it takes the swarm's links, at the address of this line; 0 if nowhere.
+        swarm_port: u16,
+    },
     /// It does not.
     Declines,
     /// It has so many bytes, verified.
@@ -205,6 +228,16 @@ impl SharerSays {
                 let entry = |lost: &Lost| list([bytes(lost.why.word()), bytes(lost.path.raw())]);
                 message("lost", [("paths", list(lost.iter().map(entry)))])
             }
+            SharerSays::Peers { others, incomplete } => {
+                let packed = |address: &SocketAddr| {
+                    let mut packed = Vec::with_capacity(compact::V6_LEN);
+                    compact::encode(address, &mut packed);
+                    bytes(packed)
+                };
+                let entries =
+                    [("others", list(others.iter().map(packed))), ("incomplete", uint((*incomplete).into()))];
+                message("peers", entries)
+            }
             SharerSays::End { torrents, bytes } => {
                 message("end", [("torrents", uint(*torrents)), ("bytes", uint(*bytes))])
             }
@@ -224,10 +257,11 @@ impl ReceiverSays {
     /// The message; with a name of at most [`TEXT_BYTES_MAX`].
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            ReceiverSays::Hello(name) => {
-                message("hello", [("v", uint(OFFER_VERSION)), ("name", bytes(name.raw()))])
+            ReceiverSays::Hello { name, instance } => {
+                let version = ("v", uint(OFFER_VERSION));
+                message("hello", [version, ("name", bytes(name.raw())), ("instance", bytes(instance))])
             }
-            ReceiverSays::Wants => message("wants", []),
+            ReceiverSays::Wants { swarm_port } => message("wants", [("port", uint((*swarm_port).into()))]),
             ReceiverSays::Declines => message("declines", []),
             ReceiverSays::Has(bytes) => message("has", [("bytes", uint(*bytes))]),
             ReceiverSays::Complete => message("complete", []),

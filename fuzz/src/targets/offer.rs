@@ -2,7 +2,7 @@
 //! after it was written and read; nothing is understood as both.
 
 use super::path::check_path;
-use wire::offer::{BATCH_MAX, INFO_LEN_MAX, ReceiverSays, SharerSays, TEXT_BYTES_MAX, TORRENT_FILES_MAX};
+use wire::offer::{BATCH_MAX, INFO_LEN_MAX, PEERS_MAX, ReceiverSays, SharerSays, TEXT_BYTES_MAX, TORRENT_FILES_MAX};
 use wire::paired::MESSAGE_LEN_MAX;
 
 /// One input.
@@ -31,6 +31,9 @@ pub fn run(data: &[u8]) {
             paths.iter().for_each(check_path);
         }
         SharerSays::Lost(lost) => assert!(lost.len() <= BATCH_MAX),
+        SharerSays::Peers { others, .. } => {
+            assert!(others.len() <= PEERS_MAX && others.iter().all(|address| address.port() != 0));
+        }
         SharerSays::Hashed(_) | SharerSays::End { .. } => {}
     }
     let text = said.encode();

@@ -17,6 +17,7 @@ pub(super) fn sharer(text: &[u8]) -> Result<SharerSays, OfferError> {
         b"folders" => SharerSays::Folders(paths(root)?),
         b"empty" => SharerSays::EmptyFiles(paths(root)?),
         b"lost" => SharerSays::Lost(batch(root, "paths")?.map(lost).collect::<Result<_, _>>()?),
+        b"peers" => peers(root)?,
         b"end" => SharerSays::End { torrents: number(root, "torrents")?, bytes: number(root, "bytes")? },
         _ => return Err(OfferError::Kind),
     })
@@ -28,9 +29,11 @@ pub(super) fn receiver(text: &[u8]) -> Result<ReceiverSays, OfferError> {
     Ok(match kind(root)? {
         b"hello" => {
             same_version(root)?;
-            ReceiverSays::Hello(shown(root, "name")?)
+            let instance = root.get("instance").and_then(|instance| instance.as_bytes()?.try_into().ok());
+            let instance = instance.ok_or(OfferError::Field("instance"))?;
+            ReceiverSays::Hello { name: shown(root, "name")?, instance }
         }
-        b"wants" => ReceiverSays::Wants,
+        b"wants" => ReceiverSays::Wants { swarm_port: port(root)? },
         b"declines" => ReceiverSays::Declines,
         b"has" => ReceiverSays::Has(number(root, "bytes")?),
         b"complete" => ReceiverSays::Complete,
@@ -51,6 +54,10 @@ fn same_version(root: Value<'_, '_>) -> Result<(), OfferError> {
 
 fn number(root: Value<'_, '_>, name: &'static str) -> Result<u64, OfferError> {
     root.get(name).and_then(|value| value.as_uint()).ok_or(OfferError::Field(name))
+}
+
+fn port(root: Value<'_, '_>) -> Result<u16, OfferError> {
+    u16::try_from(number(root, "port")?).map_err(|_| OfferError::Field("port"))
 }
 
 fn shown(root: Value<'_, '_>, name: &'static str) -> Result<DisplaySafe, OfferError> {
@@ -75,7 +82,6 @@ fn batch<'t, 'a>(
 
 fn offer(root: Value<'_, '_>) -> Result<Offer, OfferError> {
     same_version(root)?;
-    let port = u16::try_from(number(root, "port")?).ok().filter(|&port| port != 0);
     let key = root.get("key").and_then(|key| key.as_bytes()?.try_into().ok());
     Ok(Offer {
         name: shown(root, "name")?,
@@ -85,7 +91,7 @@ fn offer(root: Value<'_, '_>) -> Result<Offer, OfferError> {
         folders: number(root, "folders")?,
         lost: number(root, "lost")?,
         swarm_key: SwarmKey(key.ok_or(OfferError::Field("key"))?),
-        swarm_port: port.ok_or(OfferError::Field("port"))?,
+        swarm_port: Some(port(root)?).filter(|&port| port != 0).ok_or(OfferError::Field("port"))?,
     })
 }
 
@@ -142,6 +148,27 @@ fn paths(root: Value<'_, '_>) -> Result<Vec<SafePath>, OfferError> {
     let names = folders.iter().map(|folder| Some(folder.iter().map(Vec::as_slice)));
     let paths = SafePaths::new(names).map_err(|_| OfferError::Field("paths"))?;
     Ok((0..paths.len() as u32).filter_map(|folder| paths.get(FileIndex(folder))).collect())
+}
+
+fn peers(root: Value<'_, '_>) -> Result<SharerSays, OfferError> {
+    let items = root.get("others").and_then(|others| others.as_list());
+    let items = items.filter(|items| items.clone().count() <= PEERS_MAX);
+    let others = items.and_then(|items| items.map(address).collect::<Option<_>>());
+    let incomplete = u32::try_from(number(root, "incomplete")?);
+    Ok(SharerSays::Peers {
+        others: others.ok_or(OfferError::Field("others"))?,
+        incomplete: incomplete.map_err(|_| OfferError::Field("incomplete"))?,
+    })
+}
+
+fn address(packed: Value<'_, '_>) -> Option<SocketAddr> {
+    let packed = packed.as_bytes()?;
+    let family = match packed.len() {
+        compact::V4_LEN => compact::Family::V4,
+        compact::V6_LEN => compact::Family::V6,
+        _ => return None,
+    };
+    compact::decode(packed, family).next()
 }
 
 fn lost(entry: Value<'_, '_>) -> Result<Lost, OfferError> {

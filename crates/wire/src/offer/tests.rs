@@ -35,6 +35,10 @@ fn offer() -> Offer {
     }
 }
 
+fn others(addresses: &[&str]) -> Vec<SocketAddr> {
+    addresses.iter().map(|address| address.parse().unwrap()).collect()
+}
+
 fn folders(paths: &[&[&str]]) -> Vec<u8> {
     let paths = paths.iter().map(|path| list(path.iter().map(bytes)));
     message("folders", [("paths", list(paths))])
@@ -51,6 +55,7 @@ fn what_a_sharer_says_is_understood() {
         folders.clone(),
         SharerSays::EmptyFiles(vec![SafePath::from_name(b"nothing")]),
         SharerSays::Lost(lost.into()),
+        SharerSays::Peers { others: others(&["10.0.0.7:51413", "[fe80::1]:7"]), incomplete: 1 },
         SharerSays::End { torrents: 4, bytes: 36_389 },
     ];
     for said in all {
@@ -64,8 +69,9 @@ fn what_a_sharer_says_is_understood() {
 #[test]
 fn what_a_receiver_says_is_understood() {
     for said in [
-        ReceiverSays::Hello("kitchen".into()),
-        ReceiverSays::Wants,
+        ReceiverSays::Hello { name: "kitchen".into(), instance: *b"sixteen of these" },
+        ReceiverSays::Wants { swarm_port: 51413 },
+        ReceiverSays::Wants { swarm_port: 0 },
         ReceiverSays::Declines,
         ReceiverSays::Has(0),
         ReceiverSays::Complete,
@@ -161,6 +167,17 @@ fn what_leads_out_of_the_folder_does_not_and_what_is_too_many_is_refused() {
     assert_eq!(SharerSays::decode(&folders(&many)), Err(OfferError::Field("paths")));
     let lost = list([list([bytes("boredom"), bytes("x")])]);
     assert_eq!(SharerSays::decode(&message("lost", [("paths", lost)])), Err(OfferError::Field("paths")));
+    let crowd = others(&vec!["10.0.0.7:1"; PEERS_MAX + 1]);
+    let crowd = SharerSays::Peers { others: crowd, incomplete: 0 }.encode();
+    assert_eq!(SharerSays::decode(&crowd), Err(OfferError::Field("others")));
+    for odd in [&[10, 0, 0, 7, 0, 0][..], &[10, 0, 0, 7, 1], b""] {
+        let said = message("peers", [("others", list([bytes(odd)])), ("incomplete", uint(0))]);
+        assert_eq!(SharerSays::decode(&said), Err(OfferError::Field("others")), "{odd:?}");
+    }
+    for (len, expected) in [(INSTANCE_LEN, Ok(())), (15, Err(())), (17, Err(()))] {
+        let entries = [("v", uint(1)), ("name", bytes("x")), ("instance", bytes(vec![1; len]))];
+        assert_eq!(ReceiverSays::decode(&message("hello", entries)).map(|_| ()).map_err(|_| ()), expected);
+    }
     let torrent = message("torrent", [("info", bytes(vec![b'x'; INFO_LEN_MAX + 1]))]);
     assert_eq!(SharerSays::decode(&torrent), Err(OfferError::Field("info")));
 }
