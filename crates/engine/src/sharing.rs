@@ -32,8 +32,17 @@
 //! ```
 
 mod listing;
+mod meter;
+mod receive;
+mod share;
+#[cfg(test)]
+mod tests;
 
 pub use listing::{LISTED_MAX, ListError, ListedFile, Listing, LostWhy};
+pub use receive::{
+    Offered, Receive, ReceiveConfig, ReceiveError, ReceiveEvent, ReceiveStatus, ReceiveTrouble,
+};
+pub use share::{ReceiverState, ReceiverStatus, Share, ShareConfig, ShareError, ShareEvent, ShareStatus};
 
 pub use crate::edge::pairing::desk::{DeskEvent, PairingDesk};
 pub use crate::edge::pairing::line::{LineEnd, PairedLine, Unsaid};

@@ -2,7 +2,9 @@
 //! after it was written and read; nothing is understood as both.
 
 use super::path::check_path;
-use wire::offer::{BATCH_MAX, INFO_LEN_MAX, PEERS_MAX, ReceiverSays, SharerSays, TEXT_BYTES_MAX, TORRENT_FILES_MAX};
+use wire::offer::{
+    BATCH_MAX, INFO_LEN_MAX, PEERS_MAX, ReceiverSays, SharerSays, TEXT_BYTES_MAX, TORRENT_FILES_MAX,
+};
 use wire::paired::MESSAGE_LEN_MAX;
 
 /// One input.

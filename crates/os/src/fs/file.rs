@@ -33,6 +33,13 @@ impl From<OwnedFd> for File {
 }
 
 impl File {
+    /// Whoever may read it may execute it from now on.
+    pub fn allow_executing(&self) -> io::Result<()> {
+        let mode = rustix::fs::fstat(&self.fd)?.st_mode & 0o7777;
+        let mode = rustix::fs::Mode::from_raw_mode(mode | (mode & 0o444) >> 2);
+        Ok(rustix::fs::fchmod(&self.fd, mode)?)
+    }
+
     /// Fills the buffer from this offset on; `UnexpectedEof` if the file ends before.
     pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let wanted = buf.len();

@@ -1,0 +1,80 @@
+//! What there is to do once the user has accepted: a client of the sharer's swarm, and what it fetches.
+//!
+//! What always holds: it is begun only where nothing is in the way and where there is room, and only after it was remembered.
+
+use super::content::{Content, free_below, in_the_way};
+use super::record::{Memory, Record};
+use super::{ReceiveConfig, ReceiveError};
+use crate::client::{Client, ClientConfig};
+use crate::events::Events;
+use crate::sharing::meter::{Figures, Meter};
+use wire::offer::Offer;
+
+/// Links of the swarm at once: to each of 64 others for three torrents, and what comes to those that are done.
+const LINKS_MAX: u32 = 512;
+
+/// What is offered, and where it goes.
+pub(super) struct Known {
+    pub(super) offer: Offer,
+    pub(super) record: Record,
+    pub(super) memory: Memory,
+    /// An earlier run of this receive was here.
+    pub(super) resumed: Option<u64>,
+}
+
+/// What there is to do once it was accepted.
+pub(super) struct Work {
+    pub(super) client: Client,
+    pub(super) events: Events,
+    pub(super) content: Content,
+    pub(super) meter: Meter,
+    pub(super) figures: Figures,
+    pub(super) began: bool,
+    pub(super) all_offered: bool,
+    pub(super) finished: bool,
+    pub(super) served: bool,
+    pub(super) alone: bool,
+    /// Others that lack something, as far as the sharer has said.
+    pub(super) others_incomplete: Option<u32>,
+    /// The sharer has said goodbye.
+    pub(super) farewell: bool,
+}
+
+impl Work {
+    /// Begins: the folder is looked at, then it is remembered what is going to happen, then it does.
+    pub(super) fn begin(config: &ReceiveConfig, known: &Known) -> Result<Work, ReceiveError> {
+        let Known { offer, record, memory, resumed } = known;
+        if resumed.is_none()
+            && let Some(path) = in_the_way(&record.output, &record.top)
+        {
+            return Err(ReceiveError::Exists(path));
+        }
+        let needed = offer.size.saturating_sub(resumed.unwrap_or(0));
+        if let Some(free) = free_below(&record.output).filter(|&free| free < needed) {
+            return Err(ReceiveError::NoRoom { path: record.output.clone(), needed, free });
+        }
+        let fault = |error| ReceiveError::Folder { path: record.output.clone(), error };
+        memory.remember(record)?;
+        std::fs::create_dir_all(&record.output).map_err(fault)?;
+        let mut client = ClientConfig::new(memory.client_dir(), &record.output);
+        (client.listen, client.swarm_key) = (config.listen.clone(), Some(offer.swarm_key.clone()));
+        (client.local_discovery, client.dht) = (false, None);
+        (client.limits.up, client.limits.down) = (config.upload_max, config.download_max);
+        client.limits.links = LINKS_MAX;
+        let client = Client::start(client)?;
+        Ok(Work {
+            events: client.events(),
+            client,
+            content: Content::new(record.output.clone(), offer),
+            meter: Meter::default(),
+            figures: Figures::default(),
+            began: false,
+            all_offered: false,
+            finished: false,
+            served: false,
+            alone: false,
+            others_incomplete: None,
+            farewell: false,
+        })
+    }
+}

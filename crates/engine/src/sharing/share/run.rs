@@ -1,0 +1,376 @@
+//! The thread of a share: waits for everything that can happen, and does what follows from it.
+//!
+//! What always holds: the client is started and stopped here, and what it remembers is removed after it; when nobody wishes anything
+//! any more everything ends at once.
+
+use super::hashing::{self, Hashed, Told};
+use super::lines::{Board, Heard, Line};
+use super::naming::Named;
+use super::receivers::{LineId, Receivers};
+use super::{Front, Scratch, ShareEvent};
+use crate::client::Client;
+use crate::events::Events;
+use crate::net::beacon::LocalBeacon;
+use crate::reply::Answer;
+use crate::sharing::listing::LostWhy;
+use crate::sharing::meter::Meter;
+use crate::sharing::{DeskEvent, PairedLine, PairingDesk};
+use crate::{DiskErrorKind, Event, SwarmKey, TorrentId};
+use proto::pairing::CLOSE_TIME_MAX;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::{Interval, MissedTickBehavior, timeout};
+use wire::DisplaySafe;
+use wire::offer::{BATCH_MAX, Lost, Offer, ReceiverSays, SharerSays, TEXT_BYTES_MAX};
+
+/// How often figures are read, and receivers told how much is hashed.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What receivers said and nobody looked at yet; then their lines wait.
+const HEARD_MAX: usize = 64;
+
+/// What the user wants.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// Look at further codes.
+    GoOn,
+    /// End, and say so.
+    End(Answer<()>),
+    /// End.
+    Quit,
+}
+
+/// What a share is made of.
+pub(super) struct Parts {
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) targets: [u64; 4],
+    pub(super) desk: PairingDesk,
+    pub(super) beacon: Option<LocalBeacon>,
+    pub(super) client: Client,
+    pub(super) swarm_key: SwarmKey,
+    pub(super) scratch: Scratch,
+}
+
+struct Run {
+    front: Arc<Front>,
+    /// Gone when there is nothing to share.
+    desk: Option<PairingDesk>,
+    beacon: Option<LocalBeacon>,
+    swarm_key: SwarmKey,
+    events: Events,
+    wished: UnboundedReceiver<Wish>,
+    told: Option<mpsc::Receiver<Told>>,
+    hashed: Arc<AtomicU64>,
+    say: mpsc::Sender<(LineId, Heard)>,
+    said: mpsc::Receiver<(LineId, Heard)>,
+    lines: BTreeMap<LineId, Line>,
+    lines_made: u64,
+    receivers: Receivers,
+    board: Arc<Board>,
+    serving: Serving,
+}
+
+/// The torrents that are served. What the client remembers goes after it.
+struct Serving {
+    meter: Meter,
+    /// The files of each torrent, to say which one is lost.
+    sources: BTreeMap<TorrentId, PathBuf>,
+    client: Client,
+    _scratch: Scratch,
+}
+
+/// What happened.
+enum Happened {
+    Wish(Option<Wish>),
+    Desk(Option<DeskEvent>),
+    Said(LineId, Heard),
+    Told(Option<Told>),
+    Client(Option<Event>),
+    Tick,
+}
+
+/// Begins.
+pub(super) fn start(
+    parts: Parts,
+    front: Arc<Front>,
+    wished: UnboundedReceiver<Wish>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let hashed = Arc::new(AtomicU64::new(0));
+    let told = hashing::start(parts.paths, parts.targets, Arc::clone(&hashed))?;
+    let events = parts.client.events();
+    let (say, said) = mpsc::channel(HEARD_MAX);
+    let (meter, sources) = (Meter::default(), BTreeMap::new());
+    let run = Run {
+        front: Arc::clone(&front),
+        desk: Some(parts.desk),
+        beacon: parts.beacon,
+        swarm_key: parts.swarm_key,
+        events,
+        wished,
+        told: Some(told),
+        hashed,
+        say,
+        said,
+        lines: BTreeMap::new(),
+        lines_made: 0,
+        receivers: Receivers::default(),
+        board: Board::new(),
+        serving: Serving { meter, sources, client: parts.client, _scratch: parts.scratch },
+    };
+    std::thread::Builder::new().name("gannet-share".into()).spawn(move || {
+        let answer = runtime.block_on(run.run());
+        front.events.close();
+        answer.into_iter().for_each(|answer| answer.give(()));
+    })
+}
+
+impl Run {
+    /// Until the end; then who waits for it.
+    async fn run(mut self) -> Option<Answer<()>> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            match self.happened(&mut tick).await {
+                Happened::Wish(Some(Wish::GoOn)) => self.desk.iter().for_each(PairingDesk::go_on),
+                Happened::Wish(Some(Wish::End(answer))) => {
+                    self.say_goodbye().await;
+                    return Some(answer);
+                }
+                Happened::Wish(Some(Wish::Quit) | None) => return None,
+                Happened::Desk(event) => self.on_desk(event),
+                Happened::Said(line, heard) => self.on_heard(line, heard),
+                Happened::Told(told) => self.on_told(told),
+                Happened::Client(event) => self.on_client(event),
+                Happened::Tick => self.on_tick().await,
+            }
+        }
+    }
+
+    async fn happened(&mut self, tick: &mut Interval) -> Happened {
+        let (desk, told) = (&self.desk, &mut self.told);
+        let desk = async {
+            match desk {
+                Some(desk) => desk.next().await,
+                None => pending().await,
+            }
+        };
+        let told = async {
+            match told {
+                Some(told) => told.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            wish = self.wished.recv() => Happened::Wish(wish),
+            event = desk => Happened::Desk(event),
+            Some((line, heard)) = self.said.recv() => Happened::Said(line, heard),
+            told = told => Happened::Told(told),
+            event = self.events.next() => Happened::Client(event),
+            _ = tick.tick() => Happened::Tick,
+        }
+    }
+
+    fn announce(&self, event: ShareEvent) {
+        self.front.events.put(event);
+    }
+
+    fn on_desk(&mut self, event: Option<DeskEvent>) {
+        match event {
+            Some(DeskEvent::Paired(line)) => self.begin_line(line),
+            Some(DeskEvent::WrongCode { from }) => self.announce(ShareEvent::WrongCode { from }),
+            Some(DeskEvent::MustConfirm { wrong }) => self.announce(ShareEvent::MustConfirm { wrong }),
+            None => self.desk = None,
+        }
+    }
+
+    fn begin_line(&mut self, line: PairedLine) {
+        let id = LineId(self.lines_made);
+        self.lines_made += 1;
+        self.lines.insert(id, Line::begin(id, line, &self.board, self.say.clone()));
+    }
+
+    fn on_heard(&mut self, line: LineId, heard: Heard) {
+        match heard {
+            Heard::Said(said) => self.on_said(line, said),
+            Heard::Ended => {
+                self.lines.remove(&line);
+                if let Some(receiver) = self.receivers.left(line) {
+                    self.announce(ShareEvent::Left { receiver });
+                    self.tell_of_each_other();
+                }
+            }
+        }
+    }
+
+    fn on_said(&mut self, line: LineId, said: ReceiverSays) {
+        // What a line said that was cut in the meantime is of no interest any more.
+        let Some(at) = self.lines.get(&line) else { return };
+        let event = match said {
+            ReceiverSays::Hello { name, instance } => {
+                let from = at.paired.remote();
+                let (receiver, before) = self.receivers.came(line, instance, name.clone(), from);
+                before.and_then(|before| self.lines.remove(&before));
+                Some(ShareEvent::Came { receiver, name, from })
+            }
+            ReceiverSays::Wants { swarm_port } => {
+                at.wants();
+                self.receivers.wants(line, swarm_port).map(|receiver| ShareEvent::Wants { receiver })
+            }
+            ReceiverSays::Declines => {
+                self.receivers.declined(line).map(|receiver| ShareEvent::Declined { receiver })
+            }
+            ReceiverSays::Has(bytes) => return self.receivers.has(line, bytes),
+            ReceiverSays::Complete => {
+                self.receivers.complete(line).map(|receiver| ShareEvent::Complete { receiver })
+            }
+        };
+        if let Some(event) = event {
+            self.announce(event);
+            self.tell_of_each_other();
+        }
+    }
+
+    /// Each receiver hears who else takes part, if that has changed.
+    fn tell_of_each_other(&self) {
+        for (&id, line) in self.lines.iter().filter(|&(&id, _)| self.receivers.is_taking(id)) {
+            line.set_peers(&self.receivers.others_of(id));
+        }
+        let mut status = self.front.status();
+        (status.receivers, status.copies) = (self.receivers.statuses(), self.receivers.copies());
+    }
+
+    fn on_told(&mut self, told: Option<Told>) {
+        match told {
+            Some(Told::Listed(named)) => self.on_listed(&named),
+            Some(Told::Hashed(hashed)) => self.serve(*hashed),
+            Some(Told::Lost(path, why)) => self.lose(path, why),
+            Some(Told::Done { torrents, bytes }) => {
+                self.board.set_hashed(bytes);
+                self.board.say(&SharerSays::End { torrents, bytes });
+                let mut status = self.front.status();
+                (status.hashed, status.all_hashed) = (bytes, true);
+                drop(status);
+                self.announce(ShareEvent::AllHashed { torrents, bytes });
+            }
+            Some(Told::Failed(error)) => {
+                (self.desk, self.beacon) = (None, None);
+                self.lines.clear();
+                self.announce(ShareEvent::Failed(error));
+            }
+            None => self.told = None,
+        }
+    }
+
+    fn on_listed(&mut self, named: &Named) {
+        let listing = &named.listing;
+        let (size, files) = (listing.size(), listing.files.len() as u64);
+        let port = self.serving.client.local_addrs().first().map_or(0, |address| address.port());
+        self.board.say(&SharerSays::Offer(Offer {
+            name: DisplaySafe::new(&listing.name),
+            size,
+            files,
+            executables: listing.files.iter().filter(|file| file.executable).count() as u64,
+            folders: listing.empty_folders.len() as u64,
+            lost: listing.lost.len() as u64,
+            swarm_key: self.swarm_key.clone(),
+            swarm_port: port,
+        }));
+        let empty = (0..listing.files.len()).filter(|&file| listing.files[file].len == 0);
+        let empty: Vec<_> = empty.filter_map(|file| named.file(file)).collect();
+        for batch in empty.chunks(BATCH_MAX) {
+            self.board.say(&SharerSays::EmptyFiles(batch.to_vec()));
+        }
+        let folders: Vec<_> =
+            (0..listing.empty_folders.len()).filter_map(|folder| named.folder(folder)).collect();
+        for batch in folders.chunks(BATCH_MAX) {
+            self.board.say(&SharerSays::Folders(batch.to_vec()));
+        }
+        for batch in listing.lost.chunks(BATCH_MAX) {
+            self.board.say(&SharerSays::Lost(batch.iter().map(|(path, why)| lost(path, *why)).collect()));
+        }
+        let mut status = self.front.status();
+        (status.size, status.files) = (size, files);
+        status.name.clone_from(&listing.name);
+        drop(status);
+        self.announce(ShareEvent::Listed(Arc::clone(listing)));
+    }
+
+    fn serve(&mut self, hashed: Hashed) {
+        let Hashed { torrent, offered, ranges } = hashed;
+        let source = ranges.first().map(|range| range.path.clone()).unwrap_or_default();
+        match self.serving.client.lend(&torrent, ranges, Vec::new()) {
+            Ok(handle) => {
+                self.serving.sources.insert(handle.id(), source);
+                self.serving.meter.add(handle);
+                self.board.say(&SharerSays::Torrent(Box::new(offered)));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a torrent of a share cannot be served");
+                self.lose(source, LostWhy::Unreadable);
+            }
+        }
+    }
+
+    fn lose(&mut self, path: PathBuf, why: LostWhy) {
+        self.board.say(&SharerSays::Lost(vec![lost(&path, why)]));
+        self.announce(ShareEvent::Lost { path, why });
+    }
+
+    fn on_client(&mut self, event: Option<Event>) {
+        let Some(event) = event else { return };
+        self.serving.meter.note(&event);
+        if let Event::StorageFailed(torrent, error) = event {
+            tracing::warn!(error = %error.detail, "what is shared cannot be read");
+            let why = match error.kind {
+                DiskErrorKind::Changed | DiskErrorKind::Vanished => LostWhy::Changed,
+                _ => LostWhy::Unreadable,
+            };
+            if let Some(path) = self.serving.sources.remove(&torrent) {
+                self.lose(path, why);
+            }
+        }
+    }
+
+    async fn on_tick(&mut self) {
+        let figures = self.serving.meter.read().await;
+        let mut status = self.front.status();
+        if !status.all_hashed {
+            status.hashed = self.hashed.load(Ordering::Relaxed);
+        }
+        (status.sent, status.rate_up) = (figures.sent, figures.rate_up);
+        status.receivers = self.receivers.statuses();
+        let hashed = status.hashed;
+        drop(status);
+        self.board.set_hashed(hashed);
+    }
+
+    /// Tells every receiver that this was all, and waits for them as long as is polite.
+    async fn say_goodbye(&mut self) {
+        (self.desk, self.beacon, self.told) = (None, None, None);
+        let lines = std::mem::take(&mut self.lines).into_values();
+        let closing: Vec<_> = lines.map(|line| line.paired.close()).collect();
+        let all = async {
+            for closed in closing {
+                // Cut or closed: it is over.
+                let _ = closed.await;
+            }
+        };
+        let _ = timeout(CLOSE_TIME_MAX, all).await;
+        let _ = self.serving.client.shutdown().await;
+    }
+}
+
+fn lost(path: &Path, why: LostWhy) -> Lost {
+    let text = path.as_os_str().as_encoded_bytes();
+    // An empty text is none, and one that is too long says enough by its end.
+    let text = if text.is_empty() { b"?" } else { &text[text.len().saturating_sub(TEXT_BYTES_MAX)..] };
+    Lost { path: DisplaySafe::new(text), why }
+}
