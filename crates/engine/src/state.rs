@@ -37,6 +37,8 @@ const HOLDER_BYTES_MAX: usize = 4096 + 16;
 pub(crate) struct State {
     db: Mutex<Connection>,
     dir: PathBuf,
+    /// How many claims there had ever been when nobody else ran any torrent.
+    alone_at: Mutex<Option<u64>>,
 }
 
 /// All that the store holds of torrents.
@@ -51,7 +53,21 @@ pub(crate) struct StoredTorrents {
 /// The right to claim torrents: one process at a time, so that what is claimed cannot change between a look and a claim.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _lock: File,
+    /// Holds how many claims there have ever been, of whichever process.
+    lock: File,
+}
+
+impl Turn {
+    fn claims(&self) -> std::io::Result<u64> {
+        let mut count = [0; 8];
+        // A file that is shorter is a new one, or an earlier version's.
+        let _ = self.lock.read_at(&mut count, 0)?;
+        Ok(u64::from_le_bytes(count))
+    }
+
+    fn set_claims(&self, count: u64) -> std::io::Result<()> {
+        self.lock.write_all_at(&count.to_le_bytes(), 0)
+    }
 }
 
 /// The right to run a torrent: no other process has it, until this is dropped or the process ends.
@@ -113,7 +129,7 @@ impl State {
             Err(error) if error.is_damage() => salvage::replace(&path, &error)?,
             Err(error) => return Err(error),
         };
-        Ok((State { db: Mutex::new(db), dir: dir.into() }, notices))
+        Ok((State { db: Mutex::new(db), dir: dir.into(), alone_at: Mutex::default() }, notices))
     }
 
     /// Everything that can be started, and what cannot.
@@ -189,12 +205,23 @@ impl State {
     /// Waits until no other process claims torrents.
     pub(crate) fn turn(&self) -> Result<Turn, StateError> {
         let lock = lock_file(&self.dir, "claiming.lock")?;
-        lock.lock().map_err(|error| StateError::Directory { dir: self.dir.clone(), error: error.into() })?;
-        Ok(Turn { _lock: lock })
+        lock.lock().map_err(|error| self.at_the_directory(error))?;
+        Ok(Turn { lock })
     }
 
     /// Takes the right to run a torrent.
-    pub(crate) fn claim(&self, _turn: &Turn, info_hash: InfoHash) -> Result<Claim, StateError> {
+    pub(crate) fn claim(&self, turn: &Turn, info_hash: InfoHash) -> Result<Claim, StateError> {
+        let claim = self.try_claim(info_hash)?;
+        let mut alone_at = self.alone_at();
+        let count = turn.claims().map_err(|error| self.at_the_directory(error))?;
+        turn.set_claims(count.wrapping_add(1)).map_err(|error| self.at_the_directory(error))?;
+        if *alone_at == Some(count) {
+            *alone_at = Some(count.wrapping_add(1));
+        }
+        Ok(claim)
+    }
+
+    fn try_claim(&self, info_hash: InfoHash) -> Result<Claim, StateError> {
         let locks = self.dir.join("locks");
         make_private_dir(&locks)
             .map_err(|error| StateError::Directory { dir: locks.clone(), error: error.into() })?;
@@ -210,18 +237,31 @@ impl State {
     }
 
     /// The torrents that are claimed, but for ours. Those whose records are damaged are left out.
+    ///
+    /// Every claim is counted. Who found that nobody else runs any looks again when others have claimed one since, so that to
+    /// add a thousand torrents costs one look at each, not a thousand.
     pub(crate) fn claimed(
         &self,
         turn: &Turn,
         ours: impl Fn(InfoHash) -> bool,
     ) -> Result<Vec<StoredTorrent>, StateError> {
-        let mut claimed = Vec::new();
+        let count = turn.claims().map_err(|error| self.at_the_directory(error))?;
+        if *self.alone_at() == Some(count) {
+            return Ok(Vec::new());
+        }
+        let (mut claimed, mut alone) = (Vec::new(), true);
         let others = rows::info_hashes(&self.db())?.into_iter().filter(|&info_hash| !ours(info_hash));
         for info_hash in others.collect::<Vec<_>>() {
-            if let Err(StateError::InUse { .. }) = self.claim(turn, info_hash) {
-                claimed.extend(self.torrent(info_hash).ok().flatten());
+            match self.try_claim(info_hash) {
+                Err(StateError::InUse { .. }) => {
+                    alone = false;
+                    claimed.extend(self.torrent(info_hash).ok().flatten());
+                }
+                Ok(_) => {}
+                Err(_) => alone = false,
             }
         }
+        *self.alone_at() = alone.then_some(count);
         Ok(claimed)
     }
 
@@ -254,6 +294,14 @@ impl State {
             rows::write_marks(&tx, id, info_hash, marks)?;
         }
         Ok(tx.commit()?)
+    }
+
+    fn at_the_directory(&self, error: std::io::Error) -> StateError {
+        StateError::Directory { dir: self.dir.clone(), error: error.into() }
+    }
+
+    fn alone_at(&self) -> MutexGuard<'_, Option<u64>> {
+        self.alone_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic elsewhere cannot leave the connection half-changed: an open transaction is rolled back when it is dropped.

@@ -7,6 +7,7 @@
 use super::AddError;
 use crate::disk::spec::place_of;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wire::offer::Place as Range;
@@ -28,6 +29,9 @@ struct Below {
     top: PathBuf,
     /// Files that are ranges of larger ones; ascending.
     ranges: Arc<[Range]>,
+    /// What stands for each file's path in small letters, ascending: whoever receives a large share adds a thousand torrents of a thousand
+    /// files each, all of one top.
+    marks: Arc<[u64]>,
 }
 
 impl Place {
@@ -35,7 +39,11 @@ impl Place {
     pub(crate) fn new(metainfo: Arc<Metainfo>, root: &Path, ranges: &[Range]) -> Place {
         let root = resolved(root);
         let top = folded(&root.join(metainfo.name.safe.as_str()));
-        Place { metainfo, below: Some(Below { root, top, ranges: ranges.into() }) }
+        let mut below = Below { root, top, ranges: ranges.into(), marks: Arc::default() };
+        let mut marks: Vec<_> = below.files(&metainfo).map(|(_, path)| mark(&folded(&path))).collect();
+        marks.sort_unstable();
+        below.marks = marks.into();
+        Place { metainfo, below: Some(below) }
     }
 
     /// The place of a torrent that is lent.
@@ -60,10 +68,14 @@ impl Place {
         Err(AddError::SamePlace { first: *info_hash, name: name.original.to_string(), path })
     }
 
-    /// A file that both torrents have, wanted or not. Costs no more than a comparison if their names or roots differ.
+    /// A file that both torrents have, wanted or not. Costs no more than a comparison if their names or roots differ, and one for each
+    /// file if their files do.
     fn shares(&self, other: &Place) -> Option<PathBuf> {
         let (ours, theirs) = (self.below.as_ref()?, other.below.as_ref()?);
         if !ours.top.starts_with(&theirs.top) && !theirs.top.starts_with(&ours.top) {
+            return None;
+        }
+        if !have_common(&ours.marks, &theirs.marks) {
             return None;
         }
         let known: HashMap<_, _> =
@@ -87,6 +99,21 @@ impl Below {
         let paths = metainfo.layout.file_indices().filter_map(|file| Some((file, metainfo.path(file)?)));
         paths.map(|(file, path)| (file, self.root.join(path.as_str())))
     }
+}
+
+/// Whether two ascending lists have anything in common.
+fn have_common(one: &[u64], other: &[u64]) -> bool {
+    let mut others = other.iter().peekable();
+    one.iter().any(|mark| {
+        while others.next_if(|other| *other < mark).is_some() {}
+        others.peek() == Some(&mark)
+    })
+}
+
+fn mark(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether two files of one path are ranges of it that have no byte in common.
@@ -152,6 +179,23 @@ mod tests {
             let case = format!("{} {top} {files:?}", root_of.display());
             assert_eq!(second.shares(&first), expected.map(at), "{case}");
             assert_eq!(first.shares(&second).is_some(), expected.is_some(), "{case}");
+        }
+    }
+
+    #[test]
+    fn ascending_lists_are_compared_to_their_ends() {
+        let table: [(&[u64], &[u64], bool); 7] = [
+            (&[], &[], false),
+            (&[1], &[], false),
+            (&[1, 3, 5], &[0, 2, 4, 6], false),
+            (&[1, 3, 5], &[5], true),
+            (&[5], &[1, 3, 5], true),
+            (&[1, 1, 9], &[2, 9, 9], true),
+            (&[7], &[7], true),
+        ];
+        for (one, other, expected) in table {
+            assert_eq!(have_common(one, other), expected, "{one:?} {other:?}");
+            assert_eq!(have_common(other, one), expected, "{other:?} {one:?}");
         }
     }
 

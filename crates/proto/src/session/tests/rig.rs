@@ -428,7 +428,7 @@ impl Rig {
     }
 }
 
-fn full(pieces: u32) -> ResumeRecord {
+pub(super) fn full(pieces: u32) -> ResumeRecord {
     ResumeRecord { have: Bitfield::full(pieces), open: Vec::new(), uploaded: 0, downloaded: 0 }
 }
 

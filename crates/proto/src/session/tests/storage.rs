@@ -1,11 +1,11 @@
 //! The way to the disk and back: verification, durability, faults, stages.
 
-use super::rig::{Fate, ID, PLAIN, Rig, error};
+use super::rig::{Fate, ID, PLAIN, Rig, error, full};
 use crate::event::{Event, StageName};
 use crate::input::{DiskErrorKind, DiskOperation, Found};
 use crate::output::CloseReason;
 use crate::resume::OpenRecord;
-use crate::{BlockSet, Command, Duration, Input, Instant, Output, PeerMisbehaved, ResumeRecord};
+use crate::{BlockSet, Command, Duration, Input, Instant, Output, PeerMisbehaved, ResumeRecord, TorrentId};
 use wire::message::BlockRequest;
 use wire::{Bitfield, PieceIndex, Reserved};
 
@@ -545,4 +545,18 @@ fn skipped_files_are_not_fetched_and_priorities_may_change_at_any_time() {
     assert_eq!(rig.stats().stage, StageName::Downloading);
     let source = rig.source(PLAIN);
     assert_eq!(rig.deliver(source), 6);
+}
+
+/// Who shares a terabyte seeds as many torrents at once, most of which nobody asks for any more.
+#[test]
+fn a_thousand_torrents_that_are_whole_and_ask_nobody_wait_without_a_timer() {
+    let mut rig = Rig::seed(4, 32 * 1024);
+    for slot in 2..=1_000 {
+        let torrent = TorrentId { slot, generation: 1 };
+        rig.add(torrent, Some(full(4)));
+        rig.feed(Input::Opened { torrent, found: Found::AsRecorded });
+    }
+    rig.pass(Duration::from_secs(60));
+    assert_eq!(rig.session.torrents().count(), 1_000);
+    assert_eq!(rig.session.next_wake(), None);
 }
