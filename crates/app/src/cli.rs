@@ -1,10 +1,12 @@
 //! What can be typed: commands, options, help with examples. Nothing is done here.
 
 mod dht;
+mod home;
 
 pub(crate) use dht::{
     Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
+pub(crate) use home::{Line, Receive, Share};
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -21,7 +23,7 @@ Exit codes:
   3    the torrent is damaged, or is none
   4    the disk refused
   5    the data is not what the torrent says (verify), or not complete (seed)
-  6    nobody was found who has it (get --wait, or Ctrl-C after it said that there is no source yet; dht)
+  6    nobody was found who has it (--wait, or Ctrl-C after it said that there is no source yet; dht)
   130  stopped by Ctrl-C or a signal; everything is saved, the same command goes on";
 
 /// Blocks have 16 KiB (BEP 3): shorter pieces would only make the torrent larger.
@@ -39,6 +41,8 @@ const PIECE_LEN_MAX: u32 = 256 << 20;
     after_help = "\
 Examples:
   gannet demo                                  see in 40 seconds what a swarm is good for
+  gannet share holiday/                        give it to somebody beside you: says a code
+  gannet receive 42-apple-river                take what was shared under that code
   gannet get debian.torrent                    fetch into this folder
   gannet create holiday/ --tracker http://tracker.example/announce
   gannet seed holiday.torrent --data .         serve what you have
@@ -71,6 +75,8 @@ impl Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Demo(Demo),
+    Share(Share),
+    Receive(Receive),
     Get(Get),
     Seed(Seed),
     Create(Create),
@@ -282,12 +288,19 @@ pub(crate) struct Goal {
 
 #[derive(Args, Debug)]
 pub(crate) struct Show {
-    /// One JSON object a line on standard output, for programs (docs/json.md)
-    #[arg(long, conflicts_with = "plain")]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) look: Look,
     /// With --json: who is linked and what went to and fro, with each line of progress
     #[arg(long, requires = "json")]
     pub(crate) json_peers: bool,
+}
+
+/// How a run that takes its time is shown.
+#[derive(Args, Debug)]
+pub(crate) struct Look {
+    /// One JSON object a line on standard output, for programs (docs/json.md)
+    #[arg(long, conflicts_with = "plain")]
+    pub(crate) json: bool,
     /// Plain lines instead of a live display, for logs and screen readers
     #[arg(long)]
     pub(crate) plain: bool,

@@ -9,6 +9,7 @@ use crate::cli::{Exit, Get, Goal, Net, Seed};
 use crate::failure::{Failure, Outcome};
 use crate::follow;
 use crate::notices;
+use crate::peers;
 use crate::room::Room;
 use crate::selection;
 use crate::show::Screen;
@@ -26,7 +27,7 @@ use run::{Learned, Purpose, Run};
 use saving::Saving;
 use sources::Finders;
 use std::io::{IsTerminal, stderr, stdin};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use wire::magnet::MutableLink;
 
@@ -37,8 +38,8 @@ const PORTS_MORE: u16 = 20;
 pub(crate) fn get(args: &Get) -> Outcome {
     let stop = Stop::on_signals()?;
     let notices = notices::listen();
-    let mut screen = Screen::new(&args.show);
-    let peers = peers(&args.net)?;
+    let mut screen = Screen::new(&args.show.look).with_peers(args.show.json_peers);
+    let peers = peers::addresses(&args.net.peer)?;
     let saving = Saving::of(args)?;
     let client = start(&args.net, SuperSeeding::Auto, &args.output, &screen)?;
     let goal = goal(&args.goal).or_else(|| custom(args, &screen));
@@ -72,8 +73,8 @@ pub(crate) fn get(args: &Get) -> Outcome {
 pub(crate) fn seed(args: &Seed) -> Outcome {
     let stop = Stop::on_signals()?;
     let notices = notices::listen();
-    let mut screen = Screen::new(&args.show);
-    let peers = peers(&args.net)?;
+    let mut screen = Screen::new(&args.show.look).with_peers(args.show.json_peers);
+    let peers = peers::addresses(&args.net.peer)?;
     if !args.data.is_dir() {
         let what =
             format!("{} is no folder; --data names the one that holds the content", args.data.display());
@@ -168,18 +169,6 @@ fn not_added(given: &str, error: AddError) -> Failure {
     }
 }
 
-/// Peers by address, or by a name that is looked up.
-fn peers(net: &Net) -> Result<Vec<SocketAddr>, Failure> {
-    let mut peers = Vec::new();
-    for given in &net.peer {
-        peers.extend(given.to_socket_addrs().map_err(|error| {
-            let example = "a peer is given as 192.0.2.7:6881, [2001:db8::7]:6881 or host.example:6881";
-            Failure::plain(format!("there is no peer {given}: {}; {example}", why(&error)))
-        })?);
-    }
-    Ok(peers)
-}
-
 fn start(net: &Net, super_seeding: SuperSeeding, output: &Path, screen: &Screen) -> Result<Client, Failure> {
     let state = match &net.state {
         Some(dir) => dir.clone(),
@@ -242,7 +231,7 @@ pub(crate) fn default_state_dir() -> Result<PathBuf, Failure> {
     })
 }
 
-fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn absolute(dir: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(dir)
         .map_err(|error| Failure::new(Exit::Disk, format!("{}: {}", dir.display(), why(&error))))
 }

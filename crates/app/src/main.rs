@@ -12,10 +12,14 @@ mod get;
 mod inspect;
 mod new_file;
 mod notices;
+mod peers;
 mod quantity;
+mod question;
+mod receive;
 mod redact;
 mod room;
 mod selection;
+mod share;
 mod show;
 mod source;
 mod stop;
@@ -28,6 +32,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let outcome = match Cli::typed().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Share(args) => share::run(&args),
+        Command::Receive(args) => receive::run(&args),
         Command::Get(args) => get::get(&args),
         Command::Seed(args) => get::seed(&args),
         Command::Create(args) => create::run(&args),

@@ -5,7 +5,7 @@
 pub(crate) mod json;
 pub(crate) mod panel;
 
-use crate::cli::Show;
+use crate::cli::Look;
 use crate::failure::Failure;
 use crate::fault;
 use console::Term;
@@ -40,16 +40,22 @@ pub(crate) struct Live {
 
 impl Screen {
     /// The screen that fits the options and the terminal.
-    pub(crate) fn new(show: &Show) -> Screen {
+    pub(crate) fn new(look: &Look) -> Screen {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        match show {
-            Show { json: true, json_peers: peers, .. } => {
-                Screen::Json { unread: Cell::new(false), peers: *peers }
-            }
-            Show { quiet: true, .. } => Screen::Quiet,
-            Show { plain: false, .. } if stderr().is_terminal() && !dumb => Screen::Live(Live::default()),
-            Show { .. } => Screen::Plain { next: Instant::now() + PLAIN_FIRST },
+        match look {
+            Look { json: true, .. } => Screen::Json { unread: Cell::new(false), peers: false },
+            Look { quiet: true, .. } => Screen::Quiet,
+            Look { plain: false, .. } if stderr().is_terminal() && !dumb => Screen::Live(Live::default()),
+            Look { .. } => Screen::Plain { next: Instant::now() + PLAIN_FIRST },
         }
+    }
+
+    /// The same, and of JSON lines also those about peers, if they are wanted.
+    pub(crate) fn with_peers(mut self, wanted: bool) -> Screen {
+        if let Screen::Json { peers, .. } = &mut self {
+            *peers = wanted;
+        }
+        self
     }
 
     /// Says something that stays: what happened, for people.
@@ -83,6 +89,11 @@ impl Screen {
         matches!(self, Screen::Live(_) | Screen::Plain { .. })
     }
 
+    /// Whether there is a terminal on which a panel stands.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Screen::Live(_))
+    }
+
     /// Whether lines about peers are wanted too.
     pub(crate) fn wants_peers(&self) -> bool {
         matches!(self, Screen::Json { peers: true, .. })
@@ -95,17 +106,27 @@ impl Screen {
 
     /// Shows how far everything is.
     pub(crate) fn progress(&mut self, rows: &[panel::Row]) {
+        let panel = |width, height| panel::screenful(rows, width, height);
+        self.picture(panel, || rows.iter().map(panel::plain).collect());
+    }
+
+    /// Shows how things stand: lines for a terminal of so many columns and rows, or, now and then, plain sentences.
+    pub(crate) fn picture(
+        &mut self,
+        panel: impl FnOnce(usize, usize) -> Vec<String>,
+        sentences: impl FnOnce() -> Vec<String>,
+    ) {
         match self {
             Screen::Live(live) => {
                 let (height, width) = terminal_size();
-                live.draw("", panel::screenful(rows, width, height));
+                live.draw("", panel(width, height));
                 assert!(!fault::is_wanted("panic"), "a test wants to see what a panic leaves behind");
             }
             Screen::Plain { next } => {
                 let now = Instant::now();
                 if now >= *next {
                     *next = now + PLAIN_EVERY;
-                    rows.iter().for_each(|row| message(&panel::plain(row)));
+                    sentences().iter().for_each(|line| message(line));
                 }
             }
             Screen::Json { .. } | Screen::Quiet => {}
@@ -141,13 +162,18 @@ impl Live {
 }
 
 /// Rows and columns of the terminal; 24 and 80 if it does not say.
-fn terminal_size() -> (usize, usize) {
+pub(crate) fn terminal_size() -> (usize, usize) {
     Term::stderr().size_checked().map_or((24, 80), |(rows, columns)| (rows.into(), columns.into()))
 }
 
 /// A line on standard error. If nobody is there to read it any more (the terminal was closed), the work goes on.
 pub(crate) fn message(line: &str) {
     let _ = stderr().lock().write_all(format!("{line}\n").as_bytes());
+}
+
+/// A question on standard error, behind which the answer is typed.
+pub(crate) fn prompt(question: &str) {
+    let _ = stderr().lock().write_all(format!("{question} ").as_bytes());
 }
 
 /// What was asked for, on standard output. Whoever stops reading (`| head`) has seen enough.

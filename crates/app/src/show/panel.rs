@@ -80,7 +80,7 @@ fn figures(stats: &TorrentStats) -> Vec<String> {
 }
 
 /// As many of them as fit.
-fn join(figures: Vec<String>, width: usize) -> String {
+pub(crate) fn join(figures: Vec<String>, width: usize) -> String {
     let mut text = String::new();
     for figure in figures {
         if text.chars().count() + 2 + figure.chars().count() > width {
@@ -149,7 +149,18 @@ fn metadata(stats: &TorrentStats) -> String {
 }
 
 fn percent(stats: &TorrentStats) -> String {
-    format!("{:.1} %", per_cent(stats.wanted_have, stats.wanted))
+    percent_of(stats.wanted_have, stats.wanted)
+}
+
+/// A part of a whole, as it is shown.
+pub(crate) fn percent_of(part: u64, whole: u64) -> String {
+    format!("{:.1} %", per_cent(part, whole))
+}
+
+/// A part of a whole as so many marks.
+pub(crate) fn gauge(part: u64, whole: u64, marks: usize) -> String {
+    let full = (u128::from(part) * marks as u128 / u128::from(whole.max(1))).min(marks as u128) as usize;
+    "#".repeat(full) + &".".repeat(marks - full)
 }
 
 fn checked(stats: &TorrentStats) -> String {
@@ -195,7 +206,8 @@ pub(crate) fn map(have: &Bitfield, width: usize) -> String {
     (0..marks).map(mark).collect()
 }
 
-fn cut(text: &str, width: usize) -> String {
+/// As much of a text as fits.
+pub(crate) fn cut(text: &str, width: usize) -> String {
     console::truncate_str(text, width, "...").into_owned()
 }
 
@@ -290,6 +302,12 @@ mod tests {
         assert!(!lines(&row, 79)[2].contains("swarm"));
         row.stats.swarm = Some(SwarmCounts { seeds: 1, leechers: 12, downloads: Some(700) });
         assert!(plain(&row).ends_with("left, swarm: 1 seed, 12 leechers, 700 downloads"), "{}", plain(&row));
+    }
+
+    #[test]
+    fn a_gauge_is_full_only_when_all_is_there() {
+        assert_eq!(gauge(999, 1000, 10), "#########.");
+        assert_eq!((gauge(0, 0, 4), gauge(9, 3, 4)), ("....".into(), "####".into()));
     }
 
     #[test]

@@ -12,5 +12,6 @@ mod program;
 mod pty;
 mod refusals;
 mod secrets;
+mod sharing;
 mod stopping;
 mod terminal;
