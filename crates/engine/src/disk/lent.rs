@@ -151,3 +151,6 @@ fn unreadable(error: &io::Error, range: &HashRange) -> DiskError {
         | Fault::Device => trouble(error, "reading", &range.path),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -314,3 +314,38 @@ fn two_torrents_that_are_stopped_at_any_step_go_on_where_they_were() {
     }
     assert!(stop > 20, "{stop}");
 }
+
+/// Neighbours' bytes end and begin inside of the file system's blocks, and are none of ours.
+#[test]
+fn a_range_is_blank_if_nothing_but_zeros_at_its_ends_lies_in_it() {
+    use std::os::unix::fs::FileExt;
+    let (from, to, len) = (1_000_003, 3_000_001, 4 << 20);
+    // What somebody wrote there, and whether the range is still blank.
+    let table: [(u64, &[u8], bool); 9] = [
+        (0, b"", true),
+        (from, b"\0\0\0", true),
+        (to - 3, b"\0\0\0", true),
+        (from - 1, b"x", true),
+        (to, b"x", true),
+        (from, b"x", false),
+        (to - 1, b"x", false),
+        (2_000_000, b"x", false),
+        (from + 300_000, b"x", false),
+    ];
+    let film = Film::new();
+    std::fs::create_dir_all(film.path("")).unwrap();
+    for (at, bytes, expected) in table {
+        let path = film.path("file");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(len).unwrap();
+        file.write_all_at(&vec![7; from as usize], 0).unwrap();
+        file.write_all_at(&vec![7; (len - to) as usize], to).unwrap();
+        file.write_all_at(bytes, at).unwrap();
+        let opened =
+            os::fs::Dir::open(&film.path("")).unwrap().file(Path::new("file"), Access::Read).unwrap();
+        let blank = |from, to| super::super::ranges::is_blank(&opened, from, to).unwrap();
+        assert_eq!(blank(from, to), expected, "{bytes:?} at {at}");
+        assert!(blank(from, from) && blank(len, len + 5) && blank(to, from));
+        assert!(!blank(from - 1, to) && !blank(from, to + 1));
+    }
+}
