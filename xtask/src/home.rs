@@ -10,6 +10,7 @@ mod figures;
 mod leave;
 mod page;
 mod rate;
+mod secrecy;
 mod sides;
 mod three;
 
@@ -42,6 +43,7 @@ const PARTS: &[(&str, Part)] = &[
     ("addresses", addresses::run),
     ("page", page::run),
     ("leave", leave::run),
+    ("secrecy", secrecy::run),
 ];
 
 /// Runs the parts that are named, or all, and prints the table.

@@ -23,7 +23,7 @@ mod transmission;
 mod web_seeds;
 
 pub(crate) use client::{Client, Kind, Role};
-pub(crate) use content::{Content, Shared, gannet};
+pub(crate) use content::{Content, Shared, gannet, info_hash_of};
 
 use crate::lab::{self, Lab};
 use anyhow::{Result, bail};

@@ -129,6 +129,13 @@ impl Lab {
         hosts.into_iter().try_for_each(Host::wake)?;
         Ok(hosts)
     }
+
+    /// Makes the bridge a hub: every host sees every frame.
+    pub(crate) fn become_hub(&self) -> Result<()> {
+        // What it has learnt where is forgotten at once, and nothing is learnt where; multicast goes to all, not to members.
+        run("ip", &["link", "set", "lab", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0"])?;
+        Ok(())
+    }
 }
 
 impl Host {

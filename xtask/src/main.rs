@@ -29,7 +29,7 @@ Usage: cargo xtask <chore>
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
   home [part...] [--small] [--gib N] [--program FILE]   `share` and `receive` on shaped links, poor networks, before
-                     eavesdroppers and a browser: figures, and whether they hold; parts: rate three addresses page leave
+                     eavesdroppers and a browser: figures, and whether they hold; parts: rate three addresses page leave secrecy
   worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind | --chance] [--dice N]
                      simulated swarms of which up to half are attackers, each beside itself without them; --dice: the
                      same with other chances, --chance: nobody attacks, each beside itself with other chances

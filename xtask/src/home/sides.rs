@@ -99,6 +99,12 @@ impl Side {
         self.heard.iter().any(|(_, line)| line["type"] == kind)
     }
 
+    /// Lines of a type so far.
+    pub(super) fn count(&mut self, kind: &str) -> usize {
+        self.has_said(kind);
+        self.heard.iter().filter(|(_, line)| line["type"] == kind).count()
+    }
+
     /// The latest line of a type so far.
     pub(super) fn latest(&mut self, kind: &str) -> Option<Value> {
         self.has_said(kind);
@@ -116,6 +122,16 @@ impl Side {
         let (_, line) = self.wait("sharing", SOON)?;
         let address = line["addresses"][0].as_str().context("`sharing` without addresses")?;
         Ok(address.parse::<SocketAddr>().with_context(|| address.to_owned())?.port())
+    }
+
+    /// Its exit code, when it has ended by itself.
+    pub(super) fn exit_code(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let until = Instant::now() + limit;
+        while let Ok((when, line)) = self.running.next_line(until) {
+            self.heard.extend(serde_json::from_str(&line).ok().map(|value| (when, value)));
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        Ok(self.running.wait_status(left)?.code())
     }
 
     /// Ends it in order, as a signal does.

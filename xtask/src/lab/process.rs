@@ -109,6 +109,11 @@ impl Running {
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).with_context(|| self.name.clone())
     }
 
+    /// Closes its standard input.
+    pub(crate) fn hang_up(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// The lines that have come since the last look.
     pub(crate) fn new_lines(&mut self) -> Vec<String> {
         self.lines.try_iter().map(|(_, line)| line).collect()

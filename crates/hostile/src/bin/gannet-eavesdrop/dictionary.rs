@@ -105,23 +105,24 @@ impl Dictionary {
         digests.iter().flatten().for_each(|word| take(word));
     }
 
-    /// Tries all pairs by what was heard alone.
-    pub(crate) fn listen(&self, exchange: &Exchange) -> Result<Tried> {
-        let [x, y] =
-            [exchange.receivers, exchange.sharers].map(|bytes| CompressedEdwardsY(bytes).decompress());
-        let (x, y) = (x.context("no point")?, y.context("no point")?);
-        let of_prime_order = [x, y, point(&M), point(&N)].iter().all(EdwardsPoint::is_torsion_free);
-        ensure!(of_prime_order, "the points say something about the words by their order");
+    /// Tries all pairs on each of these by what was heard alone.
+    pub(crate) fn listen(&self, exchanges: &[Exchange]) -> Result<Tried> {
+        let heard = exchanges.iter().map(Heard::of).collect::<Result<Vec<_>>>()?;
         let (m, n) = (Comb::of(&point(&M)), Comb::of(&point(&N)));
         let verdicts = self.each(|pair| {
             let password = self.password(pair);
             let scalar = scalar_of(&password);
-            let (x, y) = (x - m.times(&scalar), y - n.times(&scalar));
-            let possible = !x.is_identity() && !y.is_identity();
-            let hash = self.hash(&password, exchange);
-            let fits =
-                [EdwardsPoint::identity(), x, y, x + y].iter().any(|secret| hash.proves(secret, exchange));
-            vec![(possible, fits.then_some(pair))]
+            let (m, n) = (m.times(&scalar), n.times(&scalar));
+            let trial = |heard: &Heard<'_>| {
+                let (x, y) = (heard.x - m, heard.y - n);
+                let transcript = self.transcript(&password, heard.exchange);
+                let fits =
+                    [EdwardsPoint::identity(), x, y, x + y].iter().any(|secret| transcript.proves(secret));
+                (!x.is_identity() && !y.is_identity(), fits)
+            };
+            let trials: Vec<(bool, bool)> = heard.iter().map(trial).collect();
+            let fits = trials.iter().any(|(_, fits)| *fits).then_some(pair);
+            vec![(trials.iter().all(|(possible, _)| *possible), fits)]
         });
         Ok(Tried {
             left: verdicts.iter().flatten().filter(|(possible, _)| *possible).count(),
@@ -129,24 +130,28 @@ impl Dictionary {
         })
     }
 
-    /// Tries all pairs with the receiver's chance.
+    /// Tries all pairs on each of these with a receiver's chance.
     pub(crate) fn listen_knowing(
         &self,
-        exchange: &Exchange,
+        exchanges: &[Exchange],
         chance: &[u8; PAIRING_CHANCE_LEN],
     ) -> Result<Vec<usize>> {
         let secret = Scalar::from_bytes_mod_order_wide(chance);
-        let y = CompressedEdwardsY(exchange.sharers).decompress().context("no point")?;
-        let (known, blind) = (y * secret, Comb::of(&(point(&N) * secret)));
+        let known = |exchange| Heard::of(exchange).map(|heard| (exchange, heard.y * secret));
+        let known = exchanges.iter().map(known).collect::<Result<Vec<_>>>()?;
+        let blind = Comb::of(&(point(&N) * secret));
         let fits = self.each(|pair| {
             let password = self.password(pair);
-            let point = known - blind.times(&scalar_of(&password));
-            self.hash(&password, exchange).proves(&point, exchange).then_some(pair).into_iter().collect()
+            let blind = blind.times(&scalar_of(&password));
+            let mut trials =
+                known.iter().map(|(exchange, known)| (self.transcript(&password, exchange), known - blind));
+            let fits = trials.any(|(transcript, secret)| transcript.proves(&secret));
+            fits.then_some(pair).into_iter().collect()
         });
         Ok(fits.into_iter().flatten().collect())
     }
 
-    fn hash(&self, password: &str, exchange: &Exchange) -> Transcript {
+    fn transcript<'a>(&self, password: &str, exchange: &'a Exchange) -> Transcript<'a> {
         let hash = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
         let mut transcript = Vec::with_capacity(192);
         transcript.extend_from_slice(hash(password).as_ref());
@@ -155,7 +160,7 @@ impl Dictionary {
         }
         transcript.extend_from_slice(&exchange.receivers);
         transcript.extend_from_slice(&exchange.sharers);
-        Transcript(transcript)
+        Transcript(transcript, exchange)
     }
 
     /// Something for each pair that is tried, by all processors.
@@ -176,12 +181,30 @@ impl Dictionary {
     }
 }
 
-/// What both sides hash, but for the secret.
-struct Transcript(Vec<u8>);
+/// Both points of an exchange, which say nothing by their order.
+struct Heard<'a> {
+    exchange: &'a Exchange,
+    x: EdwardsPoint,
+    y: EdwardsPoint,
+}
 
-impl Transcript {
+impl Heard<'_> {
+    fn of(exchange: &Exchange) -> Result<Heard<'_>> {
+        let [x, y] =
+            [exchange.receivers, exchange.sharers].map(|bytes| CompressedEdwardsY(bytes).decompress());
+        let (x, y) = (x.context("no point")?, y.context("no point")?);
+        let of_prime_order = [x, y, point(&M), point(&N)].iter().all(EdwardsPoint::is_torsion_free);
+        ensure!(of_prime_order, "the points say something about the words by their order");
+        Ok(Heard { exchange, x, y })
+    }
+}
+
+/// What both sides hash, but for the secret.
+struct Transcript<'a>(Vec<u8>, &'a Exchange);
+
+impl Transcript<'_> {
     /// Whether the recorded proof follows from this secret.
-    fn proves(&self, secret: &EdwardsPoint, exchange: &Exchange) -> bool {
+    fn proves(&self, secret: &EdwardsPoint) -> bool {
         let whole = [&self.0[..], secret.compress().as_bytes()].concat();
         let shared = digest::digest(&digest::SHA256, &whole);
         let key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"gannet code 1").extract(shared.as_ref());
@@ -189,7 +212,7 @@ impl Transcript {
         let filled =
             key.expand(&[b"receiver's proof"], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut proof));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &proof);
-        filled.is_ok() && hmac::verify(&key, &GREETING, &exchange.proof).is_ok()
+        filled.is_ok() && hmac::verify(&key, &GREETING, &self.1.proof).is_ok()
     }
 }
 
@@ -262,7 +285,7 @@ mod tests {
     #[test]
     fn a_recording_alone_leaves_all_pairs_and_with_one_sides_chance_the_true_one() {
         let code: Code = "42-apple-river".parse().unwrap();
-        let exchange = heard(&code, CHANCE);
+        let exchange = [heard(&code, CHANCE)];
         let dictionary = Dictionary::among(&code, 64);
         assert_eq!(dictionary.len(), 64);
         assert_eq!(dictionary.listen(&exchange).unwrap(), Tried { left: 64, fit: vec![] });
@@ -280,7 +303,7 @@ mod tests {
         one[0] = 1;
         let dictionary = Dictionary::among(&code, 64);
         for chance in [[0; PAIRING_CHANCE_LEN], one] {
-            let tried = dictionary.listen(&heard(&code, chance)).unwrap();
+            let tried = dictionary.listen(&[heard(&code, chance)]).unwrap();
             assert_eq!(tried.fit.len(), 1);
             assert!(dictionary.is_true(tried.fit[0]));
         }
