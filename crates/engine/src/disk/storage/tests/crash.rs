@@ -31,7 +31,15 @@ struct Told {
     sync_failures: u32,
 }
 
+/// From this seed on two of the files are ranges of larger ones.
+const WITH_RANGES: u64 = 1_000;
+
+/// Of these two, where they begin, and what the whole file has.
+const RANGES: [(&str, u32, u64, u64); 2] = [("t/a", 0, 12_345, 200_000), ("t/e", 3, 300_001, 400_000)];
+
 struct Scenario {
+    /// What a neighbour has written before our range of the first of them.
+    neighbours: Vec<u8>,
     content: Content,
     place: Place,
     selection: Vec<bool>,
@@ -53,7 +61,17 @@ impl Scenario {
             foreign[5_000] ^= 1;
             place.put("t/b/c", &foreign);
         }
-        Scenario { content, place, selection, rng }
+        let mut neighbours = Vec::new();
+        if seed >= WITH_RANGES {
+            place.places = RANGES
+                .map(|(_, file, offset, whole)| wire::offer::Place { file: FileIndex(file), offset, whole })
+                .to_vec();
+            if rng.below(2) == 0 {
+                neighbours = vec![7; 12_345];
+                place.put("t/a.part", &neighbours);
+            }
+        }
+        Scenario { content, place, selection, rng, neighbours }
     }
 
     fn open(&self) -> Result<Run, DiskError> {
@@ -175,8 +193,19 @@ impl Scenario {
         run.sync().unwrap();
         run.commit(&self.content.pieces().collect::<Vec<_>>(), &[]).unwrap();
         run.storage.close().unwrap();
-        for path in ["t/a", "t/b/c", "t/d", "t/e"] {
+        let is_range =
+            |path: &str| RANGES.iter().any(|range| range.0 == path) && !self.place.places.is_empty();
+        for path in ["t/a", "t/b/c", "t/d", "t/e"].into_iter().filter(|path| !is_range(path)) {
             assert_eq!(self.place.read(path).unwrap(), self.content.file(path), "{case} {path}");
+        }
+        for (path, _, offset, _) in RANGES.into_iter().filter(|range| is_range(range.0)) {
+            let (found, ours) = (self.place.read(&format!("{path}.part")).unwrap(), self.content.file(path));
+            let (beside, found) = found.split_at(offset as usize);
+            assert_eq!(found[..ours.len()], ours, "{case} {path}");
+            let neighbours = if path == "t/a" { &self.neighbours[..] } else { &[] };
+            assert_eq!(beside[..neighbours.len()], *neighbours, "{case} {path}");
+            assert!(beside[neighbours.len()..].iter().all(|&byte| byte == 0), "{case} {path}");
+            assert!(found[ours.len()..].iter().all(|&byte| byte == 0), "{case} {path}");
         }
     }
 }
@@ -191,7 +220,7 @@ fn steps(seed: u64) -> Vec<Step> {
 #[test]
 fn a_kill_before_any_step_loses_nothing_that_was_committed() {
     let (mut cases, mut committed) = (0, 0);
-    for seed in 0..24 {
+    for seed in (0..24).chain(WITH_RANGES..WITH_RANGES + 12) {
         for stop in 0..=steps(seed).len() {
             let case = format!("seed {seed}, stopped before step {stop}");
             let (mut scenario, mut told) = (Scenario::new(seed), Told::default());
@@ -210,7 +239,7 @@ fn a_kill_before_any_step_loses_nothing_that_was_committed() {
 #[test]
 fn a_step_that_fails_fails_its_job_and_nothing_else() {
     let (mut cases, mut failed_syncs) = (0, 0);
-    for seed in 100..112 {
+    for seed in (100..112).chain(WITH_RANGES + 100..WITH_RANGES + 106) {
         for (number, step) in steps(seed).into_iter().enumerate() {
             let (errno, kind) = FAULTS[number % FAULTS.len()];
             let case = format!("seed {seed}, step {number} ({step:?}) fails with {errno}");
