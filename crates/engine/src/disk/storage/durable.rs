@@ -271,13 +271,13 @@ impl Storage {
     fn final_marks(&self, book: &Book) -> Vec<FileMark> {
         let present = (0..).map(FileIndex).zip(&book.files).filter(|(_, entry)| entry.home != Home::Absent);
         let marks = present.filter_map(|(file, entry)| {
-            let stat = match self.is_range(file) {
-                true => self.stat_range(file, entry.inode),
-                false => self.root.stat(&self.path_of(file, entry.home)),
-            };
-            let stat = stat.ok()?;
+            // What was synced of it stays true whatever others do; what they have not synced yet does not count.
+            if self.is_range(file) {
+                return book.seen.get(&file).map(|&seen| self.mark(book, file, seen));
+            }
+            let stat = self.root.stat(&self.path_of(file, entry.home)).ok()?;
             let seen = Seen { size: stat.size, mtime: clamp(stat.mtime), inode: stat.inode };
-            Some(FileMark { settled: !self.is_range(file), ..self.mark(book, file, seen) })
+            Some(FileMark { settled: true, ..self.mark(book, file, seen) })
         });
         marks.collect()
     }

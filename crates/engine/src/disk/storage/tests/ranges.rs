@@ -133,6 +133,21 @@ fn a_range_is_found_again_whatever_others_have_written_meanwhile() {
     }
 }
 
+/// A loss of power takes what others have not synced yet: no reason to doubt what was.
+#[test]
+fn what_others_have_not_synced_when_a_torrent_is_closed_is_not_counted_on() {
+    let film = Film::new();
+    let [first, second] = [film.places[0].open(), film.places[1].open()];
+    first.finish(&all(&first));
+    let synced = std::fs::metadata(film.path("t/film.part")).unwrap().len();
+    second.write(PieceIndex(2)).unwrap();
+    first.storage.close().unwrap();
+    drop((first, second));
+    std::fs::File::options().write(true).open(film.path("t/film.part")).unwrap().set_len(synced).unwrap();
+    let again = film.places[0].open();
+    assert_eq!((&again.found, again.good_on_disk()), (&Found::AsRecorded, all(&again)));
+}
+
 #[test]
 fn what_was_never_recorded_is_hashed_and_kept() {
     let film = Film::new();
