@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use std::process::Command;
 use std::time::Instant;
 
-/// Sets up the peers, then runs the suites: those of cargo, full and vanishing disks, a short run of each fuzz target, real clients, kills.
+/// Sets up the peers, then runs the suites: those of cargo, full and vanishing disks, a short run of each fuzz target, real clients, sharing
+/// at home, kills.
 pub(crate) fn run() -> Result<()> {
     peers::set_up()?;
     step(
@@ -25,6 +26,7 @@ pub(crate) fn run() -> Result<()> {
     )?;
     step("fuzz targets, briefly", &["xtask", "fuzz", "--all", "--seconds", "5"])?;
     step("real clients", &["xtask", "interop"])?;
+    step("share and receive at home", &["xtask", "home", "--small"])?;
     step("hostile links", &["xtask", "hostile"])?;
     step("a kill loses nothing", &["xtask", "kill", "--kills", "100"])?;
     let head = output(Command::new("git").arg("-C").arg(root()).args(["rev-parse", "--short", "HEAD"]));

@@ -28,8 +28,8 @@ pub const SHARER_INTERVAL: Duration = Duration::from_secs(30);
 pub const RECEIVER_INTERVAL: Duration = Duration::from_secs(5);
 /// Between any two datagrams. All answers go to all, so one serves whoever asked in the meantime.
 pub const REST: Duration = Duration::from_millis(200);
-/// Whoever has heard nothing for so long says so.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever has heard nothing for so long says so: within five seconds of when a person began to wait.
+pub const PATIENCE: Duration = Duration::from_millis(4_500);
 /// Addresses at which somebody says to share our number; then the one that was silent for longest makes room. One machine with
 /// several interfaces has some four.
 pub const SHARERS_MAX: usize = 32;

@@ -39,7 +39,7 @@ pub const EVERYWHERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::
 pub enum BeaconNews {
     /// Somebody says to share the number.
     Found(Sharer),
-    /// Nobody who is looked for was heard for five seconds.
+    /// Nobody who is looked for was heard for almost five seconds.
     Silence(Silence),
 }
 

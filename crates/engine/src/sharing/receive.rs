@@ -164,7 +164,7 @@ pub enum ReceiveEvent {
         /// Where.
         at: SocketAddr,
     },
-    /// Nobody was found for five seconds, and what was heard instead. It is looked further.
+    /// Nobody was found for almost five seconds, and what was heard instead. It is looked further.
     Silence(Silence),
     /// Somebody who was tried is not whom we look for, or cannot be reached. Told anew when the reason changes; others may still come.
     NotPaired {

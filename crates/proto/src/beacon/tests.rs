@@ -215,5 +215,5 @@ fn a_cable_that_comes_later_begins_everything_again() {
     let since: Vec<Duration> = rig.said[before..].iter().map(|at| *at - 60 * SECOND).collect();
     assert_eq!(millis(&since), [0, 200, 450, 950, 1950, 3950]);
     rig.pass(60 * SECOND);
-    assert_eq!(rig.silences, [(PATIENCE, Silence::Deaf), (65 * SECOND, Silence::Deaf)]);
+    assert_eq!(rig.silences, [(PATIENCE, Silence::Deaf), (60 * SECOND + PATIENCE, Silence::Deaf)]);
 }
