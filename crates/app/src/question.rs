@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 pub(crate) struct Question(Receiver<bool>);
 
 impl Question {
-    /// Asks, if a person is there.
+    /// Asks, if a person is there; a program that reads JSON lines may answer in the same way, on standard input.
     pub(crate) fn ask(question: &str, screen: &Screen) -> Option<Question> {
         let person = stdin().is_terminal() && stderr().is_terminal() && screen.is_for_people();
-        if !person {
+        if !person && !screen.is_json() {
             return None;
         }
         screen.say(question);

@@ -11,7 +11,7 @@ use crate::notices;
 use crate::peers;
 use crate::quantity::Size;
 use crate::question::{self, Question};
-use crate::share::{listen, lost_word, lost_words, shown};
+use crate::share::{LOST_SHOWN, listen, lost_word, lost_words, shown};
 use crate::show::Screen;
 use crate::stop::Stop;
 use crate::words::{count, shell};
@@ -29,7 +29,10 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// The sharer is told that we go; who does not listen is not waited for any longer.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(12);
+
+/// One more than are shown by name.
+const MORE_LOST: usize = LOST_SHOWN + 1;
 
 /// Somebody else may share under the same number: so long it is waited for him after a refusal.
 const SECOND_CHANCE: Duration = Duration::from_secs(3);
@@ -44,10 +47,10 @@ pub(crate) fn run(args: &cli::Receive) -> Outcome {
     let config = ReceiveConfig {
         output: absolute(&args.output)?,
         listen: listen(&args.line),
-        state_dir: args.line.state.clone().map_or_else(default_state_dir, Ok)?,
+        state_dir: args.state.clone().map_or_else(default_state_dir, Ok)?,
         peers: peers::addresses(&args.peer)?,
         look: true,
-        download_max: args.line.max_down.map(|rate| rate.0),
+        download_max: args.max_down.map(|rate| rate.0),
         upload_max: args.line.max_up.map(|rate| rate.0),
     };
     let number = code.nameplate();
@@ -62,6 +65,7 @@ pub(crate) fn run(args: &cli::Receive) -> Outcome {
         stop,
         notices,
         question: None,
+        lost: 0,
         stage: Stage::Looking { since: Instant::now(), found: false, refused: None },
     };
     let outcome = receiving.work();
@@ -111,6 +115,8 @@ struct Receiving<'a> {
     stop: Stop,
     notices: Receiver<String>,
     question: Option<Question>,
+    /// What does not come along, so far.
+    lost: usize,
     stage: Stage,
 }
 
@@ -183,7 +189,14 @@ impl Receiving<'_> {
             ReceiveEvent::Began => self.screen.json(&lines::line(Said::Began)),
             ReceiveEvent::Lost { path, why } => {
                 self.screen.json(&lines::line(Said::Lost { path: path.to_string(), why: lost_word(why) }));
-                self.screen.warn(&format!("{path} does not come along: {}", lost_words(why)));
+                self.lost += 1;
+                match self.lost {
+                    ..=LOST_SHOWN => {
+                        self.screen.say(&format!("{path:.200} does not come along: {}", lost_words(why)))
+                    }
+                    MORE_LOST => self.screen.say("nor do others (--json names all)"),
+                    _ => {}
+                }
             }
             ReceiveEvent::Trouble(trouble) => {
                 self.screen.json(&lines::line(Said::Trouble { why: trouble.to_string() }));
@@ -248,7 +261,8 @@ impl Receiving<'_> {
         self.question = Question::ask(&question, &self.screen);
         if self.question.is_none() {
             self.receive.decline();
-            let what = "nothing was written: there is no terminal to ask at; --yes takes it without asking";
+            let what = "nothing was written: nobody can be asked, without a terminal or with --quiet; --yes takes it \
+                        without asking";
             return Err(Failure::plain(what));
         }
         Ok(())

@@ -11,11 +11,11 @@ use crate::failure::{Failure, Outcome};
 use crate::notices;
 use crate::quantity::Size;
 use crate::question::Question;
-use crate::show::{Screen, terminal_size};
+use crate::show::{self, Screen, terminal_size};
 use crate::stop::Stop;
 use crate::words::count;
 use gannet::page::Page;
-use gannet::sharing::{Listing, LostWhy, Share, ShareConfig, ShareEvent};
+use gannet::sharing::{Listing, LostWhy, Share, ShareConfig, ShareError, ShareEvent};
 use gannet::{Listen, RecvError};
 use lines::Said;
 use std::net::{IpAddr, SocketAddr};
@@ -31,10 +31,13 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Receivers are told that the share is over; who does not listen is not waited for any longer.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(12);
+
+/// Wrong codes that a share bears before its sharer must say so (`docs/sharing.md`).
+const GUESSES: u64 = 5;
 
 /// Names of what does not come along, shown at once: the rest is counted.
-const LOST_SHOWN: usize = 5;
+pub(crate) const LOST_SHOWN: usize = 5;
 
 /// Runs the command.
 pub(crate) fn run(args: &cli::Share) -> Outcome {
@@ -56,7 +59,7 @@ pub(crate) fn run(args: &cli::Share) -> Outcome {
         upload_max: args.line.max_up.map(|rate| rate.0),
         announce: true,
     };
-    let share = Share::begin(args.paths.clone(), config).map_err(Failure::plain)?;
+    let share = Share::begin(args.paths.clone(), config).map_err(failed)?;
     let mut sharing = Sharing { args, share, screen, stop, notices, page: None, question: None };
     let outcome = sharing.work();
     sharing.screen.end();
@@ -67,7 +70,8 @@ pub(crate) fn run(args: &cli::Share) -> Outcome {
 
 /// Where receivers come.
 pub(crate) fn listen(line: &cli::Line) -> Listen {
-    let listen = Listen { ports: line.port..=line.port, ..Listen::default() };
+    let ports = line.port.map_or(0..=0, |port| port..=port.saturating_add(1));
+    let listen = Listen { ports, ..Listen::default() };
     match line.bind {
         Some(IpAddr::V4(ip)) => Listen { ipv4: Some(ip), ipv6: None, ..listen },
         Some(IpAddr::V6(ip)) => Listen { ipv4: None, ipv6: Some(ip), ..listen },
@@ -90,7 +94,7 @@ struct Sharing<'a> {
 impl Sharing<'_> {
     /// Until the user ends it, or enough have everything.
     fn work(&mut self) -> Outcome {
-        self.say_code();
+        self.say_code()?;
         let mut next = Instant::now();
         while !self.stop.asked() {
             match self.share.recv_timeout(GLANCE) {
@@ -101,19 +105,17 @@ impl Sharing<'_> {
             while let Ok(notice) = self.notices.try_recv() {
                 self.screen.warn(&format!("warning: {notice}"));
             }
-            if let Some(answer) = self.question.as_ref().and_then(Question::answered) {
-                self.question = None;
-                if answer {
-                    self.share.go_on();
-                    self.screen.say("five more are allowed");
-                }
-            }
+            self.look_for_an_answer();
             if Instant::now() >= next {
                 next = Instant::now() + PROGRESS_EVERY;
                 self.show();
             }
             let enough = self.args.copies.is_some_and(|copies| self.share.status().copies >= copies);
             if enough || self.screen.is_unread() {
+                // The last news may be behind what it led to.
+                while let Ok(event) = self.share.recv_timeout(Duration::ZERO) {
+                    self.on(event)?;
+                }
                 self.show();
                 break;
             }
@@ -121,7 +123,7 @@ impl Sharing<'_> {
         Ok(Exit::Done)
     }
 
-    fn say_code(&self) {
+    fn say_code(&self) -> Result<(), Failure> {
         let (code, addresses) = (self.share.code(), self.share.addresses());
         self.screen.json(&lines::line(Said::Sharing {
             code: code.to_string(),
@@ -131,6 +133,11 @@ impl Sharing<'_> {
         if let Some(at) = web::found_at(&addresses).first() {
             self.screen.say(&format!("Should it not find this one: gannet receive {code} --peer {at}"));
         }
+        if self.args.look.quiet {
+            // Without it nothing can be done with the share.
+            show::print(&format!("{code}\n"))?;
+        }
+        Ok(())
     }
 
     fn on(&mut self, event: ShareEvent) -> Result<(), Failure> {
@@ -144,7 +151,7 @@ impl Sharing<'_> {
                 self.screen.json(&lines::line(Said::Lost { path: shown(&path), why: lost_word(why) }));
             }
             ShareEvent::Came { receiver, name, from } => {
-                self.screen.say(&format!("{name} ({}) is here", from.ip()));
+                self.screen.say(&format!("{name:.60} ({}) is here", from.ip()));
                 let (name, address) = (Some(name.to_string()), Some(from.to_string()));
                 self.screen.json(&lines::line(Said::ReceiverCame { number: receiver, name, address }));
             }
@@ -168,21 +175,13 @@ impl Sharing<'_> {
                 self.screen.json(&lines::line(Said::WrongCode { address: from.to_string() }));
             }
             ShareEvent::MustConfirm { wrong } => self.on_guesses(&wrong),
-            ShareEvent::Failed(error) => return Err(Failure::new(Exit::Disk, error)),
+            ShareEvent::Failed(error) => return Err(failed(error)),
         }
         Ok(())
     }
 
     fn on_listed(&mut self, listing: &Listing) {
-        let executables = listing.files.iter().filter(|file| file.executable).count() as u64;
-        self.screen.json(&lines::line(Said::Listed {
-            name: DisplaySafe::new(&listing.name).to_string(),
-            size: listing.size(),
-            files: listing.files.len() as u64,
-            executables,
-            folders: listing.empty_folders.len() as u64,
-            lost: listing.lost.len() as u64,
-        }));
+        self.screen.json(&lines::line(lines::listed(listing)));
         let files = count(listing.files.len() as u64, "file");
         self.screen.say(&format!("{}: {files}, {}", DisplaySafe::new(&listing.name), Size(listing.size())));
         for (path, why) in listing.lost.iter().take(LOST_SHOWN) {
@@ -227,6 +226,18 @@ impl Sharing<'_> {
         self.page = Some(page);
     }
 
+    fn look_for_an_answer(&mut self) {
+        let Some(answer) = self.question.as_ref().and_then(Question::answered) else { return };
+        self.question = None;
+        if answer {
+            self.share.go_on();
+            self.screen.say("five more are allowed");
+        } else {
+            self.screen
+                .say("so it stays; those who are here go on. For others, end this share and begin a new one");
+        }
+    }
+
     /// Too many wrong codes: nobody comes in until the user has said so.
     fn on_guesses(&mut self, wrong: &[(IpAddr, u32)]) {
         let entry =
@@ -234,16 +245,20 @@ impl Sharing<'_> {
         self.screen.json(&lines::line(Said::MustConfirm { wrong: wrong.iter().map(entry).collect() }));
         let from = wrong.iter().map(|(ip, times)| format!("{} from {ip}", count(*times, "wrong code")));
         let from = from.collect::<Vec<_>>().join(", ");
-        self.screen.warn(&format!(
-            "{from}: somebody mistypes, or guesses. Until you allow it, no further code from there is looked at."
-        ));
-        self.question = Question::ask("Allow five more? [y/N]", &self.screen);
+        let all = wrong.iter().map(|(_, times)| u64::from(*times)).sum::<u64>() >= GUESSES;
+        let whose =
+            if all { "no further code is looked at" } else { "no further code from there is looked at" };
+        self.screen.warn(&format!("{from}: somebody mistypes, or guesses. Until you allow it, {whose}."));
+        // Who is asked already need not be asked twice.
+        if self.question.is_none() {
+            self.question = Question::ask("Allow five more? [y/N]", &self.screen);
+        }
     }
 
     fn name_of(&self, receiver: u64) -> String {
         let status = self.share.status();
         let known = status.receivers.iter().find(|known| known.number == receiver);
-        known.map_or_else(|| "somebody".into(), |known| known.name.to_string())
+        known.map_or_else(|| "somebody".into(), |known| format!("{:.60}", known.name))
     }
 
     fn show(&mut self) {
@@ -258,6 +273,17 @@ impl Sharing<'_> {
     fn part(&self) {
         self.screen.json(&lines::line(Said::Ended));
         self.screen.say(&view::parting(&self.share.status()));
+    }
+}
+
+fn failed(error: ShareError) -> Failure {
+    match error {
+        ShareError::Scratch { .. } => Failure::new(Exit::Disk, error),
+        ShareError::List(_)
+        | ShareError::Nothing
+        | ShareError::Desk(_)
+        | ShareError::Client(_)
+        | ShareError::System(_) => Failure::plain(error),
     }
 }
 

@@ -89,6 +89,11 @@ impl Screen {
         matches!(self, Screen::Live(_) | Screen::Plain { .. })
     }
 
+    /// Whether a program reads lines of JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self, Screen::Json { .. })
+    }
+
     /// Whether there is a terminal on which a panel stands.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self, Screen::Live(_))

@@ -33,6 +33,9 @@ pub(crate) struct Share {
     /// End when so many receivers have everything
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) copies: Option<u32>,
+    /// With --public: where nodes of the DHT are remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
+    #[arg(long, value_name = "DIR", requires = "public")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) line: Line,
     #[command(flatten)]
@@ -69,6 +72,12 @@ pub(crate) struct Receive {
     /// End as soon as all is here, even if other receivers still need it
     #[arg(long)]
     pub(crate) no_seed: bool,
+    /// Receive no faster, e.g. 4MB/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) max_down: Option<Rate>,
+    /// Where is remembered what is not done [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) line: Line,
     #[command(flatten)]
@@ -78,19 +87,13 @@ pub(crate) struct Receive {
 /// How the network is used by either.
 #[derive(Args, Debug)]
 pub(crate) struct Line {
-    /// Port to listen on [default: any that is free]
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "PORT")]
-    pub(crate) port: u16,
+    /// Port to listen on, and the next one, which content takes [default: any that are free]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
     /// Listen at this address alone, and speak on its network alone [default: all]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) bind: Option<IpAddr>,
     /// Send no faster, e.g. 500kB/s
     #[arg(long, value_name = "RATE")]
     pub(crate) max_up: Option<Rate>,
-    /// Receive no faster, e.g. 4MB/s
-    #[arg(long, value_name = "RATE")]
-    pub(crate) max_down: Option<Rate>,
-    /// Where is remembered what is not done [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state: Option<PathBuf>,
 }

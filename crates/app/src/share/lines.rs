@@ -1,8 +1,9 @@
 //! What `gannet share --json` prints (docs/json.md).
 
 use crate::show::json::VERSION;
-use gannet::sharing::{ReceiverState, ReceiverStatus, ShareStatus};
+use gannet::sharing::{Listing, ReceiverState, ReceiverStatus, ShareStatus};
 use serde::Serialize;
+use wire::DisplaySafe;
 
 /// A line.
 #[derive(Serialize)]
@@ -117,6 +118,18 @@ impl ReceiverLine {
             },
             has: receiver.has,
         }
+    }
+}
+
+/// What is shared.
+pub(super) fn listed(listing: &Listing) -> Said {
+    Said::Listed {
+        name: DisplaySafe::new(&listing.name).to_string(),
+        size: listing.size(),
+        files: listing.files.len() as u64,
+        executables: listing.files.iter().filter(|file| file.executable).count() as u64,
+        folders: listing.empty_folders.len() as u64,
+        lost: listing.lost.len() as u64,
     }
 }
 

@@ -2,7 +2,7 @@
 //! through the DHT and on the local network, and gone when the command ends.
 
 use super::lines::{self, Said};
-use super::{listen, lost_words, shown};
+use super::{listen, lost_word, lost_words, shown};
 use crate::cli::{self, Exit};
 use crate::failure::{Failure, Outcome};
 use crate::get::default_state_dir;
@@ -14,7 +14,7 @@ use crate::stop::Stop;
 use crate::words::count;
 use gannet::hashing::{HashRange, hash_ranges};
 use gannet::sharing::{ListedFile, Listing};
-use gannet::{Client, ClientConfig, Magnet, Metainfo, TorrentHandle};
+use gannet::{Client, ClientConfig, Event, Events, Magnet, Metainfo, TorrentHandle};
 use std::net::SocketAddr;
 use std::time::Duration;
 use wire::DisplaySafe;
@@ -30,8 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn run(args: &cli::Share) -> Outcome {
     let listing = Listing::of(&args.paths, |_| {}).map_err(Failure::plain)?;
     let mut screen = Screen::new(&args.look);
+    screen.json(&lines::line(lines::listed(&listing)));
     for (path, why) in &listing.lost {
         screen.warn(&format!("{} does not come along: {}", shown(path), lost_words(*why)));
+        screen.json(&lines::line(Said::Lost { path: shown(path), why: lost_word(*why) }));
     }
     let quiet = args.look.quiet || args.look.json || args.look.plain;
     let (torrent, metainfo, ranges) = make(&listing, quiet)?;
@@ -40,13 +42,21 @@ pub(super) fn run(args: &cli::Share) -> Outcome {
     let notices = notices::listen();
     os::limits::raise_open_files();
     let client = Client::start(config(args)?).map_err(Failure::plain)?;
+    let events = client.events();
     let handle = client.lend(&torrent, ranges, Vec::new()).map_err(Failure::plain)?;
+    if args.look.quiet {
+        show::print(&format!("{}\n", Magnet::of(&metainfo)))?;
+    }
     say(&screen, &listing, &metainfo, client.local_addrs());
     while !stop.asked() && !screen.is_unread() {
         while let Ok(notice) = notices.try_recv() {
             screen.warn(&format!("warning: {notice}"));
         }
         show_progress(&mut screen, &handle, &listing.name);
+        if let Some(why) = trouble(&events) {
+            screen.end();
+            return Err(Failure::new(Exit::Disk, why));
+        }
         stop.wait(PROGRESS_EVERY);
     }
     screen.end();
@@ -56,12 +66,21 @@ pub(super) fn run(args: &cli::Share) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// Why it is no longer served, if it is not: nobody puts right what was shared as it lay.
+fn trouble(events: &Events) -> Option<String> {
+    while let Ok(event) = events.recv_timeout(Duration::ZERO) {
+        if let Event::StorageFailed(_, error) = event {
+            return Some(error.detail.to_string());
+        }
+    }
+    None
+}
+
 fn config(args: &cli::Share) -> Result<ClientConfig, Failure> {
-    let state = args.line.state.clone().map_or_else(default_state_dir, Ok)?;
+    let state = args.state.clone().map_or_else(default_state_dir, Ok)?;
     let mut config = ClientConfig::new(state, ".");
     config.listen = listen(&args.line);
     config.limits.up = args.line.max_up.map(|rate| rate.0);
-    config.limits.down = args.line.max_down.map(|rate| rate.0);
     Ok(config)
 }
 

@@ -53,7 +53,7 @@ fn figures(status: &ShareStatus, web: u64) -> Vec<String> {
 }
 
 fn line(receiver: &ReceiverStatus, size: u64) -> String {
-    let who = format!("{} ({})", receiver.name, receiver.from.ip());
+    let who = format!("{:.24} ({})", receiver.name, receiver.from.ip());
     let state = match receiver.state {
         ReceiverState::Asked => "is being asked".into(),
         ReceiverState::Wants => {
@@ -63,7 +63,7 @@ fn line(receiver: &ReceiverStatus, size: u64) -> String {
         ReceiverState::Complete => "has everything".into(),
         ReceiverState::Left => format!("left with {}", percent_of(receiver.has, size)),
     };
-    format!("  {who:<32.60}  {state}")
+    format!("  {who:<32}  {state}")
 }
 
 /// Whether it is safe to close.
