@@ -1,4 +1,5 @@
-"""Records every frame that an interface sees, whomever it is for, as pcap: `record_frames.py INTERFACE FILE`, until standard input ends.
+"""Records every frame that others send and an interface sees, whomever it is for, as pcap, until standard input ends:
+`record_frames.py INTERFACE FILE`.
 
 Prints what it got at the end; `dropped` is what the kernel had no room for.
 """
@@ -13,7 +14,6 @@ SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_STATISTICS, PACKET_MR_PROMISC = 263, 1
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 ROOM = 512 << 20
-PACKET_OUTGOING = 4
 
 
 def main():
@@ -41,9 +41,12 @@ def main():
                 if ended.is_set():
                     break
                 continue
+            if buffer[6:12] == own:
+                # What this host says itself it has not learned from others.
+                continue
             count += 1
             total += size
-            if buffer[:6] != own and not buffer[0] & 1 and buffer[6:12] != own:
+            if buffer[:6] != own and not buffer[0] & 1:
                 foreign += size
             file.write(struct.pack("<IIII", 0, 0, size, size))
             file.write(view[:size])

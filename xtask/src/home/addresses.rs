@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// The first byte of payload after the receiver's start.
 const BEGAN_MAX: f64 = 2.0;
-/// "Nobody is heard" after the receiver's start: five seconds of listening, and what starting a program takes.
-const SILENCE_MAX: f64 = 5.5;
+/// "Nobody is heard" after the receiver's start.
+const SILENCE_MAX: f64 = 5.0;
 
 /// What the network has.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What others on the network learn of a share: nothing.
 //!
-//! On a bridge that is a hub, a host records every frame between a sharer, two receivers, guessers and itself, and runs libtorrent with
+//! On a bridge that is a hub, a host records every frame that a sharer, two receivers and a guesser send, and runs libtorrent with
 //! local discovery and the DHT on, which in the end is even told the info-hashes. `gannet-eavesdrop` then looks into the recording and
 //! tries all words on it. So that "nothing found" says something, the same look is had at an ordinary torrent's recording, and the
 //! same trial is given one receiver's chance.
@@ -116,8 +116,8 @@ fn share(home: &Home, cast: &Cast, source: &Path, figures: &mut Figures) -> Resu
 /// Wrong words: a clear no, and after five of them none is looked at.
 fn guess(home: &Home, cast: &Cast, sharer: &mut Side, code: &str, figures: &mut Figures) -> Result<()> {
     let wrong = wrong_codes(code)?;
-    // One address may not spend them all.
-    let hosts = [cast.guesser, cast.listener, cast.receivers[0]];
+    // One address may not spend them all; what the listener says itself is not recorded.
+    let hosts = [cast.guesser, cast.receivers[0], cast.receivers[1]];
     let mut first = None;
     let mut tries = 0;
     for (number, wrong) in wrong.iter().enumerate() {

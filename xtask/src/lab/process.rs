@@ -190,7 +190,8 @@ fn cost_of(pid: u32) -> Result<Cost> {
     let fields: Vec<&str> = after_name.split(' ').collect();
     let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    // Who has ended, and was not waited for yet, has its times still but no memory.
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
     let kib: f64 = peak.trim().trim_end_matches(" kB").parse()?;
     Ok(Cost { cpu: ticks as f64 / 100.0, peak_mib: kib / 1024.0 })
 }
