@@ -1,7 +1,7 @@
 //! What is received: the torrents as they are offered, the folders and empty files beside them, and what is left to be done when bytes
 //! are here: names of large files, marks that something may be executed.
 //!
-//! What always holds: at most [`ACTIVE_MAX`] torrents fetch at once, in the order of the offer, so that the disk sees long sequential
+//! What always holds: at most [`ACTIVE_MAX`] torrents fetch at once, unless nothing comes for them, in the order of the offer, so that the disk sees long sequential
 //! writes and what is begun gets finished; those that are done serve others. Nothing is replaced: a name that is taken is left
 //! alone. All paths are below the output folder, by handle.
 
@@ -21,6 +21,9 @@ use wire::offer::{Offer, OfferedTorrent, Place};
 
 /// Unfinished torrents that fetch at once.
 const ACTIVE_MAX: usize = 3;
+
+/// As many, if nothing comes for those that fetch: what the sharer cannot read any more must not hold up the rest.
+const STUCK_MAX: usize = 64;
 
 /// Torrents of one share: of a gigabyte each, and of a thousand files, there are not so many on any disk.
 const TORRENTS_MAX: usize = 1 << 16;
@@ -60,6 +63,8 @@ pub(super) struct Content {
     root: Option<Dir>,
     limits: Bounds,
     items: Vec<Item>,
+    /// How many may fetch at once.
+    active_max: usize,
     /// How many of the first are done.
     done: usize,
     ranges: Ranges,
@@ -89,6 +94,7 @@ impl Content {
             root: None,
             limits: Bounds { bytes: 0, bytes_max: offer.size, names: 0, names_max },
             items: Vec::new(),
+            active_max: ACTIVE_MAX,
             done: 0,
             ranges: Ranges::default(),
             chores: Vec::new(),
@@ -188,7 +194,7 @@ impl Content {
     /// Begins what is next, as far as so many may fetch at once.
     pub(super) fn go_on(&mut self, client: &Client, meter: &mut Meter) -> Result<(), ReceiveError> {
         let unfinished = self.items.iter_mut().skip(self.done).filter(|item| !matches!(item, Item::Done));
-        for item in unfinished.take(ACTIVE_MAX) {
+        for item in unfinished.take(self.active_max) {
             match std::mem::replace(item, Item::Done) {
                 Item::Waiting(torrent) => {
                     let options = AddOptions {
@@ -205,6 +211,14 @@ impl Content {
             }
         }
         Ok(())
+    }
+
+    /// Nothing came for a while: one more may fetch, if one waits.
+    pub(super) fn make_room(&mut self) {
+        let waits = self.items.iter().skip(self.done).any(|item| matches!(item, Item::Waiting(_)));
+        if waits && self.active_max < STUCK_MAX {
+            self.active_max += 1;
+        }
     }
 
     /// Something happened to the client; what stands in the way of what follows.

@@ -32,6 +32,9 @@ const SAY_INTERVAL: Duration = Duration::from_millis(500);
 /// After so many ticks what could not be done is tried again: 5 s.
 const TRY_AGAIN_TICKS: u32 = 20;
 
+/// After so many ticks without a byte one more torrent may fetch: 2 s.
+const IDLE_TICKS: u32 = 8;
+
 /// What was found and nobody looked at yet.
 const SOUGHT_MAX: usize = 16;
 
@@ -410,9 +413,18 @@ impl Run {
 
     async fn on_tick(&mut self) -> Result<(), ReceiveError> {
         self.ticks = self.ticks.wrapping_add(1);
+        let received = self.work.as_ref().map(|work| work.figures.received);
         self.read_figures().await;
         let seeking = self.seeking.is_some();
         let Some(work) = &mut self.work else { return Ok(()) };
+        let reachable = self.line.is_some() || work.figures.peers > 0;
+        let idle = reachable && received == Some(work.figures.received);
+        work.idle_ticks = if idle { work.idle_ticks + 1 } else { 0 };
+        if work.idle_ticks >= IDLE_TICKS {
+            work.idle_ticks = 0;
+            work.content.make_room();
+            work.content.go_on(&work.client, &mut work.meter)?;
+        }
         if self.ticks.is_multiple_of(TRY_AGAIN_TICKS) {
             let troubles = work.content.try_again();
             for trouble in troubles {

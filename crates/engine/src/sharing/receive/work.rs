@@ -29,6 +29,8 @@ pub(super) struct Work {
     pub(super) content: Content,
     pub(super) meter: Meter,
     pub(super) figures: Figures,
+    /// So many ticks nothing was received.
+    pub(super) idle_ticks: u32,
     pub(super) began: bool,
     pub(super) all_offered: bool,
     pub(super) finished: bool,
@@ -68,6 +70,7 @@ impl Work {
             content: Content::new(record.output.clone(), offer),
             meter: Meter::default(),
             figures: Figures::default(),
+            idle_ticks: 0,
             began: false,
             all_offered: false,
             finished: false,

@@ -6,11 +6,12 @@
 use super::ShareError;
 use super::naming::Named;
 use crate::hashing::{HashError, HashRange, hash_ranges};
-use crate::sharing::listing::{Listing, LostWhy};
+use crate::sharing::listing::{ListedFile, Listing, LostWhy};
 use proto::cutting::{Cutter, File, Portion, Range};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +45,8 @@ pub(super) struct Hashed {
     pub(super) offered: OfferedTorrent,
     /// Where its files are, in their order.
     pub(super) ranges: Vec<HashRange>,
+    /// Files of the listing among which they are.
+    pub(super) files: RangeInclusive<usize>,
 }
 
 /// Begins. `hashed` is how many bytes were, while they are.
@@ -68,7 +71,7 @@ fn run(paths: &[PathBuf], targets: [u64; 4], hashed: &AtomicU64, told: &Sender<T
     if listing.files.is_empty() && listing.empty_folders.is_empty() {
         return tell(told, Told::Failed(ShareError::Nothing));
     }
-    let named = Arc::new(Named::new(listing));
+    let named = Arc::new(Named::new(listing, paths));
     tell(told, Told::Listed(Arc::clone(&named)))?;
     let files = named.listing.files.iter().enumerate();
     let files = files.map(|(file, listed)| File { len: listed.len, path_cost: cost(&named.beneath(file)) });
@@ -123,6 +126,8 @@ impl Work<'_> {
         let Named { listing, lone, .. } = self.named;
         // In a torrent files come in the order of their paths.
         ranges.sort_by_cached_key(|range| self.named.beneath(range.file as usize));
+        let numbers = || ranges.iter().map(|range| range.file as usize);
+        let files = numbers().min().unwrap_or(0)..=numbers().max().unwrap_or(0);
         let name = listing.name.clone();
         let builder = match (lone, &*ranges) {
             (true, [range]) => MetainfoBuilder::single(name, range.len, piece_len),
@@ -163,7 +168,7 @@ impl Work<'_> {
             executables: executables.collect(),
             metainfo,
         };
-        Ok(Hashed { torrent, offered, ranges: sources })
+        Ok(Hashed { torrent, offered, ranges: sources, files })
     }
 
     /// Tells of what cannot be hashed: the file that was named, and all others that by now are not as they were either.
@@ -174,20 +179,29 @@ impl Work<'_> {
         };
         for range in ranges {
             let file = &self.named.listing.files[range.file as usize];
-            let why = match fs::metadata(&file.source) {
-                Err(_) => LostWhy::Unreadable,
-                Ok(found) if found.len() != file.len => LostWhy::Changed,
-                Ok(found) if found.modified().ok() != Some(file.modified) => LostWhy::Changed,
-                Ok(_) if named.is_none_or(|named| *named == file.source) => match error {
+            let why = match what_became_of(file) {
+                Some(why) => why,
+                None if named.is_none_or(|named| *named == file.source) => match error {
                     HashError::Changed { .. } => LostWhy::Changed,
                     HashError::Read { .. } | HashError::Layout(_) => LostWhy::Unreadable,
                 },
-                Ok(_) => continue,
+                None => continue,
             };
             tracing::info!(%error, path = %file.source.display(), "does not come along");
             self.lost.insert(range.file);
             tell(self.told, Told::Lost(file.source.clone(), why))?;
         }
         Some(())
+    }
+}
+
+/// Why a file is not any more what was listed, if so.
+pub(super) fn what_became_of(file: &ListedFile) -> Option<LostWhy> {
+    match fs::metadata(&file.source) {
+        Err(_) => Some(LostWhy::Unreadable),
+        Ok(found) if found.len() != file.len || found.modified().ok() != Some(file.modified) => {
+            Some(LostWhy::Changed)
+        }
+        Ok(_) => None,
     }
 }

@@ -4,7 +4,7 @@
 //! a receiver keeps apart do not get in each other's way.
 
 use crate::sharing::listing::{Listing, LostWhy};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wire::path::{DEPTH_MAX, PathsError, SafePaths};
 use wire::{FileIndex, SafePath};
@@ -19,11 +19,13 @@ pub(super) struct Named {
     pub(super) lone: bool,
     /// Of the files, then of the empty folders, beneath the top.
     paths: SafePaths,
+    /// Where the paths are that were named: not for receivers.
+    parents: Vec<PathBuf>,
 }
 
 impl Named {
     /// Names what is listed. What cannot be named is taken out and counted as lost.
-    pub(super) fn new(mut listing: Listing) -> Named {
+    pub(super) fn new(mut listing: Listing, named: &[PathBuf]) -> Named {
         let lone = listing.empty_folders.is_empty()
             && matches!(&listing.files[..], [file] if file.path == [&*listing.name]);
         let too_deep = |path: &[String]| path.len() > DEPTH_MAX;
@@ -46,7 +48,19 @@ impl Named {
         };
         listing.lost.extend(lost.into_iter().map(|path| (path, LostWhy::Name)));
         let top = SafePath::from_name(listing.name.as_bytes());
-        Named { listing: Arc::new(listing), top, lone, paths }
+        let absolute = named.iter().filter_map(|path| std::path::absolute(path).ok());
+        let both = named.iter().cloned().chain(absolute);
+        let parents = both.filter_map(|path| path.parent().map(Path::to_owned)).collect();
+        Named { listing: Arc::new(listing), top, lone, paths, parents }
+    }
+
+    /// A path as receivers are told of it: from what was named on, without the folders in which that is.
+    pub(super) fn shown<'p>(&self, path: &'p Path) -> &'p Path {
+        // The folder of a relative path may be the empty one, in which everything seems to be.
+        let alike = self.parents.iter().filter(|parent| parent.is_absolute() == path.is_absolute());
+        let beneath = alike.filter_map(|parent| path.strip_prefix(parent).ok());
+        let longest = beneath.max_by_key(|beneath| beneath.components().count());
+        longest.or(path.file_name().map(Path::new)).unwrap_or(path)
     }
 
     /// A file's path beneath the top, element by element; of a lone file its name.
@@ -99,12 +113,29 @@ mod tests {
             modified: SystemTime::UNIX_EPOCH,
             executable: false,
         };
-        Named::new(Listing {
-            name: name.into(),
-            files: files.iter().map(file).collect(),
-            empty_folders: folders.iter().map(path).collect(),
-            lost: Vec::new(),
-        })
+        Named::new(
+            Listing {
+                name: name.into(),
+                files: files.iter().map(file).collect(),
+                empty_folders: folders.iter().map(path).collect(),
+                lost: Vec::new(),
+            },
+            &["/home/somebody/t".into(), "photos".into()],
+        )
+    }
+
+    #[test]
+    fn receivers_are_not_told_where_the_sharer_keeps_its_files() {
+        let named = named("t", &["t/a"], &[]);
+        let here = std::path::absolute("photos/x").unwrap();
+        for (path, expected) in [
+            (Path::new("/home/somebody/t/sub/link"), "t/sub/link"),
+            (Path::new("photos/x"), "photos/x"),
+            (&here, "photos/x"),
+            (Path::new("/elsewhere/y"), "y"),
+        ] {
+            assert_eq!(named.shown(path), Path::new(expected));
+        }
     }
 
     fn all(named: &Named) -> Vec<String> {

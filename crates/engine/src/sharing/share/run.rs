@@ -3,7 +3,7 @@
 //! What always holds: the client is started and stopped here, and what it remembers is removed after it; when nobody wishes anything
 //! any more everything ends at once.
 
-use super::hashing::{self, Hashed, Told};
+use super::hashing::{self, Hashed, Told, what_became_of};
 use super::lines::{Board, Heard, Line};
 use super::naming::Named;
 use super::receivers::{LineId, Receivers};
@@ -15,11 +15,12 @@ use crate::reply::Answer;
 use crate::sharing::listing::LostWhy;
 use crate::sharing::meter::Meter;
 use crate::sharing::{DeskEvent, PairedLine, PairingDesk};
-use crate::{DiskErrorKind, Event, SwarmKey, TorrentId};
+use crate::{Event, SwarmKey, TorrentId};
 use proto::pairing::CLOSE_TIME_MAX;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,8 +81,12 @@ struct Run {
 /// The torrents that are served. What the client remembers goes after it.
 struct Serving {
     meter: Meter,
-    /// The files of each torrent, to say which one is lost.
-    sources: BTreeMap<TorrentId, PathBuf>,
+    /// What there is, once it is listed.
+    named: Option<Arc<Named>>,
+    /// Among which files of the listing those of each torrent are, to say which one is lost.
+    sources: BTreeMap<TorrentId, RangeInclusive<usize>>,
+    /// Files that were named as lost.
+    lost: BTreeSet<PathBuf>,
     client: Client,
     _scratch: Scratch,
 }
@@ -123,7 +128,14 @@ pub(super) fn start(
         lines_made: 0,
         receivers: Receivers::default(),
         board: Board::new(),
-        serving: Serving { meter, sources, client: parts.client, _scratch: parts.scratch },
+        serving: Serving {
+            meter,
+            named: None,
+            sources,
+            lost: BTreeSet::new(),
+            client: parts.client,
+            _scratch: parts.scratch,
+        },
     };
     std::thread::Builder::new().name("gannet-share".into()).spawn(move || {
         let answer = runtime.block_on(run.run());
@@ -249,7 +261,7 @@ impl Run {
 
     fn on_told(&mut self, told: Option<Told>) {
         match told {
-            Some(Told::Listed(named)) => self.on_listed(&named),
+            Some(Told::Listed(named)) => self.on_listed(named),
             Some(Told::Hashed(hashed)) => self.serve(*hashed),
             Some(Told::Lost(path, why)) => self.lose(path, why),
             Some(Told::Done { torrents, bytes }) => {
@@ -269,7 +281,7 @@ impl Run {
         }
     }
 
-    fn on_listed(&mut self, named: &Named) {
+    fn on_listed(&mut self, named: Arc<Named>) {
         let listing = &named.listing;
         let (size, files) = (listing.size(), listing.files.len() as u64);
         let port = self.serving.client.local_addrs().first().map_or(0, |address| address.port());
@@ -294,33 +306,39 @@ impl Run {
             self.board.say(&SharerSays::Folders(batch.to_vec()));
         }
         for batch in listing.lost.chunks(BATCH_MAX) {
-            self.board.say(&SharerSays::Lost(batch.iter().map(|(path, why)| lost(path, *why)).collect()));
+            let lost = batch.iter().map(|(path, why)| lost(named.shown(path), *why)).collect();
+            self.board.say(&SharerSays::Lost(lost));
         }
         let mut status = self.front.status();
         (status.size, status.files) = (size, files);
         status.name.clone_from(&listing.name);
         drop(status);
         self.announce(ShareEvent::Listed(Arc::clone(listing)));
+        self.serving.named = Some(named);
     }
 
     fn serve(&mut self, hashed: Hashed) {
-        let Hashed { torrent, offered, ranges } = hashed;
-        let source = ranges.first().map(|range| range.path.clone()).unwrap_or_default();
+        let Hashed { torrent, offered, ranges, files } = hashed;
+        let paths: Vec<_> = ranges.iter().map(|range| range.path.clone()).collect();
         match self.serving.client.lend(&torrent, ranges, Vec::new()) {
             Ok(handle) => {
-                self.serving.sources.insert(handle.id(), source);
+                self.serving.sources.insert(handle.id(), files);
                 self.serving.meter.add(handle);
                 self.board.say(&SharerSays::Torrent(Box::new(offered)));
             }
             Err(error) => {
                 tracing::error!(%error, "a torrent of a share cannot be served");
-                self.lose(source, LostWhy::Unreadable);
+                paths.into_iter().for_each(|path| self.lose(path, LostWhy::Unreadable));
             }
         }
     }
 
     fn lose(&mut self, path: PathBuf, why: LostWhy) {
-        self.board.say(&SharerSays::Lost(vec![lost(&path, why)]));
+        if !self.serving.lost.insert(path.clone()) {
+            return;
+        }
+        let shown = self.serving.named.as_ref().map_or(&*path, |named| named.shown(&path));
+        self.board.say(&SharerSays::Lost(vec![lost(shown, why)]));
         self.announce(ShareEvent::Lost { path, why });
     }
 
@@ -329,14 +347,19 @@ impl Run {
         self.serving.meter.note(&event);
         if let Event::StorageFailed(torrent, error) = event {
             tracing::warn!(error = %error.detail, "what is shared cannot be read");
-            let why = match error.kind {
-                DiskErrorKind::Changed | DiskErrorKind::Vanished => LostWhy::Changed,
-                _ => LostWhy::Unreadable,
-            };
-            if let Some(path) = self.serving.sources.remove(&torrent) {
-                self.lose(path, why);
-            }
+            self.find_lost(torrent);
         }
+    }
+
+    /// Something of a torrent could not be read: whatever of it is not any more what was listed is lost.
+    fn find_lost(&mut self, torrent: TorrentId) {
+        let (Some(named), Some(files)) = (&self.serving.named, self.serving.sources.get(&torrent)) else {
+            return;
+        };
+        let files = named.listing.files.get(files.clone()).unwrap_or_default();
+        let lost: Vec<_> =
+            files.iter().filter_map(|file| Some((file.source.clone(), what_became_of(file)?))).collect();
+        lost.into_iter().for_each(|(path, why)| self.lose(path, why));
     }
 
     async fn on_tick(&mut self) {

@@ -2,6 +2,8 @@
 
 use super::super::{PairError, Pairer, ReceiveError, ReceiverState};
 use super::*;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 
 fn other_code(share: &Share) -> Code {
     let words = share.code().to_string();
@@ -115,6 +117,67 @@ fn a_wrong_code_gets_nothing_and_after_too_many_the_sharer_is_asked() {
     share.go_on();
     late.finish();
     assert_same(&path, &home.output("two").join("film.mkv"));
+}
+
+#[test]
+fn a_receiver_finds_the_share_by_its_number_alone() {
+    let home = Home::new();
+    let path = home.write("film.mkv", 1_000_000);
+    let share = home.share_with(&path, |config| config.announce = true);
+    let code = share.code().to_string().parse().unwrap();
+    let receiver = home.receive_by(code, "one", |config| config.look = true);
+    receiver.0.accept();
+    let seen = receiver.finish();
+    assert!(seen.iter().any(|event| matches!(event, ReceiveEvent::Found { .. })), "{seen:?}");
+    assert_same(&path, &home.output("one").join("film.mkv"));
+}
+
+/// Stands between a receiver and the desk, and hangs up when told to; the next comes through again.
+fn relay_to(desk: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<TcpStream>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    let all = Arc::clone(&open);
+    std::thread::spawn(move || {
+        for from in listener.incoming() {
+            let (Ok(from), Ok(to)) = (from, TcpStream::connect(desk)) else { return };
+            let copies = [from.try_clone().unwrap(), to.try_clone().unwrap()];
+            all.lock().unwrap().extend([from.try_clone().unwrap(), to.try_clone().unwrap()]);
+            let [from_too, to_too] = copies;
+            for (mut one, mut other) in [(from, to_too), (to, from_too)] {
+                std::thread::spawn(move || std::io::copy(&mut one, &mut other));
+            }
+        }
+    });
+    (address, open)
+}
+
+#[test]
+fn a_line_that_is_cut_is_found_again_and_bytes_flow_meanwhile() {
+    let home = Home::new();
+    let path = home.write("film.mkv", 4_000_000);
+    let share = home.share(&path);
+    let (relay, open) = relay_to(share.addresses()[0]);
+    let receiver = home.receive_with(&share, "one", |config| {
+        (config.peers, config.download_max) = (vec![relay], Some(1_000_000));
+    });
+    receiver.0.accept();
+    receiver.until("the whole offer", |event| matches!(event, ReceiveEvent::AllOffered));
+    for round in 0..2 {
+        for stream in open.lock().unwrap().drain(..) {
+            // Whoever has hung up by himself is not there any more.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        receiver.until("cut", |event| matches!(event, ReceiveEvent::SharerLeft));
+        receiver.until("return", |event| matches!(event, ReceiveEvent::SharerBack));
+        until(&share, "leave", |event| matches!(event, ShareEvent::Left { receiver: 1 }));
+        until(&share, "return", |event| matches!(event, ShareEvent::Wants { receiver: 1 }));
+        assert!(!receiver.0.status().complete, "round {round}: too fast to show anything");
+    }
+    receiver.finish();
+    until(&share, "completion", |event| matches!(event, ShareEvent::Complete { receiver: 1 }));
+    assert_same(&path, &home.output("one").join("film.mkv"));
+    assert_eq!(share.status().receivers.len(), 1);
 }
 
 /// Between them the receivers have everything when the sharer goes.
