@@ -65,11 +65,14 @@ struct Run {
     sent: u64,
     /// Processor time of all programs.
     cpu: f64,
+    /// How busy the machine was, with whatever: a machine that is full carries three more slowly than one.
+    busy: f64,
 }
 
 impl Run {
     fn told(&self) -> String {
-        format!("{:.1} s, {:.1} s of processor time in all", self.seconds, self.cpu)
+        let Run { seconds, cpu, busy, .. } = self;
+        format!("{seconds:.1} s, {cpu:.1} s of processor time in all; the machine {:.0} % busy", 100.0 * busy)
     }
 }
 
@@ -82,14 +85,17 @@ fn receive(home: &Home, from: Host, to: &[Host], source: &Path, memory: &Path) -
         Side::receive(home, *host, &format!("receiver-{number}"), &code, &into, &[])
     };
     let mut receivers = to.iter().enumerate().map(start).collect::<Result<Vec<Side>>>()?;
+    let before = process::machine_ticks()?;
     let began = receivers.first().context("nobody receives")?.started;
     let limit = Duration::from_secs(60 + fs::metadata(source)?.len() / 5_000_000);
-    let mut run = Run { seconds: 0.0, sent: 0, cpu: 0.0 };
+    let mut run = Run { seconds: 0.0, sent: 0, cpu: 0.0, busy: 0.0 };
     for receiver in &mut receivers {
         let (after, _) = receiver.wait("finished", limit)?;
         run.seconds = run.seconds.max((receiver.started + after - began).as_secs_f64());
         run.cpu += receiver.cpu()?;
     }
+    let [busy, all] = process::machine_ticks()?;
+    run.busy = (busy - before[0]) as f64 / (all - before[1]).max(1) as f64;
     run.cpu += sharer.cpu()?;
     // Its figures are told twice a second.
     std::thread::sleep(Duration::from_secs(1));

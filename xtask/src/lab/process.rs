@@ -183,6 +183,18 @@ impl Drop for Running {
     }
 }
 
+/// How busy all processors of the machine have been so far, whoever used them: busy and all ticks.
+pub(crate) fn machine_ticks() -> Result<[u64; 2]> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let first = stat.lines().next().context("/proc/stat")?;
+    let ticks: Vec<u64> =
+        first.split_whitespace().skip(1).take(8).map_while(|word| word.parse().ok()).collect();
+    let all: u64 = ticks.iter().sum();
+    // The fourth is idle, the fifth waits for disks.
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    Ok([all - idle, all])
+}
+
 /// Reads /proc: user and system ticks (100 a second on every Linux we meet) and the high-water mark.
 fn cost_of(pid: u32) -> Result<Cost> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
