@@ -2,7 +2,8 @@
 //! speaks, and, while it is still being hashed, one torrent after another; and back, what the receiver wants and has.
 //!
 //! ```text
-//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Folders, EmptyFiles, Lost, Peers; at some time End
+//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Withdrawn, Folders, EmptyFiles, Lost, Peers; at some
+//!                       time End
 //! receiver -> sharer   Hello once it has heard the offer, Wants or Declines, then Has, at last Complete
 //! ```
 //!
@@ -55,6 +56,12 @@ pub enum SharerSays {
     Hashed(u64),
     /// One more torrent of it is there.
     Torrent(Box<OfferedTorrent>),
+    /// A torrent that was offered is no longer served, since a file of it has changed or cannot be read. It counts as offered; whoever
+    /// has not all of it waits for it no more. What of it comes along nevertheless is offered anew, in torrents of other numbers.
+    Withdrawn {
+        /// Its number.
+        number: u64,
+    },
     /// These folders are empty; their paths begin with the name of the share. At most [`BATCH_MAX`].
     Folders(Vec<SafePath>),
     /// These files have no bytes, and so are in no torrent; their paths begin with the name of the share, or are it. At most [`BATCH_MAX`].
@@ -222,6 +229,7 @@ impl SharerSays {
             SharerSays::Offer(offer) => message("offer", offer.entries()),
             SharerSays::Hashed(bytes) => message("hashed", [("bytes", uint(*bytes))]),
             SharerSays::Torrent(torrent) => message("torrent", torrent.entries()),
+            SharerSays::Withdrawn { number } => message("withdrawn", [("number", uint(*number))]),
             SharerSays::Folders(folders) => message("folders", [("paths", paths(folders))]),
             SharerSays::EmptyFiles(files) => message("empty", [("paths", paths(files))]),
             SharerSays::Lost(lost) => {

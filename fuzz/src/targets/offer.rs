@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) {
         SharerSays::Peers { others, .. } => {
             assert!(others.len() <= PEERS_MAX && others.iter().all(|address| address.port() != 0));
         }
-        SharerSays::Hashed(_) | SharerSays::End { .. } => {}
+        SharerSays::Hashed(_) | SharerSays::Withdrawn { .. } | SharerSays::End { .. } => {}
     }
     let text = said.encode();
     assert!(text.len() <= MESSAGE_LEN_MAX);

@@ -14,6 +14,7 @@ pub(super) fn sharer(text: &[u8]) -> Result<SharerSays, OfferError> {
         b"offer" => SharerSays::Offer(offer(root)?),
         b"hashed" => SharerSays::Hashed(number(root, "bytes")?),
         b"torrent" => SharerSays::Torrent(Box::new(torrent(root)?)),
+        b"withdrawn" => SharerSays::Withdrawn { number: number(root, "number")? },
         b"folders" => SharerSays::Folders(paths(root)?),
         b"empty" => SharerSays::EmptyFiles(paths(root)?),
         b"lost" => SharerSays::Lost(batch(root, "paths")?.map(lost).collect::<Result<_, _>>()?),

@@ -52,6 +52,7 @@ fn what_a_sharer_says_is_understood() {
         SharerSays::Offer(offer()),
         SharerSays::Hashed(1 << 45),
         SharerSays::Torrent(Box::new(offered())),
+        SharerSays::Withdrawn { number: 2 },
         folders.clone(),
         SharerSays::EmptyFiles(vec![SafePath::from_name(b"nothing")]),
         SharerSays::Lost(lost.into()),

@@ -125,6 +125,17 @@ impl Content {
         Ok(())
     }
 
+    /// A torrent is no longer served: what is missing of it is not waited for.
+    pub(super) fn withdraw(&mut self, number: u64) {
+        let Some(item) = usize::try_from(number).ok().and_then(|number| self.items.get_mut(number)) else {
+            return;
+        };
+        if let Item::Active(handle, _) = std::mem::replace(item, Item::Done) {
+            handle.remove();
+        }
+        self.done += self.items.iter().skip(self.done).take_while(|item| matches!(item, Item::Done)).count();
+    }
+
     /// These have no bytes.
     pub(super) fn make_empty_files(
         &mut self,

@@ -352,6 +352,10 @@ impl Run {
                 self.front.status().offered = work.content.offered();
                 work.content.go_on(&work.client, &mut work.meter)?;
             }
+            SharerSays::Withdrawn { number } => {
+                work.content.withdraw(number);
+                work.content.go_on(&work.client, &mut work.meter)?;
+            }
             SharerSays::Folders(paths) => troubles = work.content.make_folders(paths)?,
             SharerSays::EmptyFiles(paths) => troubles = work.content.make_empty_files(paths)?,
             SharerSays::Lost(lost) => {
