@@ -20,7 +20,7 @@ use crate::mailbox::{Mailbox, RecvError};
 use crate::net::beacon::LocalBeacon;
 use crate::net::listen::Listen;
 use crate::reply::{Answer, Reply};
-use crate::{SwarmKey, entropy};
+use crate::{SuperSeeding, SwarmKey, entropy};
 use proto::cutting::TARGETS;
 use run::{Parts, Wish};
 use std::future::poll_fn;
@@ -241,6 +241,8 @@ impl Share {
         (client.listen, client.swarm_key) = (config.listen, Some(swarm_key.clone()));
         (client.local_discovery, client.dht) = (false, None);
         (client.limits.up, client.limits.links) = (config.upload_max, LINKS_MAX);
+        // Who comes back has some pieces, and to be shown a few of them one by one says nothing to it: it would wait for others.
+        client.session.super_seeding = SuperSeeding::Never;
         let client = Client::start(client)?;
         let front = Arc::new(Front { events: Mailbox::new(EVENTS_MAX), status: Mutex::default() });
         let (wishes, wished) = unbounded_channel();
