@@ -374,7 +374,7 @@ impl Client {
             peers,
             seed_goal: options.seed_goal,
         };
-        let spec = StorageSpec { metainfo, root: stored.root, allocation, places: places.into() };
+        let spec = StorageSpec::new(metainfo, stored.root, allocation, places.into());
         let entry = Entry {
             info_hash,
             spec: Some(ContentSpec::Kept(Arc::new(spec))),

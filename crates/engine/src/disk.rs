@@ -10,6 +10,7 @@ mod fixture;
 mod handles;
 pub(crate) mod job;
 mod lent;
+pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod spec;
 mod step;

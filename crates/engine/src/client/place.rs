@@ -1,10 +1,11 @@
 //! Where a torrent's files go, and whether two torrents want the same ones.
 //!
-//! Looks at the root's links and at nothing else on disk. Names that differ only in case count as the same: on some file
-//! systems they are. Ranges of one file may belong to several torrents as long as no byte of it does, and what is lent is in
-//! nobody's way, for it is only read.
+//! Looks at the root's links and at nothing else on disk. A file is in the way under both of its names, whole and unfinished. Names
+//! that differ only in case count as the same: on some file systems they are. Ranges of one file may belong to several torrents as
+//! long as no byte of it does, and what is lent is in nobody's way, for it is only read.
 
 use super::AddError;
+use crate::disk::names::{self, Suffix};
 use crate::disk::spec::place_of;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,11 +26,12 @@ pub(crate) struct Place {
 #[derive(Clone, Debug)]
 struct Below {
     root: PathBuf,
-    /// All files are this path or below it, in small letters.
-    top: PathBuf,
+    /// All files are one of these paths or below it, in small letters: an unfinished file of its own lies beside.
+    tops: [PathBuf; 2],
+    suffix: Suffix,
     /// Files that are ranges of larger ones; ascending.
     ranges: Arc<[Range]>,
-    /// What stands for each file's path in small letters, ascending: whoever receives a large share adds a thousand torrents of a thousand
+    /// What stands for each file's two paths in small letters, ascending: whoever receives a large share adds a thousand torrents of a thousand
     /// files each, all of one top.
     marks: Arc<[u64]>,
 }
@@ -38,9 +40,13 @@ impl Place {
     /// The place of a torrent whose files go below `root`, some of them as ranges of larger ones.
     pub(crate) fn new(metainfo: Arc<Metainfo>, root: &Path, ranges: &[Range]) -> Place {
         let root = resolved(root);
+        let suffix = Suffix::of(&metainfo);
         let top = folded(&root.join(metainfo.name.safe.as_str()));
-        let mut below = Below { root, top, ranges: ranges.into(), marks: Arc::default() };
-        let mut marks: Vec<_> = below.files(&metainfo).map(|(_, path)| mark(&folded(&path))).collect();
+        let unfinished = suffix.unfinished(&metainfo, FileIndex(0)).filter(|_| metainfo.layout.files() == 1);
+        let unfinished = unfinished.map(|path| folded(&root.join(path)));
+        let tops = [unfinished.unwrap_or_else(|| top.clone()), top];
+        let mut below = Below { root, tops, suffix, ranges: ranges.into(), marks: Arc::default() };
+        let mut marks: Vec<_> = below.names(&metainfo).map(|(_, path)| mark(&folded(&path))).collect();
         marks.sort_unstable();
         below.marks = marks.into();
         Place { metainfo, below: Some(below) }
@@ -68,23 +74,31 @@ impl Place {
         Err(AddError::SamePlace { first: *info_hash, name: name.original.to_string(), path })
     }
 
-    /// A file that both torrents have, wanted or not. Costs no more than a comparison if their names or roots differ, and one for each
+    /// A path that both torrents have, finished or not, wanted or not. Costs no more than a comparison if their names or roots differ, and one for each
     /// file if their files do.
     fn shares(&self, other: &Place) -> Option<PathBuf> {
         let (ours, theirs) = (self.below.as_ref()?, other.below.as_ref()?);
-        if !ours.top.starts_with(&theirs.top) && !theirs.top.starts_with(&ours.top) {
+        let meet = |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
+        if !ours.tops.iter().any(|one| theirs.tops.iter().any(|other| meet(one, other))) {
             return None;
         }
         if !have_common(&ours.marks, &theirs.marks) {
             return None;
         }
         let known: HashMap<_, _> =
-            theirs.files(&other.metainfo).map(|(file, path)| (folded(&path), file)).collect();
-        let both = ours.files(&self.metainfo).find(|(file, path)| {
-            let (our_range, their) = (self.range(*file), known.get(&folded(path)));
-            their.is_some_and(|their| !are_apart(our_range, other.range(*their)))
+            theirs.names(&other.metainfo).map(|(file, path)| (folded(&path), file)).collect();
+        let both = ours.names(&self.metainfo).find(|(file, path)| {
+            let Some(&their) = known.get(&folded(path)) else { return false };
+            // Ranges of one file: whoever has a range of another one, called as this one is while it is unfinished, is in the way.
+            let of_one = self.path_of(*file) == other.path_of(their);
+            !of_one || !are_apart(self.range(*file), other.range(their))
         });
         both.map(|(_, path)| path)
+    }
+
+    /// Where a file lies when it is whole, in small letters.
+    fn path_of(&self, file: FileIndex) -> Option<PathBuf> {
+        Some(folded(&self.below.as_ref()?.root.join(names::finished(&self.metainfo, file)?)))
     }
 
     /// A file's range of a larger one, and its bytes.
@@ -95,9 +109,17 @@ impl Place {
 }
 
 impl Below {
-    fn files(&self, metainfo: &Metainfo) -> impl Iterator<Item = (FileIndex, PathBuf)> {
-        let paths = metainfo.layout.file_indices().filter_map(|file| Some((file, metainfo.path(file)?)));
-        paths.map(|(file, path)| (file, self.root.join(path.as_str())))
+    /// Under which paths files lie: each under two, whole or not.
+    fn names(&self, metainfo: &Metainfo) -> impl Iterator<Item = (FileIndex, PathBuf)> {
+        let both = |file| {
+            let of_range = || Suffix::of_ranges().unfinished(metainfo, file);
+            let unfinished = match place_of(&self.ranges, file) {
+                Some(_) => of_range(),
+                None => self.suffix.unfinished(metainfo, file),
+            };
+            [names::finished(metainfo, file), unfinished].map(|path| Some((file, self.root.join(path?))))
+        };
+        metainfo.layout.file_indices().flat_map(both).flatten()
     }
 }
 
@@ -179,6 +201,31 @@ mod tests {
             let case = format!("{} {top} {files:?}", root_of.display());
             assert_eq!(second.shares(&first), expected.map(at), "{case}");
             assert_eq!(first.shares(&second).is_some(), expected.is_some(), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_in_the_way_of_one_that_is_called_like_it_while_it_is_unfinished() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let range = |top: &str, offset| {
+            let metainfo = MetainfoBuilder::single(top, 10, 16_384).build(&[[1; 20]]).unwrap().1;
+            Place::new(Arc::new(metainfo), &root, &[Range { file: FileIndex(0), offset, whole: 100 }])
+        };
+        let table = [
+            (place(&root, "film", &[]), place(&root, "film.part", &[]), true),
+            (place(&root, "film", &[]), place(&root, "Film.PART", &[]), true),
+            (range("film", 0), place(&root, "film.part", &[]), true),
+            (range("film", 0), range("film.part", 10), true),
+            (range("film", 0), range("film", 10), false),
+            (place(&root, "film", &[]), place(&root, "film.part.part", &[]), false),
+            (place(&root, "t", &["a"]), place(&root, "t", &["a.part", "b"]), true),
+            (place(&root, "t", &["a"]), place(&root, "t.part", &["a"]), false),
+            (place(&root, "t", &["a"]), place(&root.join("t"), "a.part", &[]), true),
+        ];
+        for (first, second, shared) in table {
+            assert_eq!(second.shares(&first).is_some(), shared, "{first:?} {second:?}");
+            assert_eq!(first.shares(&second).is_some(), shared, "{first:?} {second:?}");
         }
     }
 

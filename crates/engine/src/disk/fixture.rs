@@ -125,12 +125,7 @@ impl Place {
 
     pub(super) fn spec(&self) -> Arc<StorageSpec> {
         let (metainfo, root) = (Arc::clone(&self.content.metainfo), self.root());
-        Arc::new(StorageSpec {
-            metainfo,
-            root,
-            allocation: self.allocation,
-            places: self.places.as_slice().into(),
-        })
+        Arc::new(StorageSpec::new(metainfo, root, self.allocation, self.places.as_slice().into()))
     }
 
     /// Puts a file there before us.

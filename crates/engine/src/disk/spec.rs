@@ -1,8 +1,9 @@
 //! What the disk must know of a torrent: its files, its hashes, and where they go. Not what lies there: that is `storage`.
 //!
-//! Always: paths below a root are safe and distinct, for `Metainfo` makes them so; what is lent fits its torrent, file by file.
+//! Always: paths below a root are safe and distinct, for `Metainfo` and `names` make them so; what is lent fits its torrent, file by file.
 //! BEP: 3, 47
 
+use super::names::{self, Suffix};
 use crate::hashing::HashRange;
 use proto::Priority;
 use std::path::PathBuf;
@@ -90,9 +91,33 @@ pub(crate) struct StorageSpec {
     pub(crate) allocation: Allocation,
     /// Files that are ranges of larger ones of the same path; ascending, each once ([`places_fit`]).
     pub(crate) places: Box<[Place]>,
+    suffix: Suffix,
 }
 
 impl StorageSpec {
+    /// This torrent below this directory. Looks at the names of all files.
+    pub(crate) fn new(
+        metainfo: Arc<Metainfo>,
+        root: PathBuf,
+        allocation: Allocation,
+        places: Box<[Place]>,
+    ) -> StorageSpec {
+        StorageSpec { suffix: Suffix::of(&metainfo), metainfo, root, allocation, places }
+    }
+
+    /// What a file is called when it is whole; `None` if it is never on disk.
+    pub(crate) fn finished(&self, file: FileIndex) -> Option<PathBuf> {
+        names::finished(&self.metainfo, file)
+    }
+
+    /// What a file is called while it is unfinished; `None` if it is never on disk.
+    pub(crate) fn unfinished(&self, file: FileIndex) -> Option<PathBuf> {
+        match self.place(file) {
+            Some(_) => Suffix::of_ranges().unfinished(&self.metainfo, file),
+            None => self.suffix.unfinished(&self.metainfo, file),
+        }
+    }
+
     /// Where in a larger file this one lies, if it is a range.
     pub(crate) fn place(&self, file: FileIndex) -> Option<Place> {
         place_of(&self.places, file)
@@ -113,7 +138,8 @@ pub(crate) fn place_of(places: &[Place], file: FileIndex) -> Option<Place> {
     places.get(at).copied()
 }
 
-/// An error if these places are not ascending, each for a file on disk that has bytes, and within its larger file.
+/// An error if these places are not ascending, each for a file on disk that has bytes, within its larger file, and with no other file in
+/// the way of its name.
 pub(crate) fn places_fit(metainfo: &Metainfo, places: &[Place]) -> Result<(), FileIndex> {
     let layout = &metainfo.layout;
     let mut least = 0;
@@ -125,7 +151,7 @@ pub(crate) fn places_fit(metainfo: &Metainfo, places: &[Place]) -> Result<(), Fi
         }
         least = file.0 + 1;
     }
-    Ok(())
+    names::first_taken(metainfo, places.iter().map(|place| place.file)).map_or(Ok(()), Err)
 }
 
 /// How room for a file is made.

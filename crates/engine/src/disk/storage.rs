@@ -14,7 +14,6 @@
 //! BEP: 3, 47
 
 mod durable;
-mod names;
 mod open;
 mod ranges;
 mod sample;
@@ -26,6 +25,7 @@ mod tests;
 pub(crate) use transfer::{CHUNK_LEN, digests_in_memory, hash_piece};
 
 use super::handles::{HandleKey, Handles};
+use super::names;
 use super::spec::{Allocation, StorageSpec, WantedFiles};
 use super::step::{Step, step};
 use super::trouble::{fault, trouble};
@@ -357,8 +357,8 @@ impl Storage {
     fn path_of(&self, file: FileIndex, home: Home) -> PathBuf {
         let path = match home {
             _ if file == PART_STORE => Some(names::part_store(self.spec.metainfo.info_hash)),
-            Home::Finished => names::finished(&self.spec.metainfo, file),
-            Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
+            Home::Finished => self.spec.finished(file),
+            Home::Unfinished | Home::Absent => self.spec.unfinished(file),
         };
         // Files without a name are sorted out before anyone asks for their path.
         path.unwrap_or_default()

@@ -82,12 +82,9 @@ impl EventLoop {
             Ok(Known { metainfo, priorities, wanted }) => {
                 let Some(entry) = self.torrents.get_mut(torrent) else { return };
                 let Some(pending) = entry.pending.take() else { return };
-                entry.spec = Some(ContentSpec::Kept(Arc::new(StorageSpec {
-                    metainfo: Arc::clone(&metainfo),
-                    root: pending.root.clone(),
-                    allocation: pending.allocation,
-                    places: Box::default(),
-                })));
+                let (root, allocation) = (pending.root.clone(), pending.allocation);
+                let spec = StorageSpec::new(Arc::clone(&metainfo), root, allocation, Box::default());
+                entry.spec = Some(ContentSpec::Kept(Arc::new(spec)));
                 entry.wanted = wanted;
                 self.feed(Input::MetadataReady { torrent, metainfo, priorities });
             }

@@ -5,9 +5,10 @@
 //! and does what `want` does. A root that is gone, or another volume in its place, is `Vanished`, never "nothing here".
 
 use super::durable::clamp;
+use super::ranges;
 use super::{Book, Dirty, FileEntry, Home, PART_STORE, SpillPlace, Storage, next_number};
-use super::{names, ranges};
 use crate::disk::handles::Handles;
+use crate::disk::names;
 use crate::disk::spec::{StorageSpec, WantedFiles};
 use crate::disk::trouble::{fault, trouble};
 use crate::state::{FileMark, State, StoredResume, VolumeMark};
@@ -175,7 +176,7 @@ impl Look<'_> {
         let mut open: Option<(PathBuf, Option<Dir>)> = None;
         let mut present = Vec::with_capacity(layout.files() as usize);
         for file in layout.file_indices() {
-            let Some(path) = names::finished(&self.spec.metainfo, file) else {
+            let Some(path) = self.spec.finished(file) else {
                 present.push(None);
                 continue;
             };
@@ -188,7 +189,7 @@ impl Look<'_> {
                 continue;
             };
             let finished = self.stat_in(dir, &path)?;
-            let unfinished = names::unfinished(&self.spec.metainfo, file).unwrap_or_default();
+            let unfinished = self.spec.unfinished(file).unwrap_or_default();
             let unfinished = self.stat_in(dir, &unfinished)?;
             let (whole, _) = self.spec.whole_and_offset(file);
             present.push(choose(finished, unfinished, marks.get(&file.0).copied(), whole));
@@ -273,8 +274,8 @@ impl Look<'_> {
     /// miss.
     fn is_blank(&self, file: FileIndex, home: Home, ours: Range<u64>) -> bool {
         let path = match home {
-            Home::Finished => names::finished(&self.spec.metainfo, file),
-            Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
+            Home::Finished => self.spec.finished(file),
+            Home::Unfinished | Home::Absent => self.spec.unfinished(file),
         };
         let open = || self.root.file(&path.unwrap_or_default(), Access::Read);
         match self.spec.place(file) {
@@ -285,8 +286,8 @@ impl Look<'_> {
 
     fn too_long(&self, file: FileIndex, home: Home, size: u64, len: u64) -> DiskError {
         let path = match home {
-            Home::Finished => names::finished(&self.spec.metainfo, file),
-            Home::Unfinished | Home::Absent => names::unfinished(&self.spec.metainfo, file),
+            Home::Finished => self.spec.finished(file),
+            Home::Unfinished | Home::Absent => self.spec.unfinished(file),
         };
         let path = self.spec.root.join(path.unwrap_or_default());
         let detail = format!(

@@ -119,8 +119,16 @@ fn a_file_has_its_suffix_until_its_last_piece_is_durable() {
 fn a_file_called_like_an_unfinished_one_is_not_mistaken_for_it() {
     let content = Content::of(&[("a", 30_000), ("a.part", 1000), ("b.PART/x", 1000), ("b", 1000)], 16_384);
     let place = Place::new(&content);
-    let run = place.open();
-    run.finish(&content.pieces().collect::<Vec<_>>());
+    // Piece by piece, and looked for again after each: some files are finished and some are not.
+    let all: Vec<_> = content.pieces().collect();
+    for done in 0..all.len() {
+        let run = place.open();
+        assert_eq!(run.settle(), all[..done]);
+        run.write(all[done]).unwrap();
+        run.sync().unwrap();
+        run.commit(&all[..=done], &[]).unwrap();
+    }
+    assert_eq!((place.open().found, place.open().good_on_disk()), (Found::AsRecorded, all));
     let names: BTreeSet<_> =
         content.metainfo.layout.file_indices().map(|file| content.metainfo.path(file)).collect();
     assert_eq!(names.len(), 4);
