@@ -18,10 +18,12 @@ use gannet::page::Page;
 use gannet::sharing::{Listing, LostWhy, Share, ShareConfig, ShareError, ShareEvent};
 use gannet::{Listen, RecvError};
 use lines::Said;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use wire::DisplaySafe;
 
 /// How often it is shown how things stand.
@@ -49,8 +51,7 @@ pub(crate) fn run(args: &cli::Share) -> Outcome {
     let screen = Screen::new(&args.look);
     os::limits::raise_open_files();
     // Nothing of a share outlives it: its key is in no file, and what it knew of receivers is of no use to the next.
-    let scratch = tempfile::Builder::new().prefix("gannet-share-").tempdir();
-    let scratch = scratch.map_err(|error| {
+    let scratch = scratch(args.state.as_deref()).map_err(|error| {
         Failure::plain(format!("no folder for passing things can be made: {}", crate::words::why(&error)))
     })?;
     let config = ShareConfig {
@@ -66,6 +67,19 @@ pub(crate) fn run(args: &cli::Share) -> Outcome {
     let _ = sharing.share.end().wait_for(FAREWELL);
     sharing.part();
     outcome
+}
+
+/// A folder of this run's own.
+fn scratch(within: Option<&Path>) -> io::Result<TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix("gannet-share-");
+    match within {
+        Some(within) => {
+            std::fs::create_dir_all(within)?;
+            named.tempdir_in(within)
+        }
+        None => named.tempdir(),
+    }
 }
 
 /// Where receivers come.

@@ -33,8 +33,9 @@ pub(crate) struct Share {
     /// End when so many receivers have everything
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) copies: Option<u32>,
-    /// With --public: where nodes of the DHT are remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
-    #[arg(long, value_name = "DIR", requires = "public")]
+    /// Where is kept what the share needs as long as it lasts [default: a folder for temporary files]; with --public, where nodes of the
+    /// DHT are remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
+    #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) line: Line,
