@@ -30,7 +30,7 @@ pub(super) struct Figures {
     pub(super) peers: u32,
 }
 
-/// The torrents of a client that are added one after another and never removed.
+/// The torrents of a client.
 #[derive(Default)]
 pub(super) struct Meter {
     torrents: BTreeMap<TorrentId, Metered>,
@@ -41,6 +41,11 @@ impl Meter {
     pub(super) fn add(&mut self, handle: TorrentHandle) {
         let metered = Metered { links: 0, stale: true, last: Figures::default(), handle };
         self.torrents.insert(metered.handle.id(), metered);
+    }
+
+    /// One less. What it has sent and received is no longer counted.
+    pub(super) fn remove(&mut self, torrent: TorrentId) {
+        self.torrents.remove(&torrent);
     }
 
     /// Something happened.

@@ -141,14 +141,18 @@ fn place(metainfo: &Metainfo, value: Value<'_, '_>) -> Option<Place> {
 }
 
 fn paths(root: Value<'_, '_>) -> Result<Vec<SafePath>, OfferError> {
-    let elements = |folder: Value<'_, '_>| -> Option<Vec<Vec<u8>>> {
-        folder.as_list()?.map(|element| element.as_bytes().map(<[u8]>::to_vec)).collect()
-    };
-    let folders: Option<Vec<_>> = batch(root, "paths")?.map(elements).collect();
-    let folders = folders.ok_or(OfferError::Field("paths"))?;
-    let names = folders.iter().map(|folder| Some(folder.iter().map(Vec::as_slice)));
-    let paths = SafePaths::new(names).map_err(|_| OfferError::Field("paths"))?;
-    Ok((0..paths.len() as u32).filter_map(|folder| paths.get(FileIndex(folder))).collect())
+    batch(root, "paths")?.map(path).collect::<Option<_>>().ok_or(OfferError::Field("paths"))
+}
+
+/// A path, by the same rules as that of a torrent's file: its first element is the name of everything, the others are beneath.
+fn path(value: Value<'_, '_>) -> Option<SafePath> {
+    let elements: Vec<&[u8]> = value.as_list()?.map(|element| element.as_bytes()).collect::<Option<_>>()?;
+    let (top, beneath) = elements.split_first()?;
+    let top = SafePath::from_name(top);
+    match beneath {
+        [] => Some(top),
+        beneath => SafePaths::new([Some(beneath.iter().copied())]).ok()?.get_beneath(&top, FileIndex(0)),
+    }
 }
 
 fn peers(root: Value<'_, '_>) -> Result<SharerSays, OfferError> {

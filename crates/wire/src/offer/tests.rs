@@ -156,6 +156,20 @@ fn a_place_lies_within_its_file_and_files_are_named_in_order_and_once() {
 }
 
 #[test]
+fn the_longest_paths_beneath_a_long_name_are_as_those_of_torrents() {
+    let top = "t".repeat(240);
+    let deep = [&[top.as_str()][..], &["d"; 99], &["e"]].concat();
+    let name = "x".repeat(200);
+    let long = [&[top.as_str()][..], &[name.as_str(); 3][..]].concat();
+    // Of another folder, so that nothing is in its way.
+    let same = ["u", "d"];
+    let text = folders(&[&deep, &long, &same]);
+    let Ok(SharerSays::Folders(paths)) = SharerSays::decode(&text) else { panic!("paths") };
+    let expected = [deep.join("/"), long.join("/"), same.join("/")];
+    assert_eq!(paths.iter().map(|path| path.as_str().to_owned()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn what_leads_out_of_the_folder_does_not_and_what_is_too_many_is_refused() {
     let SharerSays::Folders(paths) = SharerSays::decode(&folders(&[&["..", "etc"], &["/", "a"]])).unwrap()
     else {

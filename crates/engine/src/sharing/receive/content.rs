@@ -1,13 +1,14 @@
 //! What is received: the torrents as they are offered, the folders and empty files beside them, and what is left to be done when bytes
 //! are here: names of large files, marks that something may be executed.
 //!
-//! What always holds: at most [`ACTIVE_MAX`] torrents fetch at once, unless nothing comes for them, in the order of the offer, so that the disk sees long sequential
-//! writes and what is begun gets finished; those that are done serve others. Nothing is replaced: a name that is taken is left
-//! alone. All paths are below the output folder, by handle.
+//! What always holds: at most [`ACTIVE_MAX`] torrents fetch at once, unless nothing comes for them, in the order of the offer, so
+//! that the disk sees long sequential writes and what is begun gets finished; those that are done serve others. Nothing is
+//! replaced: a name that is taken is left alone. All paths are beneath the name that was offered, or are it, by handle.
 
 use super::ranges::Ranges;
 use super::{ReceiveError, ReceiveTrouble};
 use crate::client::{AddOptions, Client};
+use crate::sharing::listing::LISTED_MAX;
 use crate::sharing::meter::Meter;
 use crate::{Event, TorrentHandle, TorrentId};
 use os::fault::Fault;
@@ -16,8 +17,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use wire::SafePath;
 use wire::offer::{Offer, OfferedTorrent, Place};
+
+#[cfg(test)]
+mod tests;
+use wire::{FileIndex, SafePath};
 
 /// Unfinished torrents that fetch at once.
 const ACTIVE_MAX: usize = 3;
@@ -27,6 +31,9 @@ const STUCK_MAX: usize = 64;
 
 /// Torrents of one share: of a gigabyte each, and of a thousand files, there are not so many on any disk.
 const TORRENTS_MAX: usize = 1 << 16;
+
+/// Bytes of descriptions of torrents, beside those that go with what is offered.
+const INFO_MAX: u64 = 64 << 20;
 
 /// Behind the name of what is not finished.
 const UNFINISHED: &str = ".part";
@@ -38,20 +45,31 @@ enum Item {
     Waiting(Box<OfferedTorrent>),
     /// It fetches.
     Active(TorrentHandle, Box<OfferedTorrent>),
-    /// Every byte of it is safely on disk.
-    Done,
+    /// Every byte of it is safely on disk, and it serves others.
+    Done(TorrentHandle, Size),
+    /// It is of no more interest.
+    Withdrawn,
+}
+
+/// How much of what the offer said is in a torrent.
+#[derive(Clone, Copy, Default, Debug)]
+struct Size {
+    bytes: u64,
+    files: u64,
+    executables: u64,
+    /// Bytes of its description.
+    info: u64,
 }
 
 /// Something that is to be done with a file, or in place of one, once.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Chore {
-    /// All its ranges are here.
+    /// All its bytes are here: so many.
     Name {
         path: SafePath,
+        len: u64,
         executable: bool,
     },
-    /// It may be executed.
-    Execute(SafePath),
     Folder(SafePath),
     EmptyFile(SafePath),
 }
@@ -59,6 +77,8 @@ enum Chore {
 /// Everything that is received.
 pub(super) struct Content {
     output: PathBuf,
+    /// What everything is beneath, or is.
+    top: SafePath,
     /// By handle, once something was written.
     root: Option<Dir>,
     limits: Bounds,
@@ -69,7 +89,11 @@ pub(super) struct Content {
     done: usize,
     ranges: Ranges,
     /// What could not be done yet.
-    chores: Vec<Chore>,
+    chores: BTreeSet<Chore>,
+    /// Torrents that are withdrawn and have not left yet. Their names are not free before.
+    leaving: BTreeSet<TorrentId>,
+    /// Files of theirs that may have come in part.
+    remnants: BTreeSet<SafePath>,
     /// Folders in which something has got a name since they were last made durable.
     named_in: BTreeSet<PathBuf>,
     sharer: Option<SocketAddr>,
@@ -80,24 +104,34 @@ pub(super) struct Content {
 
 /// What the offer said there would be, and how much of it was named.
 struct Bounds {
-    bytes: u64,
-    bytes_max: u64,
+    torrents: Size,
+    torrents_max: Size,
     names: u64,
     names_max: u64,
 }
 
 impl Content {
-    pub(super) fn new(output: PathBuf, offer: &Offer) -> Content {
+    pub(super) fn new(output: PathBuf, top: SafePath, offer: &Offer) -> Content {
         let names_max = offer.files.saturating_add(offer.folders);
+        let torrents_max = Size {
+            bytes: offer.size,
+            files: offer.files,
+            executables: offer.executables,
+            // Names of a usual length, and hashes of pieces that are not small.
+            info: INFO_MAX + offer.files.min(LISTED_MAX as u64) * 1024 + offer.size / (16 << 10),
+        };
         Content {
             output,
+            top,
             root: None,
-            limits: Bounds { bytes: 0, bytes_max: offer.size, names: 0, names_max },
+            limits: Bounds { torrents: Size::default(), torrents_max, names: 0, names_max },
             items: Vec::new(),
             active_max: ACTIVE_MAX,
             done: 0,
             ranges: Ranges::default(),
-            chores: Vec::new(),
+            chores: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            remnants: BTreeSet::new(),
             named_in: BTreeSet::new(),
             sharer: None,
             others: Vec::new(),
@@ -107,7 +141,7 @@ impl Content {
 
     /// Bytes in the torrents that were offered.
     pub(super) fn offered(&self) -> u64 {
-        self.limits.bytes
+        self.limits.torrents.bytes
     }
 
     /// One more torrent is offered, or one again.
@@ -115,25 +149,48 @@ impl Content {
         if torrent.number < self.items.len() as u64 {
             return Ok(());
         }
-        let bytes = self.limits.bytes.saturating_add(torrent.metainfo.layout.total());
+        let all = self.limits.torrents.and(Size::of(&torrent));
         let in_order = torrent.number == self.items.len() as u64 && self.items.len() < TORRENTS_MAX;
-        if !in_order || bytes > self.limits.bytes_max {
+        // What the user has agreed to is one name: nothing beside it is touched.
+        let beneath = torrent.metainfo.name.safe == self.top;
+        let fits = torrent.places.iter().all(|place| place.whole <= self.limits.torrents_max.bytes);
+        if !in_order || !beneath || !fits || !all.is_within(self.limits.torrents_max) {
             return Err(ReceiveError::TooMuch);
         }
-        self.limits.bytes = bytes;
+        self.limits.torrents = all;
         self.items.push(Item::Waiting(torrent));
         Ok(())
     }
 
     /// A torrent is no longer served: what is missing of it is not waited for.
-    pub(super) fn withdraw(&mut self, number: u64) {
+    ///
+    /// Whatever is left of it comes in another torrent, with the same names.
+    pub(super) fn withdraw(&mut self, number: u64, meter: &mut Meter) {
         let Some(item) = usize::try_from(number).ok().and_then(|number| self.items.get_mut(number)) else {
             return;
         };
-        if let Item::Active(handle, _) = std::mem::replace(item, Item::Done) {
+        let (handle, size) = match std::mem::replace(item, Item::Withdrawn) {
+            Item::Withdrawn => return,
+            Item::Waiting(torrent) => (None, Size::of(&torrent)),
+            Item::Done(handle, size) => (Some(handle), size),
+            Item::Active(handle, torrent) => {
+                let files = torrent.metainfo.layout.file_indices();
+                self.remnants.extend(files.filter_map(|file| torrent.metainfo.path(file)));
+                (Some(handle), Size::of(&torrent))
+            }
+        };
+        self.limits.torrents = self.limits.torrents.without(size);
+        if let Some(handle) = handle {
             handle.remove();
+            meter.remove(handle.id());
+            self.leaving.insert(handle.id());
         }
-        self.done += self.items.iter().skip(self.done).take_while(|item| matches!(item, Item::Done)).count();
+        self.count_done();
+    }
+
+    fn count_done(&mut self) {
+        let over = |item: &&Item| matches!(item, Item::Done(..) | Item::Withdrawn);
+        self.done += self.items.iter().skip(self.done).take_while(over).count();
     }
 
     /// These have no bytes.
@@ -156,6 +213,9 @@ impl Content {
     ) -> Result<Vec<ReceiveTrouble>, ReceiveError> {
         // The same are named again whenever a line begins anew: making them twice changes nothing.
         self.limits.names = self.limits.names.saturating_add(paths.len() as u64);
+        if paths.iter().any(|path| path.elements().next() != Some(self.top.as_str())) {
+            return Err(ReceiveError::TooMuch);
+        }
         if self.limits.names > self.limits.names_max {
             return Err(ReceiveError::TooMuch);
         }
@@ -179,7 +239,10 @@ impl Content {
 
     /// Whether all of it is here, under its name.
     pub(super) fn is_all_here(&self) -> bool {
-        self.is_all_offered() && self.done == self.items.len() && self.chores.is_empty()
+        self.is_all_offered()
+            && self.done == self.items.len()
+            && self.chores.is_empty()
+            && self.leaving.is_empty()
     }
 
     /// The sharer's place in the swarm, and those of others. Only those who are new are told of.
@@ -204,9 +267,13 @@ impl Content {
 
     /// Begins what is next, as far as so many may fetch at once.
     pub(super) fn go_on(&mut self, client: &Client, meter: &mut Meter) -> Result<(), ReceiveError> {
-        let unfinished = self.items.iter_mut().skip(self.done).filter(|item| !matches!(item, Item::Done));
+        if !self.leaving.is_empty() {
+            return Ok(());
+        }
+        let over = |item: &Item| matches!(item, Item::Done(..) | Item::Withdrawn);
+        let unfinished = self.items.iter_mut().skip(self.done).filter(|item| !over(item));
         for item in unfinished.take(self.active_max) {
-            match std::mem::replace(item, Item::Done) {
+            match std::mem::replace(item, Item::Withdrawn) {
                 Item::Waiting(torrent) => {
                     let options = AddOptions {
                         output_dir: Some(self.output.clone()),
@@ -236,6 +303,10 @@ impl Content {
     pub(super) fn on_event(&mut self, event: &Event) -> Vec<ReceiveTrouble> {
         match event {
             Event::Durable(torrent) => self.on_durable(*torrent),
+            Event::Removed(torrent) => {
+                self.leaving.remove(torrent);
+                Vec::new()
+            }
             Event::StorageFailed(_, error) => vec![ReceiveTrouble::Storage(error.clone())],
             _ => Vec::new(),
         }
@@ -247,14 +318,22 @@ impl Content {
         chores.into_iter().filter_map(|chore| self.attempt(chore)).collect()
     }
 
-    /// Makes sure that names survive a loss of power.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    /// Once all is here: removes what has come of files that do not come along, and makes sure that names survive a loss of power.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        self.remnants.extend(self.ranges.take_unfinished());
         self.root()?;
         let Some(root) = &self.root else { return Ok(()) };
-        for folder in &self.named_in {
-            root.dir(folder)?.sync()?;
+        while let Some(path) = self.remnants.first() {
+            if let Err(error) = unless_absent(root.remove_file(&unfinished(path))) {
+                tracing::warn!(%error, %path, "what has come of a file that does not come along stays");
+            }
+            self.remnants.pop_first();
         }
-        self.named_in.clear();
+        while let Some(folder) = self.named_in.first() {
+            // What the user has moved away by now is not ours any more.
+            unless_absent(root.dir(folder).and_then(|folder| folder.sync()))?;
+            self.named_in.pop_first();
+        }
         Ok(())
     }
 
@@ -262,20 +341,26 @@ impl Content {
         let is_it = |item: &Item| matches!(item, Item::Active(handle, _) if handle.id() == torrent);
         let Some(at) = self.items.iter().skip(self.done).position(is_it) else { return Vec::new() };
         let item = &mut self.items[self.done + at];
-        let Item::Active(_, torrent) = std::mem::replace(item, Item::Done) else { return Vec::new() };
-        let done = self.items.iter().skip(self.done).take_while(|item| matches!(item, Item::Done)).count();
-        self.done += done;
+        let Item::Active(handle, torrent) = std::mem::replace(item, Item::Withdrawn) else {
+            return Vec::new();
+        };
+        *item = Item::Done(handle, Size::of(&torrent));
+        self.count_done();
         let OfferedTorrent { metainfo, places, executables, .. } = *torrent;
         let mut chores = Vec::new();
         for &Place { file, offset, whole } in &places {
             let Some(path) = metainfo.path(file) else { continue };
             if self.ranges.add(&path, offset, metainfo.layout.extent(file).len, whole) {
-                chores.push(Chore::Name { path, executable: executables.contains(&file) });
+                chores.push(Chore::Name { path, len: whole, executable: executables.contains(&file) });
             }
         }
-        for &file in &executables {
-            let is_range = places.iter().any(|place| place.file == file);
-            chores.extend(metainfo.path(file).filter(|_| !is_range).map(Chore::Execute));
+        // The others have their names, unless something was in the way.
+        let is_range = |file| places.binary_search_by_key(&file, |place| place.file).is_ok();
+        for file in metainfo.layout.file_indices().filter(|&file| !is_range(file)) {
+            let Some(path) = metainfo.path(file) else { continue };
+            let (len, executable) =
+                (metainfo.layout.extent(file).len, executables.binary_search(&file).is_ok());
+            chores.push(Chore::Name { path, len, executable });
         }
         chores.into_iter().filter_map(|chore| self.attempt(chore)).collect()
     }
@@ -286,7 +371,7 @@ impl Content {
             Ok(()) => None,
             Err(error) => {
                 let path = PathBuf::from(chore.path().as_str());
-                self.chores.push(chore);
+                self.chores.insert(chore);
                 Some(ReceiveTrouble::Finish { path, error })
             }
         }
@@ -297,18 +382,32 @@ impl Content {
         let path: &Path = chore.path().as_ref();
         let parent = path.parent().unwrap_or(Path::new(""));
         match chore {
-            Chore::Name { executable, .. } => {
-                let unfinished = PathBuf::from(format!("{}{UNFINISHED}", chore.path()));
-                match root.rename_without_replacing(&unfinished, path) {
-                    // An earlier run has given it its name.
-                    Err(error) if Fault::of(&error) == Fault::Absent && root.stat(path).is_ok() => {}
-                    renamed => renamed?,
-                }
-                if *executable {
-                    root.file(path, Access::Read)?.allow_executing()?;
+            Chore::Name { len, executable, .. } => {
+                let unfinished = unfinished(chore.path());
+                // By its handle it stays the same file, whatever is put in its place.
+                let ours = match root.file(&unfinished, Access::Read) {
+                    Ok(ours) => {
+                        root.rename_without_replacing(&unfinished, path)?;
+                        ours
+                    }
+                    // It has its name already, of the storage or of an earlier run.
+                    Err(error) if Fault::of(&error) == Fault::Absent => match root.file(path, Access::Read) {
+                        Ok(named) if named.stat()?.size == *len => named,
+                        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+                        Err(error) if Fault::of(&error) == Fault::Absent => {
+                            // It was here: whoever took it away has it.
+                            tracing::warn!(path = %chore.path(), "is here in full and was moved away");
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error),
+                    },
+                    Err(error) => return Err(error),
+                };
+                if *executable && let Err(error) = ours.allow_executing() {
+                    // Some file systems have no such mark.
+                    tracing::warn!(%error, path = %chore.path(), "cannot be marked as executable");
                 }
             }
-            Chore::Execute(_) => root.file(path, Access::Read)?.allow_executing()?,
             Chore::Folder(_) => {
                 root.make_dirs(path)?;
             }
@@ -339,12 +438,62 @@ impl Content {
 impl Chore {
     fn path(&self) -> &SafePath {
         match self {
-            Chore::Name { path, .. }
-            | Chore::Execute(path)
-            | Chore::Folder(path)
-            | Chore::EmptyFile(path) => path,
+            Chore::Name { path, .. } | Chore::Folder(path) | Chore::EmptyFile(path) => path,
         }
     }
+}
+
+impl Size {
+    fn of(torrent: &OfferedTorrent) -> Size {
+        let OfferedTorrent { metainfo, places, executables, .. } = torrent;
+        // A file in ranges is counted with its first.
+        let counts = |file: &FileIndex| match places.binary_search_by_key(file, |place| place.file) {
+            Ok(at) => places[at].offset == 0,
+            Err(_) => true,
+        };
+        let files = metainfo.layout.file_indices().filter(|&file| metainfo.path(file).is_some());
+        Size {
+            bytes: metainfo.layout.total(),
+            files: files.filter(counts).count() as u64,
+            executables: executables.iter().filter(|file| counts(file)).count() as u64,
+            info: metainfo.info().len() as u64,
+        }
+    }
+
+    fn and(self, other: Size) -> Size {
+        Size {
+            bytes: self.bytes.saturating_add(other.bytes),
+            files: self.files.saturating_add(other.files),
+            executables: self.executables.saturating_add(other.executables),
+            info: self.info.saturating_add(other.info),
+        }
+    }
+
+    fn without(self, other: Size) -> Size {
+        Size {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            files: self.files.saturating_sub(other.files),
+            executables: self.executables.saturating_sub(other.executables),
+            // A sharer that withdraws what it says may not say it for ever.
+            info: self.info,
+        }
+    }
+
+    fn is_within(self, most: Size) -> bool {
+        self.bytes <= most.bytes
+            && self.files <= most.files
+            && self.executables <= most.executables
+            && self.info <= most.info
+    }
+}
+
+/// What a file is called that is not finished.
+fn unfinished(path: &SafePath) -> PathBuf {
+    format!("{path}{UNFINISHED}").into()
+}
+
+fn unless_absent(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if Fault::of(&error) == Fault::Absent { Ok(()) } else { Err(error) })
 }
 
 /// What lies where something would go, if anything does.

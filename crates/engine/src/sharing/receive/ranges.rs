@@ -30,6 +30,11 @@ impl Ranges {
         }
         is_whole
     }
+
+    /// The files that are not whole, from now on forgotten.
+    pub(super) fn take_unfinished(&mut self) -> impl Iterator<Item = SafePath> {
+        std::mem::take(&mut self.files).into_keys()
+    }
 }
 
 #[cfg(test)]

@@ -277,12 +277,13 @@ impl Run {
     fn look_at(&self, offer: Offer) -> Result<Known, ReceiveError> {
         let output = &self.config.output;
         let top = SafePath::from_name(offer.name.raw());
-        let memory = Memory::of(&self.config.state_dir, &offer.swarm_key);
-        let (record, resumed) = match memory.recall(output, &top) {
+        let memory = Memory::of(&self.config.state_dir, output, &top);
+        let (record, resumed) = match memory.recall(output, &top, &offer.swarm_key) {
             Some(record) => (record, Some(memory.resumed())),
             None => {
                 let instance = entropy::bytes().map_err(ReceiveError::System)?;
-                (Record { instance, output: output.clone(), top: top.clone() }, None)
+                let mark = offer.swarm_key.mark();
+                (Record { instance, output: output.clone(), top: top.clone(), mark, done: false }, None)
             }
         };
         let mut status = self.front.status();
@@ -353,7 +354,7 @@ impl Run {
                 work.content.go_on(&work.client, &mut work.meter)?;
             }
             SharerSays::Withdrawn { number } => {
-                work.content.withdraw(number);
+                work.content.withdraw(number, &mut work.meter);
                 work.content.go_on(&work.client, &mut work.meter)?;
             }
             SharerSays::Folders(paths) => troubles = work.content.make_folders(paths)?,
@@ -404,7 +405,7 @@ impl Run {
         let troubles = work.content.on_event(&event);
         match event {
             Event::PieceDone(..) if !work.began => self.read_figures().await,
-            Event::Durable(_) => {
+            Event::Durable(_) | Event::Removed(_) => {
                 work.content.go_on(&work.client, &mut work.meter)?;
                 self.announce_all(troubles);
                 self.read_figures().await;
@@ -471,7 +472,8 @@ impl Run {
             self.front.events.put(ReceiveEvent::AllOffered);
         }
         if !work.finished && work.content.is_all_here() {
-            match work.content.sync() {
+            // From here on it is the user's: whatever becomes of us, no later run writes there.
+            match work.content.settle().and_then(|()| known.memory.set_done(&known.record)) {
                 Ok(()) => {
                     work.finished = true;
                     self.front.status().complete = true;
@@ -481,7 +483,9 @@ impl Run {
                         line.progress.send_replace((work.figures.has, true));
                     }
                 }
-                Err(error) => tracing::warn!(%error, "names are not sure to survive a loss of power yet"),
+                Err(error) => {
+                    tracing::warn!(%error, "what is here is not sure to survive a loss of power yet")
+                }
             }
         }
         let deserted = work.farewell && work.figures.peers == 0;

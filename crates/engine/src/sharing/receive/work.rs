@@ -3,7 +3,7 @@
 //! What always holds: it is begun only where nothing is in the way and where there is room, and only after it was remembered.
 
 use super::content::{Content, free_below, in_the_way};
-use super::record::{Memory, Record};
+use super::record::{Held, Memory, Record};
 use super::{ReceiveConfig, ReceiveError};
 use crate::client::{Client, ClientConfig};
 use crate::events::Events;
@@ -35,6 +35,8 @@ pub(super) struct Work {
     pub(super) all_offered: bool,
     pub(super) finished: bool,
     pub(super) served: bool,
+    /// Nobody else writes to this place.
+    _held: Held,
     pub(super) alone: bool,
     /// Others that lack something, as far as the sharer has said.
     pub(super) others_incomplete: Option<u32>,
@@ -56,7 +58,7 @@ impl Work {
             return Err(ReceiveError::NoRoom { path: record.output.clone(), needed, free });
         }
         let fault = |error| ReceiveError::Folder { path: record.output.clone(), error };
-        memory.remember(record)?;
+        let held = memory.remember(record)?;
         std::fs::create_dir_all(&record.output).map_err(fault)?;
         let mut client = ClientConfig::new(memory.client_dir(), &record.output);
         (client.listen, client.swarm_key) = (config.listen.clone(), Some(offer.swarm_key.clone()));
@@ -67,7 +69,7 @@ impl Work {
         Ok(Work {
             events: client.events(),
             client,
-            content: Content::new(record.output.clone(), offer),
+            content: Content::new(record.output.clone(), record.top.clone(), offer),
             meter: Meter::default(),
             figures: Figures::default(),
             idle_ticks: 0,
@@ -75,6 +77,7 @@ impl Work {
             all_offered: false,
             finished: false,
             served: false,
+            _held: held,
             alone: false,
             others_incomplete: None,
             farewell: false,
