@@ -88,7 +88,6 @@ pub struct Client {
 #[derive(Default)]
 struct Given {
     allocation: Allocation,
-    places: Vec<wire::offer::Place>,
     peers: Vec<SocketAddr>,
 }
 
@@ -180,15 +179,20 @@ impl Client {
         if !options.priorities.is_empty() && options.priorities.len() != files {
             return Err(AddError::Priorities { given: options.priorities.len(), files });
         }
-        places_fit(&metainfo, &options.places).map_err(AddError::Misplaced)?;
         let earlier = self.shared.state.torrent(metainfo.info_hash).unwrap_or_else(|error| {
             tracing::warn!(%error, "what is known of the torrent is not believed: its files are checked");
             None
         });
-        let (before, resume) = earlier.map_or((None, None), |earlier| (Some(earlier.root), earlier.resume));
+        let before = earlier.as_ref().map(|earlier| earlier.root.clone());
         let root = options.output_dir.or_else(|| before.clone()).unwrap_or_else(|| self.output_dir.clone());
-        // What was known of another directory says nothing about this one.
-        let resume = resume.filter(|_| before.as_ref() == Some(&root));
+        // What was known of another directory says nothing about this one, nor what was known of other ranges.
+        let earlier = earlier.filter(|earlier| earlier.root == root);
+        let places = match &earlier {
+            Some(earlier) if options.places.is_empty() => earlier.places.clone(),
+            Some(_) | None => options.places.into(),
+        };
+        places_fit(&metainfo, &places).map_err(AddError::Misplaced)?;
+        let resume = earlier.filter(|earlier| earlier.places == places).and_then(|earlier| earlier.resume);
         if let Some(room) = &options.room {
             let have = resume.as_ref().map(|resume| &resume.record.have);
             let priorities = &options.priorities;
@@ -207,9 +211,10 @@ impl Client {
             },
             added: now(),
             swarm: self.swarm,
+            places,
             resume,
         };
-        let given = Given { allocation: options.allocation, places: options.places, peers: options.peers };
+        let given = Given { allocation: options.allocation, peers: options.peers };
         self.enter(&Entrance::open(&self.shared)?, metainfo, stored, given)
     }
 
@@ -247,6 +252,7 @@ impl Client {
                     },
                     added: now(),
                     swarm: self.swarm,
+                    places: Box::default(),
                     resume: None,
                 };
                 let entrance = Entrance::open(&self.shared)?;
@@ -281,6 +287,7 @@ impl Client {
                 return self.enter_magnet(&entrance, pending, stored, named);
             }
             let metainfo = Arc::new(Metainfo::parse_stored(&stored.metainfo)?);
+            places_fit(&metainfo, &stored.places).map_err(AddError::Misplaced)?;
             self.enter(&entrance, metainfo, stored, Given::default())
         });
         Ok(handles.collect())
@@ -354,12 +361,12 @@ impl Client {
         entrance: &Entrance,
         metainfo: Arc<Metainfo>,
         stored: StoredTorrent,
-        Given { allocation, places, peers }: Given,
+        Given { allocation, peers }: Given,
     ) -> Result<TorrentHandle, AddError> {
         self.admit(entrance, stored.info_hash)?;
         self.keep_secret(metainfo.trackers.iter().flatten().chain(&metainfo.web_seeds))?;
         let (options, info_hash) = (stored.options.clone(), stored.info_hash);
-        let place = Place::new(Arc::clone(&metainfo), &stored.root, &places);
+        let place = Place::new(Arc::clone(&metainfo), &stored.root, &stored.places);
         let known = Known { info_hash, place: Some(place.clone()), options: options.clone() };
         let id = self.shared.enter(known)?;
         let claim =
@@ -374,7 +381,7 @@ impl Client {
             peers,
             seed_goal: options.seed_goal,
         };
-        let spec = StorageSpec::new(metainfo, stored.root, allocation, places.into());
+        let spec = StorageSpec::new(metainfo, stored.root, allocation, stored.places);
         let entry = Entry {
             info_hash,
             spec: Some(ContentSpec::Kept(Arc::new(spec))),
@@ -481,7 +488,7 @@ impl Entrance {
         let claimed = shared.state.claimed(&turn, |info_hash| shared.has(info_hash));
         let others = claimed.map_err(state_failed)?.into_iter().filter_map(|other| {
             let metainfo = Metainfo::parse_stored(&other.metainfo).ok()?;
-            Some(Place::new(Arc::new(metainfo), &other.root, &[]))
+            Some(Place::new(Arc::new(metainfo), &other.root, &other.places))
         });
         Ok(Entrance { turn, others: others.collect() })
     }

@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Remembers a torrent; its settings are replaced if it is known, and its resume record stays, unless its data now
-    /// lies in another directory, of which the record says nothing.
+    /// lies in another directory or in other ranges of larger files, of which the record says nothing.
     pub(crate) fn add(&self, torrent: &StoredTorrent) -> Result<(), StateError> {
         let mut db = self.db();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;

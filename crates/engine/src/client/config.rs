@@ -143,7 +143,8 @@ pub struct AddOptions {
     /// Files of the torrent that are ranges of larger ones of the same path; ascending, each once. Several torrents may have a range
     /// each of one file, as long as no byte of it belongs to two. Such a file is called `<path>.part` until somebody who knows of all
     /// of them renames it, which he may do as soon as they are durable; it is found again under its own name. Of magnet
-    /// links nothing of this kind is known, and it is not remembered over a restart: who adds the torrent again says it again.
+    /// links nothing of this kind is known. It is remembered over a restart: none here are those of an earlier run in the same
+    /// directory.
     pub places: Vec<Place>,
 }
 

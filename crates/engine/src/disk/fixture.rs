@@ -105,6 +105,7 @@ impl Place {
             options: TorrentOptions::default(),
             added: 0,
             swarm: Swarm::Open,
+            places: Box::default(),
             resume: None,
         };
         place.state().add(&torrent).unwrap();

@@ -3,6 +3,7 @@
 use proto::command::SeedGoal;
 use proto::{Priority, ResumeRecord};
 use std::path::PathBuf;
+use wire::offer::Place;
 use wire::private::SWARM_MARK_LEN;
 use wire::{InfoHash, PieceIndex};
 
@@ -21,6 +22,8 @@ pub(crate) struct StoredTorrent {
     pub(crate) added: u64,
     /// Among whom it is kept.
     pub(crate) swarm: Swarm,
+    /// Files that are ranges of larger ones; ascending.
+    pub(crate) places: Box<[Place]>,
     /// What was made durable; `None` before the first commit.
     pub(crate) resume: Option<Box<StoredResume>>,
 }

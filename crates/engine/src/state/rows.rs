@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use wire::{Bitfield, InfoHash, PieceIndex};
+use wire::offer::Place;
+use wire::{Bitfield, FileIndex, InfoHash, PieceIndex};
 
 /// Reads what can be read; a bad row costs no other row.
 pub(super) fn read_all(db: &Connection) -> Result<StoredTorrents, StateError> {
@@ -64,14 +65,19 @@ pub(super) fn info_hashes(db: &Connection) -> Result<Vec<InfoHash>, StateError> 
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Forgets how far a torrent is, if that was in another directory than the one it has from now on.
+/// Forgets how far a torrent is, if that was in another directory or in other ranges than those it has from now on.
 pub(super) fn forget_elsewhere(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
     for table in ["resume", "file"] {
         db.execute(
             &format!(
-                "DELETE FROM {table} WHERE torrent IN (SELECT id FROM torrent WHERE info_hash = ?1 AND root <> ?2)"
+                "DELETE FROM {table} WHERE torrent IN (SELECT id FROM torrent WHERE info_hash = ?1
+                 AND (root <> ?2 OR places <> ?3))"
             ),
-            params![torrent.info_hash.0, torrent.root.as_os_str().as_bytes()],
+            params![
+                torrent.info_hash.0,
+                torrent.root.as_os_str().as_bytes(),
+                places_to_bytes(&torrent.places)
+            ],
         )?;
     }
     Ok(())
@@ -119,13 +125,15 @@ pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<
         numbers,
         [ratio, time],
     );
-    let seal = seal.bytes(&swarm).numbers(&[swarm_seal]).end();
+    let places = places_to_bytes(&torrent.places);
+    let seal = seal.bytes(&swarm).numbers(&[swarm_seal]).bytes(&places).end();
     db.execute(
         "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, swarm,
-         swarm_seal, seal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         swarm_seal, seal, places)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
          ON CONFLICT (info_hash) DO UPDATE SET metainfo = ?2, root = ?3, priorities = ?4, sequential = ?5, paused = ?6,
-         seed_ratio = ?7, seed_time = ?8, added = ?9, swarm = ?10, swarm_seal = ?11, seal = ?12",
+         seed_ratio = ?7, seed_time = ?8, added = ?9, swarm = ?10, swarm_seal = ?11, seal = ?12,
+         places = ?13",
         params![
             torrent.info_hash.0,
             torrent.metainfo,
@@ -138,7 +146,8 @@ pub(super) fn write_torrent(db: &Connection, torrent: &StoredTorrent) -> Result<
             added,
             swarm,
             swarm_seal,
-            seal
+            seal,
+            places
         ],
     )?;
     Ok(())
@@ -239,6 +248,12 @@ fn torrent_of(row: &Row<'_>) -> Result<StoredTorrent, StateError> {
         seal = seal.bytes(&mark).numbers(&[mark_seal]);
         swarm = swarm_from(InfoHash(info_hash), mark, mark_seal);
     }
+    // Nor does one without this column pass for one of version 3.
+    let mut places = Vec::new();
+    if row.as_ref().column_index("places").is_ok() {
+        places = row.get("places")?;
+        seal = seal.bytes(&places);
+    }
     if seal.end() != row.get::<_, i64>("seal")? {
         return Err(StateError::Record("the torrent's seal does not fit"));
     }
@@ -261,6 +276,7 @@ fn torrent_of(row: &Row<'_>) -> Result<StoredTorrent, StateError> {
         },
         added: added as u64,
         swarm,
+        places: places_of_bytes(&places).ok_or(StateError::Record("the places are malformed"))?,
         resume: None,
     })
 }
@@ -373,6 +389,27 @@ fn open_of_bytes(mut bytes: &[u8]) -> Option<Vec<OpenRecord>> {
     Some(open)
 }
 
+/// Per place: file, offset, bytes of the whole file; all little-endian.
+fn places_to_bytes(places: &[Place]) -> Vec<u8> {
+    let bytes = |place: &Place| {
+        let (file, numbers) = (place.file.0.to_le_bytes(), [place.offset, place.whole].map(u64::to_le_bytes));
+        file.into_iter().chain(numbers.into_iter().flatten())
+    };
+    places.iter().flat_map(bytes).collect()
+}
+
+fn places_of_bytes(bytes: &[u8]) -> Option<Box<[Place]>> {
+    let (places, rest) = bytes.as_chunks::<20>();
+    let place = |bytes: &[u8; 20]| {
+        let (file, numbers) = bytes.split_first_chunk()?;
+        let (offset, whole) = numbers.split_first_chunk()?;
+        let (file, whole) =
+            (FileIndex(u32::from_le_bytes(*file)), u64::from_le_bytes(whole.try_into().ok()?));
+        Some(Place { file, offset: u64::from_le_bytes(*offset), whole })
+    };
+    rest.is_empty().then(|| places.iter().map(place).collect())?
+}
+
 fn pieces_to_bytes(pieces: &[PieceIndex]) -> Vec<u8> {
     pieces.iter().flat_map(|piece| piece.0.to_le_bytes()).collect()
 }
@@ -395,9 +432,9 @@ fn priority_of_byte(byte: u8) -> Option<Priority> {
     [Priority::Skip, Priority::Low, Priority::Normal, Priority::High].get(usize::from(byte)).copied()
 }
 
-/// Writes a torrent's row as version 2 did.
+/// Writes a torrent's row as version 2 or 3 did.
 #[cfg(test)]
-pub(super) fn write_older(db: &Connection, torrent: &StoredTorrent) -> Result<(), StateError> {
+pub(super) fn write_older(db: &Connection, version: i64, torrent: &StoredTorrent) -> Result<(), StateError> {
     let options = &torrent.options;
     let priorities: Vec<u8> = options.priorities.iter().map(|&priority| priority_to_byte(priority)).collect();
     let ratio = options.seed_goal.ratio_permille.map(i64::from);
@@ -405,11 +442,21 @@ pub(super) fn write_older(db: &Connection, torrent: &StoredTorrent) -> Result<()
     let (root, added) = (torrent.root.as_os_str().as_bytes(), torrent.added as i64);
     let numbers = [i64::from(options.sequential), i64::from(options.paused), added];
     let blobs = [&torrent.info_hash.0[..], &torrent.metainfo, root, &priorities];
-    let seal = Seal::of_torrent(blobs, numbers, [ratio, time]).end();
+    let mut seal = Seal::of_torrent(blobs, numbers, [ratio, time]);
+    let swarm = if let Swarm::Private(mark) = torrent.swarm { mark.to_vec() } else { Vec::new() };
+    let swarm_seal = swarm_seal(torrent.info_hash, &swarm);
+    if version > 2 {
+        seal = seal.bytes(&swarm).numbers(&[swarm_seal]);
+    }
+    let seal = seal.end();
     let [sequential, paused, added] = numbers;
+    let swarms = if version > 2 { (", swarm, swarm_seal", ", x'', 0") } else { ("", "") };
+    let (columns, values) = swarms;
     db.execute(
-        "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        &format!(
+            "INSERT INTO torrent (info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, seal{columns})
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10{values})"
+        ),
         params![
             torrent.info_hash.0,
             torrent.metainfo,
@@ -423,5 +470,9 @@ pub(super) fn write_older(db: &Connection, torrent: &StoredTorrent) -> Result<()
             seal
         ],
     )?;
+    if version > 2 {
+        let swarm = params![torrent.info_hash.0, swarm, swarm_seal];
+        db.execute("UPDATE torrent SET swarm = ?2, swarm_seal = ?3 WHERE info_hash = ?1", swarm)?;
+    }
     Ok(())
 }

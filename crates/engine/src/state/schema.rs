@@ -1,11 +1,11 @@
 //! The tables, their version, and how the file is opened.
 //!
 //! ```text
-//! torrent   id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, swarm, swarm_seal, seal
+//! torrent   id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, swarm, swarm_seal, places, seal
 //! resume    torrent -> torrent.id, pieces, have, open, stored, uploaded, downloaded, fsid, root_inode, seal
 //! file      (torrent -> torrent.id, file), size, mtime, inode, adopted, settled, seal
 //! ```
-//! `have` is a bitfield as on the wire; `open` and `stored` are in `rows`. A seal is 64 bits of SipHash over the row's other
+//! `have` is a bitfield as on the wire; `places`, `open` and `stored` are in `rows`. A seal is 64 bits of SipHash over the row's other
 //! columns: against flipped bits, not against people. `swarm` is empty for a torrent in the open, else it tells among whom the torrent
 //! is kept; it has a seal of its own, so that a row that is damaged elsewhere does not turn a secret into something open.
 //! Versions only grow: an older file is upgraded in one transaction.
@@ -19,7 +19,8 @@ use std::path::Path;
 ///
 /// 2: `torrent.metainfo` may be a magnet link. The tables are those of 1.
 /// 3: `torrent.swarm` and its seal. What is older was in the open: no program that wrote it could make a private swarm.
-pub(super) const VERSION: i64 = 3;
+/// 4: `torrent.places`. What is older says nothing of them, and is read as if there were none.
+pub(super) const VERSION: i64 = 4;
 
 /// A version above this is no later Gannet's, it is damage.
 const VERSION_PLAUSIBLE_MAX: i64 = 1000;
@@ -41,6 +42,23 @@ const TORRENT_2: &str = "CREATE TABLE torrent (
         seal INTEGER NOT NULL
     )";
 
+/// And as it was in version 3.
+const TORRENT_3: &str = "CREATE TABLE torrent (
+        id INTEGER PRIMARY KEY,
+        info_hash BLOB NOT NULL,
+        metainfo BLOB NOT NULL,
+        root BLOB NOT NULL,
+        priorities BLOB NOT NULL,
+        sequential INTEGER NOT NULL,
+        paused INTEGER NOT NULL,
+        seed_ratio INTEGER,
+        seed_time INTEGER,
+        added INTEGER NOT NULL,
+        swarm BLOB NOT NULL,
+        swarm_seal INTEGER NOT NULL,
+        seal INTEGER NOT NULL
+    )";
+
 /// As SQLite keeps them, letter for letter: a letter that changed is damage.
 const TABLES: [&str; 4] = [
     "CREATE TABLE torrent (
@@ -56,6 +74,7 @@ const TABLES: [&str; 4] = [
         added INTEGER NOT NULL,
         swarm BLOB NOT NULL,
         swarm_seal INTEGER NOT NULL,
+        places BLOB NOT NULL,
         seal INTEGER NOT NULL
     )",
     TORRENT_INDEX,
@@ -92,9 +111,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
     db.pragma_update(None, "trusted_schema", false)?;
     match db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         0 => create(&mut db)?,
-        1 | 2 => upgrade(&mut db)?,
+        1 | 2 => upgrade(&mut db, TORRENT_2)?,
+        3 => upgrade(&mut db, TORRENT_3)?,
         VERSION => {}
-        found @ 4..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
+        found @ 5..=VERSION_PLAUSIBLE_MAX => return Err(StateError::Newer { found, known: VERSION }),
         _ => return Err(StateError::Record("its version number makes no sense")),
     }
     Ok(db)
@@ -138,11 +158,11 @@ fn has_tables(db: &Connection, expected: &[&str]) -> rusqlite::Result<bool> {
     Ok(found == expected)
 }
 
-/// Makes the tables of versions 1 and 2 those of today. A file that is not quite what its version says is left as it is: it is
+/// Makes the tables of an earlier version, of which this was the first, those of today. A file that is not quite what its version says is left as it is: it is
 /// damaged, and all that can be read of it will be carried over.
-fn upgrade(db: &mut Connection) -> Result<(), StateError> {
+fn upgrade(db: &mut Connection, torrent: &str) -> Result<(), StateError> {
     let [_, index, resume, file] = TABLES;
-    let before = [TORRENT_2, index, resume, file];
+    let before = [torrent, index, resume, file];
     match (is_whole(db), has_tables(db, &before), has_tables(db, &TABLES)) {
         (Ok(true), Ok(true), _) => {}
         (Ok(true), _, Ok(true)) => return Ok(db.pragma_update(None, "user_version", VERSION)?),
@@ -150,18 +170,21 @@ fn upgrade(db: &mut Connection) -> Result<(), StateError> {
     }
     let tx = db.transaction()?;
     let known = rows::read_all(&tx)?.torrents;
-    tx.execute_batch("DROP INDEX torrent_by_info_hash; ALTER TABLE torrent RENAME TO torrent_2")?;
+    tx.execute_batch("DROP INDEX torrent_by_info_hash; ALTER TABLE torrent RENAME TO torrent_before")?;
     tx.execute(TABLES[0], [])?;
-    tx.execute(
-        "INSERT INTO torrent SELECT id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added,
-         x'', 0, seal FROM torrent_2",
-        [],
-    )?;
-    tx.execute("DROP TABLE torrent_2", [])?;
+    let had_swarms = torrent != TORRENT_2;
+    let swarm = if had_swarms { "swarm, swarm_seal" } else { "x'', 0" };
+    let columns = format!(
+        "id, info_hash, metainfo, root, priorities, sequential, paused, seed_ratio, seed_time, added, {swarm}, x'', seal"
+    );
+    tx.execute(&format!("INSERT INTO torrent SELECT {columns} FROM torrent_before"), [])?;
+    tx.execute("DROP TABLE torrent_before", [])?;
     tx.execute(TORRENT_INDEX, [])?;
     // Rows whose seal did not fit have one now that does not fit either.
     known.iter().try_for_each(|torrent| rows::write_torrent(&tx, torrent))?;
-    rows::open_all(&tx)?;
+    if !had_swarms {
+        rows::open_all(&tx)?;
+    }
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(tx.commit()?)
 }
@@ -179,13 +202,13 @@ fn create(db: &mut Connection) -> Result<(), StateError> {
     Ok(tx.commit()?)
 }
 
-/// Makes of a sound file one as earlier versions left it, with every torrent in the open.
+/// Makes of a sound file one as earlier versions left it; before version 3 with every torrent in the open.
 #[cfg(test)]
 pub(super) fn make_older(db: &Connection, version: i64) -> Result<(), StateError> {
     let known = rows::read_all(db)?.torrents;
     db.execute_batch("DROP INDEX torrent_by_info_hash; DROP TABLE torrent")?;
-    db.execute(TORRENT_2, [])?;
+    db.execute(if version < 3 { TORRENT_2 } else { TORRENT_3 }, [])?;
     db.execute(TORRENT_INDEX, [])?;
-    known.iter().try_for_each(|torrent| rows::write_older(db, torrent))?;
+    known.iter().try_for_each(|torrent| rows::write_older(db, version, torrent))?;
     Ok(db.pragma_update(None, "user_version", version)?)
 }

@@ -5,7 +5,8 @@ use proto::command::SeedGoal;
 use proto::resume::OpenRecord;
 use proto::{BlockSet, Duration, Priority, ResumeRecord};
 use std::collections::BTreeMap;
-use wire::{Bitfield, PieceIndex};
+use wire::offer::Place;
+use wire::{Bitfield, FileIndex, PieceIndex};
 
 fn torrent(number: u8) -> StoredTorrent {
     StoredTorrent {
@@ -20,6 +21,9 @@ fn torrent(number: u8) -> StoredTorrent {
         },
         added: 1_700_000_000 + u64::from(number),
         swarm: if number.is_multiple_of(2) { Swarm::Private([number; 16]) } else { Swarm::Open },
+        places: (0..u32::from(number % 4))
+            .map(|file| Place { file: FileIndex(file), offset: 1 << (32 + file), whole: u64::MAX - 1 })
+            .collect(),
         resume: None,
     }
 }
@@ -103,6 +107,9 @@ fn a_torrent_in_another_directory_starts_afresh_and_others_stay() {
     assert_eq!(state.torrents().unwrap().torrents, [elsewhere, with_resume(2)]);
     state.add(&torrent(1)).unwrap();
     assert_eq!(state.torrent(InfoHash([1; 20])).unwrap(), Some(torrent(1)), "not believed on the way back");
+    let other_ranges = StoredTorrent { places: Box::default(), ..torrent(2) };
+    state.add(&other_ranges).unwrap();
+    assert_eq!(state.torrent(InfoHash([2; 20])).unwrap(), Some(other_ranges));
 }
 
 #[test]
@@ -201,12 +208,12 @@ fn the_store_of_a_later_version_is_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     filled(temp.path(), &[1]);
     let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
-    db.pragma_update(None, "user_version", 4).unwrap();
+    db.pragma_update(None, "user_version", 5).unwrap();
     drop(db);
-    assert!(matches!(State::open(temp.path()), Err(StateError::Newer { found: 4, known: 3 })));
+    assert!(matches!(State::open(temp.path()), Err(StateError::Newer { found: 5, known: 4 })));
 }
 
-/// As version 2 would have left a store with these torrents; those of private swarms are in the open there.
+/// As an earlier version would have left a store with these torrents: without places, and before version 3 in the open.
 fn make_older(dir: &Path, version: i64) {
     let db = Connection::open(dir.join(FILE_NAME)).unwrap();
     schema::make_older(&db, version).unwrap();
@@ -214,18 +221,24 @@ fn make_older(dir: &Path, version: i64) {
 
 #[test]
 fn the_stores_of_earlier_versions_are_read_and_upgraded() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let temp = tempfile::tempdir().unwrap();
         filled(temp.path(), &[1, 2, 3]);
         make_older(temp.path(), version);
-        let expected = [1, 2, 3].map(|number| StoredTorrent { swarm: Swarm::Open, ..with_resume(number) });
+        let swarm = |number| if version < 3 { Swarm::Open } else { torrent(number).swarm };
+        let places = Box::default;
+        let expected = [1, 2, 3].map(|number| StoredTorrent {
+            swarm: swarm(number),
+            places: places(),
+            ..with_resume(number)
+        });
         for _ in 0..2 {
             let state = open(temp.path());
             assert_eq!(state.torrents().unwrap().torrents, expected, "version {version}");
-            assert_eq!(state.swarm(InfoHash([2; 20])).unwrap(), Some(Swarm::Open));
+            assert_eq!(state.swarm(InfoHash([2; 20])).unwrap(), Some(swarm(2)));
         }
         let db = Connection::open(temp.path().join(FILE_NAME)).unwrap();
-        assert_eq!(db.pragma_query_value(None, "user_version", |row| row.get(0)), Ok(3));
+        assert_eq!(db.pragma_query_value(None, "user_version", |row| row.get(0)), Ok(4));
     }
 }
 
@@ -242,7 +255,8 @@ fn an_older_store_that_is_damaged_is_saved_as_far_as_it_can_be_read() {
         notices[..],
         [StateNotice::Replaced { carried: 2, .. }, StateNotice::Quarantined { .. }]
     ));
-    assert_eq!(state.torrents().unwrap().torrents, [with_resume(1), with_resume(3)]);
+    let without = |number| StoredTorrent { places: Box::default(), ..with_resume(number) };
+    assert_eq!(state.torrents().unwrap().torrents, [without(1), without(3)]);
 }
 
 /// Whatever is done to the columns that say among whom a torrent is kept, a secret is never taken for something open.

@@ -14,8 +14,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use wire::FileIndex;
 use wire::metainfo::MetainfoBuilder;
+use wire::{FileIndex, Magnet};
 
 const PIECE_LEN: u32 = 64 * 1024;
 
@@ -230,7 +230,7 @@ fn what_was_changed_or_does_not_fit_before_it_is_lent_is_refused() {
 #[test]
 fn three_ranges_arrive_in_one_file_that_is_found_again_under_its_name() {
     let film = Film::in_three(64);
-    let (seed, leech) = (Peer::start(), Peer::start());
+    let (seed, mut leech) = (Peer::start(), Peer::start());
     film.lend(&seed);
     let fetched = film.receive(&leech, &seed.addresses());
     wait_for_all(&leech, &fetched, "durable", durable);
@@ -243,6 +243,21 @@ fn three_ranges_arrive_in_one_file_that_is_found_again_under_its_name() {
     assert!(matches!(add(place), Err(AddError::SamePlace { .. })));
     assert!(matches!(add(Place { whole: 100, ..place }), Err(AddError::Misplaced(_))));
     assert!(matches!(add(Place { file: FileIndex(1), ..place }), Err(AddError::Misplaced(_))));
+    // Who begins again without saying what the ranges are, by itself or by links, has them where they were.
+    for by_links in [false, true] {
+        leech = Peer::start_in(leech.stop(), |_| {});
+        let link = |torrent: &TorrentHandle| Magnet::new(torrent.info_hash());
+        let again: Vec<_> = match by_links {
+            false => leech.client.restore().unwrap().into_iter().map(Result::unwrap).collect(),
+            true => {
+                let links = fetched.iter().map(link);
+                links.map(|link| leech.client.add_magnet(&link, AddOptions::default()).unwrap()).collect()
+            }
+        };
+        let events = wait_for_all(&leech, &again, "seeding", seeding);
+        assert!(!events.iter().any(is_check), "nothing is hashed again: {events:?}");
+        film.check(leech.downloads(), "film.part");
+    }
     give_name(leech.downloads());
     let leech = Peer::start_in(leech.stop(), |_| {});
     let again = film.receive(&leech, &[]);
