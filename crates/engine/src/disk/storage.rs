@@ -1,7 +1,7 @@
 //! One torrent's bytes on disk: which file, or the part store, holds which range, and what may be written where.
 //!
 //! Knows no peer and schedules nothing; calls block. Shared by all disk threads: the book is locked for moments, never while
-//! bytes move.
+//! bytes move, but for a look of at most 512 KiB into a file that others made, once for each (`ranges`).
 //! Always:
 //! * nothing is created, read or written outside the root, and no link below it is followed;
 //! * an unwanted file is never created: its share of wanted pieces lies in the part store, at the content's own offsets in a
@@ -277,11 +277,9 @@ impl Storage {
     fn make_dirs_of(&self, book: &mut Book, path: &Path) -> io::Result<()> {
         let parent = path.parent().unwrap_or(Path::new(""));
         step(Step::Create)?;
-        if !self.root.make_dirs(parent)?.is_empty() {
-            // Which of them were new does not matter: syncing one more directory costs little, and it happens once.
-            book.dirty.dirs.extend(parent.ancestors().map(Path::to_owned));
-        }
-        book.dirty.dirs.insert(parent.to_owned());
+        self.root.make_dirs(parent)?;
+        // Those that were there may be another torrent's, which has not synced them yet: then its crash would take our files with it.
+        book.dirty.dirs.extend(parent.ancestors().map(Path::to_owned));
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::{Book, Dirty, Home, PART_STORE, Seen, SpillPlace, Storage};
 use crate::disk::step::{Step, step};
 use crate::disk::trouble::fault;
 use crate::state::{FileMark, ResumeUpdate};
-use os::fs::{Access, File};
+use os::fs::{Access, File, Stat};
 use proto::{DiskError, DiskErrorKind, ResumeRecord};
 use std::collections::BTreeSet;
 use std::io;
@@ -254,7 +254,7 @@ impl Storage {
         }
     }
 
-    /// What is remembered of a file. One that others write to beside us is never settled: it may be longer and younger next time.
+    /// What is remembered of a file. One that others write to beside us is not settled: it may be longer and younger next time.
     fn mark(&self, book: &Book, file: FileIndex, seen: Seen) -> FileMark {
         let Seen { size, mtime, inode } = seen;
         let entry = book.files.get(file.as_usize());
@@ -271,11 +271,15 @@ impl Storage {
     fn final_marks(&self, book: &Book) -> Vec<FileMark> {
         let present = (0..).map(FileIndex).zip(&book.files).filter(|(_, entry)| entry.home != Home::Absent);
         let marks = present.filter_map(|(file, entry)| {
-            // What was synced of it stays true whatever others do; what they have not synced yet does not count.
-            if self.is_range(file) {
+            let home = if self.is_range(file) { Home::Finished } else { entry.home };
+            let stat = self.root.stat(&self.path_of(file, home)).ok();
+            // Who gave a file of many its name has seen that all of it is durable. Of one without it, what was synced stays true
+            // whatever others do; what they have not synced yet does not count.
+            let done = |stat: &Stat| entry.missing == 0 && stat.inode == entry.inode;
+            if self.is_range(file) && !stat.as_ref().is_some_and(done) {
                 return book.seen.get(&file).map(|&seen| self.mark(book, file, seen));
             }
-            let stat = self.root.stat(&self.path_of(file, entry.home)).ok()?;
+            let stat = stat?;
             let seen = Seen { size: stat.size, mtime: clamp(stat.mtime), inode: stat.inode };
             Some(FileMark { settled: true, ..self.mark(book, file, seen) })
         });

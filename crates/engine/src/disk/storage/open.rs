@@ -10,6 +10,7 @@ use super::{Book, Dirty, FileEntry, Home, PART_STORE, SpillPlace, Storage, next_
 use crate::disk::handles::Handles;
 use crate::disk::names;
 use crate::disk::spec::{StorageSpec, WantedFiles};
+use crate::disk::step::{Step, step};
 use crate::disk::trouble::{fault, trouble};
 use crate::state::{FileMark, State, StoredResume, VolumeMark};
 use os::fs::{Access, Data, Dir, Kind, Stat};
@@ -37,6 +38,8 @@ pub(crate) struct Opened {
 struct Present {
     home: Home,
     stat: Stat,
+    /// It lies under both names: whoever gave it its own was stopped before he took the other away.
+    twice: bool,
 }
 
 impl Storage {
@@ -75,15 +78,33 @@ impl Storage {
             settled: resume.is_some_and(|resume| resume.files.iter().any(|mark| mark.settled)),
             written: written.clone(),
         };
+        let twice = |(file, present): (u32, Option<Present>)| present?.twice.then_some(FileIndex(file));
+        let twice: Vec<_> = (0..).zip(present).filter_map(twice).collect();
         let root = look.root;
         let storage =
             Storage { root, volume, handles, state, number: next_number(), book: Mutex::new(book), spec };
+        storage.drop_second_names(&twice);
         storage.refuted(&written)?.iter().for_each(|piece| _ = doubtful.insert(piece));
         let found = verdict(&doubtful, resume);
         let warnings = storage.settle_what_was_durable();
         storage.note_what_was_found();
         storage.want(wanted)?;
         Ok(Opened { storage, found, warnings })
+    }
+
+    /// Takes from files that have their own names the others. If one stays, the file is not written to: see `open_handle`.
+    fn drop_second_names(&self, files: &[FileIndex]) {
+        let inode = |file, home| self.root.stat(&self.path_of(file, home)).map(|stat| stat.inode);
+        for &file in files {
+            let (whole, part) = (inode(file, Home::Finished), inode(file, Home::Unfinished));
+            if whole.is_ok_and(|whole| part.is_ok_and(|part| whole == part)) {
+                let removed = step(Step::Rename)
+                    .and_then(|()| self.root.remove_file(&self.path_of(file, Home::Unfinished)));
+                if let Err(error) = removed {
+                    tracing::warn!(root = %self.spec.root.display(), %file, %error, "has two names");
+                }
+            }
+        }
     }
 
     /// Files that others may have made, and to which we shall write.
@@ -188,11 +209,13 @@ impl Look<'_> {
                 present.push(None);
                 continue;
             };
-            let finished = self.stat_in(dir, &path)?;
+            // First the name that may be given up for the other at any time: looking the other way round could miss both.
             let unfinished = self.spec.unfinished(file).unwrap_or_default();
             let unfinished = self.stat_in(dir, &unfinished)?;
-            let (whole, _) = self.spec.whole_and_offset(file);
-            present.push(choose(finished, unfinished, marks.get(&file.0).copied(), whole));
+            let finished = self.stat_in(dir, &path)?;
+            // Of a range others may have the rest under the unfinished name already: a whole file beside that is a stranger's.
+            let len = self.spec.place(file).is_none().then(|| self.spec.metainfo.layout.extent(file).len);
+            present.push(choose(finished, unfinished, marks.get(&file.0).copied(), len));
         }
         Ok(present)
     }
@@ -240,7 +263,7 @@ impl Look<'_> {
         let mut unvouched = Vec::with_capacity(present.len());
         for (file, present) in layout.file_indices().zip(present) {
             let mark = marks.get(&file.0).copied();
-            let Some(Present { home, stat }) = *present else {
+            let Some(Present { home, stat, .. }) = *present else {
                 entries.push(FileEntry::ABSENT);
                 unvouched.push(mark.is_some_and(|mark| mark.size > 0));
                 continue;
@@ -333,18 +356,21 @@ fn marks_of(resume: Option<&StoredResume>) -> HashMap<u32, &FileMark> {
     resume.map_or_else(HashMap::new, |resume| resume.files.iter().map(|mark| (mark.file, mark)).collect())
 }
 
-/// Of two files the one that we remember; else a whole one of the right length; else the unfinished one.
+/// Of two files the one that we remember; else a whole one of the right length, if any is given; else the unfinished one.
 fn choose(
     finished: Option<Stat>,
     unfinished: Option<Stat>,
     mark: Option<&FileMark>,
-    len: u64,
+    len: Option<u64>,
 ) -> Option<Present> {
-    let finished = finished.map(|stat| Present { home: Home::Finished, stat });
-    let unfinished = unfinished.map(|stat| Present { home: Home::Unfinished, stat });
+    let finished = finished.map(|stat| Present { home: Home::Finished, stat, twice: false });
+    let unfinished = unfinished.map(|stat| Present { home: Home::Unfinished, stat, twice: false });
     let (Some(whole), Some(part)) = (finished, unfinished) else { return finished.or(unfinished) };
+    if whole.stat.inode == part.stat.inode {
+        return Some(Present { twice: true, ..whole });
+    }
     let known = |present: &Present| mark.is_some_and(|mark| mark.inode == present.stat.inode);
-    let whole_first = known(&whole) || (!known(&part) && whole.stat.size == len);
+    let whole_first = known(&whole) || (!known(&part) && Some(whole.stat.size) == len);
     Some(if whole_first { whole } else { part })
 }
 

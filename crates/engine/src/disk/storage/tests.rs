@@ -14,6 +14,7 @@ use super::*;
 use crate::disk::fixture::{Content, Place};
 use crate::disk::job::BlockSource;
 use crate::disk::spec::WantedFiles;
+use crate::disk::step::{Plan, plan, taken};
 use proto::Priority;
 use proto::input::Found;
 use proto::resume::OpenRecord;
@@ -135,6 +136,34 @@ fn a_file_called_like_an_unfinished_one_is_not_mistaken_for_it() {
     for name in names.into_iter().flatten() {
         assert_eq!(place.read(name.as_str()).unwrap(), content.file(name.as_str()), "{name}");
     }
+}
+
+#[test]
+fn a_file_that_was_left_with_both_its_names_loses_the_unfinished_one() {
+    let content = Content::of(&[("a", 40_000)], 16_384);
+    let place = Place::new(&content);
+    let all: Vec<_> = content.pieces().collect();
+    place.open().finish(&all[..2]);
+    std::fs::hard_link(place.path("t/a.part"), place.path("t/a")).unwrap();
+    let run = place.open();
+    assert_eq!((&run.found, run.settle()), (&Found::AsRecorded, all[..2].to_vec()));
+    assert!(!place.path("t/a.part").exists());
+    run.finish(&all);
+    assert_eq!(place.read("t/a").unwrap(), content.file("t/a"));
+}
+
+/// Whoever made them may not have synced them.
+#[test]
+fn directories_that_were_there_are_synced_all_the_same() {
+    let content = Content::of(&[("d/a", 40_000)], 16_384);
+    let place = Place::new(&content);
+    place.put("t/d/other", b"");
+    let run = place.open();
+    run.write(PieceIndex(0)).unwrap();
+    plan(Plan::Never);
+    run.sync().unwrap();
+    // The file, and three directories.
+    assert_eq!(taken().iter().filter(|&&step| step == Step::Sync).count(), 4);
 }
 
 #[test]

@@ -133,6 +133,32 @@ fn a_range_is_found_again_whatever_others_have_written_meanwhile() {
     }
 }
 
+#[test]
+fn a_whole_file_that_was_touched_between_runs_is_checked() {
+    let film = Film::new();
+    film.open().iter().for_each(|run| run.finish(&all(run)));
+    std::fs::rename(film.path("t/film.part"), film.path("t/film")).unwrap();
+    for _ in 0..2 {
+        let runs = film.open();
+        assert!(runs.iter().all(|run| run.found == Found::AsRecorded));
+        runs.iter().for_each(|run| drop(run.storage.close().unwrap()));
+    }
+    let file = std::fs::File::options().write(true).open(film.path("t/film")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert!(film.open().iter().all(|run| matches!(run.found, Found::Doubtful(_))));
+}
+
+#[test]
+fn a_strangers_whole_file_is_not_taken_for_the_one_in_which_others_have_their_ranges() {
+    let film = Film::new();
+    film.places[0].open().finish(&pieces([0]));
+    film.places[0].put("t/film", &vec![1; LENS.iter().sum::<u64>() as usize]);
+    let run = film.places[1].open();
+    run.finish(&all(&run));
+    let part = film.places[0].read("t/film.part").unwrap();
+    assert_eq!(part[40_001..110_004], film.places[1].content.file("t/film"));
+}
+
 /// A loss of power takes what others have not synced yet: no reason to doubt what was.
 #[test]
 fn what_others_have_not_synced_when_a_torrent_is_closed_is_not_counted_on() {
