@@ -185,6 +185,7 @@ impl Receiving<'_> {
                     }
                 }
             }
+            ReceiveEvent::Paired { .. } => {}
             ReceiveEvent::Offered(offered) => self.on_offered(&offered)?,
             ReceiveEvent::Began => self.screen.json(&lines::line(Said::Began)),
             ReceiveEvent::Lost { path, why } => {

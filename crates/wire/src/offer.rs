@@ -2,7 +2,7 @@
 //! speaks, and, while it is still being hashed, one torrent after another; and back, what the receiver wants and has.
 //!
 //! ```text
-//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Withdrawn, Folders, EmptyFiles, Lost, Peers; at some
+//! sharer -> receiver   Offer, then in any order Hashed, Torrent, Withdrawn, Folders, EmptyFiles, EmptyExecutables, Lost, Peers; at some
 //!                       time End
 //! receiver -> sharer   Hello once it has heard the offer, Wants or Declines, then Has, at last Complete
 //! ```
@@ -66,6 +66,8 @@ pub enum SharerSays {
     Folders(Vec<SafePath>),
     /// These files have no bytes, and so are in no torrent; their paths begin with the name of the share, or are it. At most [`BATCH_MAX`].
     EmptyFiles(Vec<SafePath>),
+    /// As empty files, and they can be executed.
+    EmptyExecutables(Vec<SafePath>),
     /// These do not come along. At most [`BATCH_MAX`].
     Lost(Vec<Lost>),
     /// Who else takes what is offered, whenever that has changed. Those named before and not now have left.
@@ -232,6 +234,7 @@ impl SharerSays {
             SharerSays::Withdrawn { number } => message("withdrawn", [("number", uint(*number))]),
             SharerSays::Folders(folders) => message("folders", [("paths", paths(folders))]),
             SharerSays::EmptyFiles(files) => message("empty", [("paths", paths(files))]),
+            SharerSays::EmptyExecutables(files) => message("empty executables", [("paths", paths(files))]),
             SharerSays::Lost(lost) => {
                 let entry = |lost: &Lost| list([bytes(lost.why.word()), bytes(lost.path.raw())]);
                 message("lost", [("paths", list(lost.iter().map(entry)))])

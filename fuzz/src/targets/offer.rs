@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
             }
             assert!(torrent.executables.iter().all(|file| metainfo.path(*file).is_some()));
         }
-        SharerSays::Folders(paths) | SharerSays::EmptyFiles(paths) => {
+        SharerSays::Folders(paths) | SharerSays::EmptyFiles(paths) | SharerSays::EmptyExecutables(paths) => {
             assert!(paths.len() <= BATCH_MAX);
             paths.iter().for_each(check_path);
         }

@@ -10,6 +10,8 @@ mod line;
 mod ranges;
 mod record;
 mod run;
+mod size;
+mod tell;
 mod work;
 
 use super::listing::LostWhy;
@@ -173,7 +175,12 @@ pub enum ReceiveEvent {
         /// Why not.
         why: PairError,
     },
-    /// The code was right, and this is what there is. Nothing goes on until [`Receive::accept`].
+    /// The code was right. The offer follows when the sharer knows what there is.
+    Paired {
+        /// Where.
+        at: SocketAddr,
+    },
+    /// This is what there is. Nothing goes on until [`Receive::accept`].
     Offered(Offered),
     /// The first byte is here.
     Began,

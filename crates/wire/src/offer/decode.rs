@@ -17,6 +17,7 @@ pub(super) fn sharer(text: &[u8]) -> Result<SharerSays, OfferError> {
         b"withdrawn" => SharerSays::Withdrawn { number: number(root, "number")? },
         b"folders" => SharerSays::Folders(paths(root)?),
         b"empty" => SharerSays::EmptyFiles(paths(root)?),
+        b"empty executables" => SharerSays::EmptyExecutables(paths(root)?),
         b"lost" => SharerSays::Lost(batch(root, "paths")?.map(lost).collect::<Result<_, _>>()?),
         b"peers" => peers(root)?,
         b"end" => SharerSays::End { torrents: number(root, "torrents")?, bytes: number(root, "bytes")? },

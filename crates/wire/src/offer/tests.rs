@@ -55,6 +55,7 @@ fn what_a_sharer_says_is_understood() {
         SharerSays::Withdrawn { number: 2 },
         folders.clone(),
         SharerSays::EmptyFiles(vec![SafePath::from_name(b"nothing")]),
+        SharerSays::EmptyExecutables(vec![SafePath::from_name(b"hook")]),
         SharerSays::Lost(lost.into()),
         SharerSays::Peers { others: others(&["10.0.0.7:51413", "[fe80::1]:7"]), incomplete: 1 },
         SharerSays::End { torrents: 4, bytes: 36_389 },

@@ -6,14 +6,15 @@
 //! replaced: a name that is taken is left alone. All paths are beneath the name that was offered, or are it, by handle.
 
 use super::ranges::Ranges;
+use super::size::Size;
 use super::{ReceiveError, ReceiveTrouble};
 use crate::client::{AddOptions, Client};
 use crate::sharing::listing::LISTED_MAX;
 use crate::sharing::meter::Meter;
-use crate::{Event, TorrentHandle, TorrentId};
+use crate::{DiskError, DiskErrorKind, Event, TorrentHandle, TorrentId};
 use os::fault::Fault;
-use os::fs::{Access, Dir};
-use std::collections::BTreeSet;
+use os::fs::{Access, Dir, File};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use wire::offer::{Offer, OfferedTorrent, Place};
 
 #[cfg(test)]
 mod tests;
-use wire::{FileIndex, SafePath};
+use wire::SafePath;
 
 /// Unfinished torrents that fetch at once.
 const ACTIVE_MAX: usize = 3;
@@ -46,19 +47,9 @@ enum Item {
     /// It fetches.
     Active(TorrentHandle, Box<OfferedTorrent>),
     /// Every byte of it is safely on disk, and it serves others.
-    Done(TorrentHandle, Size),
+    Done(Option<TorrentHandle>, Size),
     /// It is of no more interest.
     Withdrawn,
-}
-
-/// How much of what the offer said is in a torrent.
-#[derive(Clone, Copy, Default, Debug)]
-struct Size {
-    bytes: u64,
-    files: u64,
-    executables: u64,
-    /// Bytes of its description.
-    info: u64,
 }
 
 /// Something that is to be done with a file, or in place of one, once.
@@ -71,7 +62,19 @@ enum Chore {
         executable: bool,
     },
     Folder(SafePath),
-    EmptyFile(SafePath),
+    EmptyFile {
+        path: SafePath,
+        executable: bool,
+    },
+}
+
+/// What does not come along after all.
+#[derive(Default)]
+struct Gone {
+    /// Torrents that are withdrawn and have not left yet. Their names are not free before.
+    leaving: BTreeSet<TorrentId>,
+    /// Files of theirs that may have come in part.
+    remnants: BTreeSet<SafePath>,
 }
 
 /// Everything that is received.
@@ -90,10 +93,9 @@ pub(super) struct Content {
     ranges: Ranges,
     /// What could not be done yet.
     chores: BTreeSet<Chore>,
-    /// Torrents that are withdrawn and have not left yet. Their names are not free before.
-    leaving: BTreeSet<TorrentId>,
-    /// Files of theirs that may have come in part.
-    remnants: BTreeSet<SafePath>,
+    /// Why the storage of those failed last that do not go on by themselves, or did.
+    failed: BTreeMap<TorrentId, DiskErrorKind>,
+    gone: Gone,
     /// Folders in which something has got a name since they were last made durable.
     named_in: BTreeSet<PathBuf>,
     sharer: Option<SocketAddr>,
@@ -130,8 +132,8 @@ impl Content {
             done: 0,
             ranges: Ranges::default(),
             chores: BTreeSet::new(),
-            leaving: BTreeSet::new(),
-            remnants: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            gone: Gone::default(),
             named_in: BTreeSet::new(),
             sharer: None,
             others: Vec::new(),
@@ -172,10 +174,10 @@ impl Content {
         let (handle, size) = match std::mem::replace(item, Item::Withdrawn) {
             Item::Withdrawn => return,
             Item::Waiting(torrent) => (None, Size::of(&torrent)),
-            Item::Done(handle, size) => (Some(handle), size),
+            Item::Done(handle, size) => (handle, size),
             Item::Active(handle, torrent) => {
                 let files = torrent.metainfo.layout.file_indices();
-                self.remnants.extend(files.filter_map(|file| torrent.metainfo.path(file)));
+                self.gone.remnants.extend(files.filter_map(|file| torrent.metainfo.path(file)));
                 (Some(handle), Size::of(&torrent))
             }
         };
@@ -183,7 +185,7 @@ impl Content {
         if let Some(handle) = handle {
             handle.remove();
             meter.remove(handle.id());
-            self.leaving.insert(handle.id());
+            self.gone.leaving.insert(handle.id());
         }
         self.count_done();
     }
@@ -197,8 +199,9 @@ impl Content {
     pub(super) fn make_empty_files(
         &mut self,
         paths: Vec<SafePath>,
+        executable: bool,
     ) -> Result<Vec<ReceiveTrouble>, ReceiveError> {
-        self.make(paths, Chore::EmptyFile)
+        self.make(paths, |path| Chore::EmptyFile { path, executable })
     }
 
     /// These have nothing in them.
@@ -209,7 +212,7 @@ impl Content {
     fn make(
         &mut self,
         paths: Vec<SafePath>,
-        chore: fn(SafePath) -> Chore,
+        chore: impl Fn(SafePath) -> Chore,
     ) -> Result<Vec<ReceiveTrouble>, ReceiveError> {
         // The same are named again whenever a line begins anew: making them twice changes nothing.
         self.limits.names = self.limits.names.saturating_add(paths.len() as u64);
@@ -242,7 +245,7 @@ impl Content {
         self.is_all_offered()
             && self.done == self.items.len()
             && self.chores.is_empty()
-            && self.leaving.is_empty()
+            && self.gone.leaving.is_empty()
     }
 
     /// The sharer's place in the swarm, and those of others. Only those who are new are told of.
@@ -267,7 +270,7 @@ impl Content {
 
     /// Begins what is next, as far as so many may fetch at once.
     pub(super) fn go_on(&mut self, client: &Client, meter: &mut Meter) -> Result<(), ReceiveError> {
-        if !self.leaving.is_empty() {
+        if !self.gone.leaving.is_empty() {
             return Ok(());
         }
         let over = |item: &Item| matches!(item, Item::Done(..) | Item::Withdrawn);
@@ -304,30 +307,62 @@ impl Content {
         match event {
             Event::Durable(torrent) => self.on_durable(*torrent),
             Event::Removed(torrent) => {
-                self.leaving.remove(torrent);
+                self.gone.leaving.remove(torrent);
                 Vec::new()
             }
-            Event::StorageFailed(_, error) => vec![ReceiveTrouble::Storage(error.clone())],
+            Event::StorageFailed(torrent, error) => self.on_storage_failed(*torrent, error),
             _ => Vec::new(),
         }
     }
 
+    fn on_storage_failed(&mut self, torrent: TorrentId, error: &DiskError) -> Vec<ReceiveTrouble> {
+        let changed = matches!(error.kind, DiskErrorKind::Changed | DiskErrorKind::Vanished);
+        let is_it = |handle: &TorrentHandle| handle.id() == torrent;
+        for item in &mut self.items {
+            match item {
+                // It was here in full: who has changed it since wants it so, and nothing is fetched in its place.
+                Item::Done(handle, _) if handle.as_ref().is_some_and(is_it) => {
+                    if changed && let Some(handle) = handle.take() {
+                        handle.remove();
+                        self.gone.leaving.insert(torrent);
+                    }
+                    return Vec::new();
+                }
+                Item::Active(handle, _) if is_it(handle) => {
+                    let news = self.failed.insert(torrent, error.kind) != Some(error.kind);
+                    return news.then(|| ReceiveTrouble::Storage(error.clone())).into_iter().collect();
+                }
+                _ => {}
+            }
+        }
+        Vec::new()
+    }
+
     /// Tries again what could not be done.
     pub(super) fn try_again(&mut self) -> Vec<ReceiveTrouble> {
+        for item in self.items.iter().skip(self.done) {
+            if let Item::Active(handle, _) = item
+                && let Some(DiskErrorKind::Denied | DiskErrorKind::Io | DiskErrorKind::Unsupported) =
+                    self.failed.get(&handle.id())
+            {
+                // The others are tried again by themselves.
+                handle.resume();
+            }
+        }
         let chores = std::mem::take(&mut self.chores);
         chores.into_iter().filter_map(|chore| self.attempt(chore)).collect()
     }
 
     /// Once all is here: removes what has come of files that do not come along, and makes sure that names survive a loss of power.
     pub(super) fn settle(&mut self) -> io::Result<()> {
-        self.remnants.extend(self.ranges.take_unfinished());
+        self.gone.remnants.extend(self.ranges.take_unfinished());
         self.root()?;
         let Some(root) = &self.root else { return Ok(()) };
-        while let Some(path) = self.remnants.first() {
+        while let Some(path) = self.gone.remnants.first() {
             if let Err(error) = unless_absent(root.remove_file(&unfinished(path))) {
                 tracing::warn!(%error, %path, "what has come of a file that does not come along stays");
             }
-            self.remnants.pop_first();
+            self.gone.remnants.pop_first();
         }
         while let Some(folder) = self.named_in.first() {
             // What the user has moved away by now is not ours any more.
@@ -344,7 +379,8 @@ impl Content {
         let Item::Active(handle, torrent) = std::mem::replace(item, Item::Withdrawn) else {
             return Vec::new();
         };
-        *item = Item::Done(handle, Size::of(&torrent));
+        self.failed.remove(&handle.id());
+        *item = Item::Done(Some(handle), Size::of(&torrent));
         self.count_done();
         let OfferedTorrent { metainfo, places, executables, .. } = *torrent;
         let mut chores = Vec::new();
@@ -403,22 +439,27 @@ impl Content {
                     },
                     Err(error) => return Err(error),
                 };
-                if *executable && let Err(error) = ours.allow_executing() {
-                    // Some file systems have no such mark.
-                    tracing::warn!(%error, path = %chore.path(), "cannot be marked as executable");
+                if *executable {
+                    mark_executable(&ours, chore.path());
                 }
             }
             Chore::Folder(_) => {
                 root.make_dirs(path)?;
             }
-            Chore::EmptyFile(_) => {
+            Chore::EmptyFile { executable, .. } => {
                 root.make_dirs(parent)?;
-                match root.file(path, Access::Create) {
+                let made = match root.file(path, Access::Create) {
                     // Of an earlier run, or of an earlier line.
                     Err(error)
                         if error.kind() == io::ErrorKind::AlreadyExists
-                            && root.stat(path).is_ok_and(|stat| stat.size == 0) => {}
-                    made => drop(made?),
+                            && root.stat(path).is_ok_and(|stat| stat.size == 0) =>
+                    {
+                        root.file(path, Access::Read)?
+                    }
+                    made => made?,
+                };
+                if *executable {
+                    mark_executable(&made, chore.path());
                 }
             }
         }
@@ -438,58 +479,21 @@ impl Content {
 impl Chore {
     fn path(&self) -> &SafePath {
         match self {
-            Chore::Name { path, .. } | Chore::Folder(path) | Chore::EmptyFile(path) => path,
+            Chore::Name { path, .. } | Chore::Folder(path) | Chore::EmptyFile { path, .. } => path,
         }
-    }
-}
-
-impl Size {
-    fn of(torrent: &OfferedTorrent) -> Size {
-        let OfferedTorrent { metainfo, places, executables, .. } = torrent;
-        // A file in ranges is counted with its first.
-        let counts = |file: &FileIndex| match places.binary_search_by_key(file, |place| place.file) {
-            Ok(at) => places[at].offset == 0,
-            Err(_) => true,
-        };
-        let files = metainfo.layout.file_indices().filter(|&file| metainfo.path(file).is_some());
-        Size {
-            bytes: metainfo.layout.total(),
-            files: files.filter(counts).count() as u64,
-            executables: executables.iter().filter(|file| counts(file)).count() as u64,
-            info: metainfo.info().len() as u64,
-        }
-    }
-
-    fn and(self, other: Size) -> Size {
-        Size {
-            bytes: self.bytes.saturating_add(other.bytes),
-            files: self.files.saturating_add(other.files),
-            executables: self.executables.saturating_add(other.executables),
-            info: self.info.saturating_add(other.info),
-        }
-    }
-
-    fn without(self, other: Size) -> Size {
-        Size {
-            bytes: self.bytes.saturating_sub(other.bytes),
-            files: self.files.saturating_sub(other.files),
-            executables: self.executables.saturating_sub(other.executables),
-            // A sharer that withdraws what it says may not say it for ever.
-            info: self.info,
-        }
-    }
-
-    fn is_within(self, most: Size) -> bool {
-        self.bytes <= most.bytes
-            && self.files <= most.files
-            && self.executables <= most.executables
-            && self.info <= most.info
     }
 }
 
 /// What a file is called that is not finished.
 fn unfinished(path: &SafePath) -> PathBuf {
     format!("{path}{UNFINISHED}").into()
+}
+
+/// Some file systems have no such mark; the file is here nevertheless.
+fn mark_executable(file: &File, path: &SafePath) {
+    if let Err(error) = file.allow_executing() {
+        tracing::warn!(%error, %path, "cannot be marked as executable");
+    }
 }
 
 fn unless_absent(done: io::Result<()>) -> io::Result<()> {

@@ -53,7 +53,7 @@ pub(super) struct Where {
 
 /// Looks until there is a line.
 pub(super) async fn seek(pairer: Arc<Pairer>, at: Where, sought: mpsc::Sender<Sought>) {
-    let beacon = match at.look {
+    let mut beacon = match at.look {
         true => LocalBeacon::look(at.nameplate, networks(&at.listen))
             .inspect_err(|error| tracing::warn!(%error, "the local network cannot be asked"))
             .ok(),
@@ -91,7 +91,12 @@ pub(super) async fn seek(pairer: Arc<Pairer>, at: Where, sought: mpsc::Sender<So
                     Sought::Found(sharer.address)
                 }
                 Some(BeaconNews::Silence(silence)) => Sought::Silence(silence),
-                None => return,
+                None => {
+                    // Nobody else is found; those who are known may still be reached.
+                    beacon = None;
+                    places.open = false;
+                    continue;
+                }
             },
             Some(Ok((address, paired))) = attempts.join_next(), if !attempts.is_empty() => match paired {
                 Ok(Ok(line)) => {
@@ -155,6 +160,14 @@ impl Places {
 
     /// Somebody says to share there; if that was over, it is somebody else now.
     fn found(&mut self, now: Duration, address: SocketAddr) {
+        let known = self.all.iter().any(|place| place.address == address);
+        if !known
+            && self.all.len() >= PLACES_MAX
+            && let Some(over) = self.all.iter().position(|place| place.state == PlaceState::Over)
+        {
+            // Those who turned out to be somebody else must not keep out whom we look for.
+            self.all.swap_remove(over);
+        }
         let room = self.all.len() < PLACES_MAX;
         match self.all.iter_mut().find(|place| place.address == address) {
             Some(place) if place.state != PlaceState::Trying => {
@@ -287,5 +300,11 @@ mod tests {
         let mut places = Places::new(&[], true);
         (1..500).for_each(|port| places.found(at(0), SocketAddr::from(([10, 0, 0, 1], port))));
         assert_eq!(places.all.len(), PLACES_MAX);
+        let [a, ..] = addresses();
+        let impostor = places.due(at(0)).unwrap();
+        places.failed(at(0), impostor, PairError::WrongCode);
+        places.found(at(0), a);
+        assert_eq!(places.all.len(), PLACES_MAX);
+        assert!(places.all.iter().any(|place| place.address == a), "there is room again");
     }
 }

@@ -5,6 +5,7 @@
 
 use super::line::{Sought, Where, seek};
 use super::record::{Memory, Record};
+use super::tell::{machine_name, tell};
 use super::work::{Known, Work};
 use super::{Front, Offered, ReceiveConfig, ReceiveError, ReceiveEvent, ReceiveTrouble};
 use crate::reply::Answer;
@@ -20,20 +21,26 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, sleep, timeout};
+use wire::SafePath;
 use wire::offer::{Offer, ReceiverSays, SharerSays};
-use wire::{DisplaySafe, SafePath};
 
 /// How often figures are read.
 const TICK: Duration = Duration::from_millis(250);
-
-/// The sharer is told what is here so often at most.
-const SAY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// After so many ticks what could not be done is tried again: 5 s.
 const TRY_AGAIN_TICKS: u32 = 20;
 
 /// After so many ticks without a byte one more torrent may fetch: 2 s.
 const IDLE_TICKS: u32 = 8;
+
+/// A client that ends may take so long; then it is dropped.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(30);
+
+/// After so many ticks without the sharer and without a byte nobody has what we lack, or lacks what we have: 60 s.
+const ABANDONED_TICKS: u32 = 240;
+
+/// Others take links at no lower port: what is below belongs to services of a machine.
+const OTHERS_PORT_MIN: u16 = 1024;
 
 /// What was found and nobody looked at yet.
 const SOUGHT_MAX: usize = 16;
@@ -61,6 +68,10 @@ struct Run {
     decision: Decision,
     work: Option<Work>,
     ticks: u32,
+    /// Who asked for an end while something else was being ended.
+    ending: Option<Answer<()>>,
+    /// Nobody waits for anything any more.
+    quit: bool,
 }
 
 /// A search for the sharer; dropping it ends it.
@@ -124,6 +135,8 @@ pub(super) fn start(
         decision: Decision::None,
         work: None,
         ticks: 0,
+        ending: None,
+        quit: false,
     };
     std::thread::Builder::new().name("gannet-receive".into()).spawn(move || {
         let answer = runtime.block_on(run.run());
@@ -159,6 +172,13 @@ impl Run {
             if let Err(error) = done {
                 self.announce(ReceiveEvent::Failed(error));
                 self.give_up().await;
+            }
+            if let Some(answer) = self.ending.take().filter(|_| !self.quit) {
+                self.say_goodbye().await;
+                return Some(answer);
+            }
+            if self.quit {
+                return None;
             }
         }
     }
@@ -218,6 +238,7 @@ impl Run {
             Some(Sought::Silence(silence)) => self.announce(ReceiveEvent::Silence(silence)),
             Some(Sought::NotPaired(at, why)) => self.announce(ReceiveEvent::NotPaired { at, why }),
             Some(Sought::Paired(line)) => {
+                self.announce(ReceiveEvent::Paired { at: line.remote() });
                 self.seeking = None;
                 self.line = Some(Line {
                     paired: Arc::new(line),
@@ -358,15 +379,24 @@ impl Run {
                 work.content.go_on(&work.client, &mut work.meter)?;
             }
             SharerSays::Folders(paths) => troubles = work.content.make_folders(paths)?,
-            SharerSays::EmptyFiles(paths) => troubles = work.content.make_empty_files(paths)?,
+            SharerSays::EmptyFiles(paths) => troubles = work.content.make_empty_files(paths, false)?,
+            SharerSays::EmptyExecutables(paths) => troubles = work.content.make_empty_files(paths, true)?,
             SharerSays::Lost(lost) => {
                 for lost in lost {
+                    if !work.is_news(&lost) {
+                        continue;
+                    }
                     self.front.events.put(ReceiveEvent::Lost { path: lost.path, why: lost.why });
                 }
             }
             SharerSays::Peers { others, incomplete } => {
                 let remote = line.paired.remote();
                 let others = others.into_iter().filter_map(|other| as_told_by(remote, other));
+                // A sharer is not to send us to services, ours least of all.
+                let here = remote.ip().to_canonical().is_loopback();
+                let others = others.filter(|other| {
+                    other.port() >= OTHERS_PORT_MIN && (here || !other.ip().to_canonical().is_loopback())
+                });
                 work.content.set_peers(None, others.collect());
                 work.others_incomplete = Some(incomplete);
                 self.front.status().others_incomplete = incomplete;
@@ -424,9 +454,9 @@ impl Run {
         let Some(work) = &mut self.work else { return Ok(()) };
         let reachable = self.line.is_some() || work.figures.peers > 0;
         let idle = reachable && received == Some(work.figures.received);
-        work.idle_ticks = if idle { work.idle_ticks + 1 } else { 0 };
-        if work.idle_ticks >= IDLE_TICKS {
-            work.idle_ticks = 0;
+        work.ticks.idle = if idle { work.ticks.idle + 1 } else { 0 };
+        if work.ticks.idle >= IDLE_TICKS {
+            work.ticks.idle = 0;
             work.content.make_room();
             work.content.go_on(&work.client, &mut work.meter)?;
         }
@@ -436,7 +466,11 @@ impl Run {
                 tracing::debug!(%trouble, "still in the way");
             }
         }
-        let alone = self.line.is_none() && !work.finished && work.figures.peers == 0;
+        let gone = self.line.is_none() && received == Some(work.figures.received);
+        work.ticks.gone = if gone { work.ticks.gone.saturating_add(1) } else { 0 };
+        let abandoned = work.ticks.gone >= ABANDONED_TICKS;
+        // Others may be here who lack just the same.
+        let alone = self.line.is_none() && !work.finished && (work.figures.peers == 0 || abandoned);
         if alone && !work.alone {
             tracing::debug!(seeking, "nobody is left to fetch from");
             self.front.events.put(ReceiveEvent::Alone);
@@ -488,7 +522,8 @@ impl Run {
                 }
             }
         }
-        let deserted = work.farewell && work.figures.peers == 0;
+        let left = work.farewell || work.ticks.gone >= ABANDONED_TICKS;
+        let deserted = left && work.figures.peers == 0;
         if work.finished && !work.served && (work.others_incomplete == Some(0) || deserted) {
             work.served = true;
             self.front.events.put(ReceiveEvent::Served);
@@ -500,11 +535,33 @@ impl Run {
         self.decision = Decision::Over;
         self.seeking = None;
         if let Some(line) = self.line.take() {
-            let _ = timeout(CLOSE_TIME_MAX, line.paired.send_async(ReceiverSays::Declines.encode())).await;
-            let _ = timeout(CLOSE_TIME_MAX, line.paired.close()).await;
+            self.wait_for(CLOSE_TIME_MAX, line.paired.send_async(ReceiverSays::Declines.encode())).await;
+            self.wait_for(CLOSE_TIME_MAX, line.paired.close()).await;
         }
         if let Some(work) = self.work.take() {
-            let _ = work.client.shutdown().await;
+            self.wait_for(SHUTDOWN_MAX, work.client.shutdown()).await;
+        }
+    }
+
+    /// Waits for what is polite, so long at most, and not at all once nobody wishes anything any more.
+    async fn wait_for(&mut self, most: Duration, polite: impl IntoFuture) {
+        if self.quit {
+            return;
+        }
+        let wished = &mut self.wished;
+        let (ending, quit) = (&mut self.ending, &mut self.quit);
+        let hurry = async {
+            loop {
+                match wished.recv().await {
+                    Some(Wish::Accept | Wish::Decline) => {}
+                    Some(Wish::End(answer)) => *ending = Some(answer),
+                    Some(Wish::Quit) | None => break *quit = true,
+                }
+            }
+        };
+        tokio::select! {
+            () = hurry => {}
+            _ = timeout(most, polite) => {}
         }
     }
 
@@ -514,50 +571,17 @@ impl Run {
             if self.work.as_ref().is_some_and(|work| work.finished) {
                 // Whoever tells it may not have come to it.
                 line.tasks.shutdown().await;
-                let _ =
-                    timeout(CLOSE_TIME_MAX, line.paired.send_async(ReceiverSays::Complete.encode())).await;
+                self.wait_for(CLOSE_TIME_MAX, line.paired.send_async(ReceiverSays::Complete.encode())).await;
             }
-            let _ = timeout(CLOSE_TIME_MAX, line.paired.close()).await;
+            self.wait_for(CLOSE_TIME_MAX, line.paired.close()).await;
         }
         let Some(work) = self.work.take() else { return };
-        let finished = work.finished;
-        let _ = work.client.shutdown().await;
-        drop(work);
-        if let Some(known) = self.offer.as_ref().filter(|_| finished)
+        self.wait_for(SHUTDOWN_MAX, work.client.shutdown()).await;
+        // While the place is still held.
+        if let Some(known) = self.offer.as_ref().filter(|_| work.finished && !self.quit)
             && let Err(error) = known.memory.forget()
         {
             tracing::warn!(%error, "what was remembered of a receive stays behind");
         }
-    }
-}
-
-/// Tells the sharer what is here, not too often, and at last that it is everything.
-async fn tell(line: Arc<PairedLine>, mut progress: watch::Receiver<(u64, bool)>) {
-    let (mut told, mut told_all) = (0, false);
-    loop {
-        let (has, all) = *progress.borrow_and_update();
-        if has != told && line.send_async(ReceiverSays::Has(has).encode()).await.is_err() {
-            return;
-        }
-        told = has;
-        if all && !told_all && line.send_async(ReceiverSays::Complete.encode()).await.is_err() {
-            return;
-        }
-        told_all |= all;
-        if progress.changed().await.is_err() {
-            return;
-        }
-        // That it is everything must not wait.
-        let complete = async { while !progress.borrow().1 && progress.changed().await.is_ok() {} };
-        let _ = timeout(SAY_INTERVAL, complete).await;
-    }
-}
-
-/// What this machine is called.
-fn machine_name() -> DisplaySafe {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "a machine without a name".into(),
-        name => name.into(),
     }
 }

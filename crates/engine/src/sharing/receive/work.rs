@@ -4,11 +4,16 @@
 
 use super::content::{Content, free_below, in_the_way};
 use super::record::{Held, Memory, Record};
-use super::{ReceiveConfig, ReceiveError};
+use super::{EVENTS_MAX, ReceiveConfig, ReceiveError};
 use crate::client::{Client, ClientConfig};
 use crate::events::Events;
 use crate::sharing::meter::{Figures, Meter};
-use wire::offer::Offer;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use wire::offer::{Lost, Offer};
+
+/// Losses of which the user is told.
+const LOST_TOLD_MAX: usize = EVENTS_MAX / 2;
 
 /// Links of the swarm at once: to each of 64 others for three torrents, and what comes to those that are done.
 const LINKS_MAX: u32 = 512;
@@ -22,6 +27,15 @@ pub(super) struct Known {
     pub(super) resumed: Option<u64>,
 }
 
+/// For how many ticks it has been so.
+#[derive(Default)]
+pub(super) struct Ticks {
+    /// Nothing was received, though there was somebody.
+    pub(super) idle: u32,
+    /// Nothing was received, and there was no line to the sharer.
+    pub(super) gone: u32,
+}
+
 /// What there is to do once it was accepted.
 pub(super) struct Work {
     pub(super) client: Client,
@@ -29,8 +43,9 @@ pub(super) struct Work {
     pub(super) content: Content,
     pub(super) meter: Meter,
     pub(super) figures: Figures,
-    /// So many ticks nothing was received.
-    pub(super) idle_ticks: u32,
+    pub(super) ticks: Ticks,
+    /// What was told as lost, by what stands for it.
+    lost: BTreeSet<u64>,
     pub(super) began: bool,
     pub(super) all_offered: bool,
     pub(super) finished: bool,
@@ -72,7 +87,8 @@ impl Work {
             content: Content::new(record.output.clone(), record.top.clone(), offer),
             meter: Meter::default(),
             figures: Figures::default(),
-            idle_ticks: 0,
+            ticks: Ticks::default(),
+            lost: BTreeSet::new(),
             began: false,
             all_offered: false,
             finished: false,
@@ -82,5 +98,12 @@ impl Work {
             others_incomplete: None,
             farewell: false,
         })
+    }
+
+    /// Whether nobody was told of this loss: everything is said anew over each line. No more are told than leave room for other news.
+    pub(super) fn is_news(&mut self, lost: &Lost) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (lost.path.raw(), lost.why as u8).hash(&mut hasher);
+        self.lost.len() < LOST_TOLD_MAX && self.lost.insert(hasher.finish())
     }
 }

@@ -2,7 +2,9 @@
 
 use super::*;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
+use wire::FileIndex;
 use wire::metainfo::{MetainfoBuilder, NewFile};
 use wire::private::SwarmKey;
 
@@ -54,7 +56,7 @@ fn nothing_beside_the_name_that_the_user_agreed_to_is_touched() {
         for outside in [path(&[name]), path(&[name, "holiday"])] {
             assert!(matches!(content.make_folders(vec![outside.clone()]), Err(ReceiveError::TooMuch)));
             content.begin_again();
-            assert!(matches!(content.make_empty_files(vec![outside]), Err(ReceiveError::TooMuch)));
+            assert!(matches!(content.make_empty_files(vec![outside], false), Err(ReceiveError::TooMuch)));
             content.begin_again();
         }
     }
@@ -62,6 +64,9 @@ fn nothing_beside_the_name_that_the_user_agreed_to_is_touched() {
     content.offer(torrent(0, "holiday", &[10])).unwrap();
     assert!(content.make_folders(vec![path(&["holiday", "in"])]).unwrap().is_empty());
     assert!(dir.path().join("holiday/in").is_dir());
+    assert!(content.make_empty_files(vec![path(&["holiday", "hook"])], true).unwrap().is_empty());
+    let hook = dir.path().join("holiday/hook").metadata().unwrap();
+    assert_eq!((hook.len(), hook.permissions().mode() & 0o100), (0, 0o100));
 }
 
 #[test]
@@ -99,7 +104,6 @@ fn what_is_withdrawn_may_be_offered_anew_and_is_not_waited_for() {
 
 #[test]
 fn a_file_whose_name_is_taken_keeps_its_own_and_what_lies_there_is_not_made_executable() {
-    use std::os::unix::fs::PermissionsExt;
     let Receiver { dir, mut content } = receiver();
     let at = |name: &str| dir.path().join("holiday").join(name);
     let executes = |name: &str| at(name).metadata().unwrap().permissions().mode() & 0o100 != 0;
