@@ -3,14 +3,14 @@
 //! Changes nothing on disk. Always: each thread reads one piece at a time through a buffer of 1 MiB, so memory does not grow
 //! with the piece length. BEP: 3, 47
 
-use os::fs::{Access, Dir, File};
+use os::fs::{Access, Dir, File, Kind, Stat};
 use sha1::{Digest, Sha1};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 use wire::layout::{BLOCK_LEN, FileLen, LayoutError};
 use wire::{Bitfield, FileIndex, Layout, Metainfo, PieceIndex};
 
@@ -26,19 +26,69 @@ pub struct HashFile {
     pub len: u64,
 }
 
-/// A range of a file to be hashed, as the user named it: links are followed.
+/// A range of a file to be hashed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HashRange {
-    /// Where the file is.
+    /// Where the file is: absolute, and without a symbolic link in it, for none is followed.
     pub path: PathBuf,
-    /// Bytes of the whole file, and when it was last written to: as they were when it was listed.
+    /// Bytes of the whole file, and its times: as they were when it was listed.
     pub whole: u64,
     /// See `whole`.
-    pub modified: SystemTime,
+    pub times: FileTimes,
     /// Where the range begins.
     pub offset: u64,
     /// Bytes of it.
     pub len: u64,
+}
+
+/// The times by which a file is known to be as it was.
+///
+/// Its inode's number is none of this: FAT and some file systems in user space deal another one when they have forgotten a file, and
+/// whatever is put in a file's place was changed at another time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FileTimes {
+    /// When it was last written to, in nanoseconds since 1970. Whoever may write to it may set this.
+    pub modified: i128,
+    /// When anything about it last changed, its names included, in nanoseconds since 1970. Nobody can set this.
+    pub changed: i128,
+}
+
+impl FileTimes {
+    /// Those that the system tells.
+    pub fn of(found: &std::fs::Metadata) -> FileTimes {
+        let nanoseconds = |seconds, beyond| i128::from(seconds) * 1_000_000_000 + i128::from(beyond);
+        FileTimes {
+            modified: nanoseconds(found.mtime(), found.mtime_nsec()),
+            changed: nanoseconds(found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
+impl HashRange {
+    /// Opens its file, as far as no link is in the way.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        top()?.file(below_top(&self.path), Access::Read)
+    }
+
+    /// What lies where its file was; a link is told as a link.
+    pub(crate) fn stat(&self) -> io::Result<Stat> {
+        top()?.stat(below_top(&self.path))
+    }
+
+    /// Whether this is the file that was listed, as far as its length and its times tell.
+    pub(crate) fn is_as_it_was(&self, stat: &Stat) -> bool {
+        let times = FileTimes { modified: stat.mtime, changed: stat.ctime };
+        stat.kind == Kind::File && stat.size == self.whole && times == self.times
+    }
+}
+
+/// Where all paths begin. Opened for each file anew: a handle for every torrent would be one of the few that a process has.
+fn top() -> io::Result<Dir> {
+    Dir::open(Path::new("/"))
+}
+
+fn below_top(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
 }
 
 /// Why files were not hashed.
@@ -99,7 +149,7 @@ pub fn hash_files(
 ) -> Result<Vec<[u8; 20]>, HashError> {
     let wanted = |file: FileIndex| {
         let HashFile { path, len } = &files[file.as_usize()];
-        Wanted { path, whole: *len, modified: None, offset: 0 }
+        Wanted::Named { path, len: *len }
     };
     hash(files.iter().map(|file| file.len), &wanted, piece_len, progress)
 }
@@ -115,10 +165,7 @@ pub fn hash_ranges(
     piece_len: u32,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<[u8; 20]>, HashError> {
-    let wanted = |file: FileIndex| {
-        let HashRange { path, whole, modified, offset, .. } = &ranges[file.as_usize()];
-        Wanted { path, whole: *whole, modified: Some(*modified), offset: *offset }
-    };
+    let wanted = |file: FileIndex| Wanted::Listed(&ranges[file.as_usize()]);
     let hashes = hash(ranges.iter().map(|range| range.len), &wanted, piece_len, progress)?;
     for file in 0..ranges.len() as u32 {
         wanted(FileIndex(file)).open()?;
@@ -126,28 +173,44 @@ pub fn hash_ranges(
     Ok(hashes)
 }
 
-/// A file as it must be to be hashed, and from where on it is.
-struct Wanted<'f> {
-    path: &'f Path,
-    whole: u64,
-    /// When it was last written to, if that matters.
-    modified: Option<SystemTime>,
-    offset: u64,
+/// A file as it must be to be hashed.
+enum Wanted<'f> {
+    /// As the user named it, of this length.
+    Named { path: &'f Path, len: u64 },
+    /// As it was listed.
+    Listed(&'f HashRange),
 }
 
 impl Wanted<'_> {
-    fn open(&self) -> Result<File, HashError> {
-        let fault = |error| HashError::Read { path: self.path.into(), error };
-        let opened = std::fs::File::open(self.path).map_err(fault)?;
-        let found = opened.metadata().map_err(fault)?;
-        let touched = match self.modified {
-            Some(modified) => found.modified().map_err(fault)? != modified,
-            None => false,
-        };
-        if found.len() != self.whole || touched {
-            return Err(HashError::Changed { path: self.path.into() });
+    fn path(&self) -> &Path {
+        match self {
+            Wanted::Named { path, .. } => path,
+            Wanted::Listed(range) => &range.path,
         }
-        Ok(File::from(OwnedFd::from(opened)))
+    }
+
+    /// From where on it is hashed.
+    fn offset(&self) -> u64 {
+        match self {
+            Wanted::Named { .. } => 0,
+            Wanted::Listed(range) => range.offset,
+        }
+    }
+
+    fn open(&self) -> Result<File, HashError> {
+        let opened = match self {
+            Wanted::Named { path, .. } => {
+                std::fs::File::open(path).map(|file| File::from(OwnedFd::from(file)))
+            }
+            Wanted::Listed(range) => range.open(),
+        };
+        let found = opened.and_then(|file| Ok((file.stat()?, file)));
+        let (stat, file) = found.map_err(|error| HashError::Read { path: self.path().into(), error })?;
+        let is_as_it_was = match self {
+            Wanted::Named { len, .. } => stat.size == *len,
+            Wanted::Listed(range) => range.is_as_it_was(&stat),
+        };
+        if is_as_it_was { Ok(file) } else { Err(HashError::Changed { path: self.path().into() }) }
     }
 }
 
@@ -161,7 +224,7 @@ fn hash<'f>(
     let layout = Layout::with_files(lens, piece_len, BLOCK_LEN).map_err(HashError::Layout)?;
     let open = |file: FileIndex| {
         let wanted = wanted(file);
-        Ok(Some(Opened { file: wanted.open()?, offset: wanted.offset }))
+        Ok(Some(Opened { file: wanted.open()?, offset: wanted.offset() }))
     };
     let hashes = Mutex::new(vec![[0; 20]; layout.pieces() as usize]);
     let each = |piece: PieceIndex, hash| {
@@ -171,7 +234,7 @@ fn hash<'f>(
     let hashing = Hashing::new(&layout, &open, progress);
     match hashing.run(&each)? {
         None => Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        Some(short) => Err(HashError::Changed { path: wanted(short).path.into() }),
+        Some(short) => Err(HashError::Changed { path: wanted(short).path().into() }),
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Stat {
     pub size: u64,
     /// Time of the last change of its content, in nanoseconds since 1970.
     pub mtime: i128,
+    /// Time of the last change of anything about it, in nanoseconds since 1970; nobody can set it.
+    pub ctime: i128,
     /// Its number within the file system.
     pub inode: u64,
     /// The file system's number, which another boot may deal anew.
@@ -233,6 +235,7 @@ impl Stat {
             kind,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             mtime: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
+            ctime: i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec),
             inode: stat.st_ino,
             device: stat.st_dev,
             links: stat.st_nlink,

@@ -52,6 +52,12 @@ impl SafePath {
         self.0.split('/')
     }
 
+    /// What it is compared by: two paths that some system holds for the same give the same text, element by element, with NUL
+    /// between them.
+    pub fn folded(&self) -> String {
+        collide::fold(&self.0)
+    }
+
     /// The last element.
     pub fn file_name(&self) -> &str {
         self.elements().next_back().unwrap_or_default()

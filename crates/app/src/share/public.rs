@@ -93,14 +93,7 @@ fn make(listing: &Listing, quiet: bool) -> Result<(Vec<u8>, Metainfo, Vec<HashRa
     let layout = builder
         .layout()
         .map_err(|error| Failure::plain(format!("no torrent can be made of this: {error}")))?;
-    let range = |file: &ListedFile| HashRange {
-        path: file.source.clone(),
-        whole: file.len,
-        modified: file.modified,
-        offset: 0,
-        len: file.len,
-    };
-    let ranges: Vec<HashRange> = files.into_iter().map(range).collect();
+    let ranges: Vec<HashRange> = files.into_iter().map(|file| file.range(0, file.len)).collect();
     let bar = show::bar(layout.total(), "hashing", quiet);
     let hashed = hash_ranges(&ranges, layout.piece_len_max(), &|bytes| bar.set_position(bytes));
     bar.finish_and_clear();

@@ -121,6 +121,7 @@ mod tests {
             from: SocketAddr::from(([192, 168, 0, number as u8], 7000)),
             state: *state,
             has: *has,
+            here: *state != ReceiverState::Left,
         };
         ShareStatus {
             name: "holiday".into(),
@@ -132,6 +133,7 @@ mod tests {
             rate_up: 110 << 20,
             receivers: states.iter().enumerate().map(receiver).collect(),
             copies: states.iter().filter(|(state, _)| *state == ReceiverState::Complete).count() as u32,
+            copies_here: states.iter().filter(|(state, _)| *state == ReceiverState::Complete).count() as u32,
         }
     }
 

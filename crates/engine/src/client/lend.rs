@@ -18,9 +18,9 @@ impl Client {
     /// each of its files, wherever they lie. Nothing is ever written there and nothing is checked again. Several torrents may be lent
     /// out of one file.
     ///
-    /// Nothing of it is remembered: it is gone when the client ends. A file that is not as it was (its length and its time of
-    /// writing tell) is not read any more: the torrent stops with a `DiskErrorKind::Changed`, as soon as somebody asks for a byte
-    /// of it. Links in the paths are resolved now; none that is put there later is followed.
+    /// Nothing of it is remembered: it is gone when the client ends. A file that is not as it was (its length and its times
+    /// tell) is not read any more: the torrent stops with a `DiskErrorKind::Changed`, as soon as somebody asks for a byte
+    /// of it. No link in the paths is followed.
     ///
     /// # Errors
     /// When the bytes are no torrent, the ranges are not its files, it is already here, it is known as one of another swarm, or

@@ -3,9 +3,9 @@
 //! Reads, and does nothing else: nothing is written, made, renamed or removed, and nothing of it is remembered in the state
 //! store. Shared by all disk threads, without a lock.
 //! Always:
-//! * a file is read only as it was when it was hashed: its length and its time of writing are looked at when it is opened, and
+//! * a file is read only as it was when it was hashed: its length and its times are looked at when it is opened, and
 //!   again after every read, so that no byte leaves here that was changed before it was read;
-//! * no link is followed: whoever puts one into a path after the torrent was lent gets nothing read through it;
+//! * no link is followed: whoever puts one into a path after it was listed gets nothing read through it;
 //! * no file stays open beyond what `handles` allows.
 
 use super::handles::{HandleKey, Handles};
@@ -14,12 +14,10 @@ use super::storage::next_number;
 use super::trouble::{fault, trouble};
 use crate::hashing::HashRange;
 use os::fault::Fault;
-use os::fs::{Access, Dir, File, Kind, Stat};
+use os::fs::File;
 use proto::{DiskError, DiskErrorKind};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use wire::FileIndex;
 
 /// One torrent's lent files.
@@ -35,9 +33,8 @@ impl Lent {
     pub(crate) fn open(spec: Arc<LentSpec>, handles: Arc<Handles>) -> Result<Lent, DiskError> {
         let lent = Lent { spec, handles, number: next_number() };
         for (_, range) in lent.spec.ranges() {
-            let path = below_top(&range.path);
-            let stat = top().and_then(|top| top.stat(path)).map_err(|error| unreadable(&error, range))?;
-            if !is_as_it_was(&stat, range) {
+            let stat = range.stat().map_err(|error| unreadable(&error, range))?;
+            if !range.is_as_it_was(&stat) {
                 return Err(changed(range));
             }
         }
@@ -59,7 +56,7 @@ impl Lent {
             let handle = self.open_file(slice.file, range)?;
             let read = handle.read_exact_at(now, range.offset + slice.offset);
             let stat = read.and_then(|()| handle.stat()).map_err(|error| unreadable(&error, range))?;
-            if !is_as_it_was(&stat, range) {
+            if !range.is_as_it_was(&stat) {
                 return Err(changed(range));
             }
         }
@@ -84,8 +81,8 @@ impl Lent {
         let key = HandleKey { storage: self.number, file: file.0, writes: false };
         let mut other = false;
         let handle = self.handles.get(key, || {
-            let opened = top()?.file(below_top(&range.path), Access::Read)?;
-            other = !is_as_it_was(&opened.stat()?, range);
+            let opened = range.open()?;
+            other = !range.is_as_it_was(&opened.stat()?);
             if other { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(opened) }
         });
         handle.map_err(|error| if other { changed(range) } else { unreadable(&error, range) })
@@ -96,29 +93,6 @@ impl Drop for Lent {
     /// Whatever ended it: no file stays open, so that its drive can be unmounted.
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Where all paths begin. Opened for each file anew: a handle for every torrent would be one of the few that a process has.
-fn top() -> io::Result<Dir> {
-    Dir::open(Path::new("/"))
-}
-
-fn below_top(path: &Path) -> &Path {
-    path.strip_prefix("/").unwrap_or(path)
-}
-
-/// Whether this is the file that was hashed, as far as its length and its time of writing tell.
-fn is_as_it_was(stat: &Stat, range: &HashRange) -> bool {
-    stat.kind == Kind::File && stat.size == range.whole && stat.mtime == nanoseconds(range.modified)
-}
-
-/// Nanoseconds since 1970, as the kernel's.
-fn nanoseconds(time: SystemTime) -> i128 {
-    let nanoseconds = |since: std::time::Duration| i128::try_from(since.as_nanos()).unwrap_or(i128::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => nanoseconds(after),
-        Err(before) => -nanoseconds(before.duration()),
     }
 }
 

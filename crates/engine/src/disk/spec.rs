@@ -35,7 +35,7 @@ impl ContentSpec {
 pub(crate) struct LentSpec {
     /// Files, pieces and hashes.
     pub(crate) metainfo: Arc<Metainfo>,
-    /// One per file. Their paths are absolute and without links.
+    /// One per file. No link in their paths is followed.
     ranges: Box<[HashRange]>,
 }
 
@@ -49,21 +49,17 @@ pub(crate) enum Misfit {
 }
 
 impl LentSpec {
-    /// These ranges as the files of this torrent. Links in their paths are resolved now, and none that comes later is followed.
-    pub(crate) fn new(metainfo: Arc<Metainfo>, mut ranges: Vec<HashRange>) -> Result<LentSpec, Misfit> {
+    /// These ranges as the files of this torrent.
+    pub(crate) fn new(metainfo: Arc<Metainfo>, ranges: Vec<HashRange>) -> Result<LentSpec, Misfit> {
         let layout = &metainfo.layout;
         if ranges.len() != layout.files() as usize {
             return Err(Misfit::Count(ranges.len()));
         }
-        for (file, range) in layout.file_indices().zip(&mut ranges) {
+        for (file, range) in layout.file_indices().zip(&ranges) {
             let extent = layout.extent(file);
             let ends = range.offset.checked_add(range.len);
             if extent.pad || extent.len != range.len || ends.is_none_or(|end| end > range.whole) {
                 return Err(Misfit::File(file));
-            }
-            // One that is gone by now is missed when the torrent is opened.
-            if let Ok(resolved) = range.path.canonicalize().or_else(|_| std::path::absolute(&range.path)) {
-                range.path = resolved;
             }
         }
         Ok(LentSpec { ranges: ranges.into(), metainfo })

@@ -89,8 +89,8 @@ fn verifying_tells_good_damaged_missing_and_wrong_files_apart() {
 
 /// The whole of a file as a range.
 fn listed(file: &HashFile) -> HashRange {
-    let modified = std::fs::metadata(&file.path).unwrap().modified().unwrap();
-    HashRange { path: file.path.clone(), whole: file.len, modified, offset: 0, len: file.len }
+    let times = FileTimes::of(&std::fs::metadata(&file.path).unwrap());
+    HashRange { path: file.path.clone(), whole: file.len, times, offset: 0, len: file.len }
 }
 
 #[test]
@@ -113,7 +113,8 @@ fn a_file_that_was_written_to_after_it_was_listed_or_while_it_was_hashed_is_name
     let ranges: Vec<HashRange> = files.iter().map(listed).collect();
     let touch = || {
         let file = std::fs::File::options().write(true).open(&files[1].path).unwrap();
-        file.set_modified(ranges[1].modified + std::time::Duration::from_secs(1)).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() + std::time::Duration::from_secs(1))
+            .unwrap();
     };
     // After all of it has been read, and still before the end.
     let at_last = |bytes: u64| {
@@ -126,5 +127,22 @@ fn a_file_that_was_written_to_after_it_was_listed_or_while_it_was_hashed_is_name
             Err(HashError::Changed { path }) => assert_eq!(path, files[1].path),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_link_in_place_of_what_was_listed_is_not_followed() {
+    let (dir, files, _) = files(&[50_000]);
+    let range = listed(&files[0]);
+    let hash = |path: &std::path::Path| {
+        let range = HashRange { path: path.into(), ..range.clone() };
+        hash_ranges(&[range], 16 * 1024, &|_| {}).map(drop)
+    };
+    hash(&range.path).unwrap();
+    let (link, folder) = (dir.path().join("link"), dir.path().join("folder"));
+    std::os::unix::fs::symlink(&range.path, &link).unwrap();
+    std::os::unix::fs::symlink(dir.path(), &folder).unwrap();
+    for path in [link, folder.join(range.path.file_name().unwrap())] {
+        assert!(matches!(hash(&path), Err(HashError::Read { path: named, .. }) if named == path));
     }
 }

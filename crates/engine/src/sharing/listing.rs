@@ -3,12 +3,12 @@
 //! Reads folders and looks at files; no content is read. What always holds: a symbolic link is followed only if the user named it
 //! himself, so nothing outside of what was named is listed; the same folders give the same list; at most [`LISTED_MAX`] entries.
 
+use crate::hashing::{FileTimes, HashRange};
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 pub use wire::offer::LostWhy;
 
 /// Files and folders in a list: more are no share, but a file system.
@@ -25,21 +25,30 @@ pub struct Listing {
     pub empty_folders: Vec<Vec<String>>,
     /// What does not come along.
     pub lost: Vec<(PathBuf, LostWhy)>,
+    /// Where what was named is, without links, and what it is called in the share.
+    pub tops: Vec<(PathBuf, String)>,
 }
 
 /// A file that is to be shared.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListedFile {
-    /// Where it is.
+    /// Where it is: absolute, and without a symbolic link when it was listed.
     pub source: PathBuf,
     /// Its path in the share: that of one path alone begins with its name, so does that of each of several.
     pub path: Vec<String>,
     /// Its length in bytes.
     pub len: u64,
-    /// When it was last written to.
-    pub modified: SystemTime,
+    /// Its times when it was looked at.
+    pub times: FileTimes,
     /// Its owner may run it.
     pub executable: bool,
+}
+
+impl ListedFile {
+    /// A range of it, to be hashed and lent as it was listed.
+    pub fn range(&self, offset: u64, len: u64) -> HashRange {
+        HashRange { path: self.source.clone(), whole: self.len, times: self.times, offset, len }
+    }
 }
 
 /// Why nothing can be shared.
@@ -102,6 +111,10 @@ impl Listing {
     /// What lies under one path, which is called `name` in the share.
     fn add(&mut self, top: &Path, name: String, seen: &mut impl FnMut(usize)) -> Result<(), ListError> {
         let unreadable = |error| ListError::Unreadable { path: top.into(), error };
+        // What the user named may be a link, or lie beneath one, and is resolved here and never again: nothing that is put in the way
+        // later is followed.
+        let top = &*top.canonicalize().map_err(unreadable)?;
+        self.tops.push((top.into(), name.clone()));
         let metadata = fs::metadata(top).map_err(unreadable)?;
         if metadata.is_file() {
             File::open(top).map_err(unreadable)?;
@@ -193,10 +206,10 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn listed(source: &Path, path: Vec<String>, metadata: &Metadata) -> io::Result<ListedFile> {
     Ok(ListedFile {
-        source: std::path::absolute(source)?,
+        source: source.into(),
         path,
         len: metadata.len(),
-        modified: metadata.modified()?,
+        times: FileTimes::of(metadata),
         executable: metadata.permissions().mode() & 0o100 != 0,
     })
 }
@@ -284,6 +297,7 @@ mod tests {
         // What the user names himself is meant.
         let meant = Listing::of(&[root.join("folder-link")], |_| {}).unwrap();
         assert_eq!(names(&meant), ["folder-link/key"]);
+        assert_eq!(meant.files[0].source, secret.canonicalize().unwrap(), "no link is left in it");
         let meant = Listing::of(&[root.join("link")], |_| {}).unwrap();
         assert_eq!((names(&meant), meant.size()), (vec!["link".to_owned()], 9));
     }

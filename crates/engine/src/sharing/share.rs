@@ -168,8 +168,10 @@ pub struct ShareStatus {
     pub rate_up: u64,
     /// Everybody who came, in that order; at most 256, and who left first is forgotten first.
     pub receivers: Vec<ReceiverStatus>,
-    /// Receivers that said that they have everything.
+    /// Receivers that said that they have everything, whether they are still here or not.
     pub copies: u32,
+    /// Those of them that are here, so that others can go on with them.
+    pub copies_here: u32,
 }
 
 /// Something that is shared under a code. Dropping it ends it at once, without a word; [`Share::end`] is the polite way.
@@ -238,7 +240,7 @@ impl Share {
         let swarm_key = SwarmKey(entropy::bytes().map_err(ShareError::System)?);
         let scratch = Scratch::make(config.scratch)?;
         let mut client = ClientConfig::new(&scratch.0, &scratch.0);
-        (client.listen, client.swarm_key) = (config.listen, Some(swarm_key.clone()));
+        (client.listen, client.swarm_key) = (beside(&desk, config.listen), Some(swarm_key.clone()));
         (client.local_discovery, client.dht) = (false, None);
         (client.limits.up, client.limits.links) = (config.upload_max, LINKS_MAX);
         // Who comes back has some pieces, and to be shown a few of them one by one says nothing to it: it would wait for others.
@@ -314,6 +316,15 @@ impl Drop for Share {
         {
             tracing::error!("the thread of a share panicked");
         }
+    }
+}
+
+/// Where the swarm's links come: at the port behind the desk's, if ports were named, so that two of them can be let through a firewall.
+fn beside(desk: &PairingDesk, listen: Listen) -> Listen {
+    let next = desk.port().saturating_add(1);
+    match *listen.ports.end() {
+        0 => listen,
+        last => Listen { ports: next..=last.max(next), ..listen },
     }
 }
 

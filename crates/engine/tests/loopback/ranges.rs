@@ -2,7 +2,7 @@
 
 use super::content::bytes;
 use super::swarm::{Peer, wait_for};
-use gannet::hashing::{HashRange, hash_ranges};
+use gannet::hashing::{FileTimes, HashRange, hash_ranges};
 use gannet::sharing::Place;
 use gannet::{AddError, AddOptions, DiskErrorKind, Event, StageName, SwarmKey, TorrentHandle, TorrentId};
 use proto::{Rng, Seed};
@@ -125,10 +125,10 @@ fn is_check(event: &Event) -> bool {
 
 fn cut(path: &Path, cuts: &[u64]) -> Vec<Part> {
     let found = fs::metadata(path).unwrap();
-    let (whole, modified) = (found.len(), found.modified().unwrap());
+    let (whole, times) = (found.len(), FileTimes::of(&found));
     let (begins, ends) = (std::iter::once(&0).chain(cuts), cuts.iter().chain(std::iter::once(&whole)));
     let part = |(number, (&offset, &end)): (usize, (&u64, &u64))| {
-        let range = HashRange { path: path.into(), whole, modified, offset, len: end - offset };
+        let range = HashRange { path: path.into(), whole, times, offset, len: end - offset };
         let hashes = hash_ranges(std::slice::from_ref(&range), PIECE_LEN, &|_| ()).unwrap();
         // Ranges of equal bytes are other torrents all the same.
         let builder = MetainfoBuilder::single("film", range.len, PIECE_LEN).source(number.to_string());
@@ -218,8 +218,9 @@ fn what_was_changed_or_does_not_fit_before_it_is_lent_is_refused() {
     ] {
         assert!(matches!(lend(vec![range]), Err(AddError::Misplaced(FileIndex(0)))));
     }
-    let earlier = part.range.modified - Duration::from_secs(1);
-    let torrent = lend(vec![HashRange { modified: earlier, ..part.range.clone() }]).unwrap();
+    let mut earlier = part.range.times;
+    earlier.modified -= 1_000_000_000;
+    let torrent = lend(vec![HashRange { times: earlier, ..part.range.clone() }]).unwrap();
     wait_for(&seed, "the fault", |event| {
         matches!(event, Event::StorageFailed(id, error)
             if *id == torrent.id() && error.kind == DiskErrorKind::Changed)

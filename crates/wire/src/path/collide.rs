@@ -169,7 +169,7 @@ fn lies_in(path: &str, directory: &str) -> bool {
 ///
 /// Lower, upper and again lower case stands for full case folding: it joins `ß`, `ẞ` and `SS`, and dotless with dotted `i`.
 /// Joining more than a given system does costs a rename, joining less would cost a file.
-fn fold(path: &str) -> String {
+pub(super) fn fold(path: &str) -> String {
     if path.is_ascii() {
         return path.to_ascii_lowercase().replace('/', "\0");
     }

@@ -7,9 +7,9 @@ use super::ShareError;
 use super::naming::Named;
 use crate::hashing::{HashError, HashRange, hash_ranges};
 use crate::sharing::listing::{ListedFile, Listing, LostWhy};
+use os::fault::Fault;
 use proto::cutting::{Cutter, File, Portion, Range};
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub(super) enum Told {
     /// A file does not come along after all.
     Lost(PathBuf, LostWhy),
     /// That was all.
-    Done { torrents: u64, bytes: u64 },
+    Done,
     /// There is nothing to share.
     Failed(ShareError),
 }
@@ -71,7 +71,7 @@ fn run(paths: &[PathBuf], targets: [u64; 4], hashed: &AtomicU64, told: &Sender<T
     if listing.files.is_empty() && listing.empty_folders.is_empty() {
         return tell(told, Told::Failed(ShareError::Nothing));
     }
-    let named = Arc::new(Named::new(listing, paths));
+    let named = Arc::new(Named::new(listing));
     tell(told, Told::Listed(Arc::clone(&named)))?;
     let files = named.listing.files.iter().enumerate();
     let files = files.map(|(file, listed)| File { len: listed.len, path_cost: cost(&named.beneath(file)) });
@@ -79,7 +79,7 @@ fn run(paths: &[PathBuf], targets: [u64; 4], hashed: &AtomicU64, told: &Sender<T
     for portion in Cutter::with_targets(files, targets) {
         work.take(portion)?;
     }
-    tell(told, Told::Done { torrents: work.torrents, bytes: work.bytes })
+    tell(told, Told::Done)
 }
 
 fn tell(told: &Sender<Told>, what: Told) -> Option<()> {
@@ -140,14 +140,8 @@ impl Work<'_> {
         // Ranges of a file that hold the same, such as nothing, are torrents of their own all the same.
         let builder = builder.source(self.torrents.to_string());
         let file_of = |range: &Range| &listing.files[range.file as usize];
-        let sources: Vec<HashRange> = ranges
-            .iter()
-            .map(|range| {
-                let file = file_of(range);
-                let (offset, len) = (range.offset, range.len);
-                HashRange { path: file.source.clone(), whole: file.len, modified: file.modified, offset, len }
-            })
-            .collect();
+        let sources: Vec<HashRange> =
+            ranges.iter().map(|range| file_of(range).range(range.offset, range.len)).collect();
         let before = self.bytes;
         let progress = |done| {
             self.hashed.fetch_max(before + done, Ordering::Relaxed);
@@ -163,7 +157,8 @@ impl Work<'_> {
             places.map(|(file, range)| Place { file, offset: range.offset, whole: file_of(range).len });
         let executables = numbered().filter(|(_, range)| file_of(range).executable).map(|(file, _)| file);
         let offered = OfferedTorrent {
-            number: self.torrents,
+            // Given when it is offered.
+            number: 0,
             places: places.collect(),
             executables: executables.collect(),
             metainfo,
@@ -197,11 +192,13 @@ impl Work<'_> {
 
 /// Why a file is not any more what was listed, if so.
 pub(super) fn what_became_of(file: &ListedFile) -> Option<LostWhy> {
-    match fs::metadata(&file.source) {
-        Err(_) => Some(LostWhy::Unreadable),
-        Ok(found) if found.len() != file.len || found.modified().ok() != Some(file.modified) => {
-            Some(LostWhy::Changed)
-        }
+    let range = file.range(0, file.len);
+    match range.stat() {
+        Err(error) => match Fault::of(&error) {
+            Fault::Absent | Fault::InTheWay => Some(LostWhy::Changed),
+            _ => Some(LostWhy::Unreadable),
+        },
+        Ok(found) if !range.is_as_it_was(&found) => Some(LostWhy::Changed),
         Ok(_) => None,
     }
 }

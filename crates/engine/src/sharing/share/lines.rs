@@ -47,6 +47,8 @@ struct Cursor {
     said: usize,
     hashed: u64,
     peers: Option<Words>,
+    /// What it was told last is what changes: then the row comes first, however often that changes.
+    told_of_change: bool,
 }
 
 impl Cursor {
@@ -55,17 +57,20 @@ impl Cursor {
         if self.said > 0 && !orders.wants {
             return None;
         }
-        if self.said > 0 && orders.peers != self.peers {
+        let (from_row, change) = (row.said.get(self.said), self.said > 0);
+        let row_is_next = from_row.is_some() && self.told_of_change;
+        self.told_of_change = change && !row_is_next;
+        if self.told_of_change && orders.peers != self.peers {
             self.peers.clone_from(&orders.peers);
             return self.peers.clone();
         }
-        if self.said > 0 && row.hashed > self.hashed {
+        if self.told_of_change && row.hashed > self.hashed {
             self.hashed = row.hashed;
             return Some(SharerSays::Hashed(row.hashed).encode().into());
         }
-        let next = row.said.get(self.said)?;
-        self.said += 1;
-        Some(Arc::clone(next))
+        self.told_of_change = false;
+        self.said += usize::from(from_row.is_some());
+        from_row.cloned()
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
         assert_eq!(all(&mut cursor, &row, &orders), ["offer"]);
         orders.wants = true;
         let hashed = String::from_utf8(SharerSays::Hashed(5).encode()).unwrap();
-        assert_eq!(all(&mut cursor, &row, &orders), ["others", &*hashed, "torrent 0"]);
+        assert_eq!(all(&mut cursor, &row, &orders), ["others", "torrent 0", &*hashed]);
     }
 
     #[test]
@@ -215,10 +220,22 @@ mod tests {
         let hashed = String::from_utf8(SharerSays::Hashed(9).encode()).unwrap();
         assert_eq!(
             all(&mut cursor, &row(&["offer", "0", "1"], 9), &orders("two")),
-            ["two", &*hashed, "0", "1"]
+            ["two", "0", &*hashed, "1"]
         );
         // Who comes late hears the same from the beginning.
         let late = all(&mut Cursor::default(), &row(&["offer", "0", "1"], 9), &orders("two"));
-        assert_eq!(late, ["offer", "two", &*hashed, "0", "1"]);
+        assert_eq!(late, ["offer", "two", "0", &*hashed, "1"]);
+    }
+
+    #[test]
+    fn what_changes_all_the_time_does_not_keep_the_row_waiting() {
+        let row = Row { said: ["offer", "0", "1"].map(words).into(), hashed: 0 };
+        let mut cursor = Cursor::default();
+        let told = (0..5).filter_map(|round| {
+            let orders = Orders { wants: true, peers: Some(words(&format!("peers {round}"))) };
+            cursor.next(&row, &orders)
+        });
+        let told: Vec<_> = told.map(|words| String::from_utf8_lossy(&words).into_owned()).collect();
+        assert_eq!(told, ["offer", "peers 1", "0", "peers 3", "1"]);
     }
 }

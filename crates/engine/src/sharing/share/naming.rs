@@ -1,9 +1,11 @@
 //! What everything in a share is called on any system: one name for each file and folder, which no receiver has to change. Pure.
 //!
 //! What always holds: over all torrents of the share together no two paths meet, even where case does not count, so that torrents that
-//! a receiver keeps apart do not get in each other's way.
+//! a receiver keeps apart do not get in each other's way; and none is that of a file with `.part` behind it, under which a receiver keeps
+//! the file until it is whole.
 
 use crate::sharing::listing::{Listing, LostWhy};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wire::path::{DEPTH_MAX, PathsError, SafePaths};
@@ -19,13 +21,11 @@ pub(super) struct Named {
     pub(super) lone: bool,
     /// Of the files, then of the empty folders, beneath the top.
     paths: SafePaths,
-    /// Where the paths are that were named: not for receivers.
-    parents: Vec<PathBuf>,
 }
 
 impl Named {
     /// Names what is listed. What cannot be named is taken out and counted as lost.
-    pub(super) fn new(mut listing: Listing, named: &[PathBuf]) -> Named {
+    pub(super) fn new(mut listing: Listing) -> Named {
         let lone = listing.empty_folders.is_empty()
             && matches!(&listing.files[..], [file] if file.path == [&*listing.name]);
         let too_deep = |path: &[String]| path.len() > DEPTH_MAX;
@@ -36,6 +36,7 @@ impl Named {
         lost.extend(deep.map(|path| path.iter().collect()));
         let paths = loop {
             match paths_of(&listing) {
+                Ok(paths) if rename_parts(&mut listing, &paths) => {}
                 Ok(paths) => break paths,
                 Err(PathsError::TooDeep(at) | PathsError::TooManySameNames(at)) => {
                     let files = listing.files.len();
@@ -48,19 +49,20 @@ impl Named {
         };
         listing.lost.extend(lost.into_iter().map(|path| (path, LostWhy::Name)));
         let top = SafePath::from_name(listing.name.as_bytes());
-        let absolute = named.iter().filter_map(|path| std::path::absolute(path).ok());
-        let both = named.iter().cloned().chain(absolute);
-        let parents = both.filter_map(|path| path.parent().map(Path::to_owned)).collect();
-        Named { listing: Arc::new(listing), top, lone, paths, parents }
+        Named { listing: Arc::new(listing), top, lone, paths }
     }
 
     /// A path as receivers are told of it: from what was named on, without the folders in which that is.
-    pub(super) fn shown<'p>(&self, path: &'p Path) -> &'p Path {
-        // The folder of a relative path may be the empty one, in which everything seems to be.
-        let alike = self.parents.iter().filter(|parent| parent.is_absolute() == path.is_absolute());
-        let beneath = alike.filter_map(|parent| path.strip_prefix(parent).ok());
-        let longest = beneath.max_by_key(|beneath| beneath.components().count());
-        longest.or(path.file_name().map(Path::new)).unwrap_or(path)
+    pub(super) fn shown(&self, path: &Path) -> PathBuf {
+        let mut tops = self.listing.tops.iter();
+        match tops.find_map(|(top, name)| Some((name, path.strip_prefix(top).ok()?))) {
+            // Nothing joined would end in a slash.
+            Some((name, beneath)) if beneath.as_os_str().is_empty() => name.into(),
+            Some((name, beneath)) => Path::new(name).join(beneath),
+            // An empty folder is known by its path in the share alone.
+            None if path.is_relative() => path.into(),
+            None => path.file_name().unwrap_or_default().into(),
+        }
     }
 
     /// A file's path beneath the top, element by element; of a lone file its name.
@@ -98,11 +100,47 @@ fn paths_of(listing: &Listing) -> Result<SafePaths, PathsError> {
     }))
 }
 
+/// What a receiver calls a file that is not whole yet: this behind its name.
+const PART: &str = ".part";
+
+/// Gives another name to whatever is called as a file beside it that is not whole yet; whether anything was.
+fn rename_parts(listing: &mut Listing, paths: &SafePaths) -> bool {
+    let is_part = |element: &str| element.to_ascii_lowercase().ends_with(PART);
+    let path = |at: usize| paths.get(FileIndex(at as u32));
+    let mut parts = (0..paths.len()).filter(|&at| path(at).is_some_and(|path| path.elements().any(is_part)));
+    let Some(first) = parts.next() else { return false };
+    let files: BTreeSet<String> =
+        (0..listing.files.len()).filter_map(|at| Some(path(at)?.folded())).collect();
+    let mut renamed = false;
+    for at in std::iter::once(first).chain(parts) {
+        let Some(path) = path(at) else { continue };
+        let folded = path.folded();
+        let listed = match listing.files.len() {
+            files if at < files => listing.files.get_mut(at).map(|file| &mut file.path),
+            files => listing.empty_folders.get_mut(at - files),
+        };
+        let Some(listed) = listed else { continue };
+        // Elements from the last to the first: those that stand in front may be fewer in one than in the other.
+        let ends = folded.match_indices('\0').map(|(end, _)| end).chain([folded.len()]);
+        for (behind, end) in ends.collect::<Vec<_>>().into_iter().rev().enumerate() {
+            let stem = folded.get(..end).and_then(|path| path.strip_suffix(PART));
+            let element = listed.len().checked_sub(behind + 1).and_then(|element| listed.get_mut(element));
+            if let (Some(stem), Some(element)) = (stem, element)
+                && files.contains(stem)
+            {
+                element.push('_');
+                renamed = true;
+            }
+        }
+    }
+    renamed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hashing::FileTimes;
     use crate::sharing::listing::ListedFile;
-    use std::time::SystemTime;
 
     fn named(name: &str, files: &[&str], folders: &[&str]) -> Named {
         let path = |text: &&str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
@@ -110,31 +148,29 @@ mod tests {
             source: text.into(),
             path: path(text),
             len: 1,
-            modified: SystemTime::UNIX_EPOCH,
+            times: FileTimes::default(),
             executable: false,
         };
-        Named::new(
-            Listing {
-                name: name.into(),
-                files: files.iter().map(file).collect(),
-                empty_folders: folders.iter().map(path).collect(),
-                lost: Vec::new(),
-            },
-            &["/home/somebody/t".into(), "photos".into()],
-        )
+        Named::new(Listing {
+            name: name.into(),
+            files: files.iter().map(file).collect(),
+            empty_folders: folders.iter().map(path).collect(),
+            lost: Vec::new(),
+            tops: vec![("/home/somebody/t".into(), "t".into()), ("/mnt/x".into(), "photos".into())],
+        })
     }
 
     #[test]
     fn receivers_are_not_told_where_the_sharer_keeps_its_files() {
         let named = named("t", &["t/a"], &[]);
-        let here = std::path::absolute("photos/x").unwrap();
         for (path, expected) in [
-            (Path::new("/home/somebody/t/sub/link"), "t/sub/link"),
-            (Path::new("photos/x"), "photos/x"),
-            (&here, "photos/x"),
-            (Path::new("/elsewhere/y"), "y"),
+            ("/home/somebody/t/sub/link", "t/sub/link"),
+            ("/home/somebody/t", "t"),
+            ("/mnt/x/y", "photos/y"),
+            ("t/empty", "t/empty"),
+            ("/elsewhere/y", "y"),
         ] {
-            assert_eq!(named.shown(path), Path::new(expected));
+            assert_eq!(named.shown(Path::new(path)).to_str(), Some(expected));
         }
     }
 
@@ -177,6 +213,32 @@ mod tests {
             let beneath = found.beneath(file);
             let again = SafePaths::new([Some(beneath.iter().map(String::as_bytes))]).unwrap();
             assert_eq!(again.get(FileIndex(0)).unwrap().as_str(), beneath.join("/"));
+        }
+    }
+
+    #[test]
+    fn nothing_is_called_as_a_file_beside_it_that_is_not_whole_yet() {
+        for (files, folders, expected) in [
+            (&["t/x", "t/x.part", "t/y.part"][..], &[][..], &["t/x", "t/x.part_", "t/y.part"][..]),
+            (&["t/X.Part", "t/x"], &["t/x.PART_"], &["t/X.Part_", "t/x"]),
+            (&["t/\u{e9}", "t/e\u{301}.part"], &[], &["t/\u{e9}", "t/e\u{301}.part_"]),
+            (
+                &["t/x", "t/x.part/a", "t/x.part/b"],
+                &["t/x.part/c"],
+                &["t/x", "t/x.part_/a", "t/x.part_/b", "t/x.part_/c"],
+            ),
+            (&["t/x", "t/x.part", "t/x.part.part"], &[], &["t/x", "t/x.part_", "t/x.part.part_"]),
+            (&["t/x/x", "t/x.part"], &[], &["t/x/x", "t/x.part"]),
+        ] {
+            let found = named("t", files, folders);
+            let paths = all(&found);
+            let whole = |path: &str| {
+                paths[..files.len()]
+                    .iter()
+                    .any(|file| format!("{}.part", file.to_lowercase()) == path.to_lowercase())
+            };
+            assert!(!paths.iter().any(|path| whole(path)), "{paths:?}");
+            assert_eq!(paths[..expected.len()], *expected, "{files:?} {folders:?}");
         }
     }
 

@@ -37,6 +37,8 @@ pub struct ReceiverStatus {
     pub state: ReceiverState,
     /// Bytes that it says to have, verified.
     pub has: u64,
+    /// Its line stands: it can pass on what it has.
+    pub here: bool,
 }
 
 /// The name of a line; never used again.
@@ -57,10 +59,17 @@ struct Receiver {
 pub(super) struct Receivers {
     known: Vec<Receiver>,
     numbers: u64,
+    /// How many said that they have everything, whether they are remembered or not.
+    copies: u32,
 }
 
 impl Receivers {
-    /// Somebody said over a line who it is. Its number, and the line that it had before, if that is still thought to stand.
+    /// Whether whoever is at the other end of a line has said who it is.
+    pub(super) fn knows(&self, line: LineId) -> bool {
+        self.known.iter().any(|known| known.line == Some(line))
+    }
+
+    /// Somebody said over a line, for the first time, who it is. Its number, and the line that it had before, if that is still thought to stand.
     pub(super) fn came(
         &mut self,
         line: LineId,
@@ -71,6 +80,7 @@ impl Receivers {
         if let Some(known) = self.known.iter_mut().find(|known| known.instance == instance) {
             let before = known.line.replace(line).filter(|before| *before != line);
             (known.status.name, known.status.from, known.swarm) = (name, from, None);
+            known.status.here = true;
             if known.status.state != ReceiverState::Complete {
                 known.status.state = ReceiverState::Asked;
             }
@@ -83,7 +93,7 @@ impl Receivers {
         }
         self.numbers += 1;
         let number = self.numbers;
-        let status = ReceiverStatus { number, name, from, state: ReceiverState::Asked, has: 0 };
+        let status = ReceiverStatus { number, name, from, state: ReceiverState::Asked, has: 0, here: true };
         self.known.push(Receiver { instance, status, line: Some(line), swarm: None });
         (number, None)
     }
@@ -118,13 +128,15 @@ impl Receivers {
     pub(super) fn complete(&mut self, line: LineId) -> Option<u64> {
         let known = self.at(line)?;
         let before = std::mem::replace(&mut known.status.state, ReceiverState::Complete);
-        (before != ReceiverState::Complete).then_some(known.status.number)
+        let news = (before != ReceiverState::Complete).then_some(known.status.number);
+        self.copies = self.copies.saturating_add(u32::from(news.is_some()));
+        news
     }
 
     /// A line ended.
     pub(super) fn left(&mut self, line: LineId) -> Option<u64> {
         let known = self.at(line)?;
-        (known.line, known.swarm) = (None, None);
+        (known.line, known.swarm, known.status.here) = (None, None, false);
         known.status.state = match known.status.state {
             ReceiverState::Complete => ReceiverState::Complete,
             ReceiverState::Declined => ReceiverState::Declined,
@@ -149,9 +161,15 @@ impl Receivers {
         SharerSays::Peers { others: told.take(PEERS_MAX).collect(), incomplete }
     }
 
-    /// How many said that they have everything.
+    /// How many said that they have everything, whether they are still here or not.
     pub(super) fn copies(&self) -> u32 {
-        self.known.iter().filter(|known| known.status.state == ReceiverState::Complete).count() as u32
+        self.copies
+    }
+
+    /// How many of those are here.
+    pub(super) fn copies_here(&self) -> u32 {
+        let complete = |known: &&Receiver| known.status.state == ReceiverState::Complete;
+        self.known.iter().filter(|known| known.status.here).filter(complete).count() as u32
     }
 
     /// Everybody as they stand.
@@ -247,8 +265,11 @@ mod tests {
         assert_eq!(receivers.complete(LineId(3)), None, "no news");
         assert_eq!(receivers.left(LineId(3)), Some(number));
         let [kitchen, attic] = &receivers.statuses()[..] else { panic!("two") };
-        assert_eq!((kitchen.state, kitchen.has), (ReceiverState::Complete, 5));
-        assert_eq!((attic.state, receivers.copies()), (ReceiverState::Wants, 1));
+        assert_eq!((kitchen.state, kitchen.has, kitchen.here), (ReceiverState::Complete, 5, false));
+        assert_eq!((attic.state, attic.here), (ReceiverState::Wants, true));
+        assert_eq!((receivers.copies(), receivers.copies_here()), (1, 0), "it took its copy with it");
+        takes(&mut receivers, 5, "kitchen", "10.0.0.1:4000");
+        assert_eq!((receivers.copies(), receivers.copies_here()), (1, 1), "and brought it back");
     }
 
     #[test]
@@ -278,5 +299,16 @@ mod tests {
         assert_eq!(statuses.len(), KNOWN_MAX);
         assert!(statuses[..60].iter().all(|status| status.state == ReceiverState::Wants));
         assert_eq!(statuses[60].number, 71);
+    }
+
+    #[test]
+    fn copies_are_counted_beyond_those_who_are_remembered() {
+        let mut receivers = Receivers::default();
+        for line in 0..KNOWN_MAX as u64 + 10 {
+            takes(&mut receivers, line, &format!("number {line}"), "10.0.0.1:4000");
+            receivers.complete(LineId(line));
+            receivers.left(LineId(line));
+        }
+        assert_eq!((receivers.statuses().len(), receivers.copies()), (KNOWN_MAX, KNOWN_MAX as u32 + 10));
     }
 }

@@ -7,7 +7,7 @@ use super::hashing::{self, Hashed, Told, what_became_of};
 use super::lines::{Board, Heard, Line};
 use super::naming::Named;
 use super::receivers::{LineId, Receivers};
-use super::{Front, Scratch, ShareEvent};
+use super::{Front, Scratch, ShareEvent, ShareStatus};
 use crate::client::Client;
 use crate::events::Events;
 use crate::net::beacon::LocalBeacon;
@@ -15,7 +15,7 @@ use crate::reply::Answer;
 use crate::sharing::listing::LostWhy;
 use crate::sharing::meter::Meter;
 use crate::sharing::{DeskEvent, PairedLine, PairingDesk};
-use crate::{Event, SwarmKey, TorrentId};
+use crate::{DiskErrorKind, Event, SwarmKey, TorrentId};
 use proto::pairing::CLOSE_TIME_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -83,8 +83,12 @@ struct Serving {
     meter: Meter,
     /// What there is, once it is listed.
     named: Option<Arc<Named>>,
-    /// Among which files of the listing those of each torrent are, to say which one is lost.
-    sources: BTreeMap<TorrentId, RangeInclusive<usize>>,
+    /// By which number each torrent was offered, and among which files of the listing its own are.
+    sources: BTreeMap<TorrentId, (u64, RangeInclusive<usize>)>,
+    /// Bytes of all torrents that were offered.
+    offered_bytes: u64,
+    /// How many were.
+    offered: u64,
     /// Files that were named as lost.
     lost: BTreeSet<PathBuf>,
     client: Client,
@@ -132,6 +136,8 @@ pub(super) fn start(
             meter,
             named: None,
             sources,
+            offered_bytes: 0,
+            offered: 0,
             lost: BTreeSet::new(),
             client: parts.client,
             _scratch: parts.scratch,
@@ -212,13 +218,16 @@ impl Run {
     fn on_heard(&mut self, line: LineId, heard: Heard) {
         match heard {
             Heard::Said(said) => self.on_said(line, said),
-            Heard::Ended => {
-                self.lines.remove(&line);
-                if let Some(receiver) = self.receivers.left(line) {
-                    self.announce(ShareEvent::Left { receiver });
-                    self.tell_of_each_other();
-                }
-            }
+            Heard::Ended => self.hang_up(line),
+        }
+    }
+
+    /// A line is over.
+    fn hang_up(&mut self, line: LineId) {
+        self.lines.remove(&line);
+        if let Some(receiver) = self.receivers.left(line) {
+            self.announce(ShareEvent::Left { receiver });
+            self.tell_of_each_other();
         }
     }
 
@@ -228,13 +237,21 @@ impl Run {
         let event = match said {
             ReceiverSays::Hello { name, instance } => {
                 let from = at.paired.remote();
+                // Each is one: who says again who it is, or is somebody else by now, is none of ours.
+                if self.receivers.knows(line) {
+                    return self.hang_up(line);
+                }
                 let (receiver, before) = self.receivers.came(line, instance, name.clone(), from);
                 before.and_then(|before| self.lines.remove(&before));
                 Some(ShareEvent::Came { receiver, name, from })
             }
             ReceiverSays::Wants { swarm_port } => {
+                // Who wants something says first who it is: the sharer sees everybody who is served.
+                let Some(receiver) = self.receivers.wants(line, swarm_port) else {
+                    return self.hang_up(line);
+                };
                 at.wants();
-                self.receivers.wants(line, swarm_port).map(|receiver| ShareEvent::Wants { receiver })
+                Some(ShareEvent::Wants { receiver })
             }
             ReceiverSays::Declines => {
                 self.receivers.declined(line).map(|receiver| ShareEvent::Declined { receiver })
@@ -256,15 +273,21 @@ impl Run {
             line.set_peers(&self.receivers.others_of(id));
         }
         let mut status = self.front.status();
-        (status.receivers, status.copies) = (self.receivers.statuses(), self.receivers.copies());
+        self.note_receivers(&mut status);
+    }
+
+    fn note_receivers(&self, status: &mut ShareStatus) {
+        status.receivers = self.receivers.statuses();
+        (status.copies, status.copies_here) = (self.receivers.copies(), self.receivers.copies_here());
     }
 
     fn on_told(&mut self, told: Option<Told>) {
         match told {
             Some(Told::Listed(named)) => self.on_listed(named),
             Some(Told::Hashed(hashed)) => self.serve(*hashed),
-            Some(Told::Lost(path, why)) => self.lose(path, why),
-            Some(Told::Done { torrents, bytes }) => {
+            Some(Told::Lost(path, why)) => self.lose([(path, why)]),
+            Some(Told::Done) => {
+                let (torrents, bytes) = (self.serving.offered, self.serving.offered_bytes);
                 self.board.set_hashed(bytes);
                 self.board.say(&SharerSays::End { torrents, bytes });
                 let mut status = self.front.status();
@@ -274,7 +297,8 @@ impl Run {
             }
             Some(Told::Failed(error)) => {
                 (self.desk, self.beacon) = (None, None);
-                self.lines.clear();
+                // Receivers are told that this was all, so that they do not look for us any more; each line ends when they know.
+                self.lines.values().for_each(|line| drop(line.paired.close()));
                 self.announce(ShareEvent::Failed(error));
             }
             None => self.told = None,
@@ -289,7 +313,8 @@ impl Run {
             name: DisplaySafe::new(&listing.name),
             size,
             files,
-            executables: listing.files.iter().filter(|file| file.executable).count() as u64,
+            // No mark is told of empty files.
+            executables: listing.files.iter().filter(|file| file.executable && file.len > 0).count() as u64,
             folders: listing.empty_folders.len() as u64,
             lost: listing.lost.len() as u64,
             swarm_key: self.swarm_key.clone(),
@@ -306,7 +331,7 @@ impl Run {
             self.board.say(&SharerSays::Folders(batch.to_vec()));
         }
         for batch in listing.lost.chunks(BATCH_MAX) {
-            let lost = batch.iter().map(|(path, why)| lost(named.shown(path), *why)).collect();
+            let lost = batch.iter().map(|(path, why)| lost(&named.shown(path), *why)).collect();
             self.board.say(&SharerSays::Lost(lost));
         }
         let mut status = self.front.status();
@@ -318,28 +343,39 @@ impl Run {
     }
 
     fn serve(&mut self, hashed: Hashed) {
-        let Hashed { torrent, offered, ranges, files } = hashed;
+        let Hashed { torrent, mut offered, ranges, files } = hashed;
         let paths: Vec<_> = ranges.iter().map(|range| range.path.clone()).collect();
         match self.serving.client.lend(&torrent, ranges, Vec::new()) {
             Ok(handle) => {
-                self.serving.sources.insert(handle.id(), files);
+                // Only what is offered counts: receivers take no number that leaves one out.
+                offered.number = self.serving.offered;
+                self.serving.offered += 1;
+                self.serving.offered_bytes += offered.metainfo.layout.total();
+                self.serving.sources.insert(handle.id(), (offered.number, files));
                 self.serving.meter.add(handle);
                 self.board.say(&SharerSays::Torrent(Box::new(offered)));
             }
             Err(error) => {
                 tracing::error!(%error, "a torrent of a share cannot be served");
-                paths.into_iter().for_each(|path| self.lose(path, LostWhy::Unreadable));
+                self.lose(paths.into_iter().map(|path| (path, LostWhy::Unreadable)));
             }
         }
     }
 
-    fn lose(&mut self, path: PathBuf, why: LostWhy) {
-        if !self.serving.lost.insert(path.clone()) {
-            return;
+    /// Names what does not come along after all, each once.
+    fn lose(&mut self, all: impl IntoIterator<Item = (PathBuf, LostWhy)>) {
+        let mut told = Vec::new();
+        for (path, why) in all {
+            if self.serving.lost.insert(path.clone()) {
+                let shown =
+                    self.serving.named.as_ref().map_or_else(|| path.clone(), |named| named.shown(&path));
+                told.push(lost(&shown, why));
+                self.announce(ShareEvent::Lost { path, why });
+            }
         }
-        let shown = self.serving.named.as_ref().map_or(&*path, |named| named.shown(&path));
-        self.board.say(&SharerSays::Lost(vec![lost(shown, why)]));
-        self.announce(ShareEvent::Lost { path, why });
+        for batch in told.chunks(BATCH_MAX) {
+            self.board.say(&SharerSays::Lost(batch.to_vec()));
+        }
     }
 
     fn on_client(&mut self, event: Option<Event>) {
@@ -347,19 +383,34 @@ impl Run {
         self.serving.meter.note(&event);
         if let Event::StorageFailed(torrent, error) = event {
             tracing::warn!(error = %error.detail, "what is shared cannot be read");
-            self.find_lost(torrent);
+            match error.kind {
+                DiskErrorKind::Changed
+                | DiskErrorKind::Vanished
+                | DiskErrorKind::Denied
+                | DiskErrorKind::Io
+                | DiskErrorKind::Unsupported => self.withdraw(torrent),
+                // These pass, and the client tries again by itself.
+                DiskErrorKind::TooManyOpen | DiskErrorKind::Full | DiskErrorKind::ReadOnly => {}
+            }
         }
     }
 
-    /// Something of a torrent could not be read: whatever of it is not any more what was listed is lost.
-    fn find_lost(&mut self, torrent: TorrentId) {
-        let (Some(named), Some(files)) = (&self.serving.named, self.serving.sources.get(&torrent)) else {
-            return;
-        };
-        let files = named.listing.files.get(files.clone()).unwrap_or_default();
-        let lost: Vec<_> =
-            files.iter().filter_map(|file| Some((file.source.clone(), what_became_of(file)?))).collect();
-        lost.into_iter().for_each(|(path, why)| self.lose(path, why));
+    /// Something of a torrent cannot be read, so that nothing of it is served any more: whatever of it is not as it was is named as
+    /// lost, then all that was to come with it.
+    fn withdraw(&mut self, torrent: TorrentId) {
+        let Some((number, files)) = self.serving.sources.remove(&torrent) else { return };
+        let Some(named) = self.serving.named.clone() else { return };
+        let files = named.listing.files.get(files).unwrap_or_default().iter().filter(|file| file.len > 0);
+        let (mut changed, mut others) = (Vec::new(), Vec::new());
+        for file in files {
+            match what_became_of(file) {
+                Some(why) => changed.push((file.source.clone(), why)),
+                None => others.push((file.source.clone(), LostWhy::Unreadable)),
+            }
+        }
+        self.lose(changed);
+        self.lose(others);
+        self.board.say(&SharerSays::Withdrawn { number });
     }
 
     async fn on_tick(&mut self) {
@@ -369,7 +420,7 @@ impl Run {
             status.hashed = self.hashed.load(Ordering::Relaxed);
         }
         (status.sent, status.rate_up) = (figures.sent, figures.rate_up);
-        status.receivers = self.receivers.statuses();
+        self.note_receivers(&mut status);
         let hashed = status.hashed;
         drop(status);
         self.board.set_hashed(hashed);

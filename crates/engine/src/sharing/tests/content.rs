@@ -202,10 +202,11 @@ fn what_changes_after_it_was_offered_does_not_hold_up_the_rest() {
     let mut lost = Vec::new();
     while !changed.iter().all(|path| lost.contains(path)) {
         let seen = until(&share, "loss", |event| matches!(event, ShareEvent::Lost { .. }));
-        let Some(ShareEvent::Lost { path, why: LostWhy::Changed }) = seen.into_iter().last() else {
-            panic!()
-        };
-        assert!(changed.contains(&path), "{path:?} is as it was");
+        let Some(ShareEvent::Lost { path, why }) = seen.into_iter().last() else { panic!() };
+        // What was to come with one of them does not come along either.
+        let expected = if changed.contains(&path) { LostWhy::Changed } else { LostWhy::Unreadable };
+        assert_eq!(why, expected, "{path:?}");
+        assert!(path <= root.join("02"), "{path:?} is in other torrents");
         lost.push(path);
     }
     receiver.until("word of it", |event| matches!(event, ReceiveEvent::Lost { why: LostWhy::Changed, .. }));
@@ -215,9 +216,38 @@ fn what_changes_after_it_was_offered_does_not_hold_up_the_rest() {
         assert!(Instant::now() < deadline, "{:?}", receiver.0.status());
         let _ = receiver.0.recv_timeout(Duration::from_millis(50));
     }
-    assert!(!receiver.0.status().complete);
     receiver.end();
+    assert!(!output.join("00").exists() && !output.join("01").exists());
     assert_eq!(fs::read(output.join("06")).unwrap(), fs::read(root.join("06")).unwrap());
+}
+
+/// A torrent of several files, one of which is written to before anybody has fetched it.
+#[test]
+fn a_torrent_of_which_a_file_changes_is_withdrawn_and_all_that_is_in_it_named() {
+    let home = Home::new();
+    let root = home.source().join("t");
+    let paths: Vec<_> = ["a", "b", "c"].map(|name| home.write(&format!("t/{name}"), 20_000)).into();
+    let later = home.write("t/later", 400_000);
+    let share = home.share(&root);
+    until(&share, "all hashed", |event| matches!(event, ShareEvent::AllHashed { .. }));
+    // As long as it was, and of the same time: the system knows all the same.
+    let modified = fs::metadata(&paths[1]).unwrap().modified().unwrap();
+    fs::write(&paths[1], vec![1; 20_000]).unwrap();
+    fs::File::open(&paths[1]).unwrap().set_modified(modified).unwrap();
+    let receiver = home.receive(&share, "one");
+    receiver.offered();
+    receiver.0.accept();
+    let mut lost = Vec::new();
+    while !paths.iter().all(|path| lost.iter().any(|(lost, _)| lost == path)) {
+        let seen = until(&share, "loss", |event| matches!(event, ShareEvent::Lost { .. }));
+        let Some(ShareEvent::Lost { path, why }) = seen.into_iter().last() else { panic!() };
+        lost.push((path, why));
+    }
+    assert_eq!(lost[0], (paths[1].clone(), LostWhy::Changed));
+    assert!(lost[1..].iter().all(|(_, why)| *why == LostWhy::Unreadable), "{lost:?}");
+    assert!(!home.output("one").join("t/b").exists());
+    drop(receiver);
+    drop((share, later));
 }
 
 #[test]
