@@ -98,6 +98,8 @@ enum Stage {
         /// Who was found did not take the code, since then.
         refused: Option<(Instant, PairError)>,
     },
+    /// Whoever shares has the same code, and has not said yet what it is.
+    Paired,
     /// The user is asked.
     Asking,
     /// It comes.
@@ -154,7 +156,7 @@ impl Receiving<'_> {
         }
         Ok(match self.stage {
             Stage::Serving => Exit::Done,
-            Stage::Looking { .. } | Stage::Asking => Exit::Interrupted,
+            Stage::Looking { .. } | Stage::Paired | Stage::Asking => Exit::Interrupted,
             Stage::Fetching => {
                 self.screen.say("what came so far is kept: the same command goes on, while the share lasts");
                 Exit::Interrupted
@@ -185,7 +187,11 @@ impl Receiving<'_> {
                     }
                 }
             }
-            ReceiveEvent::Paired { .. } => {}
+            ReceiveEvent::Paired { .. } => {
+                if matches!(self.stage, Stage::Looking { .. }) {
+                    self.stage = Stage::Paired;
+                }
+            }
             ReceiveEvent::Offered(offered) => self.on_offered(&offered)?,
             ReceiveEvent::Began => self.screen.json(&lines::line(Said::Began)),
             ReceiveEvent::Lost { path, why } => {

@@ -73,6 +73,13 @@ fn verdict(status: &ShareStatus) -> String {
         (0, 0) => "Waiting for receivers. Ctrl-C ends it.".into(),
         (0, _) => "Not yet safe to close: nobody else has all of it.".into(),
         (copies, 0) => format!("Safe to close: {}.", copies_elsewhere(copies)),
+        (copies, need) if status.copies_here == 0 => {
+            let others = count(need as u64, "receiver");
+            format!(
+                "Not yet safe to close: {}, but gone; {others} cannot go on without you.",
+                copies_elsewhere(copies)
+            )
+        }
         (copies, need) => {
             let others = count(need as u64, "receiver");
             format!("Safe to close: {}; {others} can go on without you.", copies_elsewhere(copies))
@@ -171,6 +178,16 @@ mod tests {
         ] {
             assert_eq!(verdict(&status(states)), expected);
         }
+    }
+
+    #[test]
+    fn who_has_everything_and_is_gone_helps_nobody() {
+        use ReceiverState::{Complete, Wants};
+        let mut status = status(&[(Complete, 9), (Wants, 5)]);
+        status.copies_here = 0;
+        let expected =
+            "Not yet safe to close: 1 full copy elsewhere, but gone; 1 receiver cannot go on without you.";
+        assert_eq!(verdict(&status), expected);
     }
 
     #[test]

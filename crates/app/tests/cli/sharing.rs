@@ -13,8 +13,10 @@ fn holiday() -> Place {
     place.write("holiday/film.bin", &noise(3_000_000, 1));
     place.write("holiday/inner/run.sh", b"#!/bin/sh\n");
     place.write("holiday/nothing", b"");
-    let script = place.path("holiday/inner/run.sh");
-    std::fs::set_permissions(script, PermissionsExt::from_mode(0o755)).unwrap();
+    place.write("holiday/hook", b"");
+    for script in ["holiday/inner/run.sh", "holiday/hook"] {
+        std::fs::set_permissions(place.path(script), PermissionsExt::from_mode(0o755)).unwrap();
+    }
     std::fs::create_dir_all(place.path("holiday/empty")).unwrap();
     symlink("film.bin", place.path("holiday/link")).unwrap();
     place
@@ -46,19 +48,21 @@ fn what_is_shared_comes_whole_and_what_does_not_come_is_named() {
     let received = receive(&place, &code, &at, &["--yes", "--json"]);
     assert_eq!(received.code, Some(0), "{received:?}");
     let offer = received.json_of("offer");
-    assert_eq!((offer["files"].clone(), offer["executables"].clone()), (3.into(), 1.into()));
+    assert_eq!((offer["files"].clone(), offer["executables"].clone()), (4.into(), 2.into()));
     assert_eq!((offer["folders"].clone(), offer["lost"].clone()), (1.into(), 1.into()));
     assert_eq!(received.json_of("lost")["path"], "holiday/link");
     assert!(received.json_of("finished")["path"].as_str().unwrap().ends_with("got/holiday"));
-    assert_eq!(place.files("got/holiday"), ["film.bin", "inner/run.sh", "nothing"]);
-    for file in ["film.bin", "inner/run.sh", "nothing"] {
+    assert_eq!(place.files("got/holiday"), ["film.bin", "hook", "inner/run.sh", "nothing"]);
+    for file in ["film.bin", "hook", "inner/run.sh", "nothing"] {
         assert!(
             place.read(&format!("holiday/{file}")) == place.read(&format!("got/holiday/{file}")),
             "{file}"
         );
     }
     let mode = |file: &str| place.path(file).metadata().unwrap().permissions().mode();
-    assert_eq!(mode("got/holiday/inner/run.sh") & 0o100, 0o100, "it can be run there, too");
+    for script in ["got/holiday/inner/run.sh", "got/holiday/hook"] {
+        assert_eq!(mode(script) & 0o100, 0o100, "{script} can be run there, too");
+    }
     assert_eq!(mode("got/holiday/film.bin") & 0o111, 0);
     assert!(place.path("got/holiday/empty").is_dir());
     let share = share.end();
@@ -125,7 +129,7 @@ fn a_person_is_shown_what_it_is_and_asked() {
         let words = [&["receive", code.as_str(), "--peer", &at, "-o", "got"], &HERE[..]].concat();
         let mut receive = OnTerminal::start(&place, &words, (100, 30), &[("LANG", "C")]);
         receive.wait_for("Receive it into");
-        receive.wait_for("3 files, 2.9 MiB; 1 can be run as programs; 1 empty folder; 1 thing");
+        receive.wait_for("4 files, 2.9 MiB; 2 can be run as programs; 1 empty folder; 1 thing");
         assert!(!place.exists("got"));
         receive.press(answer);
         let (exit, screen) = receive.end();
@@ -133,7 +137,7 @@ fn a_person_is_shown_what_it_is_and_asked() {
         assert_eq!(place.exists("got"), answer.starts_with('y'), "{}", screen.text());
         assert!(receive.raw().is_ascii());
     }
-    assert_eq!(place.files("got/holiday"), ["film.bin", "inner/run.sh", "nothing"]);
+    assert_eq!(place.files("got/holiday"), ["film.bin", "hook", "inner/run.sh", "nothing"]);
 }
 
 #[test]

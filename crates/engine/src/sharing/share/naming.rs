@@ -34,9 +34,10 @@ impl Named {
         lost.extend(deep.map(|file| file.source));
         let deep = listing.empty_folders.extract_if(.., |path| too_deep(path));
         lost.extend(deep.map(|path| path.iter().collect()));
+        let mut rounds = 0..ROUNDS_MAX;
         let paths = loop {
             match paths_of(&listing) {
-                Ok(paths) if rename_parts(&mut listing, &paths) => {}
+                Ok(paths) if rounds.next().is_some() && rename_parts(&mut listing, &paths) => {}
                 Ok(paths) => break paths,
                 Err(PathsError::TooDeep(at) | PathsError::TooManySameNames(at)) => {
                     let files = listing.files.len();
@@ -99,6 +100,9 @@ fn paths_of(listing: &Listing) -> Result<SafePaths, PathsError> {
         Some(beneath.iter().map(String::as_bytes))
     }))
 }
+
+/// A new name may be another's unfinished name in its turn; what is called so on purpose is given up.
+const ROUNDS_MAX: u32 = 16;
 
 /// What a receiver calls a file that is not whole yet: this behind its name.
 const PART: &str = ".part";

@@ -314,16 +314,22 @@ impl Run {
             size,
             files,
             // No mark is told of empty files.
-            executables: listing.files.iter().filter(|file| file.executable && file.len > 0).count() as u64,
+            executables: listing.files.iter().filter(|file| file.executable).count() as u64,
             folders: listing.empty_folders.len() as u64,
             lost: listing.lost.len() as u64,
             swarm_key: self.swarm_key.clone(),
             swarm_port: port,
         }));
-        let empty = (0..listing.files.len()).filter(|&file| listing.files[file].len == 0);
-        let empty: Vec<_> = empty.filter_map(|file| named.file(file)).collect();
-        for batch in empty.chunks(BATCH_MAX) {
-            self.board.say(&SharerSays::EmptyFiles(batch.to_vec()));
+        for executable in [false, true] {
+            let files = listing.files.iter().enumerate();
+            let empty = files.filter(|(_, file)| file.len == 0 && file.executable == executable);
+            let empty: Vec<_> = empty.filter_map(|(at, _)| named.file(at)).collect();
+            for batch in empty.chunks(BATCH_MAX) {
+                self.board.say(&match executable {
+                    true => SharerSays::EmptyExecutables(batch.to_vec()),
+                    false => SharerSays::EmptyFiles(batch.to_vec()),
+                });
+            }
         }
         let folders: Vec<_> =
             (0..listing.empty_folders.len()).filter_map(|folder| named.folder(folder)).collect();
