@@ -2,11 +2,13 @@
 
 mod dht;
 mod home;
+mod tracker;
 
 pub(crate) use dht::{
     Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
 pub(crate) use home::{Line, Receive, Share};
+pub(crate) use tracker::{TRACKER_PORT, Tracker};
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -17,7 +19,7 @@ use std::str::FromStr;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done; also a seed that was complete and was stopped
+  0    done; also a seed that was complete, or a tracker, and was stopped
   1    it could not be done; the message says what, why and what to do
   2    the command line makes no sense
   3    the torrent is damaged, or is none
@@ -83,6 +85,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     Verify(Verify),
     Dht(Dht),
+    Tracker(Tracker),
 }
 
 /// See what a swarm is good for: a server beside a swarm, in 40 seconds, on this machine alone.

@@ -23,6 +23,7 @@ mod share;
 mod show;
 mod source;
 mod stop;
+mod tracker;
 mod verify;
 mod words;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Dht(args) => dht::run(&args),
+        Command::Tracker(args) => tracker::run(&args),
     };
     let exit = outcome.unwrap_or_else(|failure| {
         show::message(&format!("error: {failure}"));

@@ -5,10 +5,14 @@
 //! packets come from; a UDP answer is never longer than its question unless the asker has shown that the address is its own.
 //! BEP: 3, 7, 15, 23, 48
 
+mod config;
 mod desk;
 mod http;
 mod server;
+mod sockets;
 mod udp;
+mod worker;
 
+pub use config::{Config, Listen};
 pub use proto::tracker::swarm_table::Rules;
-pub use server::{Config, Figures, Tracker};
+pub use server::{Figures, Tracker};

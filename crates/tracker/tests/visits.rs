@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
-use tracker::{Config, Rules, Tracker};
+use tracker::{Config, Listen, Rules, Tracker};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::compact::Family;
 use wire::tracker_http::query::announce_url;
@@ -18,8 +18,8 @@ use wire::{InfoHash, PeerId};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn tracker(ip: IpAddr) -> Tracker {
-    let at = Some(SocketAddr::new(ip, 0));
-    Tracker::start(Config { http: at, udp: at, rules: Rules::default() }).unwrap()
+    let listen = vec![Listen::all(SocketAddr::new(ip, 0))];
+    Tracker::start(Config { listen, rules: Rules::default() }).unwrap()
 }
 
 fn request(port: u16, left: u64, event: AnnounceEvent) -> AnnounceRequest {
@@ -224,4 +224,25 @@ fn a_dropped_tracker_gives_its_port_back() {
     assert!(TcpStream::connect(at).is_err());
     // A test's own port may linger in TIME_WAIT: others are told of that with SO_REUSEADDR, which the listener sets.
     TcpListener::bind(at).unwrap();
+}
+
+#[test]
+fn every_address_is_listened_at_for_every_protocol_under_one_port() {
+    let ips = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let listen = ips.map(|ip| Listen::all(SocketAddr::new(ip, 0))).to_vec();
+    let tracker = Tracker::start(Config { listen, rules: Rules::default() }).unwrap();
+    let listening = tracker.listening().to_vec();
+    assert_eq!(listening.iter().map(|listen| listen.at.ip()).collect::<Vec<_>>(), ips);
+    for listen in &listening {
+        announce(listen.at, &request(1001, 0, AnnounceEvent::Started));
+        let socket = UdpSocket::bind(SocketAddr::new(listen.at.ip(), 0)).unwrap();
+        socket.connect(listen.at).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut datagram = Vec::new();
+        tracker_udp::Request::Connect { transaction: 7 }.encode(&mut datagram);
+        socket.send(&datagram).unwrap();
+        assert_eq!(socket.recv(&mut [0; 64]).unwrap(), 16);
+    }
+    let busy = Tracker::start(Config { listen: listening, rules: Rules::default() }).unwrap_err();
+    assert_eq!(busy.kind(), std::io::ErrorKind::AddrInUse);
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tracker::{Config, Rules, Tracker};
+use tracker::{Config, Listen, Rules, Tracker};
 use wire::magnet::PeerHint;
 use wire::metainfo::MetainfoBuilder;
 
@@ -67,8 +67,8 @@ impl Scene {
         })?;
         let content = plan::content(plan::file_len(people));
         fs::write(folder.path().join(FILE_NAME), &content).map_err(failed)?;
-        let at = Some((Ipv4Addr::LOCALHOST, 0).into());
-        let tracker = Tracker::start(Config { http: at, udp: None, rules: RULES }).map_err(failed)?;
+        let listen = vec![Listen::http((Ipv4Addr::LOCALHOST, 0).into())];
+        let tracker = Tracker::start(Config { listen, rules: RULES }).map_err(failed)?;
         let announce =
             tracker.http_addr().map(|at| format!("http://{at}/announce")).into_iter().collect::<Vec<_>>();
         let (bytes, metainfo) = torrent(folder.path(), content.len() as u64, announce)?;

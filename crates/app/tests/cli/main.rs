@@ -15,3 +15,4 @@ mod secrets;
 mod sharing;
 mod stopping;
 mod terminal;
+mod tracker;

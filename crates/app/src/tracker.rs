@@ -1,0 +1,175 @@
+//! `gannet tracker`: starts the tracker server, says where it is, and now and then how it goes. What it answers is the crate `tracker`'s.
+
+use crate::cli::{Exit, TRACKER_PORT, Tracker as Args};
+use crate::failure::{Failure, Outcome};
+use crate::show;
+use crate::show::json::VERSION;
+use crate::stop::Stop;
+use crate::words::{count, why};
+use serde::Serialize;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+use tracker::{Config, Figures, Listen, Rules, Tracker};
+
+/// How often it says how it goes.
+const NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Announce URLs for people at most; a machine may have hundreds of addresses.
+const URLS_MAX: usize = 16;
+
+/// Where it is, once.
+#[derive(Serialize)]
+struct ListeningLine {
+    v: u32,
+    r#type: &'static str,
+    addresses: Vec<String>,
+    urls: Vec<String>,
+}
+
+/// How it goes.
+#[derive(Serialize)]
+struct StatsLine {
+    v: u32,
+    r#type: &'static str,
+    announces: u64,
+    scrapes: u64,
+    swarms: u64,
+    peers: u64,
+}
+
+impl StatsLine {
+    fn of(figures: Figures) -> StatsLine {
+        let Figures { announces, scrapes, swarms, peers } = figures;
+        StatsLine { v: VERSION, r#type: "tracker_stats", announces, scrapes, swarms, peers }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let stop = Stop::on_signals()?;
+    // A visitor over HTTP is an open file.
+    os::limits::raise_open_files();
+    let listen = if args.listen.is_empty() { this_machine() } else { args.listen.clone() };
+    let listen = listen.into_iter().map(Listen::all).collect();
+    let tracker =
+        Tracker::start(Config { listen, rules: Rules::default() }).map_err(|error| refused(&error))?;
+    tell_where(&tracker, args.json)?;
+    let mut told = Figures::default();
+    while !stop.asked() {
+        stop.wait(NEWS_INTERVAL);
+        let figures = tracker.figures();
+        if args.json {
+            print(&StatsLine::of(figures))?;
+        } else if figures != told {
+            show::message(&in_words(figures));
+        }
+        told = figures;
+    }
+    Ok(Exit::Done)
+}
+
+/// Both families' loopback, as far as this machine has them.
+fn this_machine() -> Vec<SocketAddr> {
+    let ips = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let there = |ip: &IpAddr| ip.is_ipv4() || UdpSocket::bind((*ip, 0)).is_ok();
+    ips.into_iter().filter(there).map(|ip| SocketAddr::new(ip, TRACKER_PORT)).collect()
+}
+
+/// Why it cannot listen, and what to do about it.
+fn refused(error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; another program is there, a tracker perhaps: end it, or take another port, such as --listen 127.0.0.1:7070"
+        }
+        ErrorKind::AddrNotAvailable => "; it is none of this machine's addresses, which `ip address` shows",
+        ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root, and for programs with CAP_NET_BIND_SERVICE"
+        }
+        _ => "",
+    };
+    Failure::plain(format!("cannot listen at {}{advice}", why(error)))
+}
+
+fn tell_where(tracker: &Tracker, json: bool) -> Result<(), Failure> {
+    let urls = urls(tracker.listening());
+    if json {
+        let addresses = tracker.listening().iter().map(|listen| listen.at.to_string()).collect();
+        return print(&ListeningLine { v: VERSION, r#type: "tracker_listening", addresses, urls });
+    }
+    show::message("tracker: open to every torrent; announce URLs to give to `gannet create --tracker`:");
+    show::print(&urls.iter().fold(String::new(), |text, url| text + "  " + url + "\n"))?;
+    if tracker.listening().iter().all(|listen| listen.at.ip().is_loopback()) {
+        show::message(
+            "for this machine alone; --listen 0.0.0.0 --listen '[::]' lets others in. Ctrl-C ends it",
+        );
+    } else {
+        show::message("Ctrl-C ends it");
+    }
+    Ok(())
+}
+
+/// What peers announce to, per address and protocol. All addresses of the machine stand for one that means all of them.
+fn urls(listening: &[Listen]) -> Vec<String> {
+    let mut urls = Vec::new();
+    for listen in listening {
+        let own =
+            if listen.at.ip().is_unspecified() { machine(listen.at.is_ipv4()) } else { vec![listen.at.ip()] };
+        for at in own.into_iter().map(|ip| SocketAddr::new(ip, listen.at.port())) {
+            urls.extend(listen.http.then(|| format!("http://{at}/announce")));
+            urls.extend(listen.udp.then(|| format!("udp://{at}/announce")));
+        }
+    }
+    urls.truncate(URLS_MAX);
+    urls
+}
+
+/// The machine's addresses of a family that others may use; its loopback if there is none.
+fn machine(v4: bool) -> Vec<IpAddr> {
+    let interfaces = os::interfaces::list().unwrap_or_default();
+    let all = interfaces.into_iter().flat_map(|interface| interface.addresses);
+    // Addresses of one link alone need a scope, which no URL has.
+    let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let usable = |ip: &IpAddr| ip.is_ipv4() == v4 && !ip.is_loopback() && !link_local(ip);
+    let found: Vec<IpAddr> = all.filter(usable).collect();
+    let loopback = if v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    if found.is_empty() { vec![loopback] } else { found }
+}
+
+fn in_words(figures: Figures) -> String {
+    let Figures { announces, scrapes, swarms, peers } = figures;
+    let [peers, swarms] = [count(peers, "peer"), count(swarms, "torrent")];
+    format!("{peers} of {swarms}; {} and {} answered", count(announces, "announce"), count(scrapes, "scrape"))
+}
+
+/// A line of JSON.
+fn print(line: &impl Serialize) -> Result<(), Failure> {
+    show::print(&(serde_json::to_string(line).map_err(Failure::plain)? + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_and_protocol_has_a_url() {
+        let at = |text: &str| text.parse().unwrap();
+        let listening = [Listen::http(at("192.0.2.7:80")), Listen::all(at("[2001:db8::7]:6969"))];
+        assert_eq!(
+            urls(&listening),
+            [
+                "http://192.0.2.7:80/announce",
+                "http://[2001:db8::7]:6969/announce",
+                "udp://[2001:db8::7]:6969/announce"
+            ]
+        );
+        // Nobody can announce to an address that means all of them.
+        for all in ["0.0.0.0:6969", "[::]:6969"] {
+            let urls = urls(&[Listen::all(at(all))]);
+            assert!(
+                !urls.is_empty() && urls.iter().all(|url| !url.contains(&format!("/{all}/"))),
+                "{urls:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `gannet tracker`: where it says that it is, that peers meet there, and how it ends. BEP: 3, 15
+
+use crate::program::{Place, noise};
+use std::net::TcpListener;
+
+#[test]
+fn peers_meet_by_the_urls_that_it_prints() {
+    let place = Place::new();
+    let mut tracker = place.start(&["tracker", "--listen", "127.0.0.1:0", "--json"]);
+    let line = tracker.wait_for_type("tracker_listening");
+    let urls: Vec<&str> = line["urls"].as_array().unwrap().iter().map(|url| url.as_str().unwrap()).collect();
+    let address = line["addresses"][0].as_str().unwrap();
+    assert_eq!(urls, [format!("http://{address}/announce"), format!("udp://{address}/announce")]);
+    for (number, url) in urls.into_iter().enumerate() {
+        let name = format!("{number}.bin");
+        place.write(&name, &noise(100_000, number as u64 + 1));
+        place.create(&[&name, "--tracker", url]);
+        let torrent = format!("{name}.torrent");
+        let _seed = place.seed(&torrent, ".");
+        let got = place.run(&["get", &torrent, "-o", "copy", "--port", "0", "--no-seed"]);
+        assert_eq!(got.code, Some(0), "{url}: {got:?}");
+        assert_eq!(place.read(&format!("copy/{name}")), place.read(&name));
+    }
+    tracker.signal("TERM");
+    let ended = tracker.end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let stats = ended.json().into_iter().rfind(|line| line["type"] == "tracker_stats").unwrap();
+    assert_eq!(stats["swarms"], 2, "{stats}");
+    assert!(stats["announces"].as_u64().unwrap() >= 4, "{stats}");
+}
+
+#[test]
+fn a_person_reads_urls_to_paste_and_for_whom_they_are() {
+    let place = Place::new();
+    let mut tracker = place.start(&["tracker", "--listen", "127.0.0.1:0"]);
+    assert!(tracker.wait_for("http://").starts_with("  http://127.0.0.1:"));
+    tracker.wait_for("for this machine alone");
+    tracker.signal("INT");
+    let ended = tracker.end();
+    assert_eq!((ended.code, ended.out.len()), (Some(0), 2), "{ended:?}");
+    assert!(ended.out[1].starts_with("  udp://127.0.0.1:"), "{ended:?}");
+}
+
+#[test]
+fn who_cannot_listen_hears_what_to_do() {
+    let place = Place::new();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = busy.local_addr().unwrap().to_string();
+    for (address, code, wanted) in [
+        (&*at, 1, "end it, or take another port, such as --listen 127.0.0.1:7070"),
+        ("192.0.2.7", 1, "cannot listen at 192.0.2.7:6969: "),
+        ("localhost", 2, "an address to listen at is given as 192.0.2.7"),
+    ] {
+        let ended = place.run(&["tracker", "--listen", address]);
+        assert_eq!((ended.code, ended.out.len()), (Some(code), 0), "{ended:?}");
+        assert!(ended.err.join("\n").contains(wanted), "{ended:?}");
+    }
+}
