@@ -7,5 +7,6 @@ pub mod fault;
 pub mod fs;
 pub mod interfaces;
 pub mod limits;
+pub mod many_sources;
 pub mod multicast;
 pub mod net;
