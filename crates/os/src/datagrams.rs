@@ -3,6 +3,10 @@
 //! Invariants: what is handed out was written by the kernel in the last call; a datagram that is longer than its place is never
 //! handed out cut.
 
+mod exchange;
+
+pub use exchange::{EXCHANGE_MAX, Exchange, Sent};
+
 use socket2::SockAddr;
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
@@ -110,16 +114,20 @@ pub fn send<'a>(
 
 /// The address that the kernel wrote, if it is of a family that we know.
 fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    match libc::c_int::from(name.ss_family) {
+    // SAFETY: a storage has room and alignment for every kind of address, of which an IPv6 address is a shorter one.
+    address_of(unsafe { &*(&raw const *name).cast() })
+}
+
+/// The same where there is room for no longer address than one of IPv6.
+fn address_of(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
+    match libc::c_int::from(name.sin6_family) {
         libc::AF_INET => {
-            // SAFETY: a storage has room and alignment for every kind of address, and the family says which it is.
+            // SAFETY: an IPv4 address is shorter and no more aligned, and the family says that it is one.
             let name: &libc::sockaddr_in = unsafe { &*(&raw const *name).cast() };
             let ip = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
             Some(SocketAddrV4::new(ip, u16::from_be(name.sin_port)).into())
         }
         libc::AF_INET6 => {
-            // SAFETY: as above.
-            let name: &libc::sockaddr_in6 = unsafe { &*(&raw const *name).cast() };
             let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
             let (port, flow) = (u16::from_be(name.sin6_port), name.sin6_flowinfo);
             Some(SocketAddrV6::new(ip, port, flow, name.sin6_scope_id).into())

@@ -19,6 +19,16 @@ pub fn read_into(socket: &impl AsFd, buffer: &mut BytesMut, most: usize) -> io::
     Ok(count)
 }
 
+/// Asks for room for so many bytes of what has come and was not read yet, beyond the system's limit if this process may; otherwise
+/// up to that limit. The kernel counts its own overhead too, so that short datagrams need several times their length.
+pub fn grow_receive_buffer(socket: &impl AsFd, bytes: usize) {
+    use rustix::net::sockopt;
+    if sockopt::set_socket_recv_buffer_size_force(socket, bytes).is_err() {
+        // What is asked for beyond the limit is cut to it, so this fails for nobody.
+        let _ = sockopt::set_socket_recv_buffer_size(socket, bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +47,15 @@ mod tests {
         assert_eq!(read_into(&ours, &mut buffer, 64).unwrap(), 6);
         assert_eq!(read_into(&ours, &mut buffer, 64).unwrap(), 0);
         assert_eq!(&buffer[..], b"> hello world");
+    }
+
+    #[test]
+    fn room_for_what_comes_grows_as_far_as_the_system_lets_it() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let size = || rustix::net::sockopt::socket_recv_buffer_size(&socket).unwrap();
+        grow_receive_buffer(&socket, 64 << 10);
+        let before = size();
+        grow_receive_buffer(&socket, 128 << 10);
+        assert!(size() > before);
     }
 }

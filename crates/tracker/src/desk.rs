@@ -20,7 +20,6 @@ pub(crate) struct Desk {
     table: SwarmTable,
     rng: Rng,
     began: std::time::Instant,
-    keys: RandomState,
     tally: Arc<Tally>,
 }
 
@@ -51,13 +50,7 @@ impl Desk {
     pub(crate) fn new(rules: Rules, tally: Arc<Tally>) -> Desk {
         // Each `RandomState` has fresh keys of its own, which is all the chance a tracker needs.
         let seed = Seed(RandomState::new().hash_one("the swarm table"));
-        Desk {
-            table: SwarmTable::new(rules),
-            rng: Rng::new(seed),
-            began: std::time::Instant::now(),
-            keys: RandomState::new(),
-            tally,
-        }
+        Desk { table: SwarmTable::new(rules), rng: Rng::new(seed), began: std::time::Instant::now(), tally }
     }
 
     /// A visit from this address.
@@ -92,16 +85,6 @@ impl Desk {
     fn tell_size(&self) {
         self.tally.swarms.store(self.table.swarms() as u64, Ordering::Relaxed);
         self.tally.peers.store(self.table.peers().into(), Ordering::Relaxed);
-    }
-
-    /// A number that only we can make: of this address, in this minute.
-    pub(crate) fn token(&self, ip: IpAddr, minute: u64) -> u64 {
-        self.keys.hash_one((ip, minute))
-    }
-
-    /// Minutes since we began.
-    pub(crate) fn minute(&self) -> u64 {
-        self.began.elapsed().as_secs() / 60
     }
 
     fn now(&self) -> Instant {

@@ -6,6 +6,7 @@
 //! BEP: 3, 7, 15, 23, 48
 
 mod config;
+mod connection_id;
 mod desk;
 mod http;
 mod server;

@@ -11,6 +11,13 @@ use std::net::SocketAddr;
 /// Connections that the kernel completes before we accept them.
 const BACKLOG: i32 = 1024;
 
+/// Bytes of questions that wait in the kernel, its own overhead included twice over: some 20,000 announces, which is 150 ms of work. So a
+/// burst is not lost, and under overload nobody's answer comes too late to be of use (E10).
+const WAITING_MAX: usize = 8 << 20;
+
+/// Bytes of answers that wait in the kernel for the network.
+const LEAVING_MAX: usize = 4 << 20;
+
 /// Free ports tried until one is free for every protocol.
 const FREE_PORT_TRIES: u32 = 16;
 
@@ -66,6 +73,9 @@ fn listener(at: SocketAddr) -> io::Result<TcpListener> {
 
 fn socket(at: SocketAddr) -> io::Result<UdpSocket> {
     let socket = of_family(at, Type::DGRAM, Protocol::UDP)?;
+    os::net::grow_receive_buffer(&socket, WAITING_MAX);
+    // Less is allowed on most systems, and is enough then.
+    let _ = socket.set_send_buffer_size(LEAVING_MAX);
     socket.bind(&at.into())?;
     Ok(UdpSocket::from_std(socket.into()))
 }

@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use crate::http::{Connection, Visitor};
 use crate::server::Shared;
 use crate::sockets::Opened;
-use crate::udp;
+use crate::udp::Datagrams;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use proto::tracker::swarm_table::Rules;
@@ -49,6 +49,7 @@ pub(crate) struct Worker {
     /// In the order in which they came: the first is the oldest.
     visitors: BTreeMap<usize, (Instant, Connection)>,
     next: usize,
+    datagrams: Datagrams,
     desk: Desk,
     shared: Arc<Shared>,
 }
@@ -76,7 +77,8 @@ impl Worker {
             next += 1;
         }
         let desk = Desk::new(rules, Arc::clone(&shared.tally));
-        Ok(Worker { poll, listeners, sockets, visitors: BTreeMap::new(), next, desk, shared })
+        let (visitors, datagrams) = (BTreeMap::new(), Datagrams::new());
+        Ok(Worker { poll, listeners, sockets, visitors, next, datagrams, desk, shared })
     }
 
     /// Until the end is asked for.
@@ -102,7 +104,7 @@ impl Worker {
             }
             self.accept_all();
             for door in self.sockets.iter_mut().filter(|door| door.ready) {
-                door.ready = udp::serve(&door.socket, &mut self.desk);
+                door.ready = self.datagrams.serve(&door.socket, &mut self.desk);
             }
             if looked_around.elapsed() >= LOOK_AROUND {
                 looked_around = Instant::now();

@@ -214,6 +214,39 @@ fn visitors_over_udp_must_show_the_id_that_they_were_given() {
 }
 
 #[test]
+fn who_has_shown_no_id_is_sent_no_more_bytes_than_it_sent() {
+    let tracker = tracker(Ipv4Addr::LOCALHOST.into());
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(tracker.udp_addr().unwrap()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut sent = 0;
+    let mut ask = |datagram: &[u8]| sent += socket.send(datagram).unwrap();
+    for connection in [0, 1, u64::MAX, 0x0417_2710_1980] {
+        for action in 0..5u32 {
+            for len in [0, 4, 15, 16, 17, 36, 98, 99, 1200, 1600] {
+                let head = [&connection.to_be_bytes()[..], &action.to_be_bytes(), &[0; 4]].concat();
+                let datagram: Vec<u8> = head.into_iter().chain([7; 1600]).take(len).collect();
+                ask(&datagram);
+            }
+        }
+    }
+    // Answers come in order: behind this one there is none.
+    let mut last = Vec::new();
+    tracker_udp::Request::Connect { transaction: 7 }.encode(&mut last);
+    ask(&last);
+    let mut heard = 0;
+    let mut answer = [0; 2048];
+    while answer[4..8] != 7u32.to_be_bytes() {
+        let len = socket.recv(&mut answer).unwrap();
+        assert_eq!(len, 16, "only a connect is answered");
+        heard += len;
+    }
+    assert_eq!(heard, 32, "the whole connect among them, and the last");
+    assert!(heard <= sent);
+    assert_eq!(tracker.figures().peers, 0);
+}
+
+#[test]
 fn a_dropped_tracker_gives_its_port_back() {
     let tracker = tracker(Ipv4Addr::LOCALHOST.into());
     let at = tracker.http_addr().unwrap();

@@ -9,8 +9,11 @@ use crate::{InfoHash, PeerId};
 use core::fmt;
 use core::net::SocketAddr;
 
+pub mod question;
 #[cfg(test)]
 mod tests;
+
+use question::{Question, announce_reply, connect_reply, error_reply, scrape_reply, scrape_row};
 
 /// Opens every connect request.
 pub const PROTOCOL_ID: u64 = 0x0417_2710_1980;
@@ -149,24 +152,18 @@ impl Request {
     /// # Errors
     /// When it is not exactly what its action demands; options that nobody knows are skipped.
     pub fn decode(datagram: &[u8]) -> Result<Request, DatagramError> {
-        let mut rest = Reader(datagram);
-        let (connection, action, transaction) = (rest.u64()?, rest.u32()?, rest.u32()?);
-        match action {
-            action::CONNECT if connection != PROTOCOL_ID => Err(DatagramError::NotTheProtocol),
-            action::CONNECT => rest.end(Request::Connect { transaction }),
-            action::ANNOUNCE => {
-                let announce = decode_announce(&mut rest)?;
-                let url_data = decode_options(rest)?;
-                Ok(Request::Announce { connection, transaction, announce, url_data })
+        Ok(match Question::decode(datagram)? {
+            Question::Connect { transaction } => Request::Connect { transaction },
+            Question::Announce { connection, transaction, announce, url_data } => {
+                let data: Vec<u8> = url_data.parts().flatten().copied().collect();
+                // URLs are ASCII.
+                let url_data = String::from_utf8(data).map_err(|_| DatagramError::Options)?.into_boxed_str();
+                Request::Announce { connection, transaction, announce, url_data }
             }
-            action::SCRAPE => {
-                let torrents = rest.rows(20, |row| row.array().map(InfoHash))?;
-                let fits = !torrents.is_empty() && torrents.len() <= SCRAPE_MAX;
-                let scrape = Request::Scrape { connection, transaction, torrents };
-                if fits { Ok(scrape) } else { Err(DatagramError::WrongLen) }
+            Question::Scrape { connection, transaction, torrents } => {
+                Request::Scrape { connection, transaction, torrents: torrents.iter().collect() }
             }
-            _ => Err(DatagramError::UnknownAction(action)),
-        }
+        })
     }
 
     /// Appends the datagram.
@@ -235,28 +232,20 @@ impl Reply {
 
     /// Appends the datagram.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut head = |action: u32, transaction: u32| {
-            out.extend(action.to_be_bytes());
-            out.extend(transaction.to_be_bytes());
-        };
         match self {
             Reply::Connect { transaction, connection } => {
-                head(action::CONNECT, *transaction);
-                out.extend(connection.to_be_bytes());
+                out.extend(connect_reply(*transaction, *connection))
             }
             Reply::Announce { transaction, interval, leechers, seeders, peers } => {
-                head(action::ANNOUNCE, *transaction);
-                [interval, leechers, seeders].iter().for_each(|number| out.extend(number.to_be_bytes()));
+                out.extend(announce_reply(*transaction, *interval, *leechers, *seeders));
                 peers.iter().for_each(|peer| compact::encode(peer, out));
             }
             Reply::Scrape { transaction, counts } => {
-                head(action::SCRAPE, *transaction);
-                for ScrapeCounts { seeders, completed, leechers } in counts {
-                    [seeders, completed, leechers].iter().for_each(|number| out.extend(number.to_be_bytes()));
-                }
+                out.extend(scrape_reply(*transaction));
+                counts.iter().for_each(|&row| out.extend(scrape_row(row)));
             }
             Reply::Error { transaction, reason } => {
-                head(action::ERROR, *transaction);
+                out.extend(error_reply(*transaction));
                 out.extend(reason.as_bytes());
             }
         }
@@ -304,30 +293,6 @@ fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
     out.extend(key.unwrap_or(0).to_be_bytes());
     out.extend(want.to_be_bytes());
     out.extend(port.to_be_bytes());
-}
-
-/// The URL data among the options, put together; what is no UTF-8 makes it malformed, for URLs are ASCII.
-fn decode_options(rest: Reader<'_>) -> Result<Box<str>, DatagramError> {
-    let mut data = Vec::new();
-    let mut options = rest.0;
-    while let Some((&kind, after)) = options.split_first() {
-        match kind {
-            option::END => break,
-            option::NOTHING => options = after,
-            _ => {
-                let (&len, after) = after.split_first().ok_or(DatagramError::Options)?;
-                let (body, after) = after.split_at_checked(usize::from(len)).ok_or(DatagramError::Options)?;
-                if kind == option::URL_DATA {
-                    data.extend_from_slice(body);
-                }
-                options = after;
-            }
-        }
-    }
-    if data.len() > URL_DATA_MAX {
-        return Err(DatagramError::Options);
-    }
-    String::from_utf8(data).map(String::into_boxed_str).map_err(|_| DatagramError::Options)
 }
 
 /// What is left to read of a datagram.
