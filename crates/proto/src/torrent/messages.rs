@@ -44,6 +44,7 @@ impl Torrent {
             PeerReport::Announced => {
                 let Some(peer) = self.peers.get(key) else { return };
                 self.picker.peer_joined(key, &peer.pieces);
+                self.saw_pieces(key);
                 self.credit_progress(cx, key);
                 self.on_more_pieces(cx, key);
             }

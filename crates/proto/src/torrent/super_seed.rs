@@ -109,7 +109,7 @@ struct Row {
 impl Row {
     fn lapsed(&mut self, lapse: Lapse) {
         self.fails = match lapse {
-            Lapse::NoSlot => self.fails,
+            Lapse::Blameless => self.fails,
             // Who took pieces comes last for it, but is never shut out: what it was shown it may have asked of a liar before.
             Lapse::Late if self.got > 0 => self.fails.max(FAILS_MAX - 1),
             Lapse::Pretends if self.got == 0 => self.fails.saturating_add(FAILS_MAX),
@@ -130,8 +130,8 @@ struct Open {
 /// Why a peer is to have a piece no more.
 #[derive(Clone, Copy)]
 enum Lapse {
-    /// It waited too long for a slot, which is not its fault.
-    NoSlot,
+    /// It waited too long for a slot, or had it already: not its fault.
+    Blameless,
     /// It was too slow, or busy with others.
     Late,
     /// It asked for nothing, or for the same again and again.
@@ -343,6 +343,14 @@ impl Torrent {
         }
     }
 
+    /// A peer said all at once what it has: whatever it was shown before, as a newcomer, and has already, another is shown.
+    pub fn saw_pieces(&mut self, key: PeerKey) {
+        let (Some(first_copy), Some(peer)) = (&mut self.haves.first_copy, self.peers.get(key)) else {
+            return;
+        };
+        first_copy.take_back(key, Lapse::Blameless, |open, _| !peer.pieces.has(open.piece));
+    }
+
     /// A peer's pieces changed, or a peer came: perhaps another piece can be shown, or all of this is over.
     pub fn go_on_super_seeding(&mut self, cx: &mut Cx<'_>) {
         if !self.is_super_seeding() {
@@ -389,7 +397,7 @@ impl Torrent {
             }
             if first_copy.find(key).is_some_and(|row| row.knocks) && peer.state.peer_interested {
                 // It waits for a slot.
-                first_copy.take_back(key, Lapse::NoSlot, |open, _| open.since + PATIENCE > cx.now);
+                first_copy.take_back(key, Lapse::Blameless, |open, _| open.since + PATIENCE > cx.now);
             } else if peer.state.peer_interested {
                 // Who took pieces before may be busy with another.
                 let took = first_copy.find(key).is_some_and(|row| row.got > 0);

@@ -6,7 +6,7 @@ use crate::torrent::super_seed::{BUSY_MAX, KNOCKING_MAX, PATIENCE, QUIET_MAX, RE
 use crate::{Duration, Input, LinkId, Output};
 use std::collections::BTreeSet;
 use wire::message::BlockRequest;
-use wire::{Message, Reserved};
+use wire::{Bitfield, Message, PieceIndex, Reserved};
 
 const KIB: u32 = 1024;
 const PIECES: u32 = 12;
@@ -78,6 +78,34 @@ fn a_piece_that_a_peer_does_not_take_is_shown_to_another_whatever_else_is_said_t
     for piece in kept {
         assert!(shown_to_others.contains(&piece), "piece {piece} waits for the idler");
     }
+}
+
+#[test]
+fn a_newcomer_that_has_the_piece_it_was_shown_is_shown_others_and_that_one_goes_to_another() {
+    let mut rig = Rig::super_seed(PIECES, PIECE);
+    let newcomer = rig.link(Reserved::OURS);
+    let early = take_shown(&mut rig, newcomer);
+    assert_eq!(early.len(), 1, "it is shown a piece before it has said anything");
+    let mut has = Bitfield::new(PIECES);
+    early.iter().for_each(|&piece| _ = has.insert(PieceIndex(piece)));
+    rig.say(newcomer, Message::Bitfield(has.to_bytes().into()));
+    let lacked = take_shown(&mut rig, newcomer);
+    assert!(!lacked.is_empty() && !lacked.contains(&early[0]), "{early:?} {lacked:?}");
+    let other = rig.link(Reserved::OURS);
+    rig.say(other, Message::HaveNone);
+    let mut shown = BTreeSet::new();
+    for _ in 0..PIECES {
+        for link in [newcomer, other] {
+            rig.say(link, Message::Interested);
+            for piece in take_shown(&mut rig, link) {
+                fetch(&mut rig, link, piece);
+                rig.say(link, Message::Have(piece));
+                shown.extend((link == other).then_some(piece));
+            }
+        }
+        rig.pass(SECOND);
+    }
+    assert!(shown.contains(&early[0]), "{early:?} is given to nobody: {shown:?}");
 }
 
 #[test]
