@@ -94,10 +94,13 @@ impl Storage {
 
     /// Takes from files that have their own names the others. If one stays, the file is not written to: see `open_handle`.
     fn drop_second_names(&self, files: &[FileIndex]) {
-        let inode = |file, home| self.root.stat(&self.path_of(file, home)).map(|stat| stat.inode);
+        let stat = |file, home| self.root.stat(&self.path_of(file, home));
         for &file in files {
-            let (whole, part) = (inode(file, Home::Finished), inode(file, Home::Unfinished));
-            if whole.is_ok_and(|whole| part.is_ok_and(|part| whole == part)) {
+            let (whole, part) = (stat(file, Home::Finished), stat(file, Home::Unfinished));
+            if let (Ok(whole), Ok(part)) = (whole, part)
+                && (whole.device, whole.inode) == (part.device, part.inode)
+                && whole.links > 1
+            {
                 let removed = step(Step::Rename)
                     .and_then(|()| self.root.remove_file(&self.path_of(file, Home::Unfinished)));
                 if let Err(error) = removed {

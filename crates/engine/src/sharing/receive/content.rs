@@ -164,23 +164,27 @@ impl Content {
         Ok(())
     }
 
-    /// A torrent is no longer served: what is missing of it is not waited for.
-    ///
-    /// Whatever is left of it comes in another torrent, with the same names.
+    /// A torrent is no longer served: what is missing of it is not waited for. Whatever of it can be served comes in another torrent,
+    /// with the same names.
     pub(super) fn withdraw(&mut self, number: u64, meter: &mut Meter) {
         let Some(item) = usize::try_from(number).ok().and_then(|number| self.items.get_mut(number)) else {
             return;
         };
-        let (handle, size) = match std::mem::replace(item, Item::Withdrawn) {
+        // Of one that waits an earlier run may have had something.
+        let (handle, torrent) = match std::mem::replace(item, Item::Withdrawn) {
             Item::Withdrawn => return,
-            Item::Waiting(torrent) => (None, Size::of(&torrent)),
-            Item::Done(handle, size) => (handle, size),
-            Item::Active(handle, torrent) => {
+            Item::Waiting(torrent) => (None, Ok(torrent)),
+            Item::Active(handle, torrent) => (Some(handle), Ok(torrent)),
+            Item::Done(handle, size) => (handle, Err(size)),
+        };
+        let size = torrent.map_or_else(
+            |size| size,
+            |torrent| {
                 let files = torrent.metainfo.layout.file_indices();
                 self.gone.remnants.extend(files.filter_map(|file| torrent.metainfo.path(file)));
-                (Some(handle), Size::of(&torrent))
-            }
-        };
+                Size::of(&torrent)
+            },
+        );
         self.limits.torrents = self.limits.torrents.without(size);
         if let Some(handle) = handle {
             handle.remove();
@@ -365,8 +369,13 @@ impl Content {
             self.gone.remnants.pop_first();
         }
         while let Some(folder) = self.named_in.first() {
-            // What the user has moved away by now is not ours any more.
-            unless_absent(root.dir(folder).and_then(|folder| folder.sync()))?;
+            match root.dir(folder).and_then(|folder| folder.sync()) {
+                Ok(()) => {}
+                // What the user has moved away by now, or shut, or put something else in place of, is not ours any more.
+                Err(error)
+                    if matches!(Fault::of(&error), Fault::Absent | Fault::InTheWay | Fault::Denied) => {}
+                Err(error) => return Err(error),
+            }
             self.named_in.pop_first();
         }
         Ok(())
@@ -448,18 +457,17 @@ impl Content {
             }
             Chore::EmptyFile { executable, .. } => {
                 root.make_dirs(parent)?;
-                let made = match root.file(path, Access::Create) {
-                    // Of an earlier run, or of an earlier line.
-                    Err(error)
-                        if error.kind() == io::ErrorKind::AlreadyExists
-                            && root.stat(path).is_ok_and(|stat| stat.size == 0) =>
-                    {
-                        root.file(path, Access::Read)?
+                match root.file(path, Access::Create) {
+                    Ok(made) if *executable => mark_executable(&made, chore.path()),
+                    Ok(_) => {}
+                    // Of an earlier run, or of an earlier line; and if something is in it by now, its user's.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        if *executable && root.stat(path).is_ok_and(|stat| stat.size == 0) {
+                            mark_executable(&root.file(path, Access::Read)?, chore.path());
+                        }
+                        return Ok(());
                     }
-                    made => made?,
-                };
-                if *executable {
-                    mark_executable(&made, chore.path());
+                    Err(error) => return Err(error),
                 }
             }
         }

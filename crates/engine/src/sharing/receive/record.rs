@@ -113,15 +113,22 @@ impl Memory {
         let path = self.dir.join("lock");
         let lock = fs::File::options().create(true).truncate(false).write(true).open(&path)?;
         let busy = || io::Error::new(io::ErrorKind::WouldBlock, "it is being received there already");
-        lock.try_lock().map_err(|_| busy())?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => busy(),
+            fs::TryLockError::Error(error) => error,
+        })?;
         // Whoever ended in between took the file away with everything else.
         let is_there = path.metadata().is_ok_and(|at| lock.metadata().is_ok_and(|of| at.ino() == of.ino()));
         is_there.then_some(Held { _lock: lock }).ok_or_else(busy)
     }
 
-    /// All of it is here: what lies there is the user's from now on, also if nothing can be removed any more.
+    /// All of it is here: what lies there is the user's from now on, also if nothing can be removed any more. Where nothing can be
+    /// written, on a disk that is full say, nothing is remembered any more, which says the same.
     pub(super) fn set_done(&self, record: &Record) -> io::Result<()> {
-        self.write(&Record { done: true, ..record.clone() })
+        self.write(&Record { done: true, ..record.clone() }).or_else(|_| {
+            absent_or(fs::remove_file(self.dir.join("record")))?;
+            fs::File::open(&self.dir)?.sync_all()
+        })
     }
 
     /// Removes everything.
@@ -195,6 +202,19 @@ mod tests {
         drop(held);
         let _again = memory.remember(&record).unwrap();
         assert_eq!(recall(&key), Some(record.clone()));
+    }
+
+    #[test]
+    fn what_is_here_in_full_is_the_users_also_where_nothing_can_be_written_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = SwarmKey([1; 32]);
+        let record = record("/somewhere", &key);
+        let memory = Memory::of(dir.path(), &record.output, &record.top);
+        let _held = memory.remember(&record).unwrap();
+        // No file can be made under this name, as if the disk were full.
+        fs::create_dir(memory.dir.join("record.new")).unwrap();
+        memory.set_done(&record).unwrap();
+        assert_eq!(memory.recall(&record.output, &record.top, &key), None);
     }
 
     #[test]

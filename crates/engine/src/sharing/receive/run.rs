@@ -15,6 +15,7 @@ use proto::address::as_told_by;
 use proto::pairing::CLOSE_TIME_MAX;
 use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -368,6 +369,14 @@ impl Run {
         let mut troubles = Vec::new();
         match said {
             SharerSays::Offer(_) => {}
+            // What is here is the user's: nothing is made again that he has moved, nothing is fetched anew.
+            SharerSays::Torrent(_)
+            | SharerSays::Withdrawn { .. }
+            | SharerSays::Folders(_)
+            | SharerSays::EmptyFiles(_)
+            | SharerSays::EmptyExecutables(_)
+            | SharerSays::End { .. }
+                if work.finished => {}
             SharerSays::Hashed(bytes) => self.front.status().sharer_hashed = bytes,
             SharerSays::Torrent(torrent) => {
                 work.content.offer(torrent)?;
@@ -517,8 +526,13 @@ impl Run {
                         line.progress.send_replace((work.figures.has, true));
                     }
                 }
+                // It is tried again at each turn, and told once.
                 Err(error) => {
-                    tracing::warn!(%error, "what is here is not sure to survive a loss of power yet")
+                    if !std::mem::replace(&mut work.unsettled, true) {
+                        let path = PathBuf::from(known.record.top.as_str());
+                        let trouble = ReceiveTrouble::Finish { path, error };
+                        self.front.events.put(ReceiveEvent::Trouble(trouble));
+                    }
                 }
             }
         }

@@ -50,6 +50,8 @@ pub(super) struct Work {
     pub(super) all_offered: bool,
     pub(super) finished: bool,
     pub(super) served: bool,
+    /// What is here could not be made sure to last, and that was told.
+    pub(super) unsettled: bool,
     /// Nobody else writes to this place.
     _held: Held,
     pub(super) alone: bool,
@@ -93,6 +95,7 @@ impl Work {
             all_offered: false,
             finished: false,
             served: false,
+            unsettled: false,
             _held: held,
             alone: false,
             others_incomplete: None,

@@ -1,7 +1,8 @@
 //! From paths to torrents, on a thread of its own: list, name, cut, hash, one portion after another.
 //!
 //! Reads what is shared and writes nothing. What always holds: what is told was hashed as it was listed; what was written to meanwhile
-//! is told as lost, and the rest of its portion is hashed without it. Ends when nobody listens any more, after the portion at hand.
+//! is told as lost, and the rest of its portion is hashed without it; so is, once more, a portion that could not be served as it was
+//! hashed. Ends when nobody listens any more, after the portion at hand.
 
 use super::ShareError;
 use super::naming::Named;
@@ -11,10 +12,11 @@ use os::fault::Fault;
 use proto::cutting::{Cutter, File, Portion, Range};
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use wire::FileIndex;
 use wire::metainfo::{MetainfoBuilder, NewFile};
@@ -22,6 +24,13 @@ use wire::offer::{OfferedTorrent, Place};
 
 /// What is told and not yet heard: a portion's description is at most 160 KiB.
 const TOLD_MAX: usize = 4;
+
+/// A portion is hashed so often once more; then it is given up.
+const TRIES_MAX: u32 = 3;
+
+/// While the process has too many files open it is waited so long, and so often.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSES_MAX: u32 = 30;
 
 /// What the thread has to tell.
 #[derive(Debug)]
@@ -32,8 +41,10 @@ pub(super) enum Told {
     Hashed(Box<Hashed>),
     /// A file does not come along after all.
     Lost(PathBuf, LostWhy),
-    /// That was all.
+    /// Every portion was hashed once.
     Done,
+    /// One that was sent back is done with: whatever of it can be served was told before.
+    Again,
     /// There is nothing to share.
     Failed(ShareError),
 }
@@ -45,8 +56,21 @@ pub(super) struct Hashed {
     pub(super) offered: OfferedTorrent,
     /// Where its files are, in their order.
     pub(super) ranges: Vec<HashRange>,
-    /// Files of the listing among which they are.
-    pub(super) files: RangeInclusive<usize>,
+    /// What to send back when it cannot be served.
+    pub(super) again: Again,
+}
+
+/// A portion that could not be served as it was hashed, and is to be hashed without what has become of it.
+#[derive(Debug)]
+pub(super) struct Again {
+    portion: Portion,
+    tries: u32,
+}
+
+/// The thread: what it tells, and whom to send portions back to. It ends when both are gone.
+pub(super) struct HashingThread {
+    pub(super) told: Receiver<Told>,
+    pub(super) again: mpsc::Sender<Again>,
 }
 
 /// Begins. `hashed` is how many bytes were, while they are.
@@ -54,16 +78,23 @@ pub(super) fn start(
     paths: Vec<PathBuf>,
     targets: [u64; 4],
     hashed: Arc<AtomicU64>,
-) -> io::Result<Receiver<Told>> {
-    let (told, heard) = channel(TOLD_MAX);
+) -> io::Result<HashingThread> {
+    let (tell, told) = channel(TOLD_MAX);
+    let (again, sent_back) = mpsc::channel();
     std::thread::Builder::new().name("gannet-hashing".into()).spawn(move || {
         // Who does not listen any more has ended the share.
-        let _: Option<()> = run(&paths, targets, &hashed, &told);
+        let _: Option<()> = run(&paths, targets, &hashed, &tell, &sent_back);
     })?;
-    Ok(heard)
+    Ok(HashingThread { told, again })
 }
 
-fn run(paths: &[PathBuf], targets: [u64; 4], hashed: &AtomicU64, told: &Sender<Told>) -> Option<()> {
+fn run(
+    paths: &[PathBuf],
+    targets: [u64; 4],
+    hashed: &AtomicU64,
+    told: &Sender<Told>,
+    sent_back: &mpsc::Receiver<Again>,
+) -> Option<()> {
     let listing = match Listing::of(paths, |_| {}) {
         Ok(listing) => listing,
         Err(error) => return tell(told, Told::Failed(error.into())),
@@ -77,9 +108,17 @@ fn run(paths: &[PathBuf], targets: [u64; 4], hashed: &AtomicU64, told: &Sender<T
     let files = files.map(|(file, listed)| File { len: listed.len, path_cost: cost(&named.beneath(file)) });
     let mut work = Work { named: &named, hashed, told, lost: BTreeSet::new(), torrents: 0, bytes: 0 };
     for portion in Cutter::with_targets(files, targets) {
-        work.take(portion)?;
+        // What somebody waits for comes before what nobody has heard of.
+        while let Ok(again) = sent_back.try_recv() {
+            work.take_again(again)?;
+        }
+        work.take(Again { portion, tries: 0 })?;
     }
-    tell(told, Told::Done)
+    tell(told, Told::Done)?;
+    while let Ok(again) = sent_back.recv() {
+        work.take_again(again)?;
+    }
+    Some(())
 }
 
 fn tell(told: &Sender<Told>, what: Told) -> Option<()> {
@@ -103,33 +142,58 @@ struct Work<'w> {
 
 impl Work<'_> {
     /// Hashes a portion, without what turns out to be lost of it.
-    fn take(&mut self, portion: Portion) -> Option<()> {
-        let mut ranges = portion.ranges;
+    fn take(&mut self, Again { mut portion, tries }: Again) -> Option<()> {
+        let mut pauses = 0;
         loop {
-            ranges.retain(|range| !self.lost.contains(&range.file));
-            if ranges.is_empty() || self.told.is_closed() {
+            portion.ranges.retain(|range| !self.lost.contains(&range.file));
+            if portion.ranges.is_empty() || self.told.is_closed() {
                 return Some(());
             }
-            match self.hash(&mut ranges, portion.piece_len) {
+            match self.hash(&mut portion, tries) {
                 Ok(hashed) => {
                     self.torrents += 1;
-                    self.bytes += hashed.offered.metainfo.layout.total();
-                    self.hashed.fetch_max(self.bytes, Ordering::Relaxed);
+                    if tries == 0 {
+                        self.bytes += hashed.offered.metainfo.layout.total();
+                        self.hashed.fetch_max(self.bytes, Ordering::Relaxed);
+                    }
                     return tell(self.told, Told::Hashed(Box::new(hashed)));
                 }
-                Err(error) => self.lose(&ranges, &error)?,
+                Err(error) if passes(&error) && pauses < PAUSES_MAX => {
+                    pauses += 1;
+                    std::thread::park_timeout(PAUSE);
+                }
+                Err(error) => self.lose(&portion.ranges, &error)?,
             }
         }
     }
 
-    fn hash(&self, ranges: &mut [Range], piece_len: u32) -> Result<Hashed, HashError> {
+    /// The same for one that could not be served.
+    fn take_again(&mut self, Again { portion, tries }: Again) -> Option<()> {
+        if tries < TRIES_MAX {
+            self.take(Again { portion, tries: tries + 1 })?;
+        } else {
+            self.give_up(portion)?;
+        }
+        tell(self.told, Told::Again)
+    }
+
+    /// It seems to be as it was and can be read, and yet nobody can be served from it.
+    fn give_up(&mut self, portion: Portion) -> Option<()> {
+        for range in portion.ranges {
+            let file = &self.named.listing.files[range.file as usize];
+            self.lost.insert(range.file);
+            tell(self.told, Told::Lost(file.source.clone(), LostWhy::Unreadable))?;
+        }
+        Some(())
+    }
+
+    fn hash(&self, portion: &mut Portion, tries: u32) -> Result<Hashed, HashError> {
+        let (ranges, piece_len) = (&mut portion.ranges, portion.piece_len);
         let Named { listing, lone, .. } = self.named;
         // In a torrent files come in the order of their paths.
         ranges.sort_by_cached_key(|range| self.named.beneath(range.file as usize));
-        let numbers = || ranges.iter().map(|range| range.file as usize);
-        let files = numbers().min().unwrap_or(0)..=numbers().max().unwrap_or(0);
         let name = listing.name.clone();
-        let builder = match (lone, &*ranges) {
+        let builder = match (lone, &ranges[..]) {
             (true, [range]) => MetainfoBuilder::single(name, range.len, piece_len),
             _ => {
                 let new =
@@ -144,7 +208,10 @@ impl Work<'_> {
             ranges.iter().map(|range| file_of(range).range(range.offset, range.len)).collect();
         let before = self.bytes;
         let progress = |done| {
-            self.hashed.fetch_max(before + done, Ordering::Relaxed);
+            // What is hashed once more was counted before.
+            if tries == 0 {
+                self.hashed.fetch_max(before + done, Ordering::Relaxed);
+            }
         };
         let hashes = hash_ranges(&sources, piece_len, &progress)?;
         let (torrent, metainfo) = builder.build(&hashes).map_err(|error| HashError::Read {
@@ -163,7 +230,8 @@ impl Work<'_> {
             executables: executables.collect(),
             metainfo,
         };
-        Ok(Hashed { torrent, offered, ranges: sources, files })
+        let again = Again { portion: portion.clone(), tries };
+        Ok(Hashed { torrent, offered, ranges: sources, again })
     }
 
     /// Tells of what cannot be hashed: the file that was named, and all others that by now are not as they were either.
@@ -190,12 +258,21 @@ impl Work<'_> {
     }
 }
 
+/// Whether this is nobody's fault and over soon.
+fn passes(error: &HashError) -> bool {
+    match error {
+        HashError::Read { error, .. } => Fault::of(error) == Fault::TooManyOpen,
+        HashError::Changed { .. } | HashError::Layout(_) => false,
+    }
+}
+
 /// Why a file is not any more what was listed, if so.
-pub(super) fn what_became_of(file: &ListedFile) -> Option<LostWhy> {
+fn what_became_of(file: &ListedFile) -> Option<LostWhy> {
     let range = file.range(0, file.len);
     match range.stat() {
         Err(error) => match Fault::of(&error) {
             Fault::Absent | Fault::InTheWay => Some(LostWhy::Changed),
+            Fault::TooManyOpen => None,
             _ => Some(LostWhy::Unreadable),
         },
         Ok(found) if !range.is_as_it_was(&found) => Some(LostWhy::Changed),

@@ -113,7 +113,12 @@ impl Receivers {
     /// It does not.
     pub(super) fn declined(&mut self, line: LineId) -> Option<u64> {
         let known = self.at(line)?;
-        (known.status.state, known.swarm) = (ReceiverState::Declined, None);
+        known.swarm = None;
+        // Who has everything stays counted, and is counted once.
+        if known.status.state == ReceiverState::Complete {
+            return None;
+        }
+        known.status.state = ReceiverState::Declined;
         Some(known.status.number)
     }
 

@@ -3,7 +3,7 @@
 //! What always holds: the client is started and stopped here, and what it remembers is removed after it; when nobody wishes anything
 //! any more everything ends at once.
 
-use super::hashing::{self, Hashed, Told, what_became_of};
+use super::hashing::{self, Again, Hashed, HashingThread, Told};
 use super::lines::{Board, Heard, Line};
 use super::naming::Named;
 use super::receivers::{LineId, Receivers};
@@ -15,12 +15,11 @@ use crate::reply::Answer;
 use crate::sharing::listing::LostWhy;
 use crate::sharing::meter::Meter;
 use crate::sharing::{DeskEvent, PairedLine, PairingDesk};
-use crate::{DiskErrorKind, Event, SwarmKey, TorrentId};
+use crate::{DiskErrorKind, Event, SwarmKey, TorrentHandle, TorrentId};
 use proto::pairing::CLOSE_TIME_MAX;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +66,7 @@ struct Run {
     swarm_key: SwarmKey,
     events: Events,
     wished: UnboundedReceiver<Wish>,
-    told: Option<mpsc::Receiver<Told>>,
+    hashing: Option<HashingThread>,
     hashed: Arc<AtomicU64>,
     say: mpsc::Sender<(LineId, Heard)>,
     said: mpsc::Receiver<(LineId, Heard)>,
@@ -83,16 +82,28 @@ struct Serving {
     meter: Meter,
     /// What there is, once it is listed.
     named: Option<Arc<Named>>,
-    /// By which number each torrent was offered, and among which files of the listing its own are.
-    sources: BTreeMap<TorrentId, (u64, RangeInclusive<usize>)>,
-    /// Bytes of all torrents that were offered.
+    torrents: BTreeMap<TorrentId, Served>,
+    /// Bytes of all torrents that are offered.
     offered_bytes: u64,
     /// How many were.
     offered: u64,
+    /// Portions that are being hashed once more.
+    again: u64,
+    /// All were hashed once.
+    all_hashed: bool,
     /// Files that were named as lost.
     lost: BTreeSet<PathBuf>,
     client: Client,
     _scratch: Scratch,
+}
+
+/// A torrent that is served.
+struct Served {
+    handle: TorrentHandle,
+    /// By which it was offered.
+    number: u64,
+    bytes: u64,
+    again: Again,
 }
 
 /// What happened.
@@ -113,10 +124,9 @@ pub(super) fn start(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let hashed = Arc::new(AtomicU64::new(0));
-    let told = hashing::start(parts.paths, parts.targets, Arc::clone(&hashed))?;
+    let hashing = hashing::start(parts.paths, parts.targets, Arc::clone(&hashed))?;
     let events = parts.client.events();
     let (say, said) = mpsc::channel(HEARD_MAX);
-    let (meter, sources) = (Meter::default(), BTreeMap::new());
     let run = Run {
         front: Arc::clone(&front),
         desk: Some(parts.desk),
@@ -124,7 +134,7 @@ pub(super) fn start(
         swarm_key: parts.swarm_key,
         events,
         wished,
-        told: Some(told),
+        hashing: Some(hashing),
         hashed,
         say,
         said,
@@ -133,11 +143,13 @@ pub(super) fn start(
         receivers: Receivers::default(),
         board: Board::new(),
         serving: Serving {
-            meter,
+            meter: Meter::default(),
             named: None,
-            sources,
+            torrents: BTreeMap::new(),
             offered_bytes: 0,
             offered: 0,
+            again: 0,
+            all_hashed: false,
             lost: BTreeSet::new(),
             client: parts.client,
             _scratch: parts.scratch,
@@ -173,7 +185,7 @@ impl Run {
     }
 
     async fn happened(&mut self, tick: &mut Interval) -> Happened {
-        let (desk, told) = (&self.desk, &mut self.told);
+        let (desk, hashing) = (&self.desk, &mut self.hashing);
         let desk = async {
             match desk {
                 Some(desk) => desk.next().await,
@@ -181,8 +193,8 @@ impl Run {
             }
         };
         let told = async {
-            match told {
-                Some(told) => told.recv().await,
+            match hashing {
+                Some(hashing) => hashing.told.recv().await,
                 None => pending().await,
             }
         };
@@ -288,12 +300,17 @@ impl Run {
             Some(Told::Lost(path, why)) => self.lose([(path, why)]),
             Some(Told::Done) => {
                 let (torrents, bytes) = (self.serving.offered, self.serving.offered_bytes);
+                self.serving.all_hashed = true;
                 self.board.set_hashed(bytes);
-                self.board.say(&SharerSays::End { torrents, bytes });
+                self.say_end();
                 let mut status = self.front.status();
                 (status.hashed, status.all_hashed) = (bytes, true);
                 drop(status);
                 self.announce(ShareEvent::AllHashed { torrents, bytes });
+            }
+            Some(Told::Again) => {
+                self.serving.again = self.serving.again.saturating_sub(1);
+                self.say_end();
             }
             Some(Told::Failed(error)) => {
                 (self.desk, self.beacon) = (None, None);
@@ -301,7 +318,15 @@ impl Run {
                 self.lines.values().for_each(|line| drop(line.paired.close()));
                 self.announce(ShareEvent::Failed(error));
             }
-            None => self.told = None,
+            None => self.hashing = None,
+        }
+    }
+
+    /// How many torrents there are, with those that will come for such as are withdrawn; once it is known.
+    fn say_end(&self) {
+        let Serving { offered, offered_bytes: bytes, again, all_hashed, .. } = self.serving;
+        if all_hashed {
+            self.board.say(&SharerSays::End { torrents: offered + again, bytes });
         }
     }
 
@@ -313,7 +338,6 @@ impl Run {
             name: DisplaySafe::new(&listing.name),
             size,
             files,
-            // No mark is told of empty files.
             executables: listing.files.iter().filter(|file| file.executable).count() as u64,
             folders: listing.empty_folders.len() as u64,
             lost: listing.lost.len() as u64,
@@ -349,16 +373,17 @@ impl Run {
     }
 
     fn serve(&mut self, hashed: Hashed) {
-        let Hashed { torrent, mut offered, ranges, files } = hashed;
+        let Hashed { torrent, mut offered, ranges, again } = hashed;
         let paths: Vec<_> = ranges.iter().map(|range| range.path.clone()).collect();
         match self.serving.client.lend(&torrent, ranges, Vec::new()) {
             Ok(handle) => {
                 // Only what is offered counts: receivers take no number that leaves one out.
-                offered.number = self.serving.offered;
+                let (number, bytes) = (self.serving.offered, offered.metainfo.layout.total());
+                offered.number = number;
                 self.serving.offered += 1;
-                self.serving.offered_bytes += offered.metainfo.layout.total();
-                self.serving.sources.insert(handle.id(), (offered.number, files));
-                self.serving.meter.add(handle);
+                self.serving.offered_bytes += bytes;
+                self.serving.meter.add(handle.clone());
+                self.serving.torrents.insert(handle.id(), Served { handle, number, bytes, again });
                 self.board.say(&SharerSays::Torrent(Box::new(offered)));
             }
             Err(error) => {
@@ -401,21 +426,19 @@ impl Run {
         }
     }
 
-    /// Something of a torrent cannot be read, so that nothing of it is served any more: whatever of it is not as it was is named as
-    /// lost, then all that was to come with it.
+    /// Something of a torrent cannot be read, so that nothing of it is served any more. It is hashed again without whatever is not as it
+    /// was, which is named then, and offered anew.
     fn withdraw(&mut self, torrent: TorrentId) {
-        let Some((number, files)) = self.serving.sources.remove(&torrent) else { return };
-        let Some(named) = self.serving.named.clone() else { return };
-        let files = named.listing.files.get(files).unwrap_or_default().iter().filter(|file| file.len > 0);
-        let (mut changed, mut others) = (Vec::new(), Vec::new());
-        for file in files {
-            match what_became_of(file) {
-                Some(why) => changed.push((file.source.clone(), why)),
-                None => others.push((file.source.clone(), LostWhy::Unreadable)),
-            }
+        let Some(Served { handle, number, bytes, again }) = self.serving.torrents.remove(&torrent) else {
+            return;
+        };
+        handle.remove();
+        self.serving.offered_bytes = self.serving.offered_bytes.saturating_sub(bytes);
+        if self.hashing.as_ref().is_some_and(|hashing| hashing.again.send(again).is_ok()) {
+            self.serving.again += 1;
         }
-        self.lose(changed);
-        self.lose(others);
+        // First that there is one more to come, lest a receiver that has all others believe that it is done.
+        self.say_end();
         self.board.say(&SharerSays::Withdrawn { number });
     }
 
@@ -434,7 +457,7 @@ impl Run {
 
     /// Tells every receiver that this was all, and waits for them as long as is polite.
     async fn say_goodbye(&mut self) {
-        (self.desk, self.beacon, self.told) = (None, None, None);
+        (self.desk, self.beacon, self.hashing) = (None, None, None);
         let lines = std::mem::take(&mut self.lines).into_values();
         let closing: Vec<_> = lines.map(|line| line.paired.close()).collect();
         let all = async {

@@ -199,55 +199,67 @@ fn what_changes_after_it_was_offered_does_not_hold_up_the_rest() {
     let receiver = home.receive(&share, "one");
     receiver.offered();
     receiver.0.accept();
-    let mut lost = Vec::new();
-    while !changed.iter().all(|path| lost.contains(path)) {
-        let seen = until(&share, "loss", |event| matches!(event, ShareEvent::Lost { .. }));
-        let Some(ShareEvent::Lost { path, why }) = seen.into_iter().last() else { panic!() };
-        // What was to come with one of them does not come along either.
-        let expected = if changed.contains(&path) { LostWhy::Changed } else { LostWhy::Unreadable };
-        assert_eq!(why, expected, "{path:?}");
-        assert!(path <= root.join("02"), "{path:?} is in other torrents");
-        lost.push(path);
-    }
-    receiver.until("word of it", |event| matches!(event, ReceiveEvent::Lost { why: LostWhy::Changed, .. }));
-    let output = home.output("one").join("t");
-    let deadline = Instant::now() + PATIENCE;
-    while (3..7).any(|number| fs::read(output.join(format!("{number:02}"))).is_err()) {
-        assert!(Instant::now() < deadline, "{:?}", receiver.0.status());
-        let _ = receiver.0.recv_timeout(Duration::from_millis(50));
-    }
+    let seen = receiver.finish();
+    let mut lost: Vec<_> = seen
+        .iter()
+        .filter_map(|event| match event {
+            ReceiveEvent::Lost { path, why: LostWhy::Changed } => Some(path.to_string()),
+            ReceiveEvent::Lost { .. } => panic!("{event:?}"),
+            _ => None,
+        })
+        .collect();
+    lost.sort_unstable();
+    assert_eq!(lost, ["t/00", "t/01"], "what was to come with them is not lost");
     receiver.end();
-    assert!(!output.join("00").exists() && !output.join("01").exists());
-    assert_eq!(fs::read(output.join("06")).unwrap(), fs::read(root.join("06")).unwrap());
+    let output = home.output("one").join("t");
+    assert_eq!(fs::read_dir(&output).unwrap().count(), 5);
+    for number in 2..7 {
+        let name = format!("{number:02}");
+        assert!(fs::read(output.join(&name)).unwrap() == fs::read(root.join(&name)).unwrap(), "{name}");
+    }
 }
 
 /// A torrent of several files, one of which is written to before anybody has fetched it.
 #[test]
-fn a_torrent_of_which_a_file_changes_is_withdrawn_and_all_that_is_in_it_named() {
+fn a_file_that_changes_later_is_lost_alone_and_the_rest_of_its_torrent_comes() {
     let home = Home::new();
     let root = home.source().join("t");
     let paths: Vec<_> = ["a", "b", "c"].map(|name| home.write(&format!("t/{name}"), 20_000)).into();
-    let later = home.write("t/later", 400_000);
+    // Its first range is in the same torrent.
+    home.write("t/large", 3_000_000);
     let share = home.share(&root);
     until(&share, "all hashed", |event| matches!(event, ShareEvent::AllHashed { .. }));
     // As long as it was, and of the same time: the system knows all the same.
     let modified = fs::metadata(&paths[1]).unwrap().modified().unwrap();
     fs::write(&paths[1], vec![1; 20_000]).unwrap();
     fs::File::open(&paths[1]).unwrap().set_modified(modified).unwrap();
-    let receiver = home.receive(&share, "one");
-    receiver.offered();
-    receiver.0.accept();
-    let mut lost = Vec::new();
-    while !paths.iter().all(|path| lost.iter().any(|(lost, _)| lost == path)) {
-        let seen = until(&share, "loss", |event| matches!(event, ShareEvent::Lost { .. }));
-        let Some(ShareEvent::Lost { path, why }) = seen.into_iter().last() else { panic!() };
-        lost.push((path, why));
+    for name in ["one", "another"] {
+        let receiver = home.receive(&share, name);
+        receiver.offered();
+        receiver.0.accept();
+        let seen = receiver.finish();
+        let lost = |event: &&ReceiveEvent| match event {
+            ReceiveEvent::Lost { path, why: LostWhy::Changed } => path.raw() == b"t/b",
+            ReceiveEvent::Lost { .. } => panic!("{event:?}"),
+            _ => false,
+        };
+        assert_eq!(seen.iter().filter(lost).count(), 1, "{seen:?}");
+        let top = home.output(name).join("t");
+        for file in ["a", "c", "large"] {
+            assert!(
+                fs::read(root.join(file)).unwrap() == fs::read(top.join(file)).unwrap(),
+                "{name}: {file}"
+            );
+        }
+        let mut here: Vec<_> = fs::read_dir(&top).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        here.sort_unstable();
+        assert_eq!(here, ["a", "c", "large"], "{name}: nothing else is left");
+        receiver.end();
     }
-    assert_eq!(lost[0], (paths[1].clone(), LostWhy::Changed));
-    assert!(lost[1..].iter().all(|(_, why)| *why == LostWhy::Unreadable), "{lost:?}");
-    assert!(!home.output("one").join("t/b").exists());
-    drop(receiver);
-    drop((share, later));
+    let is_end = |event: &ShareEvent| matches!(event, ShareEvent::Left { receiver: 2 });
+    let seen = until(&share, "end of the other", is_end);
+    let lost: Vec<_> = seen.iter().filter(|event| matches!(event, ShareEvent::Lost { .. })).collect();
+    assert!(matches!(&lost[..], [ShareEvent::Lost { path, .. }] if *path == paths[1]), "{lost:?}");
 }
 
 #[test]

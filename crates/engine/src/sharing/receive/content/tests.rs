@@ -139,3 +139,32 @@ fn what_came_of_a_large_file_that_does_not_come_along_is_removed_and_a_folder_mo
     fs::rename(dir.path().join("holiday"), dir.path().join("elsewhere")).unwrap();
     content.settle().unwrap();
 }
+
+#[test]
+fn an_empty_file_into_which_somebody_wrote_is_left_alone_and_holds_nothing_up() {
+    let Receiver { dir, mut content } = receiver();
+    fs::create_dir(dir.path().join("holiday")).unwrap();
+    let hook = dir.path().join("holiday/hook");
+    fs::write(&hook, b"mine").unwrap();
+    assert!(content.make_empty_files(vec![path(&["holiday", "hook"])], true).unwrap().is_empty());
+    assert_eq!(fs::read(&hook).unwrap(), b"mine");
+    assert_eq!(hook.metadata().unwrap().permissions().mode() & 0o100, 0);
+    content.set_end(0, 0);
+    assert!(content.is_all_here());
+}
+
+#[test]
+fn a_folder_that_became_a_link_or_a_file_does_not_hold_up_the_end() {
+    for link in [true, false] {
+        let Receiver { dir, mut content } = receiver();
+        content.make_folders(vec![path(&["holiday", "in"])]).unwrap();
+        let folder = dir.path().join("holiday/in");
+        fs::remove_dir(&folder).unwrap();
+        match link {
+            true => std::os::unix::fs::symlink(dir.path(), &folder).unwrap(),
+            false => fs::write(&folder, b"mine").unwrap(),
+        }
+        content.settle().unwrap();
+        assert!(fs::symlink_metadata(&folder).unwrap().is_symlink() == link);
+    }
+}
