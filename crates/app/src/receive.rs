@@ -13,6 +13,7 @@ use crate::quantity::Size;
 use crate::question::{self, Question};
 use crate::share::{LOST_SHOWN, listen, lost_word, lost_words, shown};
 use crate::show::Screen;
+use crate::show::json::Line;
 use crate::stop::Stop;
 use crate::words::{count, shell};
 use gannet::sharing::{Code, Offered, PairError, Receive, ReceiveConfig, ReceiveError, ReceiveEvent};
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &cli::Receive) -> Outcome {
     };
     let number = code.nameplate();
     let receive = Receive::begin(code.clone(), config).map_err(failed)?;
-    screen.json(&lines::line(Said::Looking { number }));
+    screen.json(&Line::new(Said::Looking { number }));
     screen.say(&format!("looking for who shares under number {number} ..."));
     let mut receiving = Receiving {
         args,
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &cli::Receive) -> Outcome {
     let outcome = receiving.work();
     receiving.screen.end();
     let _ = receiving.receive.end().wait_for(FAREWELL);
-    receiving.screen.json(&lines::line(Said::Ended));
+    receiving.screen.json(&Line::new(Said::Ended));
     outcome
 }
 
@@ -99,7 +100,10 @@ enum Stage {
         refused: Option<(Instant, PairError)>,
     },
     /// Whoever shares has the same code, and has not said yet what it is.
-    Paired,
+    Paired {
+        /// When the search began.
+        since: Instant,
+    },
     /// The user is asked.
     Asking,
     /// It comes.
@@ -156,7 +160,7 @@ impl Receiving<'_> {
         }
         Ok(match self.stage {
             Stage::Serving => Exit::Done,
-            Stage::Looking { .. } | Stage::Paired | Stage::Asking => Exit::Interrupted,
+            Stage::Looking { .. } | Stage::Paired { .. } | Stage::Asking => Exit::Interrupted,
             Stage::Fetching => {
                 self.screen.say("what came so far is kept: the same command goes on, while the share lasts");
                 Exit::Interrupted
@@ -165,9 +169,10 @@ impl Receiving<'_> {
     }
 
     fn on(&mut self, event: ReceiveEvent) -> Result<Option<Exit>, Failure> {
+        self.follow_the_line(&event);
         match event {
             ReceiveEvent::Found { at } => {
-                self.screen.json(&lines::line(Said::Found { address: at.to_string() }));
+                self.screen.json(&Line::new(Said::Found { address: at.to_string() }));
                 // One machine has several addresses; whoever looks on need not know them all.
                 if let Stage::Looking { found, .. } = &mut self.stage
                     && !std::mem::replace(found, true)
@@ -178,7 +183,7 @@ impl Receiving<'_> {
             ReceiveEvent::Silence(silence) => self.on_silence(silence),
             ReceiveEvent::NotPaired { at, why } => {
                 self.screen
-                    .json(&lines::line(Said::NotPaired { address: at.to_string(), why: why.to_string() }));
+                    .json(&Line::new(Said::NotPaired { address: at.to_string(), why: why.to_string() }));
                 if let Stage::Looking { refused, .. } = &mut self.stage {
                     if is_refusal(&why) {
                         refused.get_or_insert((Instant::now(), why));
@@ -187,15 +192,11 @@ impl Receiving<'_> {
                     }
                 }
             }
-            ReceiveEvent::Paired { .. } => {
-                if matches!(self.stage, Stage::Looking { .. }) {
-                    self.stage = Stage::Paired;
-                }
-            }
+            ReceiveEvent::Paired { .. } => {}
             ReceiveEvent::Offered(offered) => self.on_offered(&offered)?,
-            ReceiveEvent::Began => self.screen.json(&lines::line(Said::Began)),
+            ReceiveEvent::Began => self.screen.json(&Line::new(Said::Began)),
             ReceiveEvent::Lost { path, why } => {
-                self.screen.json(&lines::line(Said::Lost { path: path.to_string(), why: lost_word(why) }));
+                self.screen.json(&Line::new(Said::Lost { path: path.to_string(), why: lost_word(why) }));
                 self.lost += 1;
                 match self.lost {
                     ..=LOST_SHOWN => {
@@ -206,33 +207,47 @@ impl Receiving<'_> {
                 }
             }
             ReceiveEvent::Trouble(trouble) => {
-                self.screen.json(&lines::line(Said::Trouble { why: trouble.to_string() }));
+                self.screen.json(&Line::new(Said::Trouble { why: trouble.to_string() }));
                 self.screen.warn(&format!("{trouble}; it goes on by itself when that is mended"));
             }
             ReceiveEvent::Alone => {
-                self.screen.json(&lines::line(Said::Alone));
+                self.screen.json(&Line::new(Said::Alone));
                 self.screen.say("nobody is here who has the rest; it goes on when somebody comes");
             }
             ReceiveEvent::SharerLeft => {
-                self.screen.json(&lines::line(Said::SharerLeft));
+                self.screen.json(&Line::new(Said::SharerLeft));
                 if matches!(self.stage, Stage::Fetching) {
                     self.screen
                         .say("the sharer is gone; what others have still comes, and it is looked for again");
                 }
             }
             ReceiveEvent::SharerBack => {
-                self.screen.json(&lines::line(Said::SharerBack));
+                self.screen.json(&Line::new(Said::SharerBack));
                 self.screen.say("the sharer is back");
             }
             ReceiveEvent::AllOffered => {}
             ReceiveEvent::Finished { path } => return Ok(self.on_finished(&path)),
             ReceiveEvent::Served => {
-                self.screen.json(&lines::line(Said::Served));
+                self.screen.json(&Line::new(Said::Served));
                 return Ok(Some(Exit::Done));
             }
             ReceiveEvent::Failed(error) => return Err(failed(error)),
         }
         Ok(None)
+    }
+
+    /// Whether the line to the sharer is there. One that was cut before it was said what there is is looked for once more.
+    fn follow_the_line(&mut self, event: &ReceiveEvent) {
+        match (&self.stage, event) {
+            (&Stage::Looking { since, .. }, ReceiveEvent::Paired { .. }) => {
+                self.stage = Stage::Paired { since };
+            }
+            (
+                &Stage::Paired { since },
+                ReceiveEvent::Found { .. } | ReceiveEvent::Silence(_) | ReceiveEvent::NotPaired { .. },
+            ) => self.stage = Stage::Looking { since, found: true, refused: None },
+            _ => {}
+        }
     }
 
     fn on_silence(&mut self, silence: Silence) {
@@ -249,14 +264,14 @@ impl Receiving<'_> {
             Silence::Others => (true, "others share here, but nobody under this number so far"),
         };
         let advice = format!("gannet receive {} --peer ADDRESS:PORT", self.code);
-        self.screen.json(&lines::line(Said::Silence { heard_ourselves, advice: advice.clone() }));
+        self.screen.json(&Line::new(Said::Silence { heard_ourselves, advice: advice.clone() }));
         self.screen.warn(&format!(
             "{what}. It is still looked for. To name the machine yourself, as `gannet share` shows there: {advice}"
         ));
     }
 
     fn on_offered(&mut self, offered: &Offered) -> Result<(), Failure> {
-        self.screen.json(&lines::line(lines::offer(offered)));
+        self.screen.json(&Line::new(lines::offer(offered)));
         self.screen.say(&view::offer(offered));
         self.stage = Stage::Asking;
         if self.args.yes {
@@ -278,13 +293,13 @@ impl Receiving<'_> {
     fn accept(&mut self) {
         self.receive.accept();
         self.stage = Stage::Fetching;
-        self.screen.json(&lines::line(Said::Accepted));
+        self.screen.json(&Line::new(Said::Accepted));
     }
 
     fn on_finished(&mut self, path: &Path) -> Option<Exit> {
         self.show();
         self.stage = Stage::Serving;
-        self.screen.json(&lines::line(Said::Finished { path: shown(path) }));
+        self.screen.json(&Line::new(Said::Finished { path: shown(path) }));
         let status = self.receive.status();
         self.screen.say(&format!("everything is here: {}, {}", shell(path), Size(status.size)));
         if self.args.no_seed {
@@ -317,7 +332,7 @@ impl Receiving<'_> {
 
     fn show(&mut self) {
         let status = self.receive.status();
-        self.screen.json(&lines::line(lines::progress(&status)));
+        self.screen.json(&Line::new(lines::progress(&status)));
         self.screen.picture(|width, _| view::panel(&status, width), || vec![view::sentence(&status)]);
     }
 }

@@ -11,6 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::notices;
 use crate::quantity::Size;
 use crate::question::Question;
+use crate::show::json::Line;
 use crate::show::{self, Screen, terminal_size};
 use crate::stop::Stop;
 use crate::words::count;
@@ -139,7 +140,7 @@ impl Sharing<'_> {
 
     fn say_code(&self) -> Result<(), Failure> {
         let (code, addresses) = (self.share.code(), self.share.addresses());
-        self.screen.json(&lines::line(Said::Sharing {
+        self.screen.json(&Line::new(Said::Sharing {
             code: code.to_string(),
             addresses: addresses.iter().map(SocketAddr::to_string).collect(),
         }));
@@ -158,35 +159,35 @@ impl Sharing<'_> {
         match event {
             ShareEvent::Listed(listing) => self.on_listed(&listing),
             ShareEvent::AllHashed { torrents, bytes } => {
-                self.screen.json(&lines::line(Said::AllHashed { torrents, bytes }));
+                self.screen.json(&Line::new(Said::AllHashed { torrents, bytes }));
             }
             ShareEvent::Lost { path, why } => {
                 self.screen.warn(&format!("{} does not come along: {}", shown(&path), lost_words(why)));
-                self.screen.json(&lines::line(Said::Lost { path: shown(&path), why: lost_word(why) }));
+                self.screen.json(&Line::new(Said::Lost { path: shown(&path), why: lost_word(why) }));
             }
             ShareEvent::Came { receiver, name, from } => {
                 self.screen.say(&format!("{name:.60} ({}) is here", from.ip()));
                 let (name, address) = (Some(name.to_string()), Some(from.to_string()));
-                self.screen.json(&lines::line(Said::ReceiverCame { number: receiver, name, address }));
+                self.screen.json(&Line::new(Said::ReceiverCame { number: receiver, name, address }));
             }
             ShareEvent::Wants { receiver } => {
-                self.screen.json(&lines::line(Said::ReceiverWants { number: receiver }));
+                self.screen.json(&Line::new(Said::ReceiverWants { number: receiver }));
             }
             ShareEvent::Declined { receiver } => {
                 self.screen.say(&format!("{} declined", self.name_of(receiver)));
-                self.screen.json(&lines::line(Said::ReceiverDeclined { number: receiver }));
+                self.screen.json(&Line::new(Said::ReceiverDeclined { number: receiver }));
             }
             ShareEvent::Complete { receiver } => {
                 self.screen.say(&format!("{} has everything", self.name_of(receiver)));
-                self.screen.json(&lines::line(Said::ReceiverComplete { number: receiver }));
+                self.screen.json(&Line::new(Said::ReceiverComplete { number: receiver }));
             }
             ShareEvent::Left { receiver } => {
                 self.screen.say(&format!("{} is gone", self.name_of(receiver)));
-                self.screen.json(&lines::line(Said::ReceiverLeft { number: receiver }));
+                self.screen.json(&Line::new(Said::ReceiverLeft { number: receiver }));
             }
             ShareEvent::WrongCode { from } => {
                 self.screen.say(&format!("somebody at {from} typed another code"));
-                self.screen.json(&lines::line(Said::WrongCode { address: from.to_string() }));
+                self.screen.json(&Line::new(Said::WrongCode { address: from.to_string() }));
             }
             ShareEvent::MustConfirm { wrong } => self.on_guesses(&wrong),
             ShareEvent::Failed(error) => return Err(failed(error)),
@@ -195,7 +196,7 @@ impl Sharing<'_> {
     }
 
     fn on_listed(&mut self, listing: &Listing) {
-        self.screen.json(&lines::line(lines::listed(listing)));
+        self.screen.json(&Line::new(lines::listed(listing)));
         let files = count(listing.files.len() as u64, "file");
         self.screen.say(&format!("{}: {files}, {}", DisplaySafe::new(&listing.name), Size(listing.size())));
         for (path, why) in listing.lost.iter().take(LOST_SHOWN) {
@@ -205,7 +206,7 @@ impl Sharing<'_> {
             self.screen.say(&format!("  nor do {more} more"));
         }
         for (path, why) in &listing.lost {
-            self.screen.json(&lines::line(Said::Lost { path: shown(path), why: lost_word(*why) }));
+            self.screen.json(&Line::new(Said::Lost { path: shown(path), why: lost_word(*why) }));
         }
         if !self.args.no_web && !listing.files.is_empty() {
             self.serve_page(listing);
@@ -224,7 +225,7 @@ impl Sharing<'_> {
             }
         };
         let urls = web::urls(&page);
-        self.screen.json(&lines::line(Said::Page { urls: urls.clone() }));
+        self.screen.json(&Line::new(Said::Page { urls: urls.clone() }));
         if let Some(url) = urls.first() {
             self.screen.say(&format!(
                 "\nA phone, or a machine without Gannet, on this network opens in its browser:\n\n    {url}\n\n\
@@ -256,7 +257,7 @@ impl Sharing<'_> {
     fn on_guesses(&mut self, wrong: &[(IpAddr, u32)]) {
         let entry =
             |(address, count): &(IpAddr, u32)| lines::Wrong { address: address.to_string(), count: *count };
-        self.screen.json(&lines::line(Said::MustConfirm { wrong: wrong.iter().map(entry).collect() }));
+        self.screen.json(&Line::new(Said::MustConfirm { wrong: wrong.iter().map(entry).collect() }));
         let from = wrong.iter().map(|(ip, times)| format!("{} from {ip}", count(*times, "wrong code")));
         let from = from.collect::<Vec<_>>().join(", ");
         let all = wrong.iter().map(|(_, times)| u64::from(*times)).sum::<u64>() >= GUESSES;
@@ -278,14 +279,14 @@ impl Sharing<'_> {
     fn show(&mut self) {
         let status = self.share.status();
         let web = self.page.as_ref().map_or(0, Page::sent);
-        self.screen.json(&lines::line(lines::progress(&status, web)));
+        self.screen.json(&Line::new(lines::progress(&status, web)));
         let panel = |width, height| view::panel(self.share.code(), &status, web, width, height);
         self.screen.picture(panel, || view::sentences(&status, web));
     }
 
     /// The last words.
     fn part(&self) {
-        self.screen.json(&lines::line(Said::Ended));
+        self.screen.json(&Line::new(Said::Ended));
         self.screen.say(&view::parting(&self.share.status()));
     }
 }

@@ -34,7 +34,7 @@ use place::Place;
 use proto::dht::{Goal, SearchId, Stats};
 use proto::door::Tally;
 use proto::share::Limits;
-use proto::{AddMagnet, AddTorrent, Command, TorrentId};
+use proto::{AddMagnet, Command, TorrentId};
 use shared::{Known, Shared};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -371,16 +371,8 @@ impl Client {
         let id = self.shared.enter(known)?;
         let claim =
             self.claim(entrance, Some(&place), &stored).inspect_err(|_| drop(self.shared.removed(id)))?;
-        let add = AddTorrent {
-            torrent: id,
-            metainfo: Arc::clone(&metainfo),
-            resume: stored.resume.as_ref().map(|resume| resume.record.clone()),
-            priorities: options.priorities.clone(),
-            sequential: options.sequential,
-            paused: options.paused,
-            peers,
-            seed_goal: options.seed_goal,
-        };
+        let resume = stored.resume.as_ref().map(|resume| resume.record.clone());
+        let add = options.add(id, Arc::clone(&metainfo), resume, peers);
         let spec = StorageSpec::new(metainfo, stored.root, allocation, stored.places);
         let entry = Entry {
             info_hash,

@@ -1,21 +1,7 @@
 //! What `gannet receive --json` prints (docs/json.md).
 
-use crate::show::json::VERSION;
 use gannet::sharing::{Offered, ReceiveStatus};
 use serde::Serialize;
-
-/// A line.
-#[derive(Serialize)]
-pub(super) struct Line {
-    v: u32,
-    #[serde(flatten)]
-    said: Said,
-}
-
-/// The line that says this.
-pub(super) fn line(said: Said) -> Line {
-    Line { v: VERSION, said }
-}
 
 /// What a line says.
 #[derive(Serialize)]

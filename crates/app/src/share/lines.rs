@@ -1,22 +1,8 @@
 //! What `gannet share --json` prints (docs/json.md).
 
-use crate::show::json::VERSION;
 use gannet::sharing::{Listing, ReceiverState, ReceiverStatus, ShareStatus};
 use serde::Serialize;
 use wire::DisplaySafe;
-
-/// A line.
-#[derive(Serialize)]
-pub(super) struct Line {
-    v: u32,
-    #[serde(flatten)]
-    said: Said,
-}
-
-/// The line that says this.
-pub(super) fn line(said: Said) -> Line {
-    Line { v: VERSION, said }
-}
 
 /// What a line says.
 #[derive(Serialize)]

@@ -8,6 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::get::default_state_dir;
 use crate::notices;
 use crate::quantity::Size;
+use crate::show::json::Line;
 use crate::show::panel::Row;
 use crate::show::{self, Screen};
 use crate::stop::Stop;
@@ -30,10 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn run(args: &cli::Share) -> Outcome {
     let listing = Listing::of(&args.paths, |_| {}).map_err(Failure::plain)?;
     let mut screen = Screen::new(&args.look);
-    screen.json(&lines::line(lines::listed(&listing)));
+    screen.json(&Line::new(lines::listed(&listing)));
     for (path, why) in &listing.lost {
         screen.warn(&format!("{} does not come along: {}", shown(path), lost_words(*why)));
-        screen.json(&lines::line(Said::Lost { path: shown(path), why: lost_word(*why) }));
+        screen.json(&Line::new(Said::Lost { path: shown(path), why: lost_word(*why) }));
     }
     let quiet = args.look.quiet || args.look.json || args.look.plain;
     let (torrent, metainfo, ranges) = make(&listing, quiet)?;
@@ -62,7 +63,7 @@ pub(super) fn run(args: &cli::Share) -> Outcome {
     screen.end();
     // Nobody is waited for long, as after any other seed.
     let _ = client.shutdown().wait_for(PATIENCE);
-    screen.json(&lines::line(Said::Ended));
+    screen.json(&Line::new(Said::Ended));
     Ok(Exit::Done)
 }
 
@@ -131,7 +132,7 @@ fn say(screen: &Screen, listing: &Listing, metainfo: &Metainfo, addresses: &[Soc
         screen.warn(&format!("{folders} cannot be in a torrent, nor that a file can be run as a program"));
     }
     let addresses = addresses.iter().map(SocketAddr::to_string).collect();
-    screen.json(&lines::line(Said::Magnet { info_hash: metainfo.info_hash.to_string(), magnet, addresses }));
+    screen.json(&Line::new(Said::Magnet { info_hash: metainfo.info_hash.to_string(), magnet, addresses }));
 }
 
 fn show_progress(screen: &mut Screen, handle: &TorrentHandle, name: &str) {

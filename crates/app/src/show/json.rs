@@ -7,6 +7,21 @@ use wire::DisplaySafe;
 /// The version of these lines.
 pub(crate) const VERSION: u32 = 1;
 
+/// A line of those commands that say everything in one closed set of lines.
+#[derive(Serialize)]
+pub(crate) struct Line<S> {
+    v: u32,
+    #[serde(flatten)]
+    said: S,
+}
+
+impl<S> Line<S> {
+    /// The line that says this.
+    pub(crate) fn new(said: S) -> Line<S> {
+        Line { v: VERSION, said }
+    }
+}
+
 /// How far a torrent is.
 #[derive(Serialize)]
 pub(crate) struct Progress<'a> {

@@ -8,7 +8,7 @@ use crate::hashing::HashRange;
 use crate::net::inbox::Ask;
 use crate::net::torrents::Entry;
 use crate::state::TorrentOptions;
-use proto::{AddTorrent, Command, ResumeRecord};
+use proto::{Command, ResumeRecord};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use wire::{Bitfield, Metainfo};
@@ -40,17 +40,7 @@ impl Client {
         let place = Some(Place::lent(Arc::clone(&metainfo)));
         let id = self.shared.enter(Known { info_hash, place, options: TorrentOptions::default() })?;
         let all = ResumeRecord { have: Bitfield::full(pieces), open: Vec::new(), uploaded: 0, downloaded: 0 };
-        let options = TorrentOptions::default();
-        let add = AddTorrent {
-            torrent: id,
-            metainfo,
-            resume: Some(all),
-            priorities: options.priorities,
-            sequential: options.sequential,
-            paused: options.paused,
-            peers,
-            seed_goal: options.seed_goal,
-        };
+        let add = TorrentOptions::default().add(id, metainfo, Some(all), peers);
         let entry = Entry {
             info_hash,
             spec: Some(ContentSpec::Lent(Arc::new(spec))),

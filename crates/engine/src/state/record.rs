@@ -1,11 +1,13 @@
 //! What the state store holds, as values. Not how it is stored: that is `rows` and `schema`.
 
 use proto::command::SeedGoal;
-use proto::{Priority, ResumeRecord};
+use proto::{AddTorrent, Priority, ResumeRecord, TorrentId};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use wire::offer::Place;
 use wire::private::SWARM_MARK_LEN;
-use wire::{InfoHash, PieceIndex};
+use wire::{InfoHash, Metainfo, PieceIndex};
 
 /// One torrent of ours, as an earlier run left it.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,6 +52,28 @@ pub(crate) struct TorrentOptions {
     pub(crate) paused: bool,
     /// When to stop seeding.
     pub(crate) seed_goal: SeedGoal,
+}
+
+impl TorrentOptions {
+    /// The wish to take part in a torrent with them.
+    pub(crate) fn add(
+        &self,
+        torrent: TorrentId,
+        metainfo: Arc<Metainfo>,
+        resume: Option<ResumeRecord>,
+        peers: Vec<SocketAddr>,
+    ) -> AddTorrent {
+        AddTorrent {
+            torrent,
+            metainfo,
+            resume,
+            priorities: self.priorities.clone(),
+            sequential: self.sequential,
+            paused: self.paused,
+            peers,
+            seed_goal: self.seed_goal,
+        }
+    }
 }
 
 /// What a commit made durable: the session's record, and what the disk must know to trust it.

@@ -443,7 +443,7 @@ impl Run {
         work.meter.note(&event);
         let troubles = work.content.on_event(&event);
         match event {
-            Event::PieceDone(..) if !work.began => self.read_figures().await,
+            Event::PieceDone(..) if !work.told.began => self.read_figures().await,
             Event::Durable(_) | Event::Removed(_) => {
                 work.content.go_on(&work.client, &mut work.meter)?;
                 self.announce_all(troubles);
@@ -480,11 +480,11 @@ impl Run {
         let abandoned = work.ticks.gone >= ABANDONED_TICKS;
         // Others may be here who lack just the same.
         let alone = self.line.is_none() && !work.finished && (work.figures.peers == 0 || abandoned);
-        if alone && !work.alone {
+        if alone && !work.told.alone {
             tracing::debug!(seeking, "nobody is left to fetch from");
             self.front.events.put(ReceiveEvent::Alone);
         }
-        work.alone = alone;
+        work.told.alone = alone;
         self.look_whether_done();
         Ok(())
     }
@@ -498,8 +498,8 @@ impl Run {
         (status.rate_down, status.rate_up, status.peers) =
             (figures.rate_down, figures.rate_up, figures.peers);
         drop(status);
-        if figures.received > 0 && !work.began {
-            work.began = true;
+        if figures.received > 0 && !work.told.began {
+            work.told.began = true;
             self.front.events.put(ReceiveEvent::Began);
         }
         if let Some(line) = &self.line {
@@ -510,8 +510,8 @@ impl Run {
     /// Says once what has become true.
     fn look_whether_done(&mut self) {
         let (Some(work), Some(known)) = (&mut self.work, &self.offer) else { return };
-        if work.content.is_all_offered() && !work.all_offered {
-            work.all_offered = true;
+        if work.content.is_all_offered() && !work.told.all_offered {
+            work.told.all_offered = true;
             self.front.events.put(ReceiveEvent::AllOffered);
         }
         if !work.finished && work.content.is_all_here() {
@@ -527,19 +527,17 @@ impl Run {
                     }
                 }
                 // It is tried again at each turn, and told once.
-                Err(error) => {
-                    if !std::mem::replace(&mut work.unsettled, true) {
-                        let path = PathBuf::from(known.record.top.as_str());
-                        let trouble = ReceiveTrouble::Finish { path, error };
-                        self.front.events.put(ReceiveEvent::Trouble(trouble));
-                    }
+                Err(error) if !std::mem::replace(&mut work.told.unsettled, true) => {
+                    let path = PathBuf::from(known.record.top.as_str());
+                    self.front.events.put(ReceiveEvent::Trouble(ReceiveTrouble::Finish { path, error }));
                 }
+                Err(_) => {}
             }
         }
         let left = work.farewell || work.ticks.gone >= ABANDONED_TICKS;
         let deserted = left && work.figures.peers == 0;
-        if work.finished && !work.served && (work.others_incomplete == Some(0) || deserted) {
-            work.served = true;
+        if work.finished && !work.told.served && (work.others_incomplete == Some(0) || deserted) {
+            work.told.served = true;
             self.front.events.put(ReceiveEvent::Served);
         }
     }

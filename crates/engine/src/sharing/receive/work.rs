@@ -36,6 +36,17 @@ pub(super) struct Ticks {
     pub(super) gone: u32,
 }
 
+/// What was told, and is not told again.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) began: bool,
+    pub(super) all_offered: bool,
+    pub(super) served: bool,
+    pub(super) alone: bool,
+    /// What is here could not be made sure to last.
+    pub(super) unsettled: bool,
+}
+
 /// What there is to do once it was accepted.
 pub(super) struct Work {
     pub(super) client: Client,
@@ -46,15 +57,10 @@ pub(super) struct Work {
     pub(super) ticks: Ticks,
     /// What was told as lost, by what stands for it.
     lost: BTreeSet<u64>,
-    pub(super) began: bool,
-    pub(super) all_offered: bool,
+    pub(super) told: Told,
     pub(super) finished: bool,
-    pub(super) served: bool,
-    /// What is here could not be made sure to last, and that was told.
-    pub(super) unsettled: bool,
     /// Nobody else writes to this place.
     _held: Held,
-    pub(super) alone: bool,
     /// Others that lack something, as far as the sharer has said.
     pub(super) others_incomplete: Option<u32>,
     /// The sharer has said goodbye.
@@ -91,13 +97,9 @@ impl Work {
             figures: Figures::default(),
             ticks: Ticks::default(),
             lost: BTreeSet::new(),
-            began: false,
-            all_offered: false,
+            told: Told::default(),
             finished: false,
-            served: false,
-            unsettled: false,
             _held: held,
-            alone: false,
             others_incomplete: None,
             farewell: false,
         })
