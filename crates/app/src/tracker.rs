@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
-use tracker::{Config, Figures, Listen, Rules, Tracker};
+use tracker::{Config, Figures, Listen, Tracker};
 
 /// How often it says how it goes.
 const NEWS_INTERVAL: Duration = Duration::from_secs(10);
@@ -52,8 +52,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     os::limits::raise_open_files();
     let listen = if args.listen.is_empty() { this_machine() } else { args.listen.clone() };
     let listen = listen.into_iter().map(Listen::all).collect();
-    let tracker =
-        Tracker::start(Config { listen, rules: Rules::default() }).map_err(|error| refused(&error))?;
+    let tracker = Tracker::start(Config { listen, ..Config::default() }).map_err(|error| refused(&error))?;
     tell_where(&tracker, args.json)?;
     let mut told = Figures::default();
     while !stop.asked() {

@@ -1,5 +1,6 @@
 //! What a tracker is told before it starts. No file is read here.
 
+use crate::network::Network;
 use proto::tracker::swarm_table::Rules;
 use std::net::SocketAddr;
 
@@ -10,6 +11,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// How the table behaves.
     pub rules: Rules,
+    /// Who may stay how long over HTTP, and whose word counts there.
+    pub http: HttpRules,
 }
 
 /// One address at which visitors are awaited.
@@ -32,5 +35,31 @@ impl Listen {
     /// Over HTTP alone.
     pub fn http(at: SocketAddr) -> Listen {
         Listen { at, http: true, udp: false }
+    }
+}
+
+/// How connections are treated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpRules {
+    /// Connections at once; when one more comes, one that has been idle for long gives way. Each holds at most some 100 KiB, if its
+    /// visitor does the worst it can, and a few hundred bytes otherwise.
+    pub connections_max: usize,
+    /// Connections at once from one IPv4 address, or one /64 of IPv6; further ones are closed. Proxies named below are not counted.
+    pub connections_per_address_max: usize,
+    /// Reverse proxies, whose `X-Forwarded-For` says who visits.
+    pub forwarded_by: Vec<Network>,
+    /// Proxies that begin each connection with a header of the PROXY protocol, which says who visits. Without one they are refused.
+    pub proxied_by: Vec<Network>,
+}
+
+impl Default for HttpRules {
+    /// As many as a system's usual limit of 1,024 open files cannot hold, but raised limits do.
+    fn default() -> HttpRules {
+        HttpRules {
+            connections_max: 4096,
+            connections_per_address_max: 1024,
+            forwarded_by: Vec::new(),
+            proxied_by: Vec::new(),
+        }
     }
 }

@@ -1,41 +1,131 @@
-//! One visitor over HTTP: a question is read, answered, and the connection closed. Not a web server: `GET` alone, no bodies,
-//! no keep-alive, for a visitor comes once in half an hour.
+//! One connection over HTTP: requests are read, answered in their order, and the connection kept while its visitor likes. Not a web
+//! server: `GET` alone, no bodies.
 //!
-//! Invariant: a connection holds at most [`HEAD_MAX`] bytes of a question and one answer. BEP: 3, 7, 23, 48
+//! Invariant: a connection holds at most one head and a little of the next in, and [`OUTPUT_MAX`] bytes and one answer out; while that
+//! waits to be read by the visitor, nothing is read of the visitor's. BEP: 3, 7, 23, 48. Threat E9.
 
+mod answer;
+mod forwarded;
+
+use crate::config::HttpRules;
 use crate::desk::Desk;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
-use wire::tracker_http::query::{AnnounceQuery, QUERY_LEN_MAX, scraped};
-use wire::tracker_http::scrape::ScrapeReply;
-use wire::tracker_http::{Announced, PeerFormat, Reply};
+use std::time::{Duration, Instant};
+use wire::proxied::Proxied;
+use wire::tracker_http::head::{HEAD_LEN_MAX, Head};
 
-/// The longest question: the longest query that is read, and as much again as any client's headers take.
-const HEAD_MAX: usize = QUERY_LEN_MAX + 4 * 1024;
+/// How long a visitor may take for a head, from its first byte to its last; and for the first byte of the first.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a visitor may take between an answer and the next request.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long an answer may wait for the visitor to read on.
+const STALL_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// Bytes that wait for the visitor, beyond which nothing more is answered. A few dozen pipelined announces.
+const OUTPUT_MAX: usize = 16 * 1024;
+
+/// Bytes read at once.
+const READ_LEN: usize = 4096;
+
+/// Reads in a row, after which others get their turn.
+const READS_MAX: usize = 8;
+
+/// Buffers that are larger than this are given back when they are empty.
+const BUFFER_KEPT_MAX: usize = 4096;
 
 /// A visitor.
 pub(crate) struct Connection {
     stream: TcpStream,
-    ip: IpAddr,
-    head: Vec<u8>,
-    answer: Vec<u8>,
+    /// At the other end: a visitor or a proxy.
+    remote: IpAddr,
+    /// Who visits.
+    visitor: IpAddr,
+    door: Door,
+    input: Vec<u8>,
+    /// Bytes of the input in which no end of a head was found.
+    seen: usize,
+    output: Vec<u8>,
     written: usize,
+    /// There may be something to read: readiness is told once.
+    readable: bool,
+    /// Nothing more is answered; when everything is written it ends.
+    ends: bool,
+    since: Since,
+}
+
+/// What comes first on a connection, and whom it is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Door {
+    /// Requests of the remote's own.
+    Own,
+    /// Requests, and the remote says for whom.
+    Forwarded,
+    /// A header of the PROXY protocol, then requests.
+    Proxied,
+    /// Requests, behind that header.
+    BehindHeader,
+}
+
+/// When what is waited for began.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    /// The first byte of a head, or the connection itself.
+    Head(Instant),
+    /// Nothing is under way.
+    Idle(Instant),
+    /// The visitor reads no further.
+    Stalled(Instant),
 }
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Visitor {
-    /// It is not finished.
+    /// It waits for its socket.
     Stays,
-    /// It is answered, or gone.
+    /// It could go on, but others have their turn first.
+    HasMore,
+    /// It is over.
     Leaves,
+}
+
+/// What connections are served with.
+pub(crate) struct Service<'a> {
+    pub(crate) desk: &'a mut Desk,
+    pub(crate) rules: &'a HttpRules,
+    pub(crate) now: Instant,
+    /// Room to write in.
+    pub(crate) body: &'a mut Vec<u8>,
 }
 
 impl Connection {
     /// A visitor who has said nothing yet.
-    pub(crate) fn new(stream: TcpStream, ip: IpAddr) -> Connection {
-        Connection { stream, ip: ip.to_canonical(), head: Vec::new(), answer: Vec::new(), written: 0 }
+    pub(crate) fn new(stream: TcpStream, remote: IpAddr, rules: &HttpRules, now: Instant) -> Connection {
+        let remote = remote.to_canonical();
+        let within = |networks: &[crate::Network]| networks.iter().any(|network| network.contains(remote));
+        let door = if within(&rules.proxied_by) {
+            Door::Proxied
+        } else if within(&rules.forwarded_by) {
+            Door::Forwarded
+        } else {
+            Door::Own
+        };
+        Connection {
+            stream,
+            remote,
+            visitor: remote,
+            door,
+            input: Vec::new(),
+            seen: 0,
+            output: Vec::new(),
+            written: 0,
+            readable: true,
+            ends: false,
+            since: Since::Head(now),
+        }
     }
 
     /// The socket, for the poll.
@@ -43,119 +133,161 @@ impl Connection {
         &mut self.stream
     }
 
+    /// The other end.
+    pub(crate) fn remote(&self) -> IpAddr {
+        self.remote
+    }
+
+    /// It belongs to a proxy that was named: many visitors come by it.
+    pub(crate) fn is_a_proxys(&self) -> bool {
+        self.door != Door::Own
+    }
+
+    /// There is something to read.
+    pub(crate) fn set_readable(&mut self) {
+        self.readable = true;
+    }
+
+    /// How long nothing has come of what is waited for.
+    pub(crate) fn waits(&self, now: Instant) -> Duration {
+        let (Since::Head(since) | Since::Idle(since) | Since::Stalled(since)) = self.since;
+        now.saturating_duration_since(since)
+    }
+
+    /// It has taken longer than it may.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        let most = match self.since {
+            Since::Head(_) => HEAD_TIME_MAX,
+            Since::Idle(_) => IDLE_TIME_MAX,
+            Since::Stalled(_) => STALL_TIME_MAX,
+        };
+        self.waits(now) > most
+    }
+
     /// Goes on as far as the socket allows.
-    pub(crate) fn on_ready(&mut self, desk: &mut Desk) -> Visitor {
-        if self.answer.is_empty() {
-            match self.read_head() {
-                Ok(true) => self.answer = answer(&self.head, self.ip, desk),
-                Ok(false) => return Visitor::Stays,
+    pub(crate) fn go_on(&mut self, service: &mut Service<'_>) -> Visitor {
+        for _ in 0..READS_MAX {
+            self.answer_what_is_here(service);
+            if self.write(service.now).is_err() {
+                return Visitor::Leaves;
+            }
+            let waiting = self.output.len() - self.written;
+            if self.ends {
+                return if waiting == 0 { Visitor::Leaves } else { Visitor::Stays };
+            }
+            if waiting >= OUTPUT_MAX || !self.readable {
+                return Visitor::Stays;
+            }
+            match self.read() {
+                Ok(0) if self.readable => self.ends = true,
+                Ok(_) => {}
                 Err(Gone) => return Visitor::Leaves,
             }
         }
-        self.write_answer()
+        Visitor::HasMore
     }
 
-    /// Whether the question is complete: its empty line is there, or it is too long already.
-    fn read_head(&mut self) -> Result<bool, Gone> {
-        let mut chunk = [0; 4096];
-        loop {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(Gone),
-                Ok(len) => {
-                    // The empty line may lie across two reads.
-                    let from = self.head.len().saturating_sub(3);
-                    self.head.extend_from_slice(&chunk[..len]);
-                    let ended = self.head[from..].windows(4).any(|window| window == b"\r\n\r\n");
-                    if ended || self.head.len() > HEAD_MAX {
-                        return Ok(true);
+    /// Answers whole requests until the visitor has to read first.
+    fn answer_what_is_here(&mut self, service: &mut Service<'_>) {
+        let mut used = 0;
+        while !self.ends && self.output.len() - self.written < OUTPUT_MAX {
+            let input = self.input.get(used..).unwrap_or_default();
+            if self.door == Door::Proxied {
+                match Proxied::read(input) {
+                    Ok(Some(header)) => {
+                        used += header.len;
+                        self.visitor = header.source.map_or(self.remote, |source| source.ip().to_canonical());
+                        self.door = Door::BehindHeader;
+                        continue;
+                    }
+                    Ok(None) => break,
+                    // What speaks otherwise than was agreed upon is no proxy of ours: whom should it be believed to be?
+                    Err(_) => {
+                        self.ends = true;
+                        break;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            }
+            match Head::read(input, self.seen) {
+                Ok(Some(head)) => {
+                    used += head.len;
+                    let ip = match self.door {
+                        Door::Forwarded => {
+                            forwarded::visitor(&head, self.remote, &service.rules.forwarded_by)
+                        }
+                        Door::Own | Door::Proxied | Door::BehindHeader => self.visitor,
+                    };
+                    answer::answer(&head, ip, service.desk, service.body, &mut self.output);
+                    self.ends = !head.keep_alive;
+                    self.since = Since::Idle(service.now);
+                }
+                Ok(None) => {
+                    self.seen = input.len();
+                    if let (Since::Idle(_), true) = (self.since, self.seen > 0) {
+                        self.since = Since::Head(service.now);
+                    }
+                    break;
+                }
+                Err(error) => {
+                    answer::refuse_head(error, service.body, &mut self.output);
+                    self.ends = true;
+                }
+            }
+            self.seen = 0;
+        }
+        self.input.drain(..used);
+        if self.input.is_empty() && self.input.capacity() > BUFFER_KEPT_MAX {
+            self.input = Vec::new();
+        }
+    }
+
+    /// Reads once; says how many bytes came, and whether there may be more by `readable`.
+    fn read(&mut self) -> Result<usize, Gone> {
+        debug_assert!(self.input.len() < HEAD_LEN_MAX.max(wire::proxied::HEADER_LEN_MAX) + READ_LEN);
+        let mut chunk = [0; READ_LEN];
+        match self.stream.read(&mut chunk) {
+            Ok(len) => {
+                self.input.extend_from_slice(chunk.get(..len).unwrap_or_default());
+                Ok(len)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(0)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(1),
+            Err(_) => Err(Gone),
+        }
+    }
+
+    /// Writes as much as the visitor takes.
+    fn write(&mut self, now: Instant) -> Result<(), Gone> {
+        while let Some(rest) = self.output.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(0) => return Err(Gone),
+                Ok(len) => {
+                    self.written += len;
+                    if let Since::Stalled(_) = self.since {
+                        self.since = Since::Idle(now);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !matches!(self.since, Since::Stalled(_)) {
+                        self.since = Since::Stalled(now);
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Err(Gone),
             }
         }
-    }
-
-    fn write_answer(&mut self) -> Visitor {
-        while let Some(rest) = self.answer.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
-                Ok(0) => return Visitor::Leaves,
-                Ok(len) => self.written += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Visitor::Stays,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Visitor::Leaves,
-            }
+        self.written = 0;
+        self.output.clear();
+        if self.output.capacity() > BUFFER_KEPT_MAX {
+            self.output = Vec::new();
         }
-        Visitor::Leaves
+        Ok(())
     }
 }
 
 /// The visitor hung up.
 struct Gone;
-
-/// The whole answer to a whole question.
-fn answer(head: &[u8], ip: IpAddr, desk: &mut Desk) -> Vec<u8> {
-    if head.len() > HEAD_MAX {
-        return response("431 Request Header Fields Too Large", &refusal("the request is too long"));
-    }
-    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let mut words = core::str::from_utf8(line).unwrap_or_default().split(' ');
-    let (Some("GET"), Some(target), Some("HTTP/1.0" | "HTTP/1.1"), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return response("400 Bad Request", &refusal("this is a tracker: GET /announce?..."));
-    };
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    match path {
-        "/announce" => response("200 OK", &announce(query, ip, desk)),
-        "/scrape" => response("200 OK", &scrape(query, desk)),
-        _ => response("404 Not Found", &refusal("this is a tracker: GET /announce?...")),
-    }
-}
-
-/// Refusals come with status 200, as BEP 3's clients expect them.
-fn announce(query: &str, ip: IpAddr, desk: &mut Desk) -> Vec<u8> {
-    let visit = match AnnounceQuery::decode(query) {
-        Ok(visit) => visit,
-        Err(error) => return refusal(&error.to_string()),
-    };
-    let answer = desk.announce(ip, &visit.announce, u32::MAX);
-    let seconds = |span: proto::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
-    let announced = Announced {
-        interval: seconds(answer.interval),
-        min_interval: Some(seconds(answer.min_interval)),
-        peers: answer.peers,
-        complete: Some(answer.counts.complete),
-        incomplete: Some(answer.counts.incomplete),
-        external_ip: Some(ip),
-        ..Announced::default()
-    };
-    let format = if visit.compact { PeerFormat::Compact } else { PeerFormat::Dictionaries };
-    Reply::Peers(Box::new(announced)).encode(format)
-}
-
-fn scrape(query: &str, desk: &mut Desk) -> Vec<u8> {
-    let answer = match scraped(query) {
-        Ok(mut torrents) => {
-            // Keys of a dictionary are in order, and each stands once.
-            torrents.sort_unstable();
-            torrents.dedup();
-            ScrapeReply::Files(torrents.into_iter().map(|torrent| (torrent, desk.scrape(torrent))).collect())
-        }
-        Err(error) => ScrapeReply::Refused(error.to_string().into()),
-    };
-    answer.encode()
-}
-
-fn refusal(reason: &str) -> Vec<u8> {
-    Reply::Refused { reason: reason.into(), retry: None }.encode(PeerFormat::Compact)
-}
-
-fn response(status: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
-}

@@ -3,17 +3,20 @@
 //! One thread, one loop, no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
 //! [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's address is believed but the one that its
 //! packets come from; a UDP answer is never longer than its question unless the asker has shown that the address is its own.
-//! BEP: 3, 7, 15, 23, 48
+//! BEP: 3, 7, 15, 23, 24, 48
 
 mod config;
 mod connection_id;
 mod desk;
 mod http;
+mod network;
 mod server;
 mod sockets;
 mod udp;
+mod visitors;
 mod worker;
 
-pub use config::{Config, Listen};
+pub use config::{Config, HttpRules, Listen};
+pub use network::Network;
 pub use proto::tracker::swarm_table::Rules;
 pub use server::{Figures, Tracker};

@@ -48,10 +48,10 @@ impl Tracker {
     pub fn start(config: Config) -> io::Result<Tracker> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), STOP)?;
-        let opened = config.listen.into_iter().map(sockets::open).collect::<io::Result<Vec<_>>>()?;
+        let opened = config.listen.iter().copied().map(sockets::open).collect::<io::Result<Vec<_>>>()?;
         let listening = opened.iter().map(|opened| opened.listen).collect();
         let shared = Arc::new(Shared::default());
-        let worker = Worker::new(poll, opened, config.rules, Arc::clone(&shared))?;
+        let worker = Worker::new(poll, opened, config, Arc::clone(&shared))?;
         let thread = std::thread::Builder::new().name("gannet-tracker".into()).spawn(move || worker.run())?;
         Ok(Tracker { listening, shared, waker, thread: Some(thread) })
     }

@@ -1,27 +1,24 @@
 //! The loop and its sockets. Knows readiness, not swarms.
 //!
-//! Invariant: at most [`CONNECTIONS_MAX`] visitors over HTTP at once; when one more comes, the oldest gives way, so that
-//! silent ones cannot keep others out.
+//! Invariant: whoever could go on at once does so only after everybody else had a turn.
 
+use crate::config::{Config, HttpRules};
 use crate::desk::Desk;
-use crate::http::{Connection, Visitor};
+use crate::http::{Connection, Service, Visitor};
 use crate::server::Shared;
 use crate::sockets::Opened;
 use crate::udp::Datagrams;
+use crate::visitors::Visitors;
+use mio::event::Event;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
-use proto::tracker::swarm_table::Rules;
-use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Visitors over HTTP at once. One takes milliseconds; some 20 MiB if all send the longest question.
-const CONNECTIONS_MAX: usize = 1024;
-
-/// How long a visitor may take, from the first packet to the last.
-const VISIT_MAX: Duration = Duration::from_secs(15);
+/// Sockets that are heard of at once.
+const EVENTS_MAX: usize = 1024;
 
 /// How often the loop looks around without being called: for visitors who take too long, and peers that stayed away.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -46,9 +43,12 @@ pub(crate) struct Worker {
     poll: Poll,
     listeners: Vec<Door<TcpListener>>,
     sockets: Vec<Door<UdpSocket>>,
-    /// In the order in which they came: the first is the oldest.
-    visitors: BTreeMap<usize, (Instant, Connection)>,
-    next: usize,
+    visitors: Visitors,
+    /// Visitors who could go on, and let others have their turn first.
+    busy: Vec<usize>,
+    rules: HttpRules,
+    /// Room for the body of an answer.
+    body: Vec<u8>,
     datagrams: Datagrams,
     desk: Desk,
     shared: Arc<Shared>,
@@ -59,7 +59,7 @@ impl Worker {
     pub(crate) fn new(
         poll: Poll,
         opened: Vec<Opened>,
-        rules: Rules,
+        config: Config,
         shared: Arc<Shared>,
     ) -> io::Result<Worker> {
         let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
@@ -76,19 +76,26 @@ impl Worker {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
             next += 1;
         }
-        let desk = Desk::new(rules, Arc::clone(&shared.tally));
-        let (visitors, datagrams) = (BTreeMap::new(), Datagrams::new());
-        Ok(Worker { poll, listeners, sockets, visitors, next, datagrams, desk, shared })
+        Ok(Worker {
+            poll,
+            listeners,
+            sockets,
+            visitors: Visitors::new(next),
+            busy: Vec::new(),
+            rules: config.http,
+            body: Vec::new(),
+            datagrams: Datagrams::new(),
+            desk: Desk::new(config.rules, Arc::clone(&shared.tally)),
+            shared,
+        })
     }
 
     /// Until the end is asked for.
     pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(CONNECTIONS_MAX);
+        let mut events = Events::with_capacity(EVENTS_MAX);
         let mut looked_around = Instant::now();
         loop {
-            let left_over =
-                self.listeners.iter().any(|door| door.ready) || self.sockets.iter().any(|door| door.ready);
-            let patience = if left_over { Duration::ZERO } else { LOOK_AROUND };
+            let patience = if self.could_go_on() { Duration::ZERO } else { LOOK_AROUND };
             match self.poll.poll(&mut events, Some(patience)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
                     tracing::error!(%error, "the tracker ends: it cannot wait for its sockets");
@@ -99,35 +106,50 @@ impl Worker {
             if self.shared.stop.load(Ordering::Acquire) {
                 return;
             }
-            for event in &events {
-                self.on_ready(event.token());
+            // One look at the clock does for all that came together.
+            let now = Instant::now();
+            for name in std::mem::take(&mut self.busy) {
+                self.visit(name, now);
             }
-            self.accept_all();
+            for event in &events {
+                self.on_ready(event, now);
+            }
+            self.accept_all(now);
             for door in self.sockets.iter_mut().filter(|door| door.ready) {
                 door.ready = self.datagrams.serve(&door.socket, &mut self.desk);
             }
-            if looked_around.elapsed() >= LOOK_AROUND {
-                looked_around = Instant::now();
-                self.look_around();
+            if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
+                looked_around = now;
+                self.look_around(now);
             }
         }
     }
 
-    fn on_ready(&mut self, token: Token) {
-        let Some(number) = token.0.checked_sub(FIRST_DOOR) else { return };
+    /// Something was left over by the last turn.
+    fn could_go_on(&self) -> bool {
+        !self.busy.is_empty()
+            || self.listeners.iter().any(|door| door.ready)
+            || self.sockets.iter().any(|door| door.ready)
+    }
+
+    fn on_ready(&mut self, event: &Event, now: Instant) {
+        let Some(number) = event.token().0.checked_sub(FIRST_DOOR) else { return };
         if let Some(door) = self.listeners.get_mut(number) {
             door.ready = true;
         } else if let Some(door) = self.sockets.get_mut(number - self.listeners.len()) {
             door.ready = true;
-        } else {
-            self.visit(token.0);
+        } else if let Some(visitor) = self.visitors.get_mut(event.token().0) {
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                visitor.set_readable();
+            }
+            self.visit(event.token().0, now);
         }
     }
 
-    fn accept_all(&mut self) {
+    fn accept_all(&mut self, now: Instant) {
         for number in 0..self.listeners.len() {
             if self.listeners.get(number).is_some_and(|door| door.ready) {
-                let more = self.accept(number);
+                let more = self.accept(number, now);
                 if let Some(door) = self.listeners.get_mut(number) {
                     door.ready = more;
                 }
@@ -136,50 +158,48 @@ impl Worker {
     }
 
     /// Lets visitors in. Says whether more may be waiting.
-    fn accept(&mut self, number: usize) -> bool {
+    fn accept(&mut self, number: usize, now: Instant) -> bool {
         for _ in 0..ACCEPT_BATCH_MAX {
             let Some(accepted) = self.listeners.get(number).map(|door| door.socket.accept()) else {
                 return false;
             };
             match accepted {
-                Ok((stream, from)) => self.welcome(Connection::new(stream, from.ip())),
+                Ok((stream, from)) => self.welcome(Connection::new(stream, from.ip(), &self.rules, now), now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 // It left before it was let in.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                // No descriptors: the oldest visitor has one to give; else the next look-around tries again.
+                // No descriptors: another visitor has one to give; else the next look-around tries again.
                 Err(error) => {
                     tracing::warn!(%error, "a visitor could not be let in");
-                    return self.visitors.pop_first().is_some();
+                    return self.visitors.one_gives_way(now);
                 }
             }
         }
         true
     }
 
-    fn welcome(&mut self, mut visitor: Connection) {
-        if self.visitors.len() >= CONNECTIONS_MAX {
-            self.visitors.pop_first();
-        }
+    fn welcome(&mut self, mut visitor: Connection, now: Instant) {
         let both = Interest::READABLE | Interest::WRITABLE;
-        let registered = self.poll.registry().register(visitor.stream_mut(), Token(self.next), both);
-        if registered.is_ok() {
-            self.visitors.insert(self.next, (Instant::now(), visitor));
-            self.next += 1;
+        let name = Token(self.visitors.next_name());
+        if self.visitors.has_room_for(&visitor, &self.rules)
+            && self.poll.registry().register(visitor.stream_mut(), name, both).is_ok()
+        {
+            self.visitors.insert(visitor, &self.rules, now);
         }
     }
 
-    fn visit(&mut self, token: usize) {
-        let Some((_, visitor)) = self.visitors.get_mut(&token) else { return };
-        match visitor.on_ready(&mut self.desk) {
+    fn visit(&mut self, name: usize, now: Instant) {
+        let Some(visitor) = self.visitors.get_mut(name) else { return };
+        let (desk, rules, body) = (&mut self.desk, &self.rules, &mut self.body);
+        match visitor.go_on(&mut Service { desk, rules, now, body }) {
             Visitor::Stays => {}
-            Visitor::Leaves => drop(self.visitors.remove(&token)),
+            Visitor::HasMore => self.busy.push(name),
+            Visitor::Leaves => self.visitors.remove(name),
         }
     }
 
-    fn look_around(&mut self) {
-        while self.visitors.first_key_value().is_some_and(|(_, (came, _))| came.elapsed() > VISIT_MAX) {
-            self.visitors.pop_first();
-        }
+    fn look_around(&mut self, now: Instant) {
+        self.visitors.remove_overdue(now);
         // Descriptors that were lacking may be there by now.
         self.listeners.iter_mut().for_each(|door| door.ready = true);
         self.desk.sweep();

@@ -36,6 +36,7 @@ pub mod pairing;
 pub mod path;
 pub mod pex;
 pub mod private;
+pub mod proxied;
 pub mod tracker_http;
 pub mod tracker_udp;
 

@@ -10,6 +10,8 @@ use crate::extension::ip;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
+pub mod answer;
+pub mod head;
 pub mod query;
 pub mod scrape;
 #[cfg(test)]

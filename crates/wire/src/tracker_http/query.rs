@@ -154,28 +154,103 @@ impl AnnounceQuery {
         if query.len() > QUERY_LEN_MAX {
             return Err(QueryError::TooLong);
         }
-        let pairs = Pairs::decode(query)?;
+        let mut read = Read::default();
+        for (name, value) in pairs(query) {
+            let mut small = [0; NAME_LEN_MAX];
+            let name = decode_into(name, &mut small).ok_or(QueryError::BadEscape)?;
+            read.take(name, value).ok_or(QueryError::BadEscape)?;
+        }
         let announce = AnnounceRequest {
-            info_hash: InfoHash(pairs.array("info_hash")?),
-            peer_id: PeerId(pairs.array("peer_id")?),
-            port: pairs.number("port").filter(|&port| port != 0).ok_or(QueryError::Bad("port"))?,
-            uploaded: pairs.number("uploaded").unwrap_or(0),
-            downloaded: pairs.number("downloaded").unwrap_or(0),
-            left: pairs.number("left").unwrap_or(0),
-            event: match pairs.text("event").unwrap_or_default() {
-                "started" => AnnounceEvent::Started,
-                "completed" => AnnounceEvent::Completed,
-                "stopped" => AnnounceEvent::Stopped,
-                "paused" => AnnounceEvent::Paused,
-                _ => AnnounceEvent::None,
-            },
-            want: pairs.number("numwant"),
-            key: pairs.text("key").and_then(|key| u32::from_str_radix(key, 16).ok()),
+            info_hash: InfoHash(read.info_hash.flatten().ok_or(QueryError::Bad("info_hash"))?),
+            peer_id: PeerId(read.peer_id.flatten().ok_or(QueryError::Bad("peer_id"))?),
+            port: read.port.flatten().filter(|&port| port != 0).ok_or(QueryError::Bad("port"))?,
+            uploaded: read.uploaded.flatten().unwrap_or(0),
+            downloaded: read.downloaded.flatten().unwrap_or(0),
+            left: read.left.flatten().unwrap_or(0),
+            event: read.event.unwrap_or_default(),
+            want: read.want.flatten(),
+            key: read.key.flatten(),
         };
-        let compact = pairs.text("compact") != Some("0");
-        let tracker_id = pairs.text("trackerid").filter(|id| id.len() <= TEXT_LEN_MAX).map(Into::into);
-        Ok(AnnounceQuery { announce, compact, tracker_id })
+        Ok(AnnounceQuery {
+            announce,
+            compact: read.compact.unwrap_or(true),
+            tracker_id: read.tracker_id.flatten(),
+        })
     }
+}
+
+/// The longest name or number that is read; a longer one is nothing that we know.
+const NAME_LEN_MAX: usize = 32;
+
+/// What was read of an announce so far. Outside: whether the name came; inside: whether its value makes sense.
+#[derive(Default)]
+struct Read {
+    info_hash: Option<Option<[u8; 20]>>,
+    peer_id: Option<Option<[u8; 20]>>,
+    port: Option<Option<u16>>,
+    uploaded: Option<Option<u64>>,
+    downloaded: Option<Option<u64>>,
+    left: Option<Option<u64>>,
+    event: Option<AnnounceEvent>,
+    want: Option<Option<u32>>,
+    key: Option<Option<u32>>,
+    compact: Option<bool>,
+    tracker_id: Option<Option<Box<str>>>,
+}
+
+impl Read {
+    /// Takes a pair, if it is the first of its name; nothing if an escape in its value is broken.
+    fn take(&mut self, name: &[u8], value: &str) -> Option<()> {
+        match name {
+            b"info_hash" => first(&mut self.info_hash, exactly(value)?),
+            b"peer_id" => first(&mut self.peer_id, exactly(value)?),
+            b"port" => first(&mut self.port, number(value)?),
+            b"uploaded" => first(&mut self.uploaded, number(value)?),
+            b"downloaded" => first(&mut self.downloaded, number(value)?),
+            b"left" => first(&mut self.left, number(value)?),
+            b"numwant" => first(&mut self.want, number(value)?),
+            b"event" => first(&mut self.event, event(decode_into(value, &mut [0; NAME_LEN_MAX])?)),
+            b"key" => {
+                let mut small = [0; NAME_LEN_MAX];
+                let key = core::str::from_utf8(decode_into(value, &mut small)?);
+                first(&mut self.key, key.ok().and_then(|key| u32::from_str_radix(key, 16).ok()));
+            }
+            b"compact" => first(&mut self.compact, decode_into(value, &mut [0; NAME_LEN_MAX])? != b"0"),
+            b"trackerid" => {
+                let id = String::from_utf8(percent_decode(value.as_bytes())?).ok();
+                first(&mut self.tracker_id, id.filter(|id| id.len() <= TEXT_LEN_MAX).map(Into::into));
+            }
+            _ => drop(decode_into(value, &mut [])?),
+        }
+        Some(())
+    }
+}
+
+fn first<T>(place: &mut Option<T>, value: T) {
+    place.get_or_insert(value);
+}
+
+fn event(name: &[u8]) -> AnnounceEvent {
+    match name {
+        b"started" => AnnounceEvent::Started,
+        b"completed" => AnnounceEvent::Completed,
+        b"stopped" => AnnounceEvent::Stopped,
+        b"paused" => AnnounceEvent::Paused,
+        _ => AnnounceEvent::None,
+    }
+}
+
+/// Twenty bytes, no more and no fewer.
+fn exactly(value: &str) -> Option<Option<[u8; 20]>> {
+    let mut place = [0; 21];
+    let found = decode_into(value, &mut place)?;
+    Some(found.try_into().ok())
+}
+
+fn number<T: core::str::FromStr>(value: &str) -> Option<Option<T>> {
+    let mut small = [0; NAME_LEN_MAX];
+    let digits = core::str::from_utf8(decode_into(value, &mut small)?);
+    Some(digits.ok().and_then(|digits| digits.parse().ok()))
 }
 
 /// The torrents that a scrape asks about (BEP 48), in the order of what follows its question mark.
@@ -187,41 +262,25 @@ pub fn scraped(query: &str) -> Result<Vec<InfoHash>, QueryError> {
     if query.len() > QUERY_LEN_MAX {
         return Err(QueryError::TooLong);
     }
-    let pairs = Pairs::decode(query)?;
-    let asked = pairs.0.iter().filter(|(name, _)| name == NAME.as_bytes());
-    let hashes: Option<Vec<InfoHash>> =
-        asked.map(|(_, value)| value.as_slice().try_into().ok().map(InfoHash)).collect();
-    hashes.filter(|hashes| (1..=SCRAPE_FILES_MAX).contains(&hashes.len())).ok_or(QueryError::Bad(NAME))
+    let mut hashes = Vec::new();
+    for (name, value) in pairs(query) {
+        let mut small = [0; NAME_LEN_MAX];
+        let name = decode_into(name, &mut small).ok_or(QueryError::BadEscape)?;
+        if name != NAME.as_bytes() {
+            decode_into(value, &mut []).ok_or(QueryError::BadEscape)?;
+        } else if hashes.len() < SCRAPE_FILES_MAX {
+            let hash = exactly(value).ok_or(QueryError::BadEscape)?;
+            hashes.push(InfoHash(hash.ok_or(QueryError::Bad(NAME))?));
+        } else {
+            return Err(QueryError::Bad(NAME));
+        }
+    }
+    if hashes.is_empty() { Err(QueryError::Bad(NAME)) } else { Ok(hashes) }
 }
 
-/// Names and values of a query, escapes resolved.
-struct Pairs(Vec<(Vec<u8>, Vec<u8>)>);
-
-impl Pairs {
-    fn decode(query: &str) -> Result<Pairs, QueryError> {
-        let pair = |pair: &str| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((percent_decode(name.as_bytes())?, percent_decode(value.as_bytes())?))
-        };
-        let pairs: Option<Vec<_>> = query.split('&').map(pair).collect();
-        pairs.map(Pairs).ok_or(QueryError::BadEscape)
-    }
-
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(theirs, _)| theirs == name.as_bytes()).map(|(_, value)| value.as_slice())
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(|value| core::str::from_utf8(value).ok())
-    }
-
-    fn number<T: core::str::FromStr>(&self, name: &str) -> Option<T> {
-        self.text(name)?.parse().ok()
-    }
-
-    fn array(&self, name: &'static str) -> Result<[u8; 20], QueryError> {
-        self.get(name).and_then(|value| value.try_into().ok()).ok_or(QueryError::Bad(name))
-    }
+/// Names and values of a query, escapes as they are.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Escapes all but the characters that never need it (RFC 3986, unreserved).
@@ -239,14 +298,31 @@ pub(super) fn percent_encode(bytes: &[u8], out: &mut String) {
 /// Resolves escapes; a plus is a space, as in forms. `None` if an escape is broken.
 fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len());
+    decode(bytes, |byte| out.push(byte))?;
+    Some(out)
+}
+
+/// Resolves escapes into a place, as far as there is room: what fills it whole may have been longer. `None` if an escape is broken.
+fn decode_into<'a>(text: &str, place: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut len = 0;
+    decode(text.as_bytes(), |byte| {
+        if let Some(place) = place.get_mut(len) {
+            *place = byte;
+            len += 1;
+        }
+    })?;
+    place.get(..len)
+}
+
+fn decode(bytes: &[u8], mut push: impl FnMut(u8)) -> Option<()> {
     let mut rest = bytes.iter();
     let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
     while let Some(&byte) = rest.next() {
-        out.push(match byte {
+        push(match byte {
             b'%' => (digit(rest.next())? * 16 + digit(rest.next())?) as u8,
             b'+' => b' ',
             _ => byte,
         });
     }
-    Some(out)
+    Some(())
 }
