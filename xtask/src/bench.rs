@@ -1,7 +1,11 @@
-//! First figures of the byte path beside libtorrent's, in one run: `cargo xtask bench [--size MIB] [--runs N]`.
+//! First figures of the byte path beside libtorrent's, in one run: `cargo xtask bench [--size MIB] [--runs N]`; and those of the
+//! tracker beside others, `cargo xtask bench tracker ...`, which is `tracker`'s.
 //!
 //! Both clients on one machine, content and copy in memory (/dev/shm): rates say what the code costs, not what a disk does.
 //! Machines differ and are noisy: compare the rows of one run with each other, never with another run's.
+
+pub(crate) mod servers;
+mod tracker;
 
 use crate::interop::{Client, Content, Kind, Role};
 use crate::lab::process::Cost;
@@ -33,6 +37,9 @@ struct Row {
 
 /// Runs each pair in turn, several rounds, and prints medians.
 pub(crate) fn run(args: &[&str]) -> Result<()> {
+    if let ["tracker", rest @ ..] = args {
+        return tracker::run(rest);
+    }
     let (mut mib, mut runs) = (1024u64, 3usize);
     for pair in args.chunks(2) {
         match pair {

@@ -25,6 +25,8 @@ Usage: cargo xtask <chore>
   test               everything that must pass: cargo's tests, fuzz targets, real clients, kills
   kill [--kills N] [--seed N] [--hogs N]   kill downloads at seeded moments and see what is lost
   bench [--size MIB] [--runs N]      loopback throughput, CPU and memory beside libtorrent's
+  bench tracker [--peers N] [--torrents N] [--rounds N] [--seconds N] [--announce-only] [--http] [--aquatic PROGRAM] [--memory] [--json]
+                     answers per second of processor time beside opentracker's and a bare echo's; or memory per peer
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers

@@ -9,7 +9,7 @@ use crate::population::{Peer, Population, mix};
 use anyhow::{Context, Result, ensure};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use os::datagrams::Inbox;
+use os::datagrams::Exchange;
 use os::many_sources::Outbox;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -44,6 +44,8 @@ pub(crate) struct Manner {
     pub(crate) in_time: Duration,
     /// The server has no table: it is told how long its answers would be, and they are not looked at.
     pub(crate) echo: bool,
+    /// Each announce names a torrent that nobody has named before, and its answer is not looked at: a flood (E8).
+    pub(crate) random_hashes: bool,
 }
 
 /// What was asked and answered so far.
@@ -52,6 +54,8 @@ pub(crate) struct Tally {
     pub(crate) asked: u64,
     pub(crate) connects: u64,
     pub(crate) announces: u64,
+    /// Connections of TCP.
+    pub(crate) dials: u64,
     pub(crate) lost: u64,
     pub(crate) refused: u64,
     pub(crate) bytes_in: u64,
@@ -91,7 +95,7 @@ pub(crate) struct Crowd {
     pub(crate) tally: Tally,
     socket: UdpSocket,
     poll: Poll,
-    inbox: Inbox,
+    inbox: Exchange,
     outbox: Outbox,
     slots: Vec<Slot>,
     /// The last id of each source.
@@ -116,7 +120,7 @@ impl Crowd {
             tally: Tally::default(),
             socket,
             poll,
-            inbox: Inbox::new(ANSWER_MAX),
+            inbox: Exchange::new(ANSWER_MAX, 0),
             outbox: Outbox::new(ANNOUNCE_LEN),
             slots: vec![nobody; slots],
             ids: vec![None; population.sources() as usize],
@@ -183,7 +187,7 @@ impl Crowd {
 
     /// Hears what has come, sends what is to be said, waits if neither is the case.
     fn turn(&mut self, patience: Duration) -> Result<()> {
-        let heard = match self.inbox.receive(&self.socket, usize::MAX) {
+        let heard = match self.inbox.receive(&self.socket) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
             Err(error) if error.kind() == ErrorKind::Interrupted => 0,
@@ -206,7 +210,7 @@ impl Crowd {
     }
 
     fn hear(&mut self, number: usize) {
-        let Some((from, bytes)) = self.inbox.get(number) else {
+        let Some((from, bytes, _)) = self.inbox.question(number) else {
             self.judge.blame("an answer longer than a frame");
             return;
         };
@@ -233,7 +237,7 @@ impl Crowd {
                 self.tally.announces += 1;
                 slot.waits = Waits::No;
                 let (leechers, seeders) = (word(bytes, 12).unwrap_or(0), word(bytes, 16).unwrap_or(0));
-                if !self.manner.echo {
+                if !self.manner.echo && !self.manner.random_hashes {
                     self.judge.look(slot.asker, slot.want, Answer { seeders, leechers, peers: &bytes[20..] });
                 }
                 if self.manner.rate.is_none() {
@@ -319,7 +323,10 @@ impl Crowd {
             want = want.min(if asker.is_seed { leechers } else { others });
         }
         self.slots[at].want = want;
-        let info_hash = self.population.info_hash(asker.torrent);
+        let mut info_hash = self.population.info_hash(asker.torrent);
+        if self.manner.random_hashes {
+            info_hash[..8].copy_from_slice(&mix(self.chance ^ 0xf100d).to_be_bytes());
+        }
         self.push(asker, |place| {
             place[..8].copy_from_slice(&id.to_be_bytes());
             place[8..12].copy_from_slice(&1u32.to_be_bytes());

@@ -6,18 +6,14 @@
 use anyhow::Result;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use os::datagrams::Inbox;
-use os::many_sources::Outbox;
+use os::datagrams::{EXCHANGE_MAX, Exchange};
 use std::io::ErrorKind;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 /// Longest datagram that comes; announces have 98 bytes.
 const IN_MAX: usize = 128;
 /// Longest answer: 200 peers.
 const OUT_MAX: usize = 20 + 6 * 200;
-/// Received before others would get their turn.
-const CALLS_MAX: usize = 64;
-
 /// Answers until it is killed; says on standard output when it listens.
 pub(crate) fn run(at: SocketAddrV4) -> Result<()> {
     let mut socket = UdpSocket::bind(at.into())?;
@@ -25,7 +21,7 @@ pub(crate) fn run(at: SocketAddrV4) -> Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(4);
-    let (mut inbox, mut outbox) = (Inbox::new(IN_MAX), Outbox::new(OUT_MAX));
+    let mut exchange = Exchange::new(IN_MAX, OUT_MAX);
     println!("{{\"listening\":\"{}\"}}", socket.local_addr()?);
     loop {
         match poll.poll(&mut events, None) {
@@ -33,33 +29,29 @@ pub(crate) fn run(at: SocketAddrV4) -> Result<()> {
             polled => polled?,
         }
         // Until nothing is there: the poll tells of a change alone.
-        while serve(&socket, &mut inbox, &mut outbox)? {}
+        while serve(&socket, &mut exchange)? {}
     }
 }
 
 /// The same as a tracker of ours asks for.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// Whether more may be waiting.
-fn serve(socket: &UdpSocket, inbox: &mut Inbox, outbox: &mut Outbox) -> Result<bool> {
-    for _ in 0..CALLS_MAX {
-        let count = match inbox.receive(socket, usize::MAX) {
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for number in 0..count {
-            let Some((SocketAddr::V4(from), bytes)) = inbox.get(number) else { continue };
-            if outbox.is_full() {
-                let _ = outbox.send(socket);
-            }
-            outbox.push(None, from, |place| answer(bytes, place));
+/// One batch, as large as a tracker's of ours; whether more may be waiting.
+fn serve(socket: &UdpSocket, exchange: &mut Exchange) -> Result<bool> {
+    let came = match exchange.receive(socket) {
+        Ok(came) => came,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    for number in 0..came {
+        if let Some((_, question, place)) = exchange.question(number) {
+            let len = answer(question, place);
+            exchange.answer(number, len);
         }
-        // A full buffer drops it, as any router may.
-        let _ = outbox.send(socket);
     }
-    Ok(true)
+    exchange.send(socket);
+    Ok(came == EXCHANGE_MAX)
 }
 
 /// Writes the answer; says how long it is.

@@ -5,21 +5,29 @@
 
 mod crowd;
 mod echo;
+mod flood;
+mod forge;
 mod judge;
 mod population;
+mod web;
 
 use anyhow::{Context, Result, bail, ensure};
 use crowd::{Crowd, Manner, Tally};
+use judge::Judge;
 use population::Population;
 use std::net::SocketAddrV4;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use web::Web;
 
 const HELP: &str = "\
 A tracker's visitors, for measuring and tests.
 
 Usage: gannet-load udp --server 127.IP:PORT [options]   clients over UDP
+       gannet-load http --server 127.IP:PORT [options]  clients over HTTP, on connections that stay
+       gannet-load forge --server 127.IP:PORT [--count N]   connection ids of strangers: none may be answered (1048576)
+       gannet-load flood --server 127.IP:PORT --kind slow|silent|huge|deaf [--connections N] [--seconds X]   ill will over HTTP
        gannet-load hashes [options]                     the info-hashes of the population, one a line
        gannet-load echo --listen 127.IP:PORT            a server that answers with a tracker's sizes, and keeps nothing
 
@@ -38,6 +46,10 @@ Usage: gannet-load udp --server 127.IP:PORT [options]   clients over UDP
   --pid N            the server's process, for its processor time
   --strict           who is handed itself, or as a seed seeds, was answered wrongly
   --echo             the server is the echo
+  --random-hashes    each announce names a torrent of its own; answers are not looked at
+  --connections N    over HTTP (128)
+  --pipeline N       questions under way on each (1)
+  --close            a connection for each question
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +57,11 @@ fn main() -> ExitCode {
     let words = Words(&words);
     let outcome = match words.0.first().map(String::as_str) {
         Some("udp") => udp(&words),
+        Some("http") => http(&words),
+        Some("forge") => words.address("--server").and_then(|server| {
+            forge::run(server, words.number("--count", 1 << 20)?, words.number("--seed", 1)?)
+        }),
+        Some("flood") => flood(&words),
         Some("hashes") => hashes(&words),
         Some("echo") => words.address("--listen").and_then(echo::run),
         _ => {
@@ -131,6 +148,7 @@ fn udp(words: &Words<'_>) -> Result<()> {
         rate: (rate > 0).then_some(rate),
         in_time: words.seconds("--in-time", 0.5)?,
         echo: words.has("--echo"),
+        random_hashes: words.has("--random-hashes"),
     };
     let (span, warm) = (words.seconds("--seconds", 5.0)?, words.seconds("--warm", 0.5)?);
     let pid: Option<u32> = words.word("--pid").map(str::parse).transpose().context("--pid")?;
@@ -149,14 +167,42 @@ fn udp(words: &Words<'_>) -> Result<()> {
     }
     if !span.is_zero() {
         crowd.ask(warm)?;
-        let (before, cpu) = (Marks::of(&crowd), pid.map(processor_seconds).transpose()?);
-        let began = Instant::now();
+        let began = Began::now(Marks::of(&crowd.tally, &crowd.judge), pid)?;
         crowd.ask(span)?;
-        let seconds = began.elapsed().as_secs_f64();
-        let spent = pid.map(processor_seconds).transpose()?.zip(cpu).map(|(after, before)| after - before);
-        println!("{}", report(&before, &Marks::of(&crowd), seconds, spent));
+        println!("{}", began.report(&Marks::of(&crowd.tally, &crowd.judge))?);
     }
-    ensure!(crowd.judge.wrong == 0, "{} of {} answers were wrong", crowd.judge.wrong, crowd.judge.checked);
+    conclude(&crowd.judge)
+}
+
+fn http(words: &Words<'_>) -> Result<()> {
+    let population = Arc::new(words.population()?);
+    let manner = web::Manner {
+        server: words.address("--server")?,
+        want: words.number("--want", 45)?,
+        connections: words.number("--connections", 128)?,
+        pipeline: words.number("--pipeline", 1)?,
+        close: words.has("--close"),
+        in_time: words.seconds("--in-time", 5.0)?,
+    };
+    let (span, warm) = (words.seconds("--seconds", 5.0)?, words.seconds("--warm", 0.5)?);
+    let pid: Option<u32> = words.word("--pid").map(str::parse).transpose().context("--pid")?;
+    println!("{}", describe(&population));
+    let mut web = Web::new(population, manner, words.has("--strict"), words.number("--seed", 1)?)?;
+    web.ask(warm)?;
+    let began = Began::now(Marks::of(&web.tally, &web.judge), pid)?;
+    web.ask(span)?;
+    println!("{}", began.report(&Marks::of(&web.tally, &web.judge))?);
+    conclude(&web.judge)
+}
+
+fn flood(words: &Words<'_>) -> Result<()> {
+    let kind = flood::Kind::named(words.word("--kind").context("--kind is missing")?)?;
+    let span = words.seconds("--seconds", 5.0)?;
+    flood::run(words.address("--server")?, kind, words.number("--connections", 1000)?, span)
+}
+
+fn conclude(judge: &Judge) -> Result<()> {
+    ensure!(judge.wrong == 0, "{} of {} answers were wrong", judge.wrong, judge.checked);
     Ok(())
 }
 
@@ -189,10 +235,9 @@ struct Marks {
 }
 
 impl Marks {
-    fn of(crowd: &Crowd) -> Marks {
-        let judge = &crowd.judge;
+    fn of(tally: &Tally, judge: &Judge) -> Marks {
         Marks {
-            tally: crowd.tally,
+            tally: *tally,
             checked: judge.checked,
             peers: judge.peers,
             itself: judge.itself,
@@ -203,6 +248,28 @@ impl Marks {
     }
 }
 
+/// The beginning of what is measured.
+struct Began {
+    marks: Marks,
+    at: Instant,
+    pid: Option<u32>,
+    cpu: Option<f64>,
+}
+
+impl Began {
+    fn now(marks: Marks, pid: Option<u32>) -> Result<Began> {
+        Ok(Began { marks, cpu: pid.map(processor_seconds).transpose()?, at: Instant::now(), pid })
+    }
+
+    /// What was done since.
+    fn report(&self, after: &Marks) -> Result<String> {
+        let seconds = self.at.elapsed().as_secs_f64();
+        let spent =
+            self.pid.map(processor_seconds).transpose()?.zip(self.cpu).map(|(after, before)| after - before);
+        Ok(report(&self.marks, after, seconds, spent))
+    }
+}
+
 fn report(before: &Marks, after: &Marks, seconds: f64, cpu: Option<f64>) -> String {
     let count = |figure: fn(&Marks) -> u64| figure(after) - figure(before);
     let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
@@ -210,10 +277,11 @@ fn report(before: &Marks, after: &Marks, seconds: f64, cpu: Option<f64>) -> Stri
     let responses = connects + announces;
     let checked = count(|at| at.checked);
     format!(
-        "{{\"seconds\":{seconds:.3},\"asked\":{},\"connects\":{connects},\"announces\":{announces},\"responses_per_second\":{:.0},\
+        "{{\"seconds\":{seconds:.3},\"asked\":{},\"connects\":{connects},\"announces\":{announces},\"dials\":{},\"responses_per_second\":{:.0},\
          \"lost\":{},\"refused\":{},\"checked\":{checked},\"itself\":{},\"short\":{},\"full\":{:.4},\"could_be_full\":{:.4},\
          \"peers_per_reply\":{:.2},\"bytes_per_response\":{:.1},\"server_cpu_seconds\":{},\"responses_per_cpu_second\":{}}}",
         count(|at| at.tally.asked),
+        count(|at| at.tally.dials),
         responses as f64 / seconds,
         count(|at| at.tally.lost),
         count(|at| at.tally.refused),

@@ -133,6 +133,12 @@ impl Population {
         ((u128::from(chance) * u128::from(self.peers())) >> 64) as u32
     }
 
+    /// Somebody who comes from this source, if the port that chance has chosen is anybody's.
+    pub(crate) fn anybody_at(&self, source: u32, chance: u64) -> Option<u32> {
+        let port = (chance >> (64 - PORT_BITS)) as u32;
+        Some(self.gather(source << PORT_BITS | port, ODD[0])).filter(|&number| number < self.peers())
+    }
+
     /// All peers once, mixed: for filling, as swarms fill. Nothing where `turn` is nobody's.
     pub(crate) fn in_turn(&self, turn: u32) -> Option<u32> {
         Some(self.scatter(turn, ODD[1])).filter(|&number| number < self.peers())
@@ -229,5 +235,12 @@ mod tests {
         let (seeds, leechers) = population.counts(0);
         assert_eq!((seeds + leechers) as usize, size(0));
         assert!((0.24..0.26).contains(&(f64::from(seeds) / size(0) as f64)));
+    }
+
+    #[test]
+    fn who_is_chosen_at_a_source_comes_from_there() {
+        let population = Population::new(100_000, 1_000, 1.0, 7);
+        let found: Vec<u32> = (0..1000).filter_map(|n| population.anybody_at(5, mix(n))).collect();
+        assert!(found.len() > 10 && found.iter().all(|&number| population.peer(number).source == 5));
     }
 }
