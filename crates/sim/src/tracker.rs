@@ -6,8 +6,8 @@ use proto::Instant;
 use proto::input::{AnnounceFailure, AnnounceReply};
 use proto::output::{Announce, Scrape};
 use proto::tracker::SwarmTable;
-use proto::tracker::swarm_table::{Rules, Visit};
-use proto::{Input, Rng, Seed};
+use proto::tracker::swarm_table::{Peers, Rules, Visit};
+use proto::{Input, Seed};
 use wire::tracker_udp::ScrapeCounts;
 
 /// Where torrents of this world announce.
@@ -20,19 +20,18 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct SimTracker {
     pub(crate) table: SwarmTable,
     pub(crate) alive: bool,
-    rng: Rng,
 }
 
 impl SimTracker {
     pub(crate) fn new(seed: u64) -> SimTracker {
         let minutes = |count: u64| Duration::from_secs(60 * count);
         let rules = Rules { interval: minutes(15), min_interval: minutes(1), ..Rules::default() };
-        SimTracker { table: SwarmTable::new(rules), alive: true, rng: Rng::new(Seed(seed ^ 0x7261_636b)) }
+        SimTracker { table: SwarmTable::new(rules, Seed(seed ^ 0x7261_636b)), alive: true }
     }
 
     /// Somebody who is no session makes itself known.
     pub(crate) fn register(&mut self, now: Instant, visit: Visit) {
-        self.table.announce(now, visit, &mut self.rng);
+        self.table.announce(now, &visit, &mut Peers::new());
     }
 }
 
@@ -49,7 +48,7 @@ impl World {
         let (after, outcome) = match self.tracker.alive {
             true => {
                 let info_hash = self.contents[scrape.scrape.torrent.slot as usize].metainfo().info_hash;
-                let counts = self.tracker.table.scrape(info_hash);
+                let counts = self.tracker.table.scrape(&info_hash).unwrap_or_default();
                 let (seeders, leechers) = (counts.complete, counts.incomplete);
                 (ROUND_TRIP, Ok(ScrapeCounts { seeders, completed: counts.downloaded, leechers }))
             }
@@ -71,13 +70,14 @@ impl World {
             want: announce.want,
         };
         let now: Instant = self.now;
-        let answer = self.tracker.table.announce(now, visit, &mut self.tracker.rng);
+        let mut peers = Peers::new();
+        let standing = self.tracker.table.announce(now, &visit, &mut peers);
         Ok(AnnounceReply {
-            interval: answer.interval,
-            min_interval: Some(answer.min_interval),
-            peers: answer.peers,
-            complete: Some(answer.counts.complete),
-            incomplete: Some(answer.counts.incomplete),
+            interval: standing.interval,
+            min_interval: Some(standing.min_interval),
+            peers: peers.iter().collect(),
+            complete: Some(standing.counts.complete),
+            incomplete: Some(standing.counts.incomplete),
             tracker_id: None,
             external_ip: None,
             warning: None,

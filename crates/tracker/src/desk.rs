@@ -1,9 +1,9 @@
-//! Where both kinds of visitors are answered: the swarm table with its clock and its chance, and what was counted.
+//! Where both kinds of visitors are answered: the swarm table with its clock, and what was counted.
 
 use crate::server::Figures;
 use proto::tracker::SwarmTable;
-use proto::tracker::swarm_table::{Answer, Rules, Visit};
-use proto::{Instant, Rng, Seed};
+use proto::tracker::swarm_table::{Peers, Rules, Standing, Visit};
+use proto::{Instant, Seed};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const WANT_DEFAULT: u32 = 50;
 /// The table and what it needs from the world.
 pub(crate) struct Desk {
     table: SwarmTable,
-    rng: Rng,
+    peers: Peers,
     began: std::time::Instant,
     tally: Arc<Tally>,
 }
@@ -50,11 +50,21 @@ impl Desk {
     pub(crate) fn new(rules: Rules, tally: Arc<Tally>) -> Desk {
         // Each `RandomState` has fresh keys of its own, which is all the chance a tracker needs.
         let seed = Seed(RandomState::new().hash_one("the swarm table"));
-        Desk { table: SwarmTable::new(rules), rng: Rng::new(seed), began: std::time::Instant::now(), tally }
+        Desk {
+            table: SwarmTable::new(rules, seed),
+            peers: Peers::new(),
+            began: std::time::Instant::now(),
+            tally,
+        }
     }
 
-    /// A visit from this address.
-    pub(crate) fn announce(&mut self, from: IpAddr, request: &AnnounceRequest, want_max: u32) -> Answer {
+    /// A visit from this address: how the swarm stands, and others in it.
+    pub(crate) fn announce(
+        &mut self,
+        from: IpAddr,
+        request: &AnnounceRequest,
+        want_max: u32,
+    ) -> (Standing, &Peers) {
         let visit = Visit {
             info_hash: request.info_hash,
             peer: SocketAddr::new(from, request.port),
@@ -62,16 +72,16 @@ impl Desk {
             left: request.left,
             want: request.want.unwrap_or(WANT_DEFAULT).min(want_max),
         };
-        let answer = self.table.announce(self.now(), visit, &mut self.rng);
+        let standing = self.table.announce(self.now(), &visit, &mut self.peers);
         self.tally.announces.fetch_add(1, Ordering::Relaxed);
         self.tell_size();
-        answer
+        (standing, &self.peers)
     }
 
     /// How a swarm stands.
     pub(crate) fn scrape(&mut self, info_hash: InfoHash) -> ScrapeCounts {
         self.tally.scrapes.fetch_add(1, Ordering::Relaxed);
-        let counts = self.table.scrape(info_hash);
+        let counts = self.table.scrape(&info_hash).unwrap_or_default();
         ScrapeCounts { seeders: counts.complete, completed: counts.downloaded, leechers: counts.incomplete }
     }
 
@@ -83,7 +93,7 @@ impl Desk {
     }
 
     fn tell_size(&self) {
-        self.tally.swarms.store(self.table.swarms() as u64, Ordering::Relaxed);
+        self.tally.swarms.store(self.table.swarms().into(), Ordering::Relaxed);
         self.tally.peers.store(self.table.peers().into(), Ordering::Relaxed);
     }
 

@@ -9,7 +9,6 @@ use crate::desk::Desk;
 use mio::net::UdpSocket;
 use os::datagrams::{EXCHANGE_MAX, Exchange};
 use std::net::{IpAddr, SocketAddr};
-use wire::compact;
 use wire::tracker_udp::question::{Question, announce_reply, connect_reply, scrape_reply, scrape_row};
 
 /// No question is longer: 98 bytes, and BEP 41's options within one Ethernet frame.
@@ -86,13 +85,11 @@ fn answer(
         Ok(Question::Announce { connection, .. } | Question::Scrape { connection, .. })
             if !ids.is_valid(connection, ip, minute) => {}
         Ok(Question::Announce { transaction, announce, .. }) => {
-            let answer = desk.announce(ip, &announce, peers_max(ip));
-            let interval = u32::try_from(answer.interval.as_secs()).unwrap_or(u32::MAX);
-            let counts = answer.counts;
+            let (standing, peers) = desk.announce(ip, &announce, peers_max(ip));
+            let interval = u32::try_from(standing.interval.as_secs()).unwrap_or(u32::MAX);
+            let counts = standing.counts;
             out.put(&announce_reply(transaction, interval, counts.incomplete, counts.complete));
-            let mut peers = Vec::new();
-            answer.peers.iter().for_each(|peer| compact::encode(peer, &mut peers));
-            out.put(&peers);
+            out.put(peers.as_bytes());
         }
         Ok(Question::Scrape { transaction, torrents, .. }) => {
             out.put(&scrape_reply(transaction));

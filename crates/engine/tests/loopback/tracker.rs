@@ -2,8 +2,8 @@
 
 use super::swarm::PATIENCE;
 use proto::output::AnnounceEvent;
-use proto::tracker::swarm_table::{Answer, Rules, SwarmTable, Visit};
-use proto::{Instant, Rng, Seed};
+use proto::tracker::swarm_table::{Peers, Rules, Standing, SwarmTable, Visit};
+use proto::{Instant, Seed};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -22,7 +22,7 @@ type Heard = (AnnounceEvent, u16);
 /// A tracker.
 #[derive(Clone)]
 pub(crate) struct Tracker {
-    swarms: Arc<Mutex<(SwarmTable, Rng)>>,
+    swarms: Arc<Mutex<SwarmTable>>,
     heard: Arc<(Mutex<Vec<Heard>>, Condvar)>,
     began: std::time::Instant,
 }
@@ -36,7 +36,7 @@ impl Tracker {
             ..Rules::default()
         };
         Tracker {
-            swarms: Arc::new(Mutex::new((SwarmTable::new(rules), Rng::new(Seed(1))))),
+            swarms: Arc::new(Mutex::new(SwarmTable::new(rules, Seed(1)))),
             heard: Arc::default(),
             began: std::time::Instant::now(),
         }
@@ -100,13 +100,13 @@ impl Tracker {
                         tracker_udp::Reply::Connect { transaction, connection: 77 }
                     }
                     Ok(tracker_udp::Request::Announce { connection: 77, transaction, announce, .. }) => {
-                        let answer = tracker.announce(from, &announce);
+                        let (standing, peers) = tracker.announce(from, &announce);
                         tracker_udp::Reply::Announce {
                             transaction,
-                            interval: answer.interval.as_secs() as u32,
-                            leechers: answer.counts.incomplete,
-                            seeders: answer.counts.complete,
-                            peers: answer.peers,
+                            interval: standing.interval.as_secs() as u32,
+                            leechers: standing.counts.incomplete,
+                            seeders: standing.counts.complete,
+                            peers: peers.iter().collect(),
                         }
                     }
                     Ok(tracker_udp::Request::Scrape { connection: 77, transaction, torrents }) => {
@@ -124,23 +124,23 @@ impl Tracker {
     }
 
     fn http_reply(&self, from: SocketAddr, announce: &AnnounceRequest) -> Reply {
-        let answer = self.announce(from, announce);
+        let (standing, peers) = self.announce(from, announce);
         Reply::Peers(Box::new(Announced {
-            interval: answer.interval.as_secs() as u32,
-            min_interval: Some(answer.min_interval.as_secs() as u32),
-            peers: answer.peers,
-            complete: Some(answer.counts.complete),
-            incomplete: Some(answer.counts.incomplete),
+            interval: standing.interval.as_secs() as u32,
+            min_interval: Some(standing.min_interval.as_secs() as u32),
+            peers: peers.iter().collect(),
+            complete: Some(standing.counts.complete),
+            incomplete: Some(standing.counts.incomplete),
             ..Announced::default()
         }))
     }
 
     fn scrape(&self, torrent: InfoHash) -> ScrapeCounts {
-        let counts = self.swarms.lock().unwrap().0.scrape(torrent);
+        let counts = self.swarms.lock().unwrap().scrape(&torrent).unwrap_or_default();
         ScrapeCounts { seeders: counts.complete, completed: counts.downloaded, leechers: counts.incomplete }
     }
 
-    fn announce(&self, from: SocketAddr, announce: &AnnounceRequest) -> Answer {
+    fn announce(&self, from: SocketAddr, announce: &AnnounceRequest) -> (Standing, Peers) {
         let (heard, changed) = &*self.heard;
         heard.lock().unwrap().push((announce.event, announce.port));
         changed.notify_all();
@@ -152,7 +152,8 @@ impl Tracker {
             left: announce.left,
             want: announce.want.unwrap_or(50),
         };
-        let (table, rng) = &mut *self.swarms.lock().unwrap();
-        table.announce(now, visit, rng)
+        let mut peers = Peers::new();
+        let standing = self.swarms.lock().unwrap().announce(now, &visit, &mut peers);
+        (standing, peers)
     }
 }

@@ -2,22 +2,41 @@
 //! their ids are what they please.
 //!
 //! Invariants: the number of swarms and peers is bounded; a peer that stays away is forgotten, a few looked at per
-//! announce, so that no call takes long; nobody is handed its own address; a seed is handed no seeds. BEP: 3, 7, 21, 48
+//! announce; nobody is handed its own address; a seed is handed no seeds; no call takes long, however large the table or a swarm:
+//! nothing is copied, sorted or hashed anew as a whole. A peer takes 8 bytes (20 with IPv6) and its share of the arrays that hold it,
+//! a swarm 64 bytes and its label, in which three peers are included. BEP: 3, 7, 21, 23, 48. Threats: E7, E8
 
-mod swarm;
+mod buckets;
+mod clock;
+mod draw;
+mod entry;
+mod family;
+mod keyed;
+mod means;
+mod peers;
+mod rows;
+mod shelf;
+mod sweep;
 
-use crate::{Duration, Instant, Rng, address};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::collections::BTreeMap;
-use swarm::Swarm;
+use crate::{Duration, Instant, Seed, address};
+use buckets::Item;
+use clock::Clock;
+use core::net::SocketAddr;
+use entry::{Entry, V4, V6};
+use family::{Asker, Before};
+use means::Means;
+use shelf::Shelf;
+use sweep::Sweep;
 use wire::InfoHash;
 use wire::announce::AnnounceEvent;
+use wire::compact::Family;
+
+pub use peers::Peers;
 
 /// Most peers in one answer, whatever is asked for (BEP 3 practice: 30 to 50 asked, 200 at most served).
 pub const WANT_MAX: u32 = 200;
-/// Peers looked at per announce, for expiry. With one announce per peer and interval, each peer is looked at some 16
-/// times an interval.
-const SWEEP_PEERS: u32 = 16;
+/// Peers and swarms looked at by [`SwarmTable::sweep`] even if none are due.
+const SWEEP_MIN: u32 = 16;
 
 /// How a table behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,33 +45,31 @@ pub struct Rules {
     pub interval: Duration,
     /// How soon they may.
     pub min_interval: Duration,
-    /// Peers in all swarms; further ones are answered but not kept. About 60 bytes each.
+    /// Peers in all swarms; further ones are answered but not kept.
     pub peers_max: u32,
     /// Swarms; further ones are answered with nobody.
     pub swarms_max: u32,
 }
 
 impl Default for Rules {
-    /// Half an hour; a million peers in a hundred thousand swarms, some 80 MiB.
+    /// Half an hour; ten million peers in a million swarms, some 200 MiB if all have IPv4, 400 MiB if all have IPv6.
     fn default() -> Rules {
         Rules {
             interval: Duration::from_secs(1800),
             min_interval: Duration::from_secs(300),
-            peers_max: 1_000_000,
-            swarms_max: 100_000,
+            peers_max: 10_000_000,
+            swarms_max: 1_000_000,
         }
     }
 }
 
-/// The swarms of a tracker.
+/// The swarms of a tracker, or those of one shard of it.
 #[derive(Clone, Debug)]
 pub struct SwarmTable {
     rules: Rules,
-    swarms: BTreeMap<InfoHash, Swarm>,
-    /// Peers in all swarms.
-    peers: u32,
-    /// Where the sweep goes on.
-    sweep: InfoHash,
+    shelf: Shelf,
+    means: Means,
+    sweep: Sweep,
 }
 
 /// A peer's announce.
@@ -70,17 +87,30 @@ pub struct Visit {
     pub want: u32,
 }
 
-/// The answer to an announce.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Answer {
+/// The answer to an announce, beside the peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
     /// When to come again.
     pub interval: Duration,
     /// How soon to come again at the earliest.
     pub min_interval: Duration,
-    /// Others of the swarm, of the asker's address family, in no particular order.
-    pub peers: Vec<SocketAddr>,
     /// How the swarm stands.
     pub counts: Counts,
+    /// Whether the peer is known from now on.
+    pub kept: Kept,
+}
+
+/// What became of a peer that announced.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kept {
+    /// Others will hear of it.
+    Known,
+    /// It said that it leaves.
+    Left,
+    /// Nobody could reach it: no port, or an address that nobody can have. Such a visitor is told of nobody.
+    Unreachable,
+    /// The table is full. It is told of others all the same.
+    NoRoom,
 }
 
 /// How a swarm stands (BEP 48).
@@ -90,136 +120,141 @@ pub struct Counts {
     pub complete: u32,
     /// Leechers.
     pub incomplete: u32,
-    /// Downloads completed, ever.
+    /// Downloads completed, since somebody was last in the swarm without a gap.
     pub downloaded: u32,
 }
 
 impl SwarmTable {
-    /// A table without swarms.
-    pub fn new(rules: Rules) -> SwarmTable {
-        SwarmTable { rules, swarms: BTreeMap::new(), peers: 0, sweep: InfoHash([0; 20]) }
+    /// A table without swarms. The seed must be unknown to visitors: from it comes the key by which they are hashed.
+    pub fn new(rules: Rules, seed: Seed) -> SwarmTable {
+        let mut means = Means::new(Clock::new(rules.interval), rules.peers_max, seed);
+        let shelf = Shelf::new(&mut means.books.heap);
+        SwarmTable { rules, shelf, means, sweep: Sweep::new(rules.interval) }
     }
 
-    /// A peer announces: it is kept or forgotten, and told of others.
-    pub fn announce(&mut self, now: Instant, visit: Visit, rng: &mut Rng) -> Answer {
-        self.sweep(now);
+    /// A peer announces: it is kept or forgotten. Others of the swarm, of its own address family and in no particular order, are
+    /// written to `peers`, in place of what was there.
+    pub fn announce(&mut self, now: Instant, visit: &Visit, peers: &mut Peers) -> Standing {
+        self.forget_stale(now, 0);
         let peer = address::canonical(visit.peer);
-        let left = match visit.event {
+        peers.clear(Family::of(&peer));
+        let leaves = match visit.event {
             AnnounceEvent::Stopped => true,
             AnnounceEvent::None
             | AnnounceEvent::Started
             | AnnounceEvent::Completed
             | AnnounceEvent::Paused => false,
         };
-        let listens = peer.port() != 0 && address::may_be_a_peer(peer.ip());
-        let full = self.swarms.len() >= self.rules.swarms_max as usize;
-        if !self.swarms.contains_key(&visit.info_hash) && !full && !left && listens {
-            self.swarms.insert(visit.info_hash, Swarm::default());
-        }
         let (interval, min_interval) = (self.rules.interval, self.rules.min_interval);
-        let mut answer = Answer { interval, min_interval, peers: Vec::new(), counts: Counts::default() };
-        let Some(swarm) = self.swarms.get_mut(&visit.info_hash) else { return answer };
-        let before = swarm.len();
-        if left {
-            swarm.remove(peer);
-        } else if listens {
-            let room = self.peers < self.rules.peers_max;
-            swarm.put(peer, visit.left == 0, visit.event == AnnounceEvent::Completed, seconds(now), room);
-            // A partial seed lacks something, but wants nothing (BEP 21).
-            let seeks = visit.left > 0 && visit.event != AnnounceEvent::Paused;
-            let want = visit.want.min(WANT_MAX);
-            let stale = seconds(now).saturating_sub(time_to_live(interval));
-            answer.peers = swarm.pick(peer, seeks, want, stale, rng);
+        let mut standing = Standing { interval, min_interval, counts: Counts::default(), kept: Kept::Left };
+        if !leaves {
+            let listens = peer.port() != 0 && address::may_be_a_peer(peer.ip());
+            standing.kept = if listens { Kept::NoRoom } else { Kept::Unreachable };
         }
-        answer.counts = swarm.counts();
-        self.peers = self.peers - before + swarm.len();
-        if swarm.len() == 0 {
-            self.swarms.remove(&visit.info_hash);
+        let place = match self.shelf.find(&visit.info_hash, self.means.key) {
+            Some(place) => place,
+            None if standing.kept == Kept::NoRoom && self.has_room() => {
+                self.shelf.insert(visit.info_hash, &mut self.means)
+            }
+            None => return standing,
+        };
+        let (swarm, means) = (self.shelf.get_mut(place), &mut self.means);
+        let now = means.clock.stamp();
+        let before = match peer {
+            SocketAddr::V4(peer) => {
+                let peer = V4::new(*peer.ip(), peer.port(), now);
+                attend(&mut swarm.v4, peer, visit, standing.kept, means, peers)
+            }
+            SocketAddr::V6(peer) => {
+                let peer = V6::new(*peer.ip(), peer.port(), now);
+                let family = swarm.v6_mut(&mut means.books.heap);
+                attend(family, peer, visit, standing.kept, means, peers)
+            }
+        };
+        if let Some(before) = before {
+            standing.kept = Kept::Known;
+            if visit.event == AnnounceEvent::Completed && before != Before::Seed {
+                swarm.downloaded = swarm.downloaded.saturating_add(1);
+            }
         }
-        answer
+        swarm.settle(&mut means.books.heap);
+        standing.counts = swarm.counts();
+        if swarm.is_empty() {
+            self.shelf.remove(place, means);
+        }
+        standing
     }
 
-    /// How a swarm stands; all 0 if it is unknown.
-    pub fn scrape(&self, info_hash: InfoHash) -> Counts {
-        self.swarms.get(&info_hash).map(Swarm::counts).unwrap_or_default()
+    /// Whether one more swarm with one more peer may be kept.
+    fn has_room(&self) -> bool {
+        self.shelf.len() < self.rules.swarms_max && self.means.books.has_room()
+    }
+
+    /// How a swarm stands; `None` if it is unknown.
+    pub fn scrape(&self, info_hash: &InfoHash) -> Option<Counts> {
+        Some(self.shelf.get(self.shelf.find(info_hash, self.means.key)?).counts())
     }
 
     /// Swarms in the table.
-    pub fn swarms(&self) -> usize {
-        self.swarms.len()
+    pub fn swarms(&self) -> u32 {
+        self.shelf.len()
     }
 
     /// Peers in the table, all swarms together.
     pub fn peers(&self) -> u32 {
-        self.peers
+        self.means.books.peers
     }
 
-    /// Looks at the next few peers and forgets those that stayed away. Announces do it by themselves; a tracker without
-    /// visitors may call it now and then to shrink.
+    /// Bytes that the table has allocated, with what a common allocator adds to each allocation.
+    pub fn memory(&self) -> u64 {
+        self.means.books.heap.bytes()
+    }
+
+    /// Looks at the next few peers and forgets those that stayed away. Announces do it by themselves; a tracker with few
+    /// visitors calls it every few seconds.
     pub fn sweep(&mut self, now: Instant) {
-        let stale = seconds(now).saturating_sub(time_to_live(self.rules.interval));
-        let mut budget = SWEEP_PEERS;
-        while budget > 0 {
-            let next = self.swarms.range_mut(self.sweep..).next();
-            let Some((info_hash, swarm)) = next else {
-                self.sweep = InfoHash([0; 20]);
-                return;
-            };
-            let info_hash = *info_hash;
-            let before = swarm.len();
-            let done = swarm.sweep(stale, &mut budget);
-            self.peers = self.peers - before + swarm.len();
-            if swarm.len() == 0 {
-                self.swarms.remove(&info_hash);
-            }
-            if done {
-                self.sweep = after(info_hash);
-                // An emptied swarm costs something too.
-                budget = budget.saturating_sub(1);
-            } else {
-                self.sweep = info_hash;
-            }
+        self.forget_stale(now, SWEEP_MIN);
+    }
+
+    fn forget_stale(&mut self, now: Instant, least: u32) {
+        if self.means.clock.set(now) {
+            // Nobody came and nobody called for so long that everybody is stale.
+            self.clear();
         }
+        let all = u64::from(self.means.books.peers) + u64::from(self.shelf.len());
+        let budget = self.sweep.due(now, all, &self.means.clock).max(least);
+        self.sweep.go_on(budget, &mut self.shelf, &mut self.means);
+    }
+
+    fn clear(&mut self) {
+        self.means.books.clear();
+        self.shelf = Shelf::new(&mut self.means.books.heap);
     }
 }
 
-/// Twice the interval and a little: one visit may get lost.
-fn time_to_live(interval: Duration) -> u32 {
-    let seconds = interval.as_secs().saturating_mul(2).saturating_add(60);
-    u32::try_from(seconds).unwrap_or(u32::MAX)
-}
-
-/// Whole seconds, which suffice here; they last for 136 years.
-fn seconds(now: Instant) -> u32 {
-    u32::try_from(now.as_micros() / 1_000_000).unwrap_or(u32::MAX)
-}
-
-/// The next name after this one; the first again after the last.
-fn after(info_hash: InfoHash) -> InfoHash {
-    let mut bytes = info_hash.0;
-    for byte in bytes.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            break;
+/// A peer is kept or forgotten and told of others of its family. Says what it was before, if it is kept.
+fn attend<E: Entry + Item>(
+    family: &mut family::Family<E>,
+    peer: E,
+    visit: &Visit,
+    kept: Kept,
+    means: &mut Means,
+    peers: &mut Peers,
+) -> Option<Before> {
+    match kept {
+        Kept::Unreachable => None,
+        Kept::Left => {
+            family.remove(&peer, means);
+            None
         }
-    }
-    InfoHash(bytes)
-}
-
-/// An address in as few bytes as its family allows.
-trait Packed: Copy + Ord {
-    fn unpack(self) -> SocketAddr;
-}
-
-impl Packed for (Ipv4Addr, u16) {
-    fn unpack(self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(self.0), self.1)
-    }
-}
-
-impl Packed for (Ipv6Addr, u16) {
-    fn unpack(self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V6(self.0), self.1)
+        Kept::NoRoom | Kept::Known => {
+            let before = family.put(peer, visit.left == 0, means);
+            // A partial seed lacks something, but wants nothing (BEP 21).
+            let seeks = visit.left > 0 && visit.event != AnnounceEvent::Paused;
+            let asker = Asker { peer: &peer, seeks, inside: before.is_some() };
+            family.pick(asker, visit.want.min(WANT_MAX), means, peers);
+            before
+        }
     }
 }
 

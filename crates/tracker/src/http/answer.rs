@@ -4,7 +4,6 @@
 
 use crate::desk::Desk;
 use std::net::IpAddr;
-use wire::compact::{self, Family};
 use wire::tracker_http::PeerFormat;
 use wire::tracker_http::answer::{self, Told, decimal};
 use wire::tracker_http::head::{Head, HeadError};
@@ -65,20 +64,17 @@ fn announce(query: &str, ip: IpAddr, desk: &mut Desk, body: &mut Vec<u8>) -> Sta
         Ok(visit) => visit,
         Err(error) => return refuse(OK, &error.to_string(), body),
     };
-    let answer = desk.announce(ip, &visit.announce, u32::MAX);
+    let (standing, peers) = desk.announce(ip, &visit.announce, u32::MAX);
     let seconds = |span: proto::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     let told = Told {
-        interval: seconds(answer.interval),
-        min_interval: seconds(answer.min_interval),
-        complete: answer.counts.complete,
-        incomplete: answer.counts.incomplete,
+        interval: seconds(standing.interval),
+        min_interval: seconds(standing.min_interval),
+        complete: standing.counts.complete,
+        incomplete: standing.counts.incomplete,
         external_ip: ip,
     };
-    let mut packed = Vec::new();
-    answer.peers.iter().for_each(|peer| compact::encode(peer, &mut packed));
-    let family = if ip.is_ipv4() { Family::V4 } else { Family::V6 };
     let format = if visit.compact { PeerFormat::Compact } else { PeerFormat::Dictionaries };
-    answer::announced(&told, family, &packed, format, body);
+    answer::announced(&told, peers.family(), peers.as_bytes(), format, body);
     OK
 }
 

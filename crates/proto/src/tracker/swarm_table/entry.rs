@@ -1,0 +1,111 @@
+//! A peer as it is kept: address, port, and when it was last heard of; 8 bytes for IPv4, 20 for IPv6.
+
+use super::clock::Stamp;
+use super::keyed::Key;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+/// A peer of one address family.
+pub(super) trait Entry: Copy + core::fmt::Debug {
+    /// What a swarm holds without an allocation.
+    type Few: AsRef<[Self]> + AsMut<[Self]> + Clone + core::fmt::Debug;
+    /// Room in which nobody is yet.
+    const NOBODY: Self::Few;
+
+    /// Whether both are the same peer.
+    fn is(&self, other: &Self) -> bool;
+    /// When it was last heard of.
+    fn seen(&self) -> Stamp;
+    /// It was heard of.
+    fn touch(&mut self, now: Stamp);
+    /// Where it falls in a hashed set.
+    fn hash(&self, key: Key) -> u64;
+    /// Appends address and port in network order.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+/// A peer with an IPv4 address: address, port and stamp, from the highest bits to the lowest, so that one comparison finds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct V4(u64);
+
+impl V4 {
+    pub(super) fn new(ip: Ipv4Addr, port: u16, seen: Stamp) -> V4 {
+        V4(u64::from(ip.to_bits()) << 32 | u64::from(port) << 16 | u64::from(seen.0))
+    }
+}
+
+impl Entry for V4 {
+    type Few = [V4; 3];
+    const NOBODY: [V4; 3] = [V4(0); 3];
+
+    #[inline]
+    fn is(&self, other: &V4) -> bool {
+        (self.0 ^ other.0) >> 16 == 0
+    }
+
+    #[inline]
+    fn seen(&self) -> Stamp {
+        Stamp(self.0 as u16)
+    }
+
+    #[inline]
+    fn touch(&mut self, now: Stamp) {
+        self.0 = self.0 >> 16 << 16 | u64::from(now.0);
+    }
+
+    #[inline]
+    fn hash(&self, key: Key) -> u64 {
+        key.hash([self.0 >> 16])
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        let [a, b, c, d, e, f, ..] = self.0.to_be_bytes();
+        out.extend_from_slice(&[a, b, c, d, e, f]);
+    }
+}
+
+/// A peer with an IPv6 address. Bytes and no numbers, so that no room is lost to alignment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct V6 {
+    ip: [u8; 16],
+    port: [u8; 2],
+    seen: u16,
+}
+
+impl V6 {
+    pub(super) fn new(ip: Ipv6Addr, port: u16, seen: Stamp) -> V6 {
+        V6 { ip: ip.octets(), port: port.to_be_bytes(), seen: seen.0 }
+    }
+}
+
+impl Entry for V6 {
+    type Few = [V6; 1];
+    const NOBODY: [V6; 1] = [V6 { ip: [0; 16], port: [0; 2], seen: 0 }];
+
+    #[inline]
+    fn is(&self, other: &V6) -> bool {
+        (self.ip, self.port) == (other.ip, other.port)
+    }
+
+    #[inline]
+    fn seen(&self) -> Stamp {
+        Stamp(self.seen)
+    }
+
+    #[inline]
+    fn touch(&mut self, now: Stamp) {
+        self.seen = now.0;
+    }
+
+    #[inline]
+    fn hash(&self, key: Key) -> u64 {
+        let ip = u128::from_be_bytes(self.ip);
+        key.hash([(ip >> 64) as u64, ip as u64, u16::from_be_bytes(self.port).into()])
+    }
+
+    #[inline]
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.ip);
+        out.extend_from_slice(&self.port);
+    }
+}
