@@ -9,6 +9,7 @@ use crate::words::{count, why};
 use serde::Serialize;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 use tracker::{Config, Figures, Listen, Tracker};
 
@@ -52,7 +53,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     os::limits::raise_open_files();
     let listen = if args.listen.is_empty() { this_machine() } else { args.listen.clone() };
     let listen = listen.into_iter().map(Listen::all).collect();
-    let tracker = Tracker::start(Config { listen, ..Config::default() }).map_err(|error| refused(&error))?;
+    let workers = NonZeroUsize::new(args.workers.into()).unwrap_or(NonZeroUsize::MIN);
+    let tracker =
+        Tracker::start(Config { listen, workers, ..Config::default() }).map_err(|error| refused(&error))?;
     tell_where(&tracker, args.json)?;
     let mut told = Figures::default();
     while !stop.asked() {

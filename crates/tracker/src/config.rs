@@ -3,16 +3,40 @@
 use crate::network::Network;
 use proto::tracker::swarm_table::Rules;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 
 /// What a tracker is like.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Where visitors are awaited.
     pub listen: Vec<Listen>,
-    /// How the table behaves.
+    /// Threads, each of which has its share of the swarms.
+    pub workers: NonZeroUsize,
+    /// How the table behaves, all shares together.
     pub rules: Rules,
     /// Who may stay how long over HTTP, and whose word counts there.
     pub http: HttpRules,
+}
+
+impl Default for Config {
+    /// One worker that listens nowhere.
+    fn default() -> Config {
+        let (rules, http) = (Rules::default(), HttpRules::default());
+        Config { listen: Vec::new(), workers: NonZeroUsize::MIN, rules, http }
+    }
+}
+
+impl Config {
+    /// The same with each worker's share of what is bounded. Nobody's share is nothing.
+    pub(crate) fn of_one_worker(mut self) -> Config {
+        let workers = self.workers.get();
+        let share = |all: u32| all.div_ceil(u32::try_from(workers).unwrap_or(u32::MAX));
+        self.rules.peers_max = share(self.rules.peers_max);
+        self.rules.swarms_max = share(self.rules.swarms_max);
+        self.http.connections_max = self.http.connections_max.div_ceil(workers);
+        self.http.connections_per_address_max = self.http.connections_per_address_max.div_ceil(workers);
+        self
+    }
 }
 
 /// One address at which visitors are awaited.

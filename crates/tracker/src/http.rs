@@ -4,11 +4,13 @@
 //! Invariant: a connection holds at most one head and a little of the next in, and [`OUTPUT_MAX`] bytes and one answer out; while that
 //! waits to be read by the visitor, nothing is read of the visitor's. BEP: 3, 7, 23, 48. Threat E9.
 
-mod answer;
+pub(crate) mod answer;
 mod forwarded;
 
 use crate::config::HttpRules;
 use crate::desk::Desk;
+use crate::shards::Routes;
+use answer::Answered;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
@@ -52,6 +54,10 @@ pub(crate) struct Connection {
     written: usize,
     /// There may be something to read: readiness is told once.
     readable: bool,
+    /// Nothing more comes.
+    has_hung_up: bool,
+    /// Another worker makes the next answer; whether the connection is kept behind it.
+    waiting: Option<KeepAlive>,
     /// Nothing more is answered; when everything is written it ends.
     ends: bool,
     since: Since,
@@ -81,6 +87,9 @@ enum Since {
     Stalled(Instant),
 }
 
+/// Whether a connection is kept.
+type KeepAlive = bool;
+
 /// What becomes of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Visitor {
@@ -95,6 +104,9 @@ pub(crate) enum Visitor {
 /// What connections are served with.
 pub(crate) struct Service<'a> {
     pub(crate) desk: &'a mut Desk,
+    pub(crate) routes: &'a mut Routes,
+    /// The name of whom is served.
+    pub(crate) visitor: usize,
     pub(crate) rules: &'a HttpRules,
     pub(crate) now: Instant,
     /// Room to write in.
@@ -123,6 +135,8 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             readable: true,
+            has_hung_up: false,
+            waiting: None,
             ends: false,
             since: Since::Head(now),
         }
@@ -164,33 +178,41 @@ impl Connection {
         self.waits(now) > most
     }
 
+    /// Another worker has made the answer that it waits for; it can go on then.
+    pub(crate) fn on_answer(&mut self, body: &[u8]) {
+        if let Some(keep_alive) = self.waiting.take() {
+            answer::finish(body, keep_alive, &mut self.output);
+            self.ends = !keep_alive;
+        }
+    }
+
     /// Goes on as far as the socket allows.
     pub(crate) fn go_on(&mut self, service: &mut Service<'_>) -> Visitor {
         for _ in 0..READS_MAX {
-            self.answer_what_is_here(service);
+            let needs_more = self.answer_what_is_here(service);
             if self.write(service.now).is_err() {
                 return Visitor::Leaves;
             }
-            let waiting = self.output.len() - self.written;
+            let leaving = self.output.len() - self.written;
+            // All that came is answered, and nothing more will come.
+            self.ends |= needs_more && self.has_hung_up;
             if self.ends {
-                return if waiting == 0 { Visitor::Leaves } else { Visitor::Stays };
+                return if leaving == 0 { Visitor::Leaves } else { Visitor::Stays };
             }
-            if waiting >= OUTPUT_MAX || !self.readable {
+            if leaving >= OUTPUT_MAX || self.waiting.is_some() || (needs_more && !self.readable) {
                 return Visitor::Stays;
             }
-            match self.read() {
-                Ok(0) if self.readable => self.ends = true,
-                Ok(_) => {}
-                Err(Gone) => return Visitor::Leaves,
+            if needs_more && self.read().is_err() {
+                return Visitor::Leaves;
             }
         }
         Visitor::HasMore
     }
 
-    /// Answers whole requests until the visitor has to read first.
-    fn answer_what_is_here(&mut self, service: &mut Service<'_>) {
-        let mut used = 0;
-        while !self.ends && self.output.len() - self.written < OUTPUT_MAX {
+    /// Answers whole requests until the visitor has to read first. Says whether it was for want of a whole request that it ended.
+    fn answer_what_is_here(&mut self, service: &mut Service<'_>) -> bool {
+        let (mut used, mut needs_more) = (0, false);
+        while !self.ends && self.waiting.is_none() && self.output.len() - self.written < OUTPUT_MAX {
             let input = self.input.get(used..).unwrap_or_default();
             if self.door == Door::Proxied {
                 match Proxied::read(input) {
@@ -200,7 +222,10 @@ impl Connection {
                         self.door = Door::BehindHeader;
                         continue;
                     }
-                    Ok(None) => break,
+                    Ok(None) => {
+                        needs_more = true;
+                        break;
+                    }
                     // What speaks otherwise than was agreed upon is no proxy of ours: whom should it be believed to be?
                     Err(_) => {
                         self.ends = true;
@@ -217,11 +242,14 @@ impl Connection {
                         }
                         Door::Own | Door::Proxied | Door::BehindHeader => self.visitor,
                     };
-                    answer::answer(&head, ip, service.desk, service.body, &mut self.output);
-                    self.ends = !head.keep_alive;
+                    match answer::answer(&head, ip, service, &mut self.output) {
+                        Answered::Now => self.ends = !head.keep_alive,
+                        Answered::Later => self.waiting = Some(head.keep_alive),
+                    }
                     self.since = Since::Idle(service.now);
                 }
                 Ok(None) => {
+                    needs_more = true;
                     self.seen = input.len();
                     if let (Since::Idle(_), true) = (self.since, self.seen > 0) {
                         self.since = Since::Head(service.now);
@@ -239,24 +267,21 @@ impl Connection {
         if self.input.is_empty() && self.input.capacity() > BUFFER_KEPT_MAX {
             self.input = Vec::new();
         }
+        needs_more
     }
 
-    /// Reads once; says how many bytes came, and whether there may be more by `readable`.
-    fn read(&mut self) -> Result<usize, Gone> {
+    /// Reads once.
+    fn read(&mut self) -> Result<(), Gone> {
         debug_assert!(self.input.len() < HEAD_LEN_MAX.max(wire::proxied::HEADER_LEN_MAX) + READ_LEN);
         let mut chunk = [0; READ_LEN];
         match self.stream.read(&mut chunk) {
-            Ok(len) => {
-                self.input.extend_from_slice(chunk.get(..len).unwrap_or_default());
-                Ok(len)
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable = false;
-                Ok(0)
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(1),
-            Err(_) => Err(Gone),
+            Ok(0) => self.has_hung_up = true,
+            Ok(len) => self.input.extend_from_slice(chunk.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Err(Gone),
         }
+        Ok(())
     }
 
     /// Writes as much as the visitor takes.

@@ -1,6 +1,6 @@
 //! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP and UDP, scrapes.
 //!
-//! One thread, one loop, no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
+//! Workers, each one thread with one loop and the swarms of one shard; no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
 //! [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's address is believed but the one that its
 //! packets come from; a UDP answer is never longer than its question unless the asker has shown that the address is its own.
 //! BEP: 3, 7, 15, 23, 24, 48
@@ -11,6 +11,7 @@ mod desk;
 mod http;
 mod network;
 mod server;
+mod shards;
 mod sockets;
 mod udp;
 mod visitors;

@@ -1,9 +1,11 @@
-//! A tracker at work, seen from outside: started, asked for its figures, ended. The loop is `worker`'s.
+//! A tracker at work, seen from outside: started, asked for its figures, ended. The loops are `worker`'s.
 
 use crate::config::{Config, Listen};
+use crate::connection_id::ConnectionIds;
 use crate::desk::Tally;
+use crate::shards::{self, Routes};
 use crate::sockets;
-use crate::worker::{STOP, Worker};
+use crate::worker::{CALLED, Equipment, Worker};
 use mio::{Poll, Waker};
 use std::io;
 use std::net::SocketAddr;
@@ -11,13 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// A tracker at work, on a thread of its own. Dropping it ends it: the ports are free and nobody is answered any more.
+/// A tracker at work, on threads of its own. Dropping it ends it: the ports are free and nobody is answered any more.
 #[derive(Debug)]
 pub struct Tracker {
     listening: Vec<Listen>,
     shared: Arc<Shared>,
-    waker: Waker,
-    thread: Option<JoinHandle<()>>,
+    tallies: Vec<Arc<Tally>>,
+    wakers: Vec<Arc<Waker>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What a tracker has done.
@@ -33,11 +36,10 @@ pub struct Figures {
     pub peers: u64,
 }
 
-/// What the loop tells and is told.
+/// What the workers are told.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
-    pub(crate) tally: Arc<Tally>,
 }
 
 impl Tracker {
@@ -46,14 +48,36 @@ impl Tracker {
     /// # Errors
     /// When an address cannot be listened at (it is named), or the system has no thread to give.
     pub fn start(config: Config) -> io::Result<Tracker> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), STOP)?;
-        let opened = config.listen.iter().copied().map(sockets::open).collect::<io::Result<Vec<_>>>()?;
-        let listening = opened.iter().map(|opened| opened.listen).collect();
-        let shared = Arc::new(Shared::default());
-        let worker = Worker::new(poll, opened, config, Arc::clone(&shared))?;
-        let thread = std::thread::Builder::new().name("gannet-tracker".into()).spawn(move || worker.run())?;
-        Ok(Tracker { listening, shared, waker, thread: Some(thread) })
+        let workers = config.workers.get();
+        let mut listening = Vec::new();
+        let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+        // All sockets are there before a datagram is steered: who has which number among them holds from now on.
+        for listen in &config.listen {
+            let opened = sockets::open(*listen, workers)?;
+            listening.push(opened.listen);
+            listeners.iter_mut().zip(opened.http).for_each(|(theirs, socket)| theirs.push(socket));
+            sockets.iter_mut().zip(opened.udp).for_each(|(theirs, socket)| theirs.push(socket));
+        }
+        let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+        let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
+        let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
+        let (shared, ids, config) = (Arc::<Shared>::default(), ConnectionIds::new(), config.of_one_worker());
+        let mut tracker = Tracker { listening, shared, tallies: Vec::new(), wakers, threads: Vec::new() };
+        let routes = Routes::among(&tracker.wakers);
+        let sockets = listeners.into_iter().zip(sockets);
+        for (number, ((poll, (listeners, sockets)), routes)) in
+            polls.into_iter().zip(sockets).zip(routes).enumerate()
+        {
+            let tally = Arc::<Tally>::default();
+            tracker.tallies.push(Arc::clone(&tally));
+            let equipment = Equipment { poll, listeners, sockets, routes, ids, tally };
+            let worker = Worker::new(equipment, &config, Arc::clone(&tracker.shared))?;
+            let thread = std::thread::Builder::new().name(format!("tracker-{number}"));
+            // If there is no thread to be had, those that have begun are ended as the tracker is dropped.
+            tracker.threads.push(thread.spawn(move || worker.run())?);
+        }
+        Ok(tracker)
     }
 
     /// Where it listens: what was asked for, in that order, with true ports.
@@ -73,18 +97,26 @@ impl Tracker {
 
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
-        self.shared.tally.figures()
+        self.tallies.iter().map(|tally| tally.figures()).fold(Figures::default(), |sum, one| Figures {
+            announces: sum.announces + one.announces,
+            scrapes: sum.scrapes + one.scrapes,
+            swarms: sum.swarms + one.swarms,
+            peers: sum.peers + one.peers,
+        })
     }
 }
 
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        let called = self.waker.wake();
-        if let (Ok(()), Some(thread)) = (called, self.thread.take())
-            && thread.join().is_err()
-        {
-            tracing::error!("the tracker's thread panicked");
+        if let Err(error) = shards::wake_all(&self.wakers) {
+            // They look around by themselves once a second.
+            tracing::warn!(%error, "the tracker's threads could not be called");
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the tracker panicked");
+            }
         }
     }
 }

@@ -6,9 +6,11 @@
 
 use crate::connection_id::ConnectionIds;
 use crate::desk::Desk;
+use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use mio::net::UdpSocket;
 use os::datagrams::{EXCHANGE_MAX, Exchange};
 use std::net::{IpAddr, SocketAddr};
+use wire::announce::AnnounceRequest;
 use wire::tracker_udp::question::{Question, announce_reply, connect_reply, scrape_reply, scrape_row};
 
 /// No question is longer: 98 bytes, and BEP 41's options within one Ethernet frame.
@@ -31,13 +33,19 @@ pub(crate) struct Datagrams {
 }
 
 impl Datagrams {
-    /// Nobody has asked yet.
-    pub(crate) fn new() -> Datagrams {
-        Datagrams { exchange: Exchange::new(QUESTION_LEN_MAX, ANSWER_LEN_MAX), ids: ConnectionIds::new() }
+    /// Nobody has asked yet. Every worker has the same ids: a question may arrive at another than the one before.
+    pub(crate) fn new(ids: ConnectionIds) -> Datagrams {
+        Datagrams { exchange: Exchange::new(QUESTION_LEN_MAX, ANSWER_LEN_MAX), ids }
     }
 
-    /// Answers what has come. Says whether more may be waiting.
-    pub(crate) fn serve(&mut self, socket: &UdpSocket, desk: &mut Desk) -> bool {
+    /// Answers what has come at the socket of this number. Says whether more may be waiting.
+    pub(crate) fn serve(
+        &mut self,
+        door: usize,
+        socket: &UdpSocket,
+        desk: &mut Desk,
+        routes: &mut Routes,
+    ) -> bool {
         let mut full = false;
         for _ in 0..BATCHES_MAX {
             full = false;
@@ -51,7 +59,10 @@ impl Datagrams {
             let minute = os::clock::since_boot().as_secs() / 60;
             for number in 0..came {
                 if let Some((from, question, place)) = self.exchange.question(number) {
-                    let len = answer(question, from, &self.ids, minute, desk, place);
+                    let mut asked = Asked { from, door, ids: &self.ids, minute, desk, routes };
+                    let mut out = Writer { place, len: 0 };
+                    asked.answer(question, &mut out);
+                    let len = out.len;
                     self.exchange.answer(number, len);
                 }
             }
@@ -66,38 +77,98 @@ impl Datagrams {
     }
 }
 
-/// Writes the answer to a datagram, if it deserves one, and says how long it is.
-fn answer(
-    question: &[u8],
+/// From whom and where a question came, and what it is answered with.
+struct Asked<'a> {
     from: SocketAddr,
-    ids: &ConnectionIds,
+    door: usize,
+    ids: &'a ConnectionIds,
     minute: u64,
-    desk: &mut Desk,
-    place: &mut [u8],
-) -> usize {
-    let ip = from.ip().to_canonical();
-    let mut out = Writer { place, len: 0 };
-    match Question::decode(question) {
-        Ok(Question::Connect { transaction }) => {
-            out.put(&connect_reply(transaction, ids.make(ip, minute)));
+    desk: &'a mut Desk,
+    routes: &'a mut Routes,
+}
+
+impl Asked<'_> {
+    /// Writes the answer, if the question deserves one and it is ours to give.
+    fn answer(&mut self, question: &[u8], out: &mut Writer<'_>) {
+        let ip = self.from.ip().to_canonical();
+        match Question::decode(question) {
+            Ok(Question::Connect { transaction }) => {
+                out.put(&connect_reply(transaction, self.ids.make(ip, self.minute)));
+            }
+            // Who shows no id of ours may be anybody behind a forged address: silence.
+            Ok(Question::Announce { connection, .. } | Question::Scrape { connection, .. })
+                if !self.ids.is_valid(connection, ip, self.minute) => {}
+            Ok(Question::Announce { transaction, announce, .. }) => {
+                if self.routes.is_mine(&announce.info_hash) {
+                    put_announced(transaction, ip, &announce, self.desk, out);
+                } else {
+                    let owner = self.routes.owner(&announce.info_hash);
+                    self.hand_on(owner, Errand::Announce { ip, announce, back: self.back(transaction) });
+                }
+            }
+            Ok(Question::Scrape { transaction, torrents, .. }) => {
+                match torrents.iter().find(|torrent| !self.routes.is_mine(torrent)) {
+                    None => {
+                        out.put(&scrape_reply(transaction));
+                        torrents.iter().for_each(|torrent| out.put(&scrape_row(self.desk.scrape(torrent))));
+                    }
+                    Some(elsewhere) => {
+                        let rows = torrents.iter().map(|torrent| (torrent, None)).collect();
+                        let owner = self.routes.owner(&elsewhere);
+                        self.hand_on(owner, Errand::Scrape { rows, back: self.back(transaction) });
+                    }
+                }
+            }
+            Err(_) => {}
         }
-        // Who shows no id of ours may be anybody behind a forged address: silence.
-        Ok(Question::Announce { connection, .. } | Question::Scrape { connection, .. })
-            if !ids.is_valid(connection, ip, minute) => {}
-        Ok(Question::Announce { transaction, announce, .. }) => {
-            let (standing, peers) = desk.announce(ip, &announce, peers_max(ip));
-            let interval = u32::try_from(standing.interval.as_secs()).unwrap_or(u32::MAX);
-            let counts = standing.counts;
-            out.put(&announce_reply(transaction, interval, counts.incomplete, counts.complete));
-            out.put(peers.as_bytes());
-        }
-        Ok(Question::Scrape { transaction, torrents, .. }) => {
-            out.put(&scrape_reply(transaction));
-            torrents.iter().for_each(|torrent| out.put(&scrape_row(desk.scrape(torrent))));
-        }
-        Err(_) => {}
     }
-    out.len
+
+    fn back(&self, transaction: u32) -> Back {
+        Back::Datagram { door: self.door, to: self.from, transaction }
+    }
+
+    /// A queue that is full drops it, as any router may; the client asks again.
+    fn hand_on(&mut self, owner: usize, errand: Errand) {
+        let _ = self.routes.send(owner, errand);
+    }
+}
+
+/// Answers an announce that another worker handed on.
+pub(crate) fn announce(
+    socket: &UdpSocket,
+    to: SocketAddr,
+    transaction: u32,
+    ip: IpAddr,
+    announce: &AnnounceRequest,
+    desk: &mut Desk,
+) {
+    let mut place = [0; ANSWER_LEN_MAX];
+    let mut out = Writer { place: &mut place, len: 0 };
+    put_announced(transaction, ip, announce, desk, &mut out);
+    out.send(socket, to);
+}
+
+/// Answers a scrape whose rows are complete.
+pub(crate) fn scraped(socket: &UdpSocket, to: SocketAddr, transaction: u32, rows: &[ScrapeRow]) {
+    let mut place = [0; ANSWER_LEN_MAX];
+    let mut out = Writer { place: &mut place, len: 0 };
+    out.put(&scrape_reply(transaction));
+    rows.iter().for_each(|(_, counts)| out.put(&scrape_row(counts.unwrap_or_default())));
+    out.send(socket, to);
+}
+
+fn put_announced(
+    transaction: u32,
+    ip: IpAddr,
+    announce: &AnnounceRequest,
+    desk: &mut Desk,
+    out: &mut Writer<'_>,
+) {
+    let (standing, peers) = desk.announce(ip, announce, peers_max(ip));
+    let interval = u32::try_from(standing.interval.as_secs()).unwrap_or(u32::MAX);
+    let counts = standing.counts;
+    out.put(&announce_reply(transaction, interval, counts.incomplete, counts.complete));
+    out.put(peers.as_bytes());
 }
 
 fn peers_max(ip: IpAddr) -> u32 {
@@ -118,5 +189,10 @@ impl Writer<'_> {
             place.copy_from_slice(bytes);
             self.len = end;
         }
+    }
+
+    /// A full buffer drops it.
+    fn send(&self, socket: &UdpSocket, to: SocketAddr) {
+        let _ = socket.send_to(self.place.get(..self.len).unwrap_or_default(), to);
     }
 }

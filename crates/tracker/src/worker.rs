@@ -3,19 +3,23 @@
 //! Invariant: whoever could go on at once does so only after everybody else had a turn.
 
 use crate::config::{Config, HttpRules};
-use crate::desk::Desk;
+use crate::connection_id::ConnectionIds;
+use crate::desk::{Desk, Tally};
+use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
 use crate::server::Shared;
-use crate::sockets::Opened;
-use crate::udp::Datagrams;
+use crate::shards::{Back, Errand, Routes, ScrapeRow};
+use crate::udp::{self, Datagrams};
 use crate::visitors::Visitors;
 use mio::event::Event;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use wire::announce::AnnounceRequest;
 
 /// Sockets that are heard of at once.
 const EVENTS_MAX: usize = 1024;
@@ -26,16 +30,36 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// Connections accepted before others get their turn.
 const ACCEPT_BATCH_MAX: usize = 64;
 
-/// The waker's token: it is looked whether the end has come.
-pub(crate) const STOP: Token = Token(0);
+/// Errands done before others get their turn.
+const ERRANDS_PER_TURN: usize = 512;
 
-/// Behind [`STOP`] come the listeners, then the sockets, then visitors in the order in which they came.
+/// The waker's token: there are errands, or the end has come.
+pub(crate) const CALLED: Token = Token(0);
+
+/// Behind [`CALLED`] come the listeners, then the sockets, then visitors in the order in which they came.
 const FIRST_DOOR: usize = 1;
 
 /// A listening socket. Readiness is told once, so what a batch left over must be remembered.
 struct Door<S> {
     socket: S,
     ready: bool,
+}
+
+impl<S> Door<S> {
+    fn closed(socket: S) -> Door<S> {
+        Door { socket, ready: false }
+    }
+}
+
+/// What a worker is given to begin with.
+pub(crate) struct Equipment {
+    pub(crate) poll: Poll,
+    pub(crate) listeners: Vec<TcpListener>,
+    /// Those of one address have the same number with every worker.
+    pub(crate) sockets: Vec<UdpSocket>,
+    pub(crate) routes: Routes,
+    pub(crate) ids: ConnectionIds,
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// Everything that the loop owns.
@@ -46,27 +70,23 @@ pub(crate) struct Worker {
     visitors: Visitors,
     /// Visitors who could go on, and let others have their turn first.
     busy: Vec<usize>,
+    /// More were there than one turn does.
+    has_errands: bool,
     rules: HttpRules,
     /// Room for the body of an answer.
     body: Vec<u8>,
     datagrams: Datagrams,
+    routes: Routes,
     desk: Desk,
     shared: Arc<Shared>,
 }
 
 impl Worker {
     /// A loop over these sockets that has not begun.
-    pub(crate) fn new(
-        poll: Poll,
-        opened: Vec<Opened>,
-        config: Config,
-        shared: Arc<Shared>,
-    ) -> io::Result<Worker> {
-        let (mut listeners, mut sockets) = (Vec::new(), Vec::new());
-        for opened in opened {
-            listeners.extend(opened.http.map(|socket| Door { socket, ready: false }));
-            sockets.extend(opened.udp.map(|socket| Door { socket, ready: false }));
-        }
+    pub(crate) fn new(equipment: Equipment, config: &Config, shared: Arc<Shared>) -> io::Result<Worker> {
+        let Equipment { poll, listeners, sockets, routes, ids, tally } = equipment;
+        let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
+        let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
         let mut next = FIRST_DOOR;
         for door in &mut listeners {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
@@ -82,10 +102,12 @@ impl Worker {
             sockets,
             visitors: Visitors::new(next),
             busy: Vec::new(),
-            rules: config.http,
+            has_errands: false,
+            rules: config.http.clone(),
             body: Vec::new(),
-            datagrams: Datagrams::new(),
-            desk: Desk::new(config.rules, Arc::clone(&shared.tally)),
+            datagrams: Datagrams::new(ids),
+            routes,
+            desk: Desk::new(config.rules, tally),
             shared,
         })
     }
@@ -115,9 +137,11 @@ impl Worker {
                 self.on_ready(event, now);
             }
             self.accept_all(now);
-            for door in self.sockets.iter_mut().filter(|door| door.ready) {
-                door.ready = self.datagrams.serve(&door.socket, &mut self.desk);
+            self.run_errands(now);
+            for (number, door) in self.sockets.iter_mut().enumerate().filter(|(_, door)| door.ready) {
+                door.ready = self.datagrams.serve(number, &door.socket, &mut self.desk, &mut self.routes);
             }
+            self.routes.wake_others();
             if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
                 looked_around = now;
                 self.look_around(now);
@@ -127,7 +151,8 @@ impl Worker {
 
     /// Something was left over by the last turn.
     fn could_go_on(&self) -> bool {
-        !self.busy.is_empty()
+        self.has_errands
+            || !self.busy.is_empty()
             || self.listeners.iter().any(|door| door.ready)
             || self.sockets.iter().any(|door| door.ready)
     }
@@ -190,11 +215,69 @@ impl Worker {
 
     fn visit(&mut self, name: usize, now: Instant) {
         let Some(visitor) = self.visitors.get_mut(name) else { return };
-        let (desk, rules, body) = (&mut self.desk, &self.rules, &mut self.body);
-        match visitor.go_on(&mut Service { desk, rules, now, body }) {
+        let (desk, routes, rules, body) = (&mut self.desk, &mut self.routes, &self.rules, &mut self.body);
+        match visitor.go_on(&mut Service { desk, routes, visitor: name, rules, now, body }) {
             Visitor::Stays => {}
             Visitor::HasMore => self.busy.push(name),
             Visitor::Leaves => self.visitors.remove(name),
+        }
+    }
+
+    /// Does what other workers have handed on. What a full queue sends round again can wait for the next turn.
+    fn run_errands(&mut self, now: Instant) {
+        self.has_errands = false;
+        for _ in 0..ERRANDS_PER_TURN {
+            let Some(errand) = self.routes.next() else { return };
+            match errand {
+                Errand::Announce { ip, announce, back } => self.run_announce(ip, &announce, back),
+                Errand::Scrape { rows, back } => self.run_scrape(rows, back),
+                Errand::Answer { visitor, body } => {
+                    if let Some(waiting) = self.visitors.get_mut(visitor) {
+                        waiting.on_answer(&body);
+                        self.visit(visitor, now);
+                    }
+                }
+            }
+        }
+        self.has_errands = true;
+    }
+
+    fn run_announce(&mut self, ip: IpAddr, announce: &AnnounceRequest, back: Back) {
+        match back {
+            Back::Datagram { door, to, transaction } => {
+                if let Some(door) = self.sockets.get(door) {
+                    udp::announce(&door.socket, to, transaction, ip, announce, &mut self.desk);
+                }
+            }
+            Back::Visitor { worker, visitor, compact } => {
+                let mut body = Vec::new();
+                put_announced(ip, announce, compact, &mut self.desk, &mut body);
+                // Whoever waits in vain is cut off as idle.
+                let _ = self.routes.send(worker, Errand::Answer { visitor, body });
+            }
+        }
+    }
+
+    fn run_scrape(&mut self, mut rows: Vec<ScrapeRow>, back: Back) {
+        for (torrent, counts) in rows.iter_mut().filter(|(torrent, _)| self.routes.is_mine(torrent)) {
+            *counts = Some(self.desk.scrape(*torrent));
+        }
+        if let Some((open, _)) = rows.iter().find(|(_, counts)| counts.is_none()) {
+            let owner = self.routes.owner(open);
+            let _ = self.routes.send(owner, Errand::Scrape { rows, back });
+            return;
+        }
+        match back {
+            Back::Datagram { door, to, transaction } => {
+                if let Some(door) = self.sockets.get(door) {
+                    udp::scraped(&door.socket, to, transaction, &rows);
+                }
+            }
+            Back::Visitor { worker, visitor, .. } => {
+                let mut body = Vec::new();
+                put_scraped(&rows, &mut body);
+                let _ = self.routes.send(worker, Errand::Answer { visitor, body });
+            }
         }
     }
 

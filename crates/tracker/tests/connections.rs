@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 use tracker::{Config, HttpRules, Listen, Tracker};
 use wire::tracker_http::{Announced, Reply};
@@ -94,11 +94,13 @@ fn requests_that_come_together_are_answered_in_their_order_and_none_is_lost() {
             let together: String = (first..first + 50).map(|number| announce(1 + number, "")).collect();
             sender.write_all(together.as_bytes()).unwrap();
         }
+        sender.shutdown(Shutdown::Write).unwrap();
     });
     for before in 0..u32::from(REQUESTS) {
         assert_eq!(link.hear_peers().incomplete, Some(before + 1));
     }
     writing.join().unwrap();
+    assert!(link.has_ended());
     assert_eq!(tracker.figures().announces, u64::from(REQUESTS));
 }
 

@@ -16,6 +16,7 @@ Examples:
   gannet tracker                                  for this machine alone
   gannet tracker --listen 0.0.0.0 --listen '[::]'    for everybody who reaches this machine
   gannet tracker --listen 192.0.2.7:8080
+  gannet tracker --listen 0.0.0.0 --workers 4     on four cores
   gannet tracker --json | jq .                    for programs; see docs/json.md
 
 Then a torrent that names it, and a first seed:
@@ -25,6 +26,9 @@ pub(crate) struct Tracker {
     /// Address to listen at, without a port at 6969; several times for several [default: 127.0.0.1 and ::1, this machine alone]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen_at)]
     pub(crate) listen: Vec<SocketAddr>,
+    /// Threads, each of which has its share of the torrents: more than one only helps where one core is not enough
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub(crate) workers: u16,
     /// Print JSON lines, for programs; see docs/json.md
     #[arg(long)]
     pub(crate) json: bool,

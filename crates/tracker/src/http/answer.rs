@@ -3,7 +3,10 @@
 //! Invariant: every request has exactly one answer. BEP: 3, 7, 23, 24, 48
 
 use crate::desk::Desk;
+use crate::http::Service;
+use crate::shards::{Back, Errand, ScrapeRow};
 use std::net::IpAddr;
+use wire::announce::AnnounceRequest;
 use wire::tracker_http::PeerFormat;
 use wire::tracker_http::answer::{self, Told, decimal};
 use wire::tracker_http::head::{Head, HeadError};
@@ -25,21 +28,38 @@ const BAD_REQUEST: Status = Status { line: "400 Bad Request", fields: "" };
 const NOT_FOUND: Status = Status { line: "404 Not Found", fields: "" };
 const NOT_ALLOWED: Status = Status { line: "405 Method Not Allowed", fields: "Allow: GET\r\n" };
 const BODY: Status = Status { line: "413 Content Too Large", fields: "" };
+const BUSY: Status = Status { line: "503 Service Unavailable", fields: "Retry-After: 60\r\n" };
 const TOO_LONG: Status = Status { line: "431 Request Header Fields Too Large", fields: "" };
 
-/// Answers a request. `body` is room to write in.
-pub(super) fn answer(head: &Head<'_>, ip: IpAddr, desk: &mut Desk, body: &mut Vec<u8>, out: &mut Vec<u8>) {
-    body.clear();
+/// Whether an answer was appended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answered {
+    /// Now.
+    Now,
+    /// It is another worker's to give: [`finish`] appends it.
+    Later,
+}
+
+/// Answers a request.
+pub(super) fn answer(head: &Head<'_>, ip: IpAddr, service: &mut Service<'_>, out: &mut Vec<u8>) -> Answered {
+    service.body.clear();
     let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
     let status = match (head.method, path) {
-        ("GET", "/announce") => announce(query, ip, desk, body),
-        ("GET", "/scrape") => scrape(query, desk, body),
-        ("GET", _) => refuse(NOT_FOUND, WHAT_WE_ARE, body),
+        ("GET", "/announce") => announce(query, ip, service),
+        ("GET", "/scrape") => scrape(query, service),
+        ("GET", _) => Some(refuse(NOT_FOUND, WHAT_WE_ARE, service.body)),
         // An answer to it has no body.
-        ("HEAD", _) => NOT_ALLOWED,
-        (_, _) => refuse(NOT_ALLOWED, WHAT_WE_ARE, body),
+        ("HEAD", _) => Some(NOT_ALLOWED),
+        (_, _) => Some(refuse(NOT_ALLOWED, WHAT_WE_ARE, service.body)),
     };
-    respond(status, head.keep_alive, body, out);
+    let Some(status) = status else { return Answered::Later };
+    respond(status, head.keep_alive, service.body, out);
+    Answered::Now
+}
+
+/// Appends an answer whose body another worker made.
+pub(super) fn finish(body: &[u8], keep_alive: bool, out: &mut Vec<u8>) {
+    respond(OK, keep_alive, body, out);
 }
 
 /// Answers what is no request: the last answer on its connection.
@@ -58,13 +78,61 @@ fn refuse(status: Status, reason: &str, body: &mut Vec<u8>) -> Status {
     status
 }
 
-/// Refusals come with status 200, as BEP 3's clients expect them.
-fn announce(query: &str, ip: IpAddr, desk: &mut Desk, body: &mut Vec<u8>) -> Status {
-    let visit = match AnnounceQuery::decode(query) {
+/// Refusals come with status 200, as BEP 3's clients expect them. Nothing if another worker answers.
+fn announce(query: &str, ip: IpAddr, service: &mut Service<'_>) -> Option<Status> {
+    let AnnounceQuery { announce, compact, .. } = match AnnounceQuery::decode(query) {
         Ok(visit) => visit,
-        Err(error) => return refuse(OK, &error.to_string(), body),
+        Err(error) => return Some(refuse(OK, &error.to_string(), service.body)),
     };
-    let (standing, peers) = desk.announce(ip, &visit.announce, u32::MAX);
+    let owner = service.routes.owner(&announce.info_hash);
+    if owner == service.routes.me() {
+        put_announced(ip, &announce, compact, service.desk, service.body);
+        return Some(OK);
+    }
+    let back = Back::Visitor { worker: service.routes.me(), visitor: service.visitor, compact };
+    hand_on(owner, Errand::Announce { ip, announce, back }, service)
+}
+
+fn scrape(query: &str, service: &mut Service<'_>) -> Option<Status> {
+    let mut torrents = match scraped(query) {
+        Ok(torrents) => torrents,
+        Err(error) => return Some(refuse(OK, &error.to_string(), service.body)),
+    };
+    // Keys of a dictionary are in order, and each stands once.
+    torrents.sort_unstable();
+    torrents.dedup();
+    match torrents.iter().find(|torrent| !service.routes.is_mine(torrent)) {
+        None => {
+            let desk = &mut *service.desk;
+            answer::scraped(
+                torrents.into_iter().map(|torrent| (torrent, desk.scrape(torrent))),
+                service.body,
+            );
+            Some(OK)
+        }
+        Some(elsewhere) => {
+            let owner = service.routes.owner(elsewhere);
+            let back = Back::Visitor { worker: service.routes.me(), visitor: service.visitor, compact: true };
+            let rows = torrents.into_iter().map(|torrent| (torrent, None)).collect();
+            hand_on(owner, Errand::Scrape { rows, back }, service)
+        }
+    }
+}
+
+fn hand_on(owner: usize, errand: Errand, service: &mut Service<'_>) -> Option<Status> {
+    let sent = service.routes.send(owner, errand);
+    sent.is_err().then(|| refuse(BUSY, "too many ask at once; come again later", service.body))
+}
+
+/// The body of the answer to an announce.
+pub(crate) fn put_announced(
+    ip: IpAddr,
+    announce: &AnnounceRequest,
+    compact: bool,
+    desk: &mut Desk,
+    body: &mut Vec<u8>,
+) {
+    let (standing, peers) = desk.announce(ip, announce, u32::MAX);
     let seconds = |span: proto::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     let told = Told {
         interval: seconds(standing.interval),
@@ -73,22 +141,14 @@ fn announce(query: &str, ip: IpAddr, desk: &mut Desk, body: &mut Vec<u8>) -> Sta
         incomplete: standing.counts.incomplete,
         external_ip: ip,
     };
-    let format = if visit.compact { PeerFormat::Compact } else { PeerFormat::Dictionaries };
+    let format = if compact { PeerFormat::Compact } else { PeerFormat::Dictionaries };
     answer::announced(&told, peers.family(), peers.as_bytes(), format, body);
-    OK
 }
 
-fn scrape(query: &str, desk: &mut Desk, body: &mut Vec<u8>) -> Status {
-    match scraped(query) {
-        Ok(mut torrents) => {
-            // Keys of a dictionary are in order, and each stands once.
-            torrents.sort_unstable();
-            torrents.dedup();
-            answer::scraped(torrents.into_iter().map(|torrent| (torrent, desk.scrape(torrent))), body);
-        }
-        Err(error) => answer::refused(&error.to_string(), body),
-    }
-    OK
+/// The body of the answer to a scrape whose rows are complete.
+pub(crate) fn put_scraped(rows: &[ScrapeRow], body: &mut Vec<u8>) {
+    let rows = rows.iter().map(|&(torrent, counts)| (torrent, counts.unwrap_or_default()));
+    answer::scraped(rows, body);
 }
 
 fn respond(status: Status, keep_alive: bool, body: &[u8], out: &mut Vec<u8>) {

@@ -1,0 +1,122 @@
+//! Which worker has which swarm, and errands among workers: what arrived at one and is another's to answer. With one worker, nothing here
+//! is used.
+//!
+//! Invariants: a swarm is in one shard alone, and only its worker touches it; queues are bounded, and nobody waits for room in one: what
+//! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP).
+
+use mio::Waker;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use wire::InfoHash;
+use wire::announce::AnnounceRequest;
+use wire::tracker_udp::ScrapeCounts;
+
+/// Where the first word of the (first) info-hash is in an announce or scrape over UDP.
+pub(crate) const UDP_WORD_AT: u32 = 16;
+
+/// A datagram that is shorter has no info-hash.
+pub(crate) const UDP_LEN_MIN: u32 = 36;
+
+/// Errands that wait for a worker: a turn of its loop answers thousands a second.
+const ERRANDS_MAX: usize = 4096;
+
+/// Something for another worker to do.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// A visit to a swarm of yours.
+    Announce { ip: IpAddr, announce: AnnounceRequest, back: Back },
+    /// How are those of your swarms? Goes from worker to worker until no row is open.
+    Scrape { rows: Vec<ScrapeRow>, back: Back },
+    /// The body of the answer that your visitor waits for.
+    Answer { visitor: usize, body: Vec<u8> },
+}
+
+/// A swarm that is asked about, and how it stands once its worker has said so.
+pub(crate) type ScrapeRow = (InfoHash, Option<ScrapeCounts>);
+
+/// Where the answer goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Back {
+    /// By the socket of this number, of which every worker has one of the same address.
+    Datagram { door: usize, to: SocketAddr, transaction: u32 },
+    /// To a worker whose visitor waits.
+    Visitor { worker: usize, visitor: usize, compact: bool },
+}
+
+/// A queue is full.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+/// A worker's ways to the others.
+pub(crate) struct Routes {
+    me: usize,
+    others: Vec<Other>,
+    errands: Receiver<Errand>,
+}
+
+struct Other {
+    errands: SyncSender<Errand>,
+    waker: Arc<Waker>,
+    /// It has got an errand in this turn of the loop.
+    to_wake: bool,
+}
+
+impl Routes {
+    /// The ways between workers that are woken so.
+    pub(crate) fn among(wakers: &[Arc<Waker>]) -> Vec<Routes> {
+        let (senders, receivers): (Vec<_>, Vec<_>) = wakers.iter().map(|_| sync_channel(ERRANDS_MAX)).unzip();
+        let others = || {
+            let ways = senders.iter().cloned().zip(wakers.iter().cloned());
+            ways.map(|(errands, waker)| Other { errands, waker, to_wake: false }).collect()
+        };
+        let numbered = receivers.into_iter().enumerate();
+        numbered.map(|(me, errands)| Routes { me, others: others(), errands }).collect()
+    }
+
+    /// This worker.
+    pub(crate) fn me(&self) -> usize {
+        self.me
+    }
+
+    /// Whose swarm it is, as the kernel computes it for datagrams.
+    pub(crate) fn owner(&self, info_hash: &InfoHash) -> usize {
+        let [a, b, c, d, ..] = info_hash.0;
+        u32::from_be_bytes([a, b, c, d]) as usize % self.others.len().max(1)
+    }
+
+    /// Whether the swarm is this worker's.
+    pub(crate) fn is_mine(&self, info_hash: &InfoHash) -> bool {
+        self.owner(info_hash) == self.me
+    }
+
+    /// Gives a worker an errand. It is called at the end of this turn.
+    pub(crate) fn send(&mut self, worker: usize, errand: Errand) -> Result<(), Full> {
+        let other = self.others.get_mut(worker).ok_or(Full)?;
+        other.errands.try_send(errand).map_err(|_| Full)?;
+        other.to_wake = true;
+        Ok(())
+    }
+
+    /// The next errand of others.
+    pub(crate) fn next(&self) -> Option<Errand> {
+        self.errands.try_recv().ok()
+    }
+
+    /// Calls those who have got something to do.
+    pub(crate) fn wake_others(&mut self) {
+        for other in self.others.iter_mut().filter(|other| other.to_wake) {
+            other.to_wake = false;
+            if let Err(error) = other.waker.wake() {
+                // It looks around by itself once a second.
+                tracing::warn!(%error, "a worker could not be called");
+            }
+        }
+    }
+}
+
+/// Calls every worker.
+pub(crate) fn wake_all(wakers: &[Arc<Waker>]) -> io::Result<()> {
+    wakers.iter().try_for_each(|waker| waker.wake())
+}
