@@ -10,3 +10,4 @@ pub mod limits;
 pub mod many_sources;
 pub mod multicast;
 pub mod net;
+pub mod signals;

@@ -1,5 +1,6 @@
 //! What a tracker is told before it starts. No file is read here.
 
+use crate::access::Access;
 use crate::network::Network;
 use proto::tracker::swarm_table::Rules;
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// How the table behaves, all shares together.
     pub rules: Rules,
+    /// Which torrents are served.
+    pub access: Access,
     /// Who may stay how long over HTTP, and whose word counts there.
     pub http: HttpRules,
 }
@@ -21,8 +24,8 @@ pub struct Config {
 impl Default for Config {
     /// One worker that listens nowhere.
     fn default() -> Config {
-        let (rules, http) = (Rules::default(), HttpRules::default());
-        Config { listen: Vec::new(), workers: NonZeroUsize::MIN, rules, http }
+        let (rules, access, http) = (Rules::default(), Access::Open, HttpRules::default());
+        Config { listen: Vec::new(), workers: NonZeroUsize::MIN, rules, access, http }
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 mod forwarded;
 
+use crate::access::Access;
 use crate::config::HttpRules;
 use crate::desk::Desk;
 use crate::shards::Routes;
@@ -105,6 +106,7 @@ pub(crate) enum Visitor {
 pub(crate) struct Service<'a> {
     pub(crate) desk: &'a mut Desk,
     pub(crate) routes: &'a mut Routes,
+    pub(crate) access: &'a Access,
     /// The name of whom is served.
     pub(crate) visitor: usize,
     pub(crate) rules: &'a HttpRules,

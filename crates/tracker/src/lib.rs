@@ -5,6 +5,7 @@
 //! packets come from; a UDP answer is never longer than its question unless the asker has shown that the address is its own.
 //! BEP: 3, 7, 15, 23, 24, 48
 
+mod access;
 mod config;
 mod connection_id;
 mod desk;
@@ -17,6 +18,7 @@ mod udp;
 mod visitors;
 mod worker;
 
+pub use access::{Access, TorrentList};
 pub use config::{Config, HttpRules, Listen};
 pub use network::Network;
 pub use proto::tracker::swarm_table::Rules;

@@ -1,9 +1,10 @@
 //! A tracker at work, seen from outside: started, asked for its figures, ended. The loops are `worker`'s.
 
+use crate::access::Access;
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
 use crate::desk::Tally;
-use crate::shards::{self, Routes};
+use crate::shards::{Orders, Routes};
 use crate::sockets;
 use crate::worker::{CALLED, Equipment, Worker};
 use mio::{Poll, Waker};
@@ -19,7 +20,7 @@ pub struct Tracker {
     listening: Vec<Listen>,
     shared: Arc<Shared>,
     tallies: Vec<Arc<Tally>>,
-    wakers: Vec<Arc<Waker>>,
+    orders: Orders,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -62,16 +63,18 @@ impl Tracker {
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
         let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
-        let (shared, ids, config) = (Arc::<Shared>::default(), ConnectionIds::new(), config.of_one_worker());
-        let mut tracker = Tracker { listening, shared, tallies: Vec::new(), wakers, threads: Vec::new() };
-        let routes = Routes::among(&tracker.wakers);
+        let (shared, ids) = (Arc::<Shared>::default(), ConnectionIds::new());
+        let (access, config) = (Arc::new(config.access.clone()), config.of_one_worker());
+        let (routes, orders) = Routes::among(wakers);
+        let mut tracker = Tracker { listening, shared, tallies: Vec::new(), orders, threads: Vec::new() };
         let sockets = listeners.into_iter().zip(sockets);
         for (number, ((poll, (listeners, sockets)), routes)) in
             polls.into_iter().zip(sockets).zip(routes).enumerate()
         {
             let tally = Arc::<Tally>::default();
             tracker.tallies.push(Arc::clone(&tally));
-            let equipment = Equipment { poll, listeners, sockets, routes, ids, tally };
+            let access = Arc::clone(&access);
+            let equipment = Equipment { poll, listeners, sockets, routes, access, ids, tally };
             let worker = Worker::new(equipment, &config, Arc::clone(&tracker.shared))?;
             let thread = std::thread::Builder::new().name(format!("tracker-{number}"));
             // If there is no thread to be had, those that have begun are ended as the tracker is dropped.
@@ -95,6 +98,11 @@ impl Tracker {
         self.listening.iter().find(|listen| listen.udp).map(|listen| listen.at)
     }
 
+    /// These torrents are served from when this returns. Peers of others are kept until their time is over, but nobody hears of them.
+    pub fn set_access(&self, access: Access) {
+        self.orders.set_access(access);
+    }
+
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
         self.tallies.iter().map(|tally| tally.figures()).fold(Figures::default(), |sum, one| Figures {
@@ -109,10 +117,7 @@ impl Tracker {
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        if let Err(error) = shards::wake_all(&self.wakers) {
-            // They look around by themselves once a second.
-            tracing::warn!(%error, "the tracker's threads could not be called");
-        }
+        self.orders.wake_all();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the tracker panicked");

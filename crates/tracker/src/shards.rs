@@ -4,8 +4,8 @@
 //! Invariants: a swarm is in one shard alone, and only its worker touches it; queues are bounded, and nobody waits for room in one: what
 //! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP).
 
+use crate::access::Access;
 use mio::Waker;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -29,6 +29,8 @@ pub(crate) enum Errand {
     Announce { ip: IpAddr, announce: AnnounceRequest, back: Back },
     /// How are those of your swarms? Goes from worker to worker until no row is open.
     Scrape { rows: Vec<ScrapeRow>, back: Back },
+    /// From now on these torrents are served; say so when it holds.
+    Access(Arc<Access>, SyncSender<()>),
     /// The body of the answer that your visitor waits for.
     Answer { visitor: usize, body: Vec<u8> },
 }
@@ -64,15 +66,16 @@ struct Other {
 }
 
 impl Routes {
-    /// The ways between workers that are woken so.
-    pub(crate) fn among(wakers: &[Arc<Waker>]) -> Vec<Routes> {
+    /// The ways between workers that are woken so, and to them from outside.
+    pub(crate) fn among(wakers: Vec<Arc<Waker>>) -> (Vec<Routes>, Orders) {
         let (senders, receivers): (Vec<_>, Vec<_>) = wakers.iter().map(|_| sync_channel(ERRANDS_MAX)).unzip();
         let others = || {
             let ways = senders.iter().cloned().zip(wakers.iter().cloned());
             ways.map(|(errands, waker)| Other { errands, waker, to_wake: false }).collect()
         };
         let numbered = receivers.into_iter().enumerate();
-        numbered.map(|(me, errands)| Routes { me, others: others(), errands }).collect()
+        let routes = numbered.map(|(me, errands)| Routes { me, others: others(), errands }).collect();
+        (routes, Orders(senders.into_iter().zip(wakers).collect()))
     }
 
     /// This worker.
@@ -116,7 +119,32 @@ impl Routes {
     }
 }
 
-/// Calls every worker.
-pub(crate) fn wake_all(wakers: &[Arc<Waker>]) -> io::Result<()> {
-    wakers.iter().try_for_each(|waker| waker.wake())
+/// The way to every worker, for whoever is none.
+#[derive(Debug)]
+pub(crate) struct Orders(Vec<(SyncSender<Errand>, Arc<Waker>)>);
+
+impl Orders {
+    /// Tells every worker which torrents are served, and waits until all know.
+    pub(crate) fn set_access(&self, access: Access) {
+        let access = Arc::new(access);
+        let (done, all_done) = sync_channel(self.0.len());
+        for (errands, _) in &self.0 {
+            // A worker that has ended serves nobody any more.
+            let _ = errands.send(Errand::Access(Arc::clone(&access), done.clone()));
+        }
+        drop(done);
+        self.wake_all();
+        // Until nobody is left who has not said so.
+        while all_done.recv().is_ok() {}
+    }
+
+    /// Calls every worker.
+    pub(crate) fn wake_all(&self) {
+        for (_, waker) in &self.0 {
+            if let Err(error) = waker.wake() {
+                // It looks around by itself once a second.
+                tracing::warn!(%error, "a worker could not be called");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! Invariants: whoever has not shown a connection id is sent 16 bytes for 16, or nothing (E6); every datagram that was received is
 //! answered before the next batch, so that a queue can be in the kernel alone, where it is bounded (E10). BEP: 15, 41
 
+use crate::access::{Access, REFUSAL};
 use crate::connection_id::ConnectionIds;
 use crate::desk::Desk;
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
@@ -11,7 +12,9 @@ use mio::net::UdpSocket;
 use os::datagrams::{EXCHANGE_MAX, Exchange};
 use std::net::{IpAddr, SocketAddr};
 use wire::announce::AnnounceRequest;
-use wire::tracker_udp::question::{Question, announce_reply, connect_reply, scrape_reply, scrape_row};
+use wire::tracker_udp::question::{
+    Question, announce_reply, connect_reply, error_reply, scrape_reply, scrape_row,
+};
 
 /// No question is longer: 98 bytes, and BEP 41's options within one Ethernet frame.
 const QUESTION_LEN_MAX: usize = 1500;
@@ -38,14 +41,9 @@ impl Datagrams {
         Datagrams { exchange: Exchange::new(QUESTION_LEN_MAX, ANSWER_LEN_MAX), ids }
     }
 
-    /// Answers what has come at the socket of this number. Says whether more may be waiting.
-    pub(crate) fn serve(
-        &mut self,
-        door: usize,
-        socket: &UdpSocket,
-        desk: &mut Desk,
-        routes: &mut Routes,
-    ) -> bool {
+    /// Answers what has come at a socket. Says whether more may be waiting.
+    pub(crate) fn serve(&mut self, socket: &UdpSocket, by: By<'_>) -> bool {
+        let By { door, desk, routes, access } = by;
         let mut full = false;
         for _ in 0..BATCHES_MAX {
             full = false;
@@ -59,7 +57,8 @@ impl Datagrams {
             let minute = os::clock::since_boot().as_secs() / 60;
             for number in 0..came {
                 if let Some((from, question, place)) = self.exchange.question(number) {
-                    let mut asked = Asked { from, door, ids: &self.ids, minute, desk, routes };
+                    let by = By { door, desk, routes, access };
+                    let mut asked = Asked { from, ids: &self.ids, minute, by };
                     let mut out = Writer { place, len: 0 };
                     asked.answer(question, &mut out);
                     let len = out.len;
@@ -77,14 +76,20 @@ impl Datagrams {
     }
 }
 
-/// From whom and where a question came, and what it is answered with.
+/// What questions are answered with, and the number of the socket at which they came.
+pub(crate) struct By<'a> {
+    pub(crate) door: usize,
+    pub(crate) desk: &'a mut Desk,
+    pub(crate) routes: &'a mut Routes,
+    pub(crate) access: &'a Access,
+}
+
+/// From whom and when a question came.
 struct Asked<'a> {
     from: SocketAddr,
-    door: usize,
     ids: &'a ConnectionIds,
     minute: u64,
-    desk: &'a mut Desk,
-    routes: &'a mut Routes,
+    by: By<'a>,
 }
 
 impl Asked<'_> {
@@ -98,23 +103,31 @@ impl Asked<'_> {
             // Who shows no id of ours may be anybody behind a forged address: silence.
             Ok(Question::Announce { connection, .. } | Question::Scrape { connection, .. })
                 if !self.ids.is_valid(connection, ip, self.minute) => {}
+            Ok(Question::Announce { transaction, announce, .. })
+                if !self.by.access.admits(&announce.info_hash) =>
+            {
+                out.put(&error_reply(transaction));
+                out.put(REFUSAL.as_bytes());
+            }
             Ok(Question::Announce { transaction, announce, .. }) => {
-                if self.routes.is_mine(&announce.info_hash) {
-                    put_announced(transaction, ip, &announce, self.desk, out);
+                if self.by.routes.is_mine(&announce.info_hash) {
+                    put_announced(transaction, ip, &announce, self.by.desk, out);
                 } else {
-                    let owner = self.routes.owner(&announce.info_hash);
+                    let owner = self.by.routes.owner(&announce.info_hash);
                     self.hand_on(owner, Errand::Announce { ip, announce, back: self.back(transaction) });
                 }
             }
             Ok(Question::Scrape { transaction, torrents, .. }) => {
-                match torrents.iter().find(|torrent| !self.routes.is_mine(torrent)) {
+                match torrents.iter().find(|torrent| !self.by.routes.is_mine(torrent)) {
                     None => {
                         out.put(&scrape_reply(transaction));
-                        torrents.iter().for_each(|torrent| out.put(&scrape_row(self.desk.scrape(torrent))));
+                        torrents
+                            .iter()
+                            .for_each(|torrent| out.put(&scrape_row(self.by.desk.scrape(torrent))));
                     }
                     Some(elsewhere) => {
                         let rows = torrents.iter().map(|torrent| (torrent, None)).collect();
-                        let owner = self.routes.owner(&elsewhere);
+                        let owner = self.by.routes.owner(&elsewhere);
                         self.hand_on(owner, Errand::Scrape { rows, back: self.back(transaction) });
                     }
                 }
@@ -124,12 +137,12 @@ impl Asked<'_> {
     }
 
     fn back(&self, transaction: u32) -> Back {
-        Back::Datagram { door: self.door, to: self.from, transaction }
+        Back::Datagram { door: self.by.door, to: self.from, transaction }
     }
 
     /// A queue that is full drops it, as any router may; the client asks again.
     fn hand_on(&mut self, owner: usize, errand: Errand) {
-        let _ = self.routes.send(owner, errand);
+        let _ = self.by.routes.send(owner, errand);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whoever could go on at once does so only after everybody else had a turn.
 
+use crate::access::Access;
 use crate::config::{Config, HttpRules};
 use crate::connection_id::ConnectionIds;
 use crate::desk::{Desk, Tally};
@@ -9,7 +10,7 @@ use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
 use crate::server::Shared;
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
-use crate::udp::{self, Datagrams};
+use crate::udp::{self, By, Datagrams};
 use crate::visitors::Visitors;
 use mio::event::Event;
 use mio::net::{TcpListener, UdpSocket};
@@ -58,6 +59,7 @@ pub(crate) struct Equipment {
     /// Those of one address have the same number with every worker.
     pub(crate) sockets: Vec<UdpSocket>,
     pub(crate) routes: Routes,
+    pub(crate) access: Arc<Access>,
     pub(crate) ids: ConnectionIds,
     pub(crate) tally: Arc<Tally>,
 }
@@ -77,6 +79,7 @@ pub(crate) struct Worker {
     body: Vec<u8>,
     datagrams: Datagrams,
     routes: Routes,
+    access: Arc<Access>,
     desk: Desk,
     shared: Arc<Shared>,
 }
@@ -84,7 +87,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// A loop over these sockets that has not begun.
     pub(crate) fn new(equipment: Equipment, config: &Config, shared: Arc<Shared>) -> io::Result<Worker> {
-        let Equipment { poll, listeners, sockets, routes, ids, tally } = equipment;
+        let Equipment { poll, listeners, sockets, routes, access, ids, tally } = equipment;
         let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
         let mut next = FIRST_DOOR;
@@ -107,6 +110,7 @@ impl Worker {
             body: Vec::new(),
             datagrams: Datagrams::new(ids),
             routes,
+            access,
             desk: Desk::new(config.rules, tally),
             shared,
         })
@@ -139,7 +143,9 @@ impl Worker {
             self.accept_all(now);
             self.run_errands(now);
             for (number, door) in self.sockets.iter_mut().enumerate().filter(|(_, door)| door.ready) {
-                door.ready = self.datagrams.serve(number, &door.socket, &mut self.desk, &mut self.routes);
+                let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
+                let by = By { door: number, desk, routes, access };
+                door.ready = self.datagrams.serve(&door.socket, by);
             }
             self.routes.wake_others();
             if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
@@ -215,8 +221,9 @@ impl Worker {
 
     fn visit(&mut self, name: usize, now: Instant) {
         let Some(visitor) = self.visitors.get_mut(name) else { return };
-        let (desk, routes, rules, body) = (&mut self.desk, &mut self.routes, &self.rules, &mut self.body);
-        match visitor.go_on(&mut Service { desk, routes, visitor: name, rules, now, body }) {
+        let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
+        let (rules, body) = (&self.rules, &mut self.body);
+        match visitor.go_on(&mut Service { desk, routes, access, visitor: name, rules, now, body }) {
             Visitor::Stays => {}
             Visitor::HasMore => self.busy.push(name),
             Visitor::Leaves => self.visitors.remove(name),
@@ -231,6 +238,10 @@ impl Worker {
             match errand {
                 Errand::Announce { ip, announce, back } => self.run_announce(ip, &announce, back),
                 Errand::Scrape { rows, back } => self.run_scrape(rows, back),
+                Errand::Access(access, done) => {
+                    self.access = access;
+                    let _ = done.send(());
+                }
                 Errand::Answer { visitor, body } => {
                     if let Some(waiting) = self.visitors.get_mut(visitor) {
                         waiting.on_answer(&body);

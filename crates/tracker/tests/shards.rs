@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
-use tracker::{Config, Listen, Tracker};
+use tracker::{Access, Config, Listen, TorrentList, Tracker};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::compact::Family;
 use wire::tracker_http::query::announce_url;
@@ -160,6 +160,42 @@ fn a_scrape_of_several_workers_swarms_is_answered_in_one() {
         let ScrapeReply::Files(rows) = ScrapeReply::decode(&bodies[0]).unwrap() else { panic!() };
         assert_eq!(rows.iter().map(|(_, row)| row.leechers).collect::<Vec<_>>(), expected);
     }
+}
+
+#[test]
+fn torrents_that_are_not_served_are_refused_from_the_moment_when_it_is_said() {
+    let tracker = tracker(Ipv4Addr::LOCALHOST.into());
+    let mut client = Client::of(&tracker);
+    let mut served = |swarm: InfoHash| {
+        let announce = announce(swarm, 1001);
+        let url = announce_url("/announce", &announce, None).unwrap();
+        let over_udp = match client.ask(|connection, transaction| Request::Announce {
+            connection,
+            transaction,
+            announce,
+            url_data: "".into(),
+        }) {
+            Reply::Announce { .. } => true,
+            Reply::Error { reason, .. } => {
+                assert_eq!(&*reason, "this tracker does not serve that torrent");
+                false
+            }
+            reply => panic!("{reply:?}"),
+        };
+        let bodies = over_http(tracker.http_addr().unwrap(), &[url]);
+        let refused = bodies[0].starts_with(b"d14:failure reason40:this tracker does not serve that torrent");
+        assert_eq!(over_udp, !refused);
+        over_udp
+    };
+    let [first, second] = [swarms()[1], swarms()[2]];
+    let list = || TorrentList::read(format!("{first}\n").as_bytes());
+    assert!(served(first) && served(second));
+    tracker.set_access(Access::Allow(list()));
+    assert!(served(first) && !served(second));
+    tracker.set_access(Access::Deny(list()));
+    assert!(!served(first) && served(second));
+    tracker.set_access(Access::Open);
+    assert!(served(first) && served(second));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every request has exactly one answer. BEP: 3, 7, 23, 24, 48
 
+use crate::access::REFUSAL;
 use crate::desk::Desk;
 use crate::http::Service;
 use crate::shards::{Back, Errand, ScrapeRow};
@@ -84,6 +85,9 @@ fn announce(query: &str, ip: IpAddr, service: &mut Service<'_>) -> Option<Status
         Ok(visit) => visit,
         Err(error) => return Some(refuse(OK, &error.to_string(), service.body)),
     };
+    if !service.access.admits(&announce.info_hash) {
+        return Some(refuse(OK, REFUSAL, service.body));
+    }
     let owner = service.routes.owner(&announce.info_hash);
     if owner == service.routes.me() {
         put_announced(ip, &announce, compact, service.desk, service.body);
