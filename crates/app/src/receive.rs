@@ -100,10 +100,7 @@ enum Stage {
         refused: Option<(Instant, PairError)>,
     },
     /// Whoever shares has the same code, and has not said yet what it is.
-    Paired {
-        /// When the search began.
-        since: Instant,
-    },
+    Paired,
     /// The user is asked.
     Asking,
     /// It comes.
@@ -160,7 +157,7 @@ impl Receiving<'_> {
         }
         Ok(match self.stage {
             Stage::Serving => Exit::Done,
-            Stage::Looking { .. } | Stage::Paired { .. } | Stage::Asking => Exit::Interrupted,
+            Stage::Looking { .. } | Stage::Paired | Stage::Asking => Exit::Interrupted,
             Stage::Fetching => {
                 self.screen.say("what came so far is kept: the same command goes on, while the share lasts");
                 Exit::Interrupted
@@ -239,13 +236,11 @@ impl Receiving<'_> {
     /// Whether the line to the sharer is there. One that was cut before it was said what there is is looked for once more.
     fn follow_the_line(&mut self, event: &ReceiveEvent) {
         match (&self.stage, event) {
-            (&Stage::Looking { since, .. }, ReceiveEvent::Paired { .. }) => {
-                self.stage = Stage::Paired { since };
-            }
+            (Stage::Looking { .. }, ReceiveEvent::Paired { .. }) => self.stage = Stage::Paired,
             (
-                &Stage::Paired { since },
+                Stage::Paired,
                 ReceiveEvent::Found { .. } | ReceiveEvent::Silence(_) | ReceiveEvent::NotPaired { .. },
-            ) => self.stage = Stage::Looking { since, found: true, refused: None },
+            ) => self.stage = Stage::Looking { since: Instant::now(), found: true, refused: None },
             _ => {}
         }
     }

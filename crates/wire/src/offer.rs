@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! sharer -> receiver   Offer, then in any order Hashed, Torrent, Withdrawn, Folders, EmptyFiles, EmptyExecutables, Lost, Peers; at some
-//!                       time End
+//!                       time End, and again when the number it tells has changed
 //! receiver -> sharer   Hello once it has heard the offer, Wants or Declines, then Has, at last Complete
 //! ```
 //!
@@ -78,11 +78,11 @@ pub enum SharerSays {
         /// How many of them have not everything yet.
         incomplete: u32,
     },
-    /// All of it is offered.
+    /// It is known how many torrents there are. The newest word counts: more come in place of one that is withdrawn.
     End {
-        /// Torrents that were offered.
+        /// Torrents that were offered, withdrawn ones among them, and those that will be in place of such.
         torrents: u64,
-        /// Bytes in them.
+        /// Bytes in those that are offered.
         bytes: u64,
     },
 }
@@ -142,6 +142,8 @@ pub struct OfferedTorrent {
     pub places: Vec<Place>,
     /// Its files that can be executed; ascending, each once.
     pub executables: Vec<FileIndex>,
+    /// The number of one that was withdrawn, of which this is what can still be served: all its bytes were in that.
+    pub replaces: Option<u64>,
 }
 
 /// A file of a torrent that is a range of a larger file with the same path.
@@ -308,12 +310,14 @@ impl OfferedTorrent {
     fn entries(&self) -> Vec<(&'static str, Encoded)> {
         let place =
             |place: &Place| list([uint(u64::from(place.file.0)), uint(place.offset), uint(place.whole)]);
-        vec![
+        let mut entries = vec![
             ("number", uint(self.number)),
             ("info", bytes(self.metainfo.info())),
             ("places", list(self.places.iter().map(place))),
             ("executables", list(self.executables.iter().map(|file| uint(u64::from(file.0))))),
-        ]
+        ];
+        entries.extend(self.replaces.map(|number| ("replaces", uint(number))));
+        entries
     }
 }
 

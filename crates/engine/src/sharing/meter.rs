@@ -72,9 +72,11 @@ impl Meter {
             }
         }
         for (metered, stats) in asked {
-            if let Ok(stats) = stats.await {
-                metered.last = Figures::of(&stats);
-            }
+            metered.last = match stats.await {
+                Ok(stats) => Figures::of(&stats),
+                // It has left: what it sent counts, and it sends nothing any more.
+                Err(_) => Figures { rate_down: 0, rate_up: 0, peers: 0, ..metered.last },
+            };
         }
         self.torrents.values().fold(Figures::default(), |all, metered| all.and(metered.last))
     }

@@ -107,7 +107,12 @@ fn torrent(root: Value<'_, '_>) -> Result<OfferedTorrent, OfferError> {
     let places = ascending(root, "places", |value| place(&metainfo, value), |place| place.file)?;
     let file = |value: Value<'_, '_>| real_file(&metainfo, value);
     let executables = ascending(root, "executables", file, |file| *file)?;
-    Ok(OfferedTorrent { number: number(root, "number")?, metainfo, places, executables })
+    let (number, replaces) = (number(root, "number")?, root.get("replaces"));
+    let replaces = replaces.map(|replaces| replaces.as_uint().filter(|&replaced| replaced < number));
+    if replaces == Some(None) {
+        return Err(OfferError::Field("replaces"));
+    }
+    Ok(OfferedTorrent { number, metainfo, places, executables, replaces: replaces.flatten() })
 }
 
 /// What is said of some files, in their order, of each at most once.

@@ -19,6 +19,7 @@ fn offered() -> OfferedTorrent {
             Place { file: FileIndex(2), offset: 0, whole: 1 << 50 },
         ],
         executables: vec![FileIndex(0), FileIndex(1)],
+        replaces: Some(2),
     }
 }
 
@@ -104,6 +105,7 @@ fn the_fullest_messages_fit_between_two_who_are_paired() {
         metainfo,
         places: every().map(place).collect(),
         executables: every().collect(),
+        replaces: Some(i64::MAX as u64 - 1),
     };
     let said = SharerSays::Torrent(Box::new(torrent));
     let text = said.encode();
@@ -153,6 +155,18 @@ fn a_place_lies_within_its_file_and_files_are_named_in_order_and_once() {
         let torrent = OfferedTorrent { places, executables, ..offered() };
         let text = SharerSays::Torrent(Box::new(torrent)).encode();
         assert_eq!(SharerSays::decode(&text), Err(OfferError::Field(expected)));
+    }
+}
+
+#[test]
+fn a_torrent_replaces_one_that_came_before_it() {
+    for (number, replaces, right) in
+        [(3, None, true), (3, Some(2), true), (3, Some(3), false), (0, Some(0), false)]
+    {
+        let torrent = OfferedTorrent { number, replaces, ..offered() };
+        let said = SharerSays::Torrent(Box::new(torrent));
+        let expected = if right { Ok(said.clone()) } else { Err(OfferError::Field("replaces")) };
+        assert_eq!(SharerSays::decode(&said.encode()), expected);
     }
 }
 

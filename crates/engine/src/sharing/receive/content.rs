@@ -11,7 +11,7 @@ use super::{ReceiveError, ReceiveTrouble};
 use crate::client::{AddOptions, Client};
 use crate::sharing::listing::LISTED_MAX;
 use crate::sharing::meter::Meter;
-use crate::{DiskError, DiskErrorKind, Event, TorrentHandle, TorrentId};
+use crate::{DiskError, DiskErrorKind, Event, Priority, TorrentHandle, TorrentId};
 use os::fault::Fault;
 use os::fs::{Access, Dir, File};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,9 +48,25 @@ enum Item {
     Active(TorrentHandle, Box<OfferedTorrent>),
     /// Every byte of it is safely on disk, and it serves others.
     Done(Option<TorrentHandle>, Size),
+    /// Every byte of it was here in one that it replaces: what is there of it still serves others, once that has left. It is the user's,
+    /// and never written to.
+    Kept(Option<TorrentHandle>, Box<OfferedTorrent>),
     /// It is of no more interest.
-    Withdrawn,
+    Withdrawn {
+        /// Every byte of it was here.
+        was_here: bool,
+    },
 }
+
+impl Item {
+    /// Nothing of it is waited for.
+    fn is_over(&self) -> bool {
+        matches!(self, Item::Done(..) | Item::Kept(..) | Item::Withdrawn { .. })
+    }
+}
+
+/// In place of one that is being changed.
+const GONE: Item = Item::Withdrawn { was_here: false };
 
 /// Something that is to be done with a file, or in place of one, once.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -75,6 +91,10 @@ struct Gone {
     leaving: BTreeSet<TorrentId>,
     /// Files of theirs that may have come in part.
     remnants: BTreeSet<SafePath>,
+    /// Items that are kept in place of some, and do not serve yet.
+    successors: Vec<usize>,
+    /// Bytes of all that are kept.
+    kept: u64,
 }
 
 /// Everything that is received.
@@ -102,6 +122,15 @@ pub(super) struct Content {
     others: Vec<SocketAddr>,
     /// How many torrents there are, and bytes in them, once it is known.
     end: Option<(u64, u64)>,
+}
+
+/// How a torrent of the share is added.
+fn options_for(torrent: &OfferedTorrent, output: &Path) -> AddOptions {
+    AddOptions {
+        output_dir: Some(output.to_owned()),
+        places: torrent.places.clone(),
+        ..AddOptions::default()
+    }
 }
 
 /// What the offer said there would be, and how much of it was named.
@@ -146,8 +175,8 @@ impl Content {
         self.limits.torrents.bytes
     }
 
-    /// One more torrent is offered, or one again.
-    pub(super) fn offer(&mut self, torrent: Box<OfferedTorrent>) -> Result<(), ReceiveError> {
+    /// One more torrent is offered, or one again. Nothing is fetched any more once all is `finished`.
+    pub(super) fn offer(&mut self, torrent: Box<OfferedTorrent>, finished: bool) -> Result<(), ReceiveError> {
         if torrent.number < self.items.len() as u64 {
             return Ok(());
         }
@@ -160,22 +189,37 @@ impl Content {
             return Err(ReceiveError::TooMuch);
         }
         self.limits.torrents = all;
-        self.items.push(Item::Waiting(torrent));
+        let replaced = torrent.replaces.and_then(|number| self.items.get(usize::try_from(number).ok()?));
+        self.items.push(match replaced {
+            Some(Item::Withdrawn { was_here: true }) => {
+                self.gone.successors.push(self.items.len());
+                self.gone.kept += torrent.metainfo.layout.total();
+                Item::Kept(None, torrent)
+            }
+            _ if finished => GONE,
+            _ => Item::Waiting(torrent),
+        });
+        self.count_done();
         Ok(())
     }
 
     /// A torrent is no longer served: what is missing of it is not waited for. Whatever of it can be served comes in another torrent,
-    /// with the same names.
+    /// with the same names; who has all of this one needs nothing of that.
     pub(super) fn withdraw(&mut self, number: u64, meter: &mut Meter) {
         let Some(item) = usize::try_from(number).ok().and_then(|number| self.items.get_mut(number)) else {
             return;
         };
         // Of one that waits an earlier run may have had something.
-        let (handle, torrent) = match std::mem::replace(item, Item::Withdrawn) {
-            Item::Withdrawn => return,
+        let was_here = matches!(item, Item::Done(..) | Item::Kept(..) | Item::Withdrawn { was_here: true });
+        let (handle, torrent) = match std::mem::replace(item, Item::Withdrawn { was_here }) {
+            Item::Withdrawn { .. } => return,
             Item::Waiting(torrent) => (None, Ok(torrent)),
             Item::Active(handle, torrent) => (Some(handle), Ok(torrent)),
             Item::Done(handle, size) => (handle, Err(size)),
+            Item::Kept(handle, torrent) => {
+                self.gone.kept -= torrent.metainfo.layout.total();
+                (handle, Err(Size::of(&torrent)))
+            }
         };
         let size = torrent.map_or_else(
             |size| size,
@@ -195,8 +239,7 @@ impl Content {
     }
 
     fn count_done(&mut self) {
-        let over = |item: &&Item| matches!(item, Item::Done(..) | Item::Withdrawn);
-        self.done += self.items.iter().skip(self.done).take_while(over).count();
+        self.done += self.items.iter().skip(self.done).take_while(|item| item.is_over()).count();
     }
 
     /// These have no bytes.
@@ -234,7 +277,12 @@ impl Content {
         self.limits.names = 0;
     }
 
-    /// All of it was offered: so many torrents.
+    /// Bytes of what is kept: no torrent of the client counts them.
+    pub(super) fn kept(&self) -> u64 {
+        self.gone.kept
+    }
+
+    /// It is known how many torrents there are.
     pub(super) fn set_end(&mut self, torrents: u64, bytes: u64) {
         self.end = Some((torrents, bytes));
     }
@@ -277,17 +325,15 @@ impl Content {
         if !self.gone.leaving.is_empty() {
             return Ok(());
         }
-        let over = |item: &Item| matches!(item, Item::Done(..) | Item::Withdrawn);
-        let unfinished = self.items.iter_mut().skip(self.done).filter(|item| !over(item));
+        for at in std::mem::take(&mut self.gone.successors) {
+            self.serve(at, client, meter);
+        }
+        let peers: Vec<_> = self.sharer.iter().chain(&self.others).copied().collect();
+        let unfinished = self.items.iter_mut().skip(self.done).filter(|item| !item.is_over());
         for item in unfinished.take(self.active_max) {
-            match std::mem::replace(item, Item::Withdrawn) {
+            match std::mem::replace(item, GONE) {
                 Item::Waiting(torrent) => {
-                    let options = AddOptions {
-                        output_dir: Some(self.output.clone()),
-                        peers: self.sharer.iter().chain(&self.others).copied().collect(),
-                        places: torrent.places.clone(),
-                        ..AddOptions::default()
-                    };
+                    let options = AddOptions { peers: peers.clone(), ..options_for(&torrent, &self.output) };
                     let handle = client.add(&torrent.metainfo.to_torrent(), options)?;
                     meter.add(handle.clone());
                     *item = Item::Active(handle, torrent);
@@ -296,6 +342,22 @@ impl Content {
             }
         }
         Ok(())
+    }
+
+    /// What is there still of one that is kept serves others: no file of it is wanted, so that nothing is written.
+    fn serve(&mut self, at: usize, client: &Client, meter: &mut Meter) {
+        let Some(Item::Kept(handle @ None, torrent)) = self.items.get_mut(at) else { return };
+        let priorities = vec![Priority::Skip; torrent.metainfo.layout.files() as usize];
+        let options = AddOptions { priorities, ..options_for(torrent, &self.output) };
+        match client.add(&torrent.metainfo.to_torrent(), options) {
+            Ok(added) => {
+                meter.add(added.clone());
+                *handle = Some(added);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is here of a torrent that was hashed anew serves nobody")
+            }
+        }
     }
 
     /// Nothing came for a while: one more may fetch, if one waits.
@@ -325,7 +387,7 @@ impl Content {
         for item in &mut self.items {
             match item {
                 // It was here in full: who has changed it since wants it so, and nothing is fetched in its place.
-                Item::Done(handle, _) if handle.as_ref().is_some_and(is_it) => {
+                Item::Done(handle, _) | Item::Kept(handle, _) if handle.as_ref().is_some_and(is_it) => {
                     if changed && let Some(handle) = handle.take() {
                         handle.remove();
                         self.gone.leaving.insert(torrent);
@@ -385,7 +447,7 @@ impl Content {
         let is_it = |item: &Item| matches!(item, Item::Active(handle, _) if handle.id() == torrent);
         let Some(at) = self.items.iter().skip(self.done).position(is_it) else { return Vec::new() };
         let item = &mut self.items[self.done + at];
-        let Item::Active(handle, torrent) = std::mem::replace(item, Item::Withdrawn) else {
+        let Item::Active(handle, torrent) = std::mem::replace(item, GONE) else {
             return Vec::new();
         };
         self.failed.remove(&handle.id());
@@ -462,10 +524,12 @@ impl Content {
                     Ok(_) => {}
                     // Of an earlier run, or of an earlier line; and if something is in it by now, its user's.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        if *executable && root.stat(path).is_ok_and(|stat| stat.size == 0) {
-                            mark_executable(&root.file(path, Access::Read)?, chore.path());
+                        if *executable
+                            && root.stat(path).is_ok_and(|stat| stat.size == 0)
+                            && let Ok(found) = root.file(path, Access::Read)
+                        {
+                            mark_executable(&found, chore.path());
                         }
-                        return Ok(());
                     }
                     Err(error) => return Err(error),
                 }

@@ -369,17 +369,16 @@ impl Run {
         let mut troubles = Vec::new();
         match said {
             SharerSays::Offer(_) => {}
-            // What is here is the user's: nothing is made again that he has moved, nothing is fetched anew.
-            SharerSays::Torrent(_)
-            | SharerSays::Withdrawn { .. }
-            | SharerSays::Folders(_)
+            // What is here is the user's: nothing is made again that he has moved, and what others lose is here.
+            SharerSays::Folders(_)
             | SharerSays::EmptyFiles(_)
             | SharerSays::EmptyExecutables(_)
+            | SharerSays::Lost(_)
             | SharerSays::End { .. }
                 if work.finished => {}
             SharerSays::Hashed(bytes) => self.front.status().sharer_hashed = bytes,
             SharerSays::Torrent(torrent) => {
-                work.content.offer(torrent)?;
+                work.content.offer(torrent, work.finished)?;
                 self.front.status().offered = work.content.offered();
                 work.content.go_on(&work.client, &mut work.meter)?;
             }
@@ -492,6 +491,7 @@ impl Run {
     async fn read_figures(&mut self) {
         let Some(work) = &mut self.work else { return };
         work.figures = work.meter.read().await;
+        work.figures.has += work.content.kept();
         let figures = work.figures;
         let mut status = self.front.status();
         (status.has, status.received, status.sent) = (figures.has, figures.received, figures.sent);

@@ -25,7 +25,7 @@ use wire::offer::{OfferedTorrent, Place};
 /// What is told and not yet heard: a portion's description is at most 160 KiB.
 const TOLD_MAX: usize = 4;
 
-/// A portion is hashed so often once more; then it is given up.
+/// A portion of which nothing seems to have changed is hashed so often once more; then it is given up.
 const TRIES_MAX: u32 = 3;
 
 /// While the process has too many files open it is waited so long, and so often.
@@ -64,7 +64,22 @@ pub(super) struct Hashed {
 #[derive(Debug)]
 pub(super) struct Again {
     portion: Portion,
+    /// How often it was hashed since anything of it was lost.
     tries: u32,
+    /// By what number it was offered; nothing if it never was.
+    offered: Option<u64>,
+}
+
+impl Again {
+    /// It was offered by this number.
+    pub(super) fn offered_as(self, number: u64) -> Again {
+        Again { offered: Some(number), ..self }
+    }
+
+    /// What was to be served of it.
+    pub(super) fn files(&self) -> impl Iterator<Item = usize> {
+        self.portion.ranges.iter().map(|range| range.file as usize)
+    }
 }
 
 /// The thread: what it tells, and whom to send portions back to. It ends when both are gone.
@@ -112,7 +127,7 @@ fn run(
         while let Ok(again) = sent_back.try_recv() {
             work.take_again(again)?;
         }
-        work.take(Again { portion, tries: 0 })?;
+        work.take(Again { portion, tries: 0, offered: None })?;
     }
     tell(told, Told::Done)?;
     while let Ok(again) = sent_back.recv() {
@@ -142,17 +157,21 @@ struct Work<'w> {
 
 impl Work<'_> {
     /// Hashes a portion, without what turns out to be lost of it.
-    fn take(&mut self, Again { mut portion, tries }: Again) -> Option<()> {
+    fn take(&mut self, mut again: Again) -> Option<()> {
         let mut pauses = 0;
         loop {
-            portion.ranges.retain(|range| !self.lost.contains(&range.file));
-            if portion.ranges.is_empty() || self.told.is_closed() {
+            let before = again.portion.ranges.len();
+            again.portion.ranges.retain(|range| !self.lost.contains(&range.file));
+            if again.portion.ranges.is_empty() || self.told.is_closed() {
                 return Some(());
             }
-            match self.hash(&mut portion, tries) {
+            if again.portion.ranges.len() < before {
+                again.tries = 0;
+            }
+            match self.hash(&mut again) {
                 Ok(hashed) => {
                     self.torrents += 1;
-                    if tries == 0 {
+                    if again.offered.is_none() {
                         self.bytes += hashed.offered.metainfo.layout.total();
                         self.hashed.fetch_max(self.bytes, Ordering::Relaxed);
                     }
@@ -162,32 +181,34 @@ impl Work<'_> {
                     pauses += 1;
                     std::thread::park_timeout(PAUSE);
                 }
-                Err(error) => self.lose(&portion.ranges, &error)?,
+                Err(error) => self.lose(&again.portion.ranges, &error)?,
             }
         }
     }
 
     /// The same for one that could not be served.
-    fn take_again(&mut self, Again { portion, tries }: Again) -> Option<()> {
-        if tries < TRIES_MAX {
-            self.take(Again { portion, tries: tries + 1 })?;
+    fn take_again(&mut self, again: Again) -> Option<()> {
+        if again.tries < TRIES_MAX {
+            self.take(Again { tries: again.tries + 1, ..again })?;
         } else {
-            self.give_up(portion)?;
+            self.give_up(again.portion)?;
         }
         tell(self.told, Told::Again)
     }
 
-    /// It seems to be as it was and can be read, and yet nobody can be served from it.
+    /// However often it is hashed, nobody can be served from it.
     fn give_up(&mut self, portion: Portion) -> Option<()> {
         for range in portion.ranges {
             let file = &self.named.listing.files[range.file as usize];
             self.lost.insert(range.file);
-            tell(self.told, Told::Lost(file.source.clone(), LostWhy::Unreadable))?;
+            let why = what_became_of(file).unwrap_or(LostWhy::Unreadable);
+            tell(self.told, Told::Lost(file.source.clone(), why))?;
         }
         Some(())
     }
 
-    fn hash(&self, portion: &mut Portion, tries: u32) -> Result<Hashed, HashError> {
+    fn hash(&self, again: &mut Again) -> Result<Hashed, HashError> {
+        let Again { portion, tries, offered: replaces } = again;
         let (ranges, piece_len) = (&mut portion.ranges, portion.piece_len);
         let Named { listing, lone, .. } = self.named;
         // In a torrent files come in the order of their paths.
@@ -209,7 +230,7 @@ impl Work<'_> {
         let before = self.bytes;
         let progress = |done| {
             // What is hashed once more was counted before.
-            if tries == 0 {
+            if replaces.is_none() {
                 self.hashed.fetch_max(before + done, Ordering::Relaxed);
             }
         };
@@ -229,8 +250,9 @@ impl Work<'_> {
             places: places.collect(),
             executables: executables.collect(),
             metainfo,
+            replaces: *replaces,
         };
-        let again = Again { portion: portion.clone(), tries };
+        let again = Again { portion: portion.clone(), tries: *tries, offered: None };
         Ok(Hashed { torrent, offered, ranges: sources, again })
     }
 
@@ -277,5 +299,68 @@ fn what_became_of(file: &ListedFile) -> Option<LostWhy> {
         },
         Ok(found) if !range.is_as_it_was(&found) => Some(LostWhy::Changed),
         Ok(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// What is told until the torrent that comes of a portion that was sent back, or until nothing comes of it.
+    fn told(heard: &mut Receiver<Told>) -> (Option<Hashed>, Vec<(String, LostWhy)>) {
+        let (mut hashed, mut lost) = (None, Vec::new());
+        loop {
+            match heard.blocking_recv() {
+                Some(Told::Hashed(torrent)) => hashed = Some(*torrent),
+                Some(Told::Lost(path, why)) => {
+                    lost.push((path.file_name().unwrap().to_string_lossy().into_owned(), why));
+                }
+                Some(Told::Again) => return (hashed, lost),
+                Some(_) => {}
+                None => panic!("it has ended"),
+            }
+        }
+    }
+
+    #[test]
+    fn however_often_something_changes_it_alone_is_lost_and_what_never_can_be_served_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("t");
+        fs::create_dir(&top).unwrap();
+        let names: Vec<_> = (0..8).map(|n| format!("{n}")).collect();
+        names.iter().for_each(|name| fs::write(top.join(name), vec![7; 10_000]).unwrap());
+        let HashingThread { told: mut heard, again } =
+            start(vec![top.clone()], [1 << 20; 4], Arc::default()).unwrap();
+        let mut torrent = loop {
+            if let Told::Hashed(hashed) = heard.blocking_recv().unwrap() {
+                break *hashed;
+            }
+        };
+        assert_eq!(torrent.offered.replaces, None);
+        let rounds = TRIES_MAX as usize + 2;
+        for (round, name) in names[..rounds].iter().enumerate() {
+            fs::write(top.join(name), b"changed").unwrap();
+            again.send(torrent.again.offered_as(round as u64)).unwrap();
+            let (hashed, lost) = told(&mut heard);
+            assert_eq!(lost, [(name.clone(), LostWhy::Changed)]);
+            torrent = hashed.expect("the others can be served");
+            assert_eq!(torrent.offered.metainfo.layout.total(), 10_000 * (7 - round as u64));
+            assert_eq!(torrent.offered.replaces, Some(round as u64));
+        }
+        for _ in 0..TRIES_MAX {
+            again.send(torrent.again.offered_as(9)).unwrap();
+            let (hashed, lost) = told(&mut heard);
+            assert_eq!(lost, []);
+            torrent = hashed.expect("nothing has changed");
+        }
+        again.send(torrent.again.offered_as(9)).unwrap();
+        let (hashed, lost) = told(&mut heard);
+        assert!(hashed.is_none());
+        let expected: Vec<_> =
+            names[rounds..].iter().map(|name| (name.clone(), LostWhy::Unreadable)).collect();
+        assert_eq!(lost, expected);
+        // Who listens no more has ended it.
+        drop((again, heard));
     }
 }

@@ -28,8 +28,20 @@ pub(super) enum Heard {
 pub(super) struct Row {
     /// In order; the offer is the first.
     said: Vec<Words>,
+    /// Places in it where it is told how many torrents there are.
+    ends: Vec<usize>,
     /// Bytes hashed.
     hashed: u64,
+}
+
+impl Row {
+    fn say_end(&mut self, words: Words) {
+        for &end in &self.ends {
+            self.said[end] = Arc::clone(&words);
+        }
+        self.ends.push(self.said.len());
+        self.said.push(words);
+    }
 }
 
 /// What one receiver is told beside.
@@ -89,6 +101,13 @@ impl Board {
     /// One more for everybody.
     pub(super) fn say(&self, said: &SharerSays) {
         self.row().said.push(said.encode().into());
+        self.changed.send_replace(());
+    }
+
+    /// One more for everybody: how many torrents there are. Who hears the row from its beginning must not believe an older number, and
+    /// that it has everything.
+    pub(super) fn say_end(&self, said: &SharerSays) {
+        self.row().say_end(said.encode().into());
         self.changed.send_replace(());
     }
 
@@ -200,7 +219,7 @@ mod tests {
 
     #[test]
     fn who_has_not_said_yes_hears_the_offer_and_nothing_more() {
-        let (mut cursor, mut row) = (Cursor::default(), Row { said: Vec::new(), hashed: 5 });
+        let (mut cursor, mut row) = (Cursor::default(), Row { hashed: 5, ..Row::default() });
         let mut orders = Orders { wants: false, peers: Some(words("others")) };
         assert_eq!(all(&mut cursor, &row, &orders), [""; 0], "nothing is listed yet");
         row.said = ["offer", "torrent 0"].map(words).into();
@@ -212,7 +231,11 @@ mod tests {
 
     #[test]
     fn what_changes_is_told_as_it_is_now_and_once() {
-        let row = |said: &[&str], hashed| Row { said: said.iter().copied().map(words).collect(), hashed };
+        let row = |said: &[&str], hashed| Row {
+            said: said.iter().copied().map(words).collect(),
+            hashed,
+            ..Row::default()
+        };
         let orders = |peers: &str| Orders { wants: true, peers: Some(words(peers)) };
         let mut cursor = Cursor::default();
         assert_eq!(all(&mut cursor, &row(&["offer"], 0), &orders("alone")), ["offer", "alone"]);
@@ -228,8 +251,22 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_late_hears_the_newest_number_of_torrents_alone() {
+        let mut row = Row { said: ["offer", "0"].map(words).into(), ..Row::default() };
+        let mut early = Cursor::default();
+        let orders = Orders { wants: true, peers: None };
+        row.say_end(words("end 1"));
+        assert_eq!(all(&mut early, &row, &orders), ["offer", "0", "end 1"]);
+        row.say_end(words("end 2"));
+        row.said.push(words("withdrawn 0"));
+        assert_eq!(all(&mut early, &row, &orders), ["end 2", "withdrawn 0"]);
+        let late = all(&mut Cursor::default(), &row, &orders);
+        assert_eq!(late, ["offer", "0", "end 2", "end 2", "withdrawn 0"]);
+    }
+
+    #[test]
     fn what_changes_all_the_time_does_not_keep_the_row_waiting() {
-        let row = Row { said: ["offer", "0", "1"].map(words).into(), hashed: 0 };
+        let row = Row { said: ["offer", "0", "1"].map(words).into(), ..Row::default() };
         let mut cursor = Cursor::default();
         let told = (0..5).filter_map(|round| {
             let orders = Orders { wants: true, peers: Some(words(&format!("peers {round}"))) };

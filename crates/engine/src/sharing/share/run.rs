@@ -301,11 +301,7 @@ impl Run {
             Some(Told::Done) => {
                 let (torrents, bytes) = (self.serving.offered, self.serving.offered_bytes);
                 self.serving.all_hashed = true;
-                self.board.set_hashed(bytes);
                 self.say_end();
-                let mut status = self.front.status();
-                (status.hashed, status.all_hashed) = (bytes, true);
-                drop(status);
                 self.announce(ShareEvent::AllHashed { torrents, bytes });
             }
             Some(Told::Again) => {
@@ -318,7 +314,11 @@ impl Run {
                 self.lines.values().for_each(|line| drop(line.paired.close()));
                 self.announce(ShareEvent::Failed(error));
             }
-            None => self.hashing = None,
+            None => {
+                // Nothing more comes of what was sent back.
+                (self.hashing, self.serving.again) = (None, 0);
+                self.say_end();
+            }
         }
     }
 
@@ -326,7 +326,10 @@ impl Run {
     fn say_end(&self) {
         let Serving { offered, offered_bytes: bytes, again, all_hashed, .. } = self.serving;
         if all_hashed {
-            self.board.say(&SharerSays::End { torrents: offered + again, bytes });
+            self.board.say_end(&SharerSays::End { torrents: offered + again, bytes });
+            self.board.set_hashed(bytes);
+            let mut status = self.front.status();
+            (status.hashed, status.all_hashed) = (bytes, true);
         }
     }
 
@@ -434,8 +437,18 @@ impl Run {
         };
         handle.remove();
         self.serving.offered_bytes = self.serving.offered_bytes.saturating_sub(bytes);
-        if self.hashing.as_ref().is_some_and(|hashing| hashing.again.send(again).is_ok()) {
-            self.serving.again += 1;
+        let again = again.offered_as(number);
+        let sent_back = match &self.hashing {
+            Some(hashing) => hashing.again.send(again).map_err(|unsent| unsent.0),
+            None => Err(again),
+        };
+        match sent_back {
+            Ok(()) => self.serving.again += 1,
+            Err(again) => {
+                let named = self.serving.named.clone();
+                let listed = named.iter().flat_map(|named| again.files().map(|at| &named.listing.files[at]));
+                self.lose(listed.map(|file| (file.source.clone(), LostWhy::Unreadable)));
+            }
         }
         // First that there is one more to come, lest a receiver that has all others believe that it is done.
         self.say_end();
