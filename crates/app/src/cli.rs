@@ -8,7 +8,7 @@ pub(crate) use dht::{
     Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
 pub(crate) use home::{Line, Receive, Share};
-pub(crate) use tracker::{TRACKER_PORT, Tracker};
+pub(crate) use tracker::{TRACKER_PORT, Tracker, listen_at};
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};

@@ -1,17 +1,19 @@
 //! `gannet tracker`: starts the tracker server, says where it is, and now and then how it goes. What it answers is the crate `tracker`'s.
 
+mod settings;
+
 use crate::cli::{Exit, TRACKER_PORT, Tracker as Args};
 use crate::failure::{Failure, Outcome};
 use crate::show;
 use crate::show::json::VERSION;
-use crate::stop::Stop;
 use crate::words::{count, why};
+use os::signals::{Signal, Signals};
 use serde::Serialize;
+use settings::Settings;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::num::NonZeroUsize;
 use std::time::Duration;
-use tracker::{Config, Figures, Listen, Tracker};
+use tracker::{Access, Figures, Listen, Tracker};
 
 /// How often it says how it goes.
 const NEWS_INTERVAL: Duration = Duration::from_secs(10);
@@ -46,20 +48,33 @@ impl StatsLine {
     }
 }
 
+/// The list was read again.
+#[derive(Serialize)]
+struct ReloadedLine {
+    v: u32,
+    r#type: &'static str,
+    error: Option<String>,
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Outcome {
-    let stop = Stop::on_signals()?;
+    // Before there is any other thread: SIGHUP is no end here.
+    let signals = Signals::hold().map_err(Failure::plain)?;
+    let settings = Settings::of(args)?;
+    let listen = if settings.listen.is_empty() { this_machine() } else { settings.listen.clone() };
+    if args.print_config {
+        show::print(&settings.print(&listen))?;
+        return Ok(Exit::Done);
+    }
     // A visitor over HTTP is an open file.
     os::limits::raise_open_files();
-    let listen = if args.listen.is_empty() { this_machine() } else { args.listen.clone() };
-    let listen = listen.into_iter().map(Listen::all).collect();
-    let workers = NonZeroUsize::new(args.workers.into()).unwrap_or(NonZeroUsize::MIN);
-    let tracker =
-        Tracker::start(Config { listen, workers, ..Config::default() }).map_err(|error| refused(&error))?;
-    tell_where(&tracker, args.json)?;
+    let config = settings.config(listen.into_iter().map(Listen::all).collect())?;
+    let whom = in_mode(&config.access);
+    let tracker = Tracker::start(config).map_err(|error| refused(&error))?;
+    tell_where(&tracker, &whom, args.json)?;
     let mut told = Figures::default();
-    while !stop.asked() {
-        stop.wait(NEWS_INTERVAL);
+    loop {
+        let signal = signals.wait(NEWS_INTERVAL);
         let figures = tracker.figures();
         if args.json {
             print(&StatsLine::of(figures))?;
@@ -67,8 +82,49 @@ pub(crate) fn run(args: &Args) -> Outcome {
             show::message(&in_words(figures));
         }
         told = figures;
+        match signal {
+            Some(Signal::End) => return Ok(Exit::Done),
+            Some(Signal::Reload) => reload(args, &settings, &tracker)?,
+            None => {}
+        }
     }
-    Ok(Exit::Done)
+}
+
+/// Reads the list, and where it is, again. What cannot be read changes nothing.
+fn reload(args: &Args, settings: &Settings, tracker: &Tracker) -> Result<(), Failure> {
+    let read = Settings::of(args).and_then(|newer| {
+        let access = newer.read_access()?;
+        Ok((settings.needs_restart(&newer), access))
+    });
+    let error = match read {
+        Ok((needs_restart, access)) => {
+            let mode = in_mode(&access);
+            tracker.set_access(access);
+            let rest =
+                if needs_restart { "; other settings that were changed hold after a restart" } else { "" };
+            show::message(&format!("read again: {mode}{rest}"));
+            None
+        }
+        Err(failure) => {
+            show::message(&format!("nothing was changed: {failure}"));
+            Some(failure.to_string())
+        }
+    };
+    if args.json {
+        print(&ReloadedLine { v: VERSION, r#type: "tracker_reloaded", error })?;
+    }
+    Ok(())
+}
+
+/// Which torrents are served, for people.
+fn in_mode(access: &Access) -> String {
+    match access {
+        Access::Open => "open to every torrent".into(),
+        Access::Allow(list) => format!("for {} alone", count(list.len() as u64, "listed torrent")),
+        Access::Deny(list) => {
+            format!("open to every torrent but {}", count(list.len() as u64, "listed torrent"))
+        }
+    }
 }
 
 /// Both families' loopback, as far as this machine has them.
@@ -93,13 +149,13 @@ fn refused(error: &io::Error) -> Failure {
     Failure::plain(format!("cannot listen at {}{advice}", why(error)))
 }
 
-fn tell_where(tracker: &Tracker, json: bool) -> Result<(), Failure> {
+fn tell_where(tracker: &Tracker, whom: &str, json: bool) -> Result<(), Failure> {
     let urls = urls(tracker.listening());
     if json {
         let addresses = tracker.listening().iter().map(|listen| listen.at.to_string()).collect();
         return print(&ListeningLine { v: VERSION, r#type: "tracker_listening", addresses, urls });
     }
-    show::message("tracker: open to every torrent; announce URLs to give to `gannet create --tracker`:");
+    show::message(&format!("tracker, {whom}; announce URLs to give to `gannet create --tracker`:"));
     show::print(&urls.iter().fold(String::new(), |text, url| text + "  " + url + "\n"))?;
     if tracker.listening().iter().all(|listen| listen.at.ip().is_loopback()) {
         show::message(

@@ -2,13 +2,18 @@
 
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
 
 /// The port that trackers are expected at.
 pub(crate) const TRACKER_PORT: u16 = 6969;
 
+/// More threads than any machine has cores that a tracker could use.
+const WORKERS_MAX: u16 = 128;
+
 /// Run a tracker: peers that announce a torrent to it are told of each other.
 ///
-/// Open: every torrent is taken, and nothing needs to be set up. HTTP and UDP share one port number. Everything is held in memory; peers that
+/// Open unless there is a list: every torrent is taken, and nothing needs to be set up. HTTP and UDP share one port number. Everything is held in memory; peers that
 /// stay away are forgotten. Prints the announce URLs, to be given to `gannet create --tracker`. Ctrl-C or SIGTERM ends it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -17,6 +22,8 @@ Examples:
   gannet tracker --listen 0.0.0.0 --listen '[::]'    for everybody who reaches this machine
   gannet tracker --listen 192.0.2.7:8080
   gannet tracker --listen 0.0.0.0 --workers 4     on four cores
+  gannet tracker --allow ours.txt                 for these torrents alone
+  gannet tracker --print-config                   all settings, as a file for --config
   gannet tracker --json | jq .                    for programs; see docs/json.md
 
 Then a torrent that names it, and a first seed:
@@ -26,16 +33,33 @@ pub(crate) struct Tracker {
     /// Address to listen at, without a port at 6969; several times for several [default: 127.0.0.1 and ::1, this machine alone]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen_at)]
     pub(crate) listen: Vec<SocketAddr>,
-    /// Threads, each of which has its share of the torrents: more than one only helps where one core is not enough
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=128))]
-    pub(crate) workers: u16,
+    /// Threads, each of which has its share of the torrents: more than one only helps where one core is not enough [default: 1]
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZeroU16>,
+    /// Serve the torrents of this list alone: one info-hash a line, as opentracker reads it; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) allow: Option<PathBuf>,
+    /// Serve all torrents but those of this list
+    #[arg(long, value_name = "FILE", conflicts_with = "allow")]
+    pub(crate) deny: Option<PathBuf>,
+    /// Settings (TOML); what is typed goes before
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the settings that hold, with what they mean, and do nothing: a file to begin with
+    #[arg(long)]
+    pub(crate) print_config: bool,
     /// Print JSON lines, for programs; see docs/json.md
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+fn workers(text: &str) -> Result<NonZeroU16, String> {
+    let number: Option<NonZeroU16> = text.parse().ok();
+    number.filter(|number| number.get() <= WORKERS_MAX).ok_or_else(|| format!("between 1 and {WORKERS_MAX}"))
+}
+
 /// An address, with or without a port. Names are not looked up: what is listened at must be this machine's.
-fn listen_at(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen_at(text: &str) -> Result<SocketAddr, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }

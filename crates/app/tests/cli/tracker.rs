@@ -42,6 +42,52 @@ fn a_person_reads_urls_to_paste_and_for_whom_they_are() {
 }
 
 #[test]
+fn a_list_is_read_again_on_sighup_and_a_bad_one_changes_nothing() {
+    let place = Place::new();
+    place.write("one.bin", &noise(50_000, 1));
+    place.create(&["one.bin"]);
+    let hash = place.run(&["inspect", "one.bin.torrent", "--json"]).json_of("torrent")["info_hash"].clone();
+    place.write("etc/ours.txt", b"# nothing yet\n");
+    place.write(
+        "etc/tracker.toml",
+        b"listen = ['127.0.0.1:0']\n[access]\nmode = 'allow'\nlist = 'ours.txt'\n",
+    );
+    let mut tracker = place.start(&["tracker", "--config", "etc/tracker.toml", "--json"]);
+    let line = tracker.wait_for_type("tracker_listening");
+    let url = line["urls"][0].as_str().unwrap().to_owned();
+    place.create(&["one.bin", "--tracker", &url, "--force"]);
+    // The seed says so when its tracker answers, and why if it does not.
+    let seed = ["seed", "one.bin.torrent", "--data", ".", "--port", "0", "--json"];
+    place.start(&seed).wait_for("this tracker does not serve that torrent");
+    place.write("etc/ours.txt", format!("{}\n", hash.as_str().unwrap()).as_bytes());
+    tracker.signal("HUP");
+    assert_eq!(tracker.wait_for_type("tracker_reloaded")["error"], serde_json::Value::Null);
+    place.start(&seed).wait_for_type("tracker");
+    place.write("etc/tracker.toml", b"lisen = 1\n");
+    tracker.signal("HUP");
+    let error = tracker.wait_for_type("tracker_reloaded")["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("unknown field `lisen`"), "{error}");
+    place.start(&seed).wait_for_type("tracker");
+    tracker.signal("TERM");
+    assert_eq!(tracker.end().code, Some(0));
+}
+
+#[test]
+fn the_settings_that_are_printed_are_a_file_to_begin_with() {
+    let place = Place::new();
+    let printed = place.run(&["tracker", "--print-config", "--workers", "3", "--listen", "127.0.0.1:7070"]);
+    assert_eq!((printed.code, printed.err.len()), (Some(0), 0), "{printed:?}");
+    let text = printed.out.join("\n");
+    assert!(text.contains("\nworkers = 3\n") && text.contains("listen = [\"127.0.0.1:7070\"]"), "{text}");
+    place.write("tracker.toml", text.as_bytes());
+    let again = place.run(&["tracker", "--print-config", "--config", "tracker.toml"]);
+    assert_eq!(again.out, printed.out);
+    let absent = place.run(&["tracker", "--config", "absent.toml"]);
+    assert_eq!(absent.code, Some(1));
+    assert!(absent.last_word().contains("the configuration absent.toml: No such file"), "{absent:?}");
+}
+
+#[test]
 fn who_cannot_listen_hears_what_to_do() {
     let place = Place::new();
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
