@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "session", run: targets::session::run },
     Target { name: "session_inputs", run: targets::session_inputs::run },
     Target { name: "trace", run: targets::trace::run },
+    Target { name: "tracker_head", run: targets::tracker_head::run },
     Target { name: "tracker_http", run: targets::tracker_http::run },
     Target { name: "tracker_query", run: targets::tracker_query::run },
     Target { name: "tracker_udp", run: targets::tracker_udp::run },

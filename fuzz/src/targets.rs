@@ -20,6 +20,7 @@ pub mod private;
 pub mod session;
 pub mod session_inputs;
 pub mod trace;
+pub mod tracker_head;
 pub mod tracker_http;
 pub mod tracker_query;
 pub mod tracker_udp;
