@@ -13,6 +13,7 @@ mod everyday;
 mod http;
 mod local;
 mod magnet;
+mod own_tracker;
 mod pex;
 mod scrape;
 mod super_seeding;
@@ -155,6 +156,7 @@ fn groups() -> Vec<Group> {
         group("everyday", everyday::cases()),
         group("web seeds", web_seeds::cases()),
         group("scrape", scrape::cases()),
+        group("own tracker", own_tracker::cases()),
     ]
 }
 

@@ -30,6 +30,9 @@ const LIBTORRENT: &str = "libtorrent==2.1.1";
 /// The other client whose nodes of the DHT we meet.
 const BITTORRENT_DHT: &str = "bittorrent-dht@11.0.12";
 
+/// The tracker's client that our tracker meets, beside those of whole programs.
+const BITTORRENT_TRACKER: &str = "bittorrent-tracker@11.2.3";
+
 /// Where Node's modules are, under `target/`.
 pub(crate) fn node_modules() -> PathBuf {
     crate::root().join("target/peers/npm/node_modules")
@@ -54,18 +57,23 @@ pub(crate) fn set_up() -> Result<()> {
     if !has_libtorrent {
         set_up_python()?;
     }
-    let manifest = std::fs::read_to_string(node_modules().join("bittorrent-dht/package.json"));
-    let version = BITTORRENT_DHT.rsplit('@').next().unwrap_or_default();
-    if !manifest.is_ok_and(|manifest| manifest.contains(&format!("\"version\": \"{version}\""))) {
+    if ![BITTORRENT_DHT, BITTORRENT_TRACKER].into_iter().all(has_module) {
         set_up_node()?;
     }
     let version =
         output(Command::new(python()).args(["-c", "import libtorrent; print(libtorrent.__version__)"]))?;
     println!(
-        "peers: libtorrent {}, {BITTORRENT_DHT}, transmission, aria2, opentracker, nginx",
+        "peers: libtorrent {}, {BITTORRENT_DHT}, {BITTORRENT_TRACKER}, transmission, aria2, opentracker, nginx",
         version.trim()
     );
     Ok(())
+}
+
+/// Whether Node has this module in this version.
+fn has_module(module: &str) -> bool {
+    let Some((name, version)) = module.rsplit_once('@') else { return false };
+    let manifest = std::fs::read_to_string(node_modules().join(name).join("package.json"));
+    manifest.is_ok_and(|manifest| manifest.contains(&format!("\"version\": \"{version}\"")))
 }
 
 fn installed(program: &str) -> bool {
@@ -105,7 +113,7 @@ fn set_up_python() -> Result<()> {
 fn set_up_node() -> Result<()> {
     let dir = crate::root().join("target/peers/npm");
     let dir = dir.to_str().context("path")?;
-    println!("peers: {BITTORRENT_DHT} into {dir}");
+    println!("peers: {BITTORRENT_DHT}, {BITTORRENT_TRACKER} into {dir}");
     run(
         "npm",
         &[
@@ -117,6 +125,7 @@ fn set_up_node() -> Result<()> {
             "--prefix",
             dir,
             BITTORRENT_DHT,
+            BITTORRENT_TRACKER,
         ],
     )
 }
