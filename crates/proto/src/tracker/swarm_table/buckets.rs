@@ -6,6 +6,7 @@
 
 use super::keyed::Key;
 use super::rows::{Heap, Rows};
+use crate::Rng;
 
 /// Buckets allocated together.
 const CHUNK: usize = 16;
@@ -56,6 +57,24 @@ impl<T: Item> Buckets<T> {
     /// How many buckets there are; at least one.
     pub(super) fn buckets(&self) -> u32 {
         self.buckets
+    }
+
+    /// A bucket at random, as likely as it should be long: that of any hash.
+    #[inline]
+    pub(super) fn any(&self, rng: &mut Rng) -> u32 {
+        place(rng.next_u64(), self.buckets)
+    }
+
+    /// Whether a bucket was split, or came of that, since there were half as many: it holds half as many items as others.
+    #[inline]
+    pub(super) fn is_half(&self, bucket: u32) -> bool {
+        let half = self.buckets.next_power_of_two() / 2;
+        bucket >= half || bucket + half < self.buckets
+    }
+
+    /// How many items such a bucket holds, on average over all keys.
+    pub(super) fn expected_half(&self) -> f64 {
+        f64::from(self.len) / f64::from(self.buckets.next_power_of_two())
     }
 
     #[inline]
@@ -194,7 +213,7 @@ impl<T: Item> Buckets<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Rng, Seed};
+    use crate::Seed;
 
     #[derive(Clone, Copy, PartialEq, Debug)]
     struct Number(u32);
@@ -223,6 +242,8 @@ mod tests {
         assert!(set.buckets() >= 5_000 / 16);
         assert!((0..set.buckets()).all(|bucket| set.bucket(bucket).len() <= 64));
         assert_eq!(heap.bytes(), set.heap());
+        let halves = (0..set.buckets()).map(|bucket| if set.is_half(bucket) { 1.0 } else { 2.0 });
+        assert!((halves.sum::<f64>() * set.expected_half() - 5_000.0).abs() < 0.1);
         for number in 0..4_995 {
             let found = set.find(Number(number).hash(key), |item| item.0 == number).unwrap();
             assert_eq!(set.remove(found, &mut heap), Number(number));

@@ -1,9 +1,10 @@
 //! A fair choice of peers: everybody is as likely to be named as everybody else, and an answer costs as much as it names, however
 //! large the swarm.
 //!
-//! A short array is shuffled in place as far as needed (its order means nothing). Of a hashed set some buckets are drawn, several so
-//! that the same peers do not always come together, and from what they hold together just as many as are wanted. Buckets differ in
-//! length, and peers of long ones would be named too seldom; so buckets that hold little together are more often drawn anew.
+//! A short array is shuffled in place as far as needed (its order means nothing). Of a hashed set some buckets are drawn, each as likely
+//! as it should be long, and of each the same part of what it should hold, side by side from a random place on: for what an answer costs
+//! is the memory that it touches. So chance in the lengths of buckets, some 16 %, favours peers by 5 % at most, and several buckets make an answer,
+//! so that the same peers do not always come together.
 
 use super::buckets::{Buckets, Item};
 use super::entry::Entry;
@@ -12,13 +13,12 @@ use super::peers::Peers;
 
 /// Peers taken from one bucket on average, where there are buckets enough. More would cost less, and mix less.
 const FROM_ONE_BUCKET: u32 = 10;
-/// Fewest buckets that an answer draws from, if there are as many: what four hold together varies little.
-const BUCKETS_MIN: u32 = 4;
-
-/// How often buckets are drawn anew, so that it ends. One in three times, on average.
-const REDRAWS_MAX: u32 = 8;
+/// Fewest: of three, chance in their lengths favours some peers by 5 %, of one by 16 %.
+const BUCKETS_MIN: u32 = 3;
 /// Most buckets that one answer draws from.
-const BUCKETS_MAX: usize = 48;
+const BUCKETS_MAX: usize = 32;
+/// How often a bucket is drawn that was drawn before, until a neighbour is taken.
+const REDRAWS_MAX: u32 = 8;
 
 /// Who asks, and what is still wanted.
 pub(super) struct Wish<'a, E> {
@@ -37,29 +37,28 @@ pub(super) fn shares(want: u32, first: u32, second: u32, means: &mut Means) -> (
     (want - from_second, from_second)
 }
 
-/// Names up to `want` of a short array, drawn at random from place `from` on; says up to which place it has drawn.
+/// Names up to `want` of a short array.
 pub(super) fn from_slice<E: Entry>(
     pool: &mut [E],
-    from: usize,
     wish: &mut Wish<'_, E>,
-    most: u32,
     means: &mut Means,
     peers: &mut Peers,
-) -> usize {
-    let mut most = most.min(wish.want);
-    let mut at = from;
-    while most > 0 && at < pool.len() {
-        let drawn = at + means.rng.index(pool.len() - at);
+) {
+    // In registers for as long as the loop lasts.
+    let (mut rng, clock, asker) = (means.rng.clone(), means.clock, *wish.asker);
+    let (mut want, mut at) = (wish.want, 0);
+    while want > 0 && at < pool.len() {
+        let drawn = at + rng.index(pool.len() - at);
         pool.swap(at, drawn);
         let peer = &pool[at];
         at += 1;
-        if !peer.is(wish.asker) && means.clock.is_fresh(peer.seen()) {
+        if !peer.is(&asker) && clock.is_fresh(peer.seen()) {
             peers.push(peer);
-            wish.want -= 1;
-            most -= 1;
+            want -= 1;
         }
     }
-    at
+    wish.want = want;
+    means.rng = rng;
 }
 
 /// Names up to `want` of a hashed set.
@@ -72,62 +71,124 @@ pub(super) fn from_buckets<E: Entry + Item>(
     if wish.want == 0 || set.len() == 0 {
         return;
     }
-    let mut drawn = [(0, 0); BUCKETS_MAX];
+    if set.buckets() == 1 {
+        return from_slice(set.bucket_mut(0), wish, means, peers);
+    }
+    let mut drawn = [Drawn { number: 0, pool: &[], from: 0, used: 0 }; BUCKETS_MAX];
     let count = buckets_for(wish.want, set);
     let drawn = &mut drawn[..count];
-    let total = draw_buckets(drawn, set, means);
-    // As many of each bucket as are its share, in whole numbers whose sum is right.
-    let part = fraction(wish.want.min(total), total);
+    let set = &*set;
+    draw_buckets(drawn, set, means);
+    fetch(drawn, set, means);
+    // Of each bucket what its length is above or below what it should be, in whole numbers whose sum is right.
+    let all = count == set.buckets() as usize;
+    let of_all = fraction(wish.want.min(set.len()), set.len());
+    let of_half = (f64::from(wish.want) * 4_294_967_296.0 / (count as f64 * set.expected_half())) as u64;
     let mut sum = u64::from(means.rng.next_u32());
-    for (bucket, upto) in drawn.iter_mut() {
-        let pool = set.bucket_mut(*bucket);
+    for bucket in drawn.iter_mut() {
         let before = sum >> 32;
-        sum += part * pool.len() as u64;
-        let most = ((sum >> 32) - before) as u32;
-        *upto = from_slice(pool, 0, wish, most, means, peers);
+        let part = match (all, set.is_half(bucket.number)) {
+            (true, _) => of_all,
+            (false, true) => of_half,
+            (false, false) => of_half / 2,
+        };
+        sum += part * bucket.pool.len() as u64;
+        bucket.used = run(bucket.pool, bucket.from, ((sum >> 32) - before) as u32, wish, means, peers);
     }
-    // Stale peers and the asker were left out: the same buckets have more.
-    for (bucket, upto) in drawn.iter() {
-        from_slice(set.bucket_mut(*bucket), *upto, wish, u32::MAX, means, peers);
+    // Chance, stale peers and the asker left some out: the same buckets have more, again from a random place on.
+    for bucket in drawn.iter() {
+        if wish.want == 0 {
+            break;
+        }
+        let rest = (bucket.pool.len() as u32).saturating_sub(bucket.used);
+        let skip = means.rng.below(rest);
+        let from = bucket.from + bucket.used;
+        run(bucket.pool, from + skip, rest - skip, wish, means, peers);
+        run(bucket.pool, from, skip, wish, means, peers);
     }
+}
+
+/// A bucket that was drawn, and what of it was looked at.
+#[derive(Clone, Copy)]
+struct Drawn<'a, E> {
+    number: u32,
+    pool: &'a [E],
+    from: u32,
+    used: u32,
+}
+
+/// Finds all the buckets, then looks into all of them, before any is read: in a large table each of these steps waits for memory, and so
+/// the processor waits for all of them at once.
+fn fetch<'a, E: Entry + Item>(drawn: &mut [Drawn<'a, E>], set: &'a Buckets<E>, means: &mut Means) {
+    for bucket in drawn.iter_mut() {
+        bucket.pool = set.bucket(bucket.number);
+    }
+    let mut looked = 0;
+    for bucket in drawn.iter_mut() {
+        bucket.from = means.rng.index(bucket.pool.len()) as u32;
+        looked ^= bucket.pool.get(bucket.from as usize).map_or(0, |peer| peer.seen().0);
+    }
+    core::hint::black_box(looked);
+}
+
+/// Names what lies side by side, from a place on and round, until `most` have been looked at. Says how many were.
+fn run<E: Entry>(
+    pool: &[E],
+    from: u32,
+    most: u32,
+    wish: &mut Wish<'_, E>,
+    means: &Means,
+    peers: &mut Peers,
+) -> u32 {
+    let most = (most as usize).min(pool.len());
+    let from = if pool.is_empty() { 0 } else { from as usize % pool.len() };
+    let (end, start) = (&pool[from..], &pool[..from]);
+    let mut used = 0;
+    for peer in end.iter().chain(start).take(most) {
+        if wish.want == 0 {
+            break;
+        }
+        used += 1;
+        if !peer.is(wish.asker) && means.clock.is_fresh(peer.seen()) {
+            peers.push(peer);
+            wish.want -= 1;
+        }
+    }
+    used
 }
 
 /// From how many buckets to draw.
 fn buckets_for<E: Item>(want: u32, set: &Buckets<E>) -> usize {
     let mean = (set.len() / set.buckets()).max(1);
-    // A quarter of what they hold may be stale.
-    let enough = want.saturating_add(want / 4) / mean + 1;
+    // A quarter of what they hold may be stale, and half of them may be half as long as others.
+    let enough = want.saturating_mul(2) / mean + 1;
     let count = want.div_ceil(FROM_ONE_BUCKET).max(BUCKETS_MIN).max(enough);
-    // Where it is nearly all of them, all.
-    let count = if count * 3 > set.buckets() * 2 { set.buckets() } else { count };
+    // Where it would be a large part of them, all.
+    let count = if count.saturating_mul(3) > set.buckets() { set.buckets() } else { count };
     (count as usize).min(BUCKETS_MAX)
 }
 
-/// Different buckets, each as likely as each other, but those that hold more together rather than others. Says how much they hold.
-fn draw_buckets<E: Item>(drawn: &mut [(u32, usize)], set: &Buckets<E>, means: &mut Means) -> u32 {
+/// Different buckets, each as likely as it should be long; or all of them, in turn from anywhere.
+fn draw_buckets<E: Item>(drawn: &mut [Drawn<'_, E>], set: &Buckets<E>, means: &mut Means) {
     let (count, all) = (drawn.len() as u32, set.buckets());
-    // What hardly any hold: half as much again as so many do on average.
-    let bound = (u64::from(set.len()) * u64::from(count) * 3 / (u64::from(all) * 2)) as u32;
-    let mut total = 0;
-    for _ in 0..REDRAWS_MAX {
-        total = 0;
-        for n in 0..drawn.len() {
-            let mut bucket = n as u32;
-            if count < all {
-                bucket = means.rng.below(all);
-                // A neighbour instead of one that is drawn already; going round, nobody is favoured by that.
-                while drawn[..n].iter().any(|(known, _)| *known == bucket) {
-                    bucket = (bucket + 1) % all;
-                }
-            }
-            drawn[n].0 = bucket;
-            total += set.bucket(bucket).len() as u32;
-        }
-        if count == all || means.rng.below(bound) < total {
-            break;
-        }
+    if count == all {
+        let first = means.rng.below(all);
+        (0..count).for_each(|n| drawn[n as usize].number = (first + n) % all);
+        return;
     }
-    total
+    for n in 0..drawn.len() {
+        let known = |number: u32| drawn[..n].iter().any(|known| known.number == number);
+        let mut number = set.any(&mut means.rng);
+        for _ in 0..REDRAWS_MAX {
+            if known(number) {
+                number = set.any(&mut means.rng);
+            }
+        }
+        while known(number) {
+            number = (number + 1) % all;
+        }
+        drawn[n].number = number;
+    }
 }
 
 /// `part / whole` as a fixed-point number, 1 being 2^32.

@@ -415,9 +415,9 @@ fn from_array<E: Entry>(
     peers: &mut Peers,
 ) -> usize {
     let (seeds, leechers) = all.split_at_mut(seeds);
-    draw::from_slice(seeds, 0, &mut wish, u32::MAX, means, peers);
+    draw::from_slice(seeds, &mut wish, means, peers);
     let first = peers.len();
     wish.want = from_leechers;
-    draw::from_slice(leechers, 0, &mut wish, u32::MAX, means, peers);
+    draw::from_slice(leechers, &mut wish, means, peers);
     first
 }

@@ -1,4 +1,4 @@
-//! Forgetting who stayed away: the whole table is gone through about sixteen times an interval, a few peers with each visit, so that
+//! Forgetting who stayed away: the whole table is gone through four times an interval, a few peers with each visit, so that
 //! no visit takes long and nobody is kept much longer than is right.
 
 use super::clock::Clock;
@@ -8,7 +8,7 @@ use super::shelf::Shelf;
 use crate::{Duration, Instant};
 
 /// Rounds per interval.
-const ROUNDS: u32 = 16;
+const ROUNDS: u32 = 4;
 /// Shortest and longest round. The longest is far below what a stamp can tell ([`Clock`]).
 const ROUND_MIN: Duration = Duration::from_secs(10);
 const ROUND_MAX: Duration = Duration::from_secs(900);
