@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::network::Network;
 use proto::tracker::swarm_table::Rules;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 
 /// What a tracker is like.
@@ -77,6 +77,8 @@ pub struct HttpRules {
     pub forwarded_by: Vec<Network>,
     /// Proxies that begin each connection with a header of the PROXY protocol, which says who visits. Without one they are refused.
     pub proxied_by: Vec<Network>,
+    /// Who may read `/metrics`; for others there is no such page.
+    pub metrics_for: Vec<Network>,
 }
 
 impl Default for HttpRules {
@@ -87,6 +89,7 @@ impl Default for HttpRules {
             connections_per_address_max: 1024,
             forwarded_by: Vec::new(),
             proxied_by: Vec::new(),
+            metrics_for: vec![Network::of(Ipv4Addr::LOCALHOST, 8), Network::of(Ipv6Addr::LOCALHOST, 128)],
         }
     }
 }

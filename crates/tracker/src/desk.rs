@@ -1,13 +1,12 @@
-//! Where both kinds of visitors are answered: the swarm table with its clock, and what was counted.
+//! Where both kinds of visitors are answered: the swarm table with its clock.
 
-use crate::server::Figures;
+use crate::tally::{Count, Tally};
 use proto::tracker::SwarmTable;
-use proto::tracker::swarm_table::{Peers, Rules, Standing, Visit};
-use proto::{Instant, Seed};
+use proto::tracker::swarm_table::{Kept, Peers, Rules, Standing, Visit};
+use proto::{Duration, Instant, Seed};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use wire::InfoHash;
 use wire::announce::AnnounceRequest;
 use wire::tracker_udp::ScrapeCounts;
@@ -20,29 +19,15 @@ pub(crate) struct Desk {
     table: SwarmTable,
     peers: Peers,
     began: std::time::Instant,
+    interval: Duration,
     tally: Arc<Tally>,
 }
 
-/// What was done, for whoever asks from another thread: counted before the visitor hears of it.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    announces: AtomicU64,
-    scrapes: AtomicU64,
-    swarms: AtomicU64,
-    peers: AtomicU64,
-}
-
-impl Tally {
-    /// As it stands.
-    pub(crate) fn figures(&self) -> Figures {
-        let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-        Figures {
-            announces: read(&self.announces),
-            scrapes: read(&self.scrapes),
-            swarms: read(&self.swarms),
-            peers: read(&self.peers),
-        }
-    }
+/// How a visitor asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Over {
+    Udp,
+    Http,
 }
 
 impl Desk {
@@ -54,13 +39,20 @@ impl Desk {
             table: SwarmTable::new(rules, seed),
             peers: Peers::new(),
             began: std::time::Instant::now(),
+            interval: rules.interval,
             tally,
         }
+    }
+
+    /// When peers are told to come again.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// A visit from this address: how the swarm stands, and others in it.
     pub(crate) fn announce(
         &mut self,
+        over: Over,
         from: IpAddr,
         request: &AnnounceRequest,
         want_max: u32,
@@ -73,14 +65,25 @@ impl Desk {
             want: request.want.unwrap_or(WANT_DEFAULT).min(want_max),
         };
         let standing = self.table.announce(self.now(), &visit, &mut self.peers);
-        self.tally.announces.fetch_add(1, Ordering::Relaxed);
+        self.tally.count(match (over, from.is_ipv4()) {
+            (Over::Udp, true) => Count::AnnounceUdp4,
+            (Over::Udp, false) => Count::AnnounceUdp6,
+            (Over::Http, true) => Count::AnnounceHttp4,
+            (Over::Http, false) => Count::AnnounceHttp6,
+        });
+        if standing.kept == Kept::NoRoom {
+            self.tally.count(Count::NotKept);
+        }
         self.tell_size();
         (standing, &self.peers)
     }
 
     /// How a swarm stands.
-    pub(crate) fn scrape(&mut self, info_hash: InfoHash) -> ScrapeCounts {
-        self.tally.scrapes.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn scrape(&mut self, over: Over, info_hash: InfoHash) -> ScrapeCounts {
+        self.tally.count(match over {
+            Over::Udp => Count::ScrapeUdp,
+            Over::Http => Count::ScrapeHttp,
+        });
         let counts = self.table.scrape(&info_hash).unwrap_or_default();
         ScrapeCounts { seeders: counts.complete, completed: counts.downloaded, leechers: counts.incomplete }
     }
@@ -90,11 +93,12 @@ impl Desk {
         let now = self.now();
         self.table.sweep(now);
         self.tell_size();
+        self.tally.set(Count::TableBytes, self.table.memory());
     }
 
     fn tell_size(&self) {
-        self.tally.swarms.store(self.table.swarms().into(), Ordering::Relaxed);
-        self.tally.peers.store(self.table.peers().into(), Ordering::Relaxed);
+        self.tally.set(Count::Swarms, self.table.swarms().into());
+        self.tally.set(Count::Peers, self.table.peers().into());
     }
 
     fn now(&self) -> Instant {

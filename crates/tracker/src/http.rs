@@ -6,11 +6,13 @@
 
 pub(crate) mod answer;
 mod forwarded;
+mod pages;
 
 use crate::access::Access;
 use crate::config::HttpRules;
 use crate::desk::Desk;
 use crate::shards::Routes;
+use crate::tally::{Count, Tallies, Tally};
 use answer::Answered;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
@@ -107,6 +109,9 @@ pub(crate) struct Service<'a> {
     pub(crate) desk: &'a mut Desk,
     pub(crate) routes: &'a mut Routes,
     pub(crate) access: &'a Access,
+    pub(crate) tally: &'a Tally,
+    /// Everybody's.
+    pub(crate) tallies: &'a Tallies,
     /// The name of whom is served.
     pub(crate) visitor: usize,
     pub(crate) rules: &'a HttpRules,
@@ -238,6 +243,7 @@ impl Connection {
             match Head::read(input, self.seen) {
                 Ok(Some(head)) => {
                     used += head.len;
+                    service.tally.count(Count::Request);
                     let ip = match self.door {
                         Door::Forwarded => {
                             forwarded::visitor(&head, self.remote, &service.rules.forwarded_by)
@@ -259,6 +265,7 @@ impl Connection {
                     break;
                 }
                 Err(error) => {
+                    service.tally.count(Count::Malformed);
                     answer::refuse_head(error, service.body, &mut self.output);
                     self.ends = true;
                 }

@@ -14,6 +14,7 @@ mod network;
 mod server;
 mod shards;
 mod sockets;
+mod tally;
 mod udp;
 mod visitors;
 mod worker;

@@ -12,6 +12,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Those that share so many bits with this address; at most all of them.
+    pub fn of(ip: impl Into<IpAddr>, prefix_len: u8) -> Network {
+        let ip = ip.into().to_canonical();
+        Network { ip, prefix_len: prefix_len.min(bits(ip).1) }
+    }
+
     /// Whether the address is one of them. An IPv4 address is the same however it is written.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (ours, theirs) = (bits(self.ip), bits(ip.to_canonical()));

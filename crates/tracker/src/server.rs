@@ -3,9 +3,9 @@
 use crate::access::Access;
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
-use crate::desk::Tally;
 use crate::shards::{Orders, Routes};
 use crate::sockets;
+use crate::tally::Tallies;
 use crate::worker::{CALLED, Equipment, Worker};
 use mio::{Poll, Waker};
 use std::io;
@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 pub struct Tracker {
     listening: Vec<Listen>,
     shared: Arc<Shared>,
-    tallies: Vec<Arc<Tally>>,
+    tallies: Tallies,
     orders: Orders,
     threads: Vec<JoinHandle<()>>,
 }
@@ -66,15 +66,14 @@ impl Tracker {
         let (shared, ids) = (Arc::<Shared>::default(), ConnectionIds::new());
         let (access, config) = (Arc::new(config.access.clone()), config.of_one_worker());
         let (routes, orders) = Routes::among(wakers);
-        let mut tracker = Tracker { listening, shared, tallies: Vec::new(), orders, threads: Vec::new() };
-        let sockets = listeners.into_iter().zip(sockets);
-        for (number, ((poll, (listeners, sockets)), routes)) in
-            polls.into_iter().zip(sockets).zip(routes).enumerate()
-        {
-            let tally = Arc::<Tally>::default();
-            tracker.tallies.push(Arc::clone(&tally));
-            let access = Arc::clone(&access);
-            let equipment = Equipment { poll, listeners, sockets, routes, access, ids, tally };
+        let tallies = Tallies::new(workers);
+        let each_tally = tallies.each().collect::<Vec<_>>();
+        let mut tracker = Tracker { listening, shared, tallies, orders, threads: Vec::new() };
+        let each =
+            polls.into_iter().zip(listeners.into_iter().zip(sockets)).zip(routes.into_iter().zip(each_tally));
+        for (number, ((poll, (listeners, sockets)), (routes, tally))) in each.enumerate() {
+            let (tallies, access) = (tracker.tallies.clone(), Arc::clone(&access));
+            let equipment = Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies };
             let worker = Worker::new(equipment, &config, Arc::clone(&tracker.shared))?;
             let thread = std::thread::Builder::new().name(format!("tracker-{number}"));
             // If there is no thread to be had, those that have begun are ended as the tracker is dropped.
@@ -105,12 +104,7 @@ impl Tracker {
 
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
-        self.tallies.iter().map(|tally| tally.figures()).fold(Figures::default(), |sum, one| Figures {
-            announces: sum.announces + one.announces,
-            scrapes: sum.scrapes + one.scrapes,
-            swarms: sum.swarms + one.swarms,
-            peers: sum.peers + one.peers,
-        })
+        self.tallies.figures()
     }
 }
 

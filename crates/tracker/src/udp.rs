@@ -6,8 +6,9 @@
 
 use crate::access::{Access, REFUSAL};
 use crate::connection_id::ConnectionIds;
-use crate::desk::Desk;
+use crate::desk::{Desk, Over};
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
+use crate::tally::{Count, Tally};
 use mio::net::UdpSocket;
 use os::datagrams::{EXCHANGE_MAX, Exchange};
 use std::net::{IpAddr, SocketAddr};
@@ -43,7 +44,7 @@ impl Datagrams {
 
     /// Answers what has come at a socket. Says whether more may be waiting.
     pub(crate) fn serve(&mut self, socket: &UdpSocket, by: By<'_>) -> bool {
-        let By { door, desk, routes, access } = by;
+        let By { door, desk, routes, access, tally } = by;
         let mut full = false;
         for _ in 0..BATCHES_MAX {
             full = false;
@@ -57,7 +58,7 @@ impl Datagrams {
             let minute = os::clock::since_boot().as_secs() / 60;
             for number in 0..came {
                 if let Some((from, question, place)) = self.exchange.question(number) {
-                    let by = By { door, desk, routes, access };
+                    let by = By { door, desk, routes, access, tally };
                     let mut asked = Asked { from, ids: &self.ids, minute, by };
                     let mut out = Writer { place, len: 0 };
                     asked.answer(question, &mut out);
@@ -65,7 +66,8 @@ impl Datagrams {
                     self.exchange.answer(number, len);
                 }
             }
-            self.exchange.send(socket);
+            let sent = self.exchange.send(socket);
+            tally.add(Count::Unsent, sent.dropped as u64);
             // The kernel had no more: it calls when something comes.
             full = came == EXCHANGE_MAX;
             if !full {
@@ -82,6 +84,7 @@ pub(crate) struct By<'a> {
     pub(crate) desk: &'a mut Desk,
     pub(crate) routes: &'a mut Routes,
     pub(crate) access: &'a Access,
+    pub(crate) tally: &'a Tally,
 }
 
 /// From whom and when a question came.
@@ -98,14 +101,19 @@ impl Asked<'_> {
         let ip = self.from.ip().to_canonical();
         match Question::decode(question) {
             Ok(Question::Connect { transaction }) => {
+                self.by.tally.count(Count::Connect);
                 out.put(&connect_reply(transaction, self.ids.make(ip, self.minute)));
             }
             // Who shows no id of ours may be anybody behind a forged address: silence.
             Ok(Question::Announce { connection, .. } | Question::Scrape { connection, .. })
-                if !self.ids.is_valid(connection, ip, self.minute) => {}
+                if !self.ids.is_valid(connection, ip, self.minute) =>
+            {
+                self.by.tally.count(Count::BadConnectionId);
+            }
             Ok(Question::Announce { transaction, announce, .. })
                 if !self.by.access.admits(&announce.info_hash) =>
             {
+                self.by.tally.count(Count::Denied);
                 out.put(&error_reply(transaction));
                 out.put(REFUSAL.as_bytes());
             }
@@ -121,9 +129,9 @@ impl Asked<'_> {
                 match torrents.iter().find(|torrent| !self.by.routes.is_mine(torrent)) {
                     None => {
                         out.put(&scrape_reply(transaction));
-                        torrents
-                            .iter()
-                            .for_each(|torrent| out.put(&scrape_row(self.by.desk.scrape(torrent))));
+                        torrents.iter().for_each(|torrent| {
+                            out.put(&scrape_row(self.by.desk.scrape(Over::Udp, torrent)))
+                        });
                     }
                     Some(elsewhere) => {
                         let rows = torrents.iter().map(|torrent| (torrent, None)).collect();
@@ -132,7 +140,7 @@ impl Asked<'_> {
                     }
                 }
             }
-            Err(_) => {}
+            Err(_) => self.by.tally.count(Count::Malformed),
         }
     }
 
@@ -142,7 +150,9 @@ impl Asked<'_> {
 
     /// A queue that is full drops it, as any router may; the client asks again.
     fn hand_on(&mut self, owner: usize, errand: Errand) {
-        let _ = self.by.routes.send(owner, errand);
+        if self.by.routes.send(owner, errand).is_err() {
+            self.by.tally.count(Count::Busy);
+        }
     }
 }
 
@@ -177,7 +187,7 @@ fn put_announced(
     desk: &mut Desk,
     out: &mut Writer<'_>,
 ) {
-    let (standing, peers) = desk.announce(ip, announce, peers_max(ip));
+    let (standing, peers) = desk.announce(Over::Udp, ip, announce, peers_max(ip));
     let interval = u32::try_from(standing.interval.as_secs()).unwrap_or(u32::MAX);
     let counts = standing.counts;
     out.put(&announce_reply(transaction, interval, counts.incomplete, counts.complete));

@@ -28,6 +28,11 @@ impl Visitors {
         Visitors { rows: BTreeMap::new(), next: first, hand: first, per_address: BTreeMap::new() }
     }
 
+    /// How many are here.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The name of the next one.
     pub(crate) fn next_name(&self) -> usize {
         self.next

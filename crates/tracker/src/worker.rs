@@ -5,11 +5,12 @@
 use crate::access::Access;
 use crate::config::{Config, HttpRules};
 use crate::connection_id::ConnectionIds;
-use crate::desk::{Desk, Tally};
+use crate::desk::{Desk, Over};
 use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
 use crate::server::Shared;
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
+use crate::tally::{Count, Tallies, Tally};
 use crate::udp::{self, By, Datagrams};
 use crate::visitors::Visitors;
 use mio::event::Event;
@@ -62,6 +63,7 @@ pub(crate) struct Equipment {
     pub(crate) access: Arc<Access>,
     pub(crate) ids: ConnectionIds,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) tallies: Tallies,
 }
 
 /// Everything that the loop owns.
@@ -80,6 +82,8 @@ pub(crate) struct Worker {
     datagrams: Datagrams,
     routes: Routes,
     access: Arc<Access>,
+    tally: Arc<Tally>,
+    tallies: Tallies,
     desk: Desk,
     shared: Arc<Shared>,
 }
@@ -87,7 +91,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// A loop over these sockets that has not begun.
     pub(crate) fn new(equipment: Equipment, config: &Config, shared: Arc<Shared>) -> io::Result<Worker> {
-        let Equipment { poll, listeners, sockets, routes, access, ids, tally } = equipment;
+        let Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies } = equipment;
         let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
         let mut next = FIRST_DOOR;
@@ -111,7 +115,9 @@ impl Worker {
             datagrams: Datagrams::new(ids),
             routes,
             access,
-            desk: Desk::new(config.rules, tally),
+            desk: Desk::new(config.rules, Arc::clone(&tally)),
+            tally,
+            tallies,
             shared,
         })
     }
@@ -144,7 +150,7 @@ impl Worker {
             self.run_errands(now);
             for (number, door) in self.sockets.iter_mut().enumerate().filter(|(_, door)| door.ready) {
                 let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
-                let by = By { door: number, desk, routes, access };
+                let by = By { door: number, desk, routes, access, tally: &self.tally };
                 door.ready = self.datagrams.serve(&door.socket, by);
             }
             self.routes.wake_others();
@@ -212,9 +218,10 @@ impl Worker {
     fn welcome(&mut self, mut visitor: Connection, now: Instant) {
         let both = Interest::READABLE | Interest::WRITABLE;
         let name = Token(self.visitors.next_name());
-        if self.visitors.has_room_for(&visitor, &self.rules)
-            && self.poll.registry().register(visitor.stream_mut(), name, both).is_ok()
-        {
+        if !self.visitors.has_room_for(&visitor, &self.rules) {
+            self.tally.count(Count::TurnedAway);
+        } else if self.poll.registry().register(visitor.stream_mut(), name, both).is_ok() {
+            self.tally.count(Count::Accepted);
             self.visitors.insert(visitor, &self.rules, now);
         }
     }
@@ -223,7 +230,9 @@ impl Worker {
         let Some(visitor) = self.visitors.get_mut(name) else { return };
         let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
         let (rules, body) = (&self.rules, &mut self.body);
-        match visitor.go_on(&mut Service { desk, routes, access, visitor: name, rules, now, body }) {
+        let (tally, tallies) = (&*self.tally, &self.tallies);
+        let mut service = Service { desk, routes, access, tally, tallies, visitor: name, rules, now, body };
+        match visitor.go_on(&mut service) {
             Visitor::Stays => {}
             Visitor::HasMore => self.busy.push(name),
             Visitor::Leaves => self.visitors.remove(name),
@@ -270,12 +279,18 @@ impl Worker {
     }
 
     fn run_scrape(&mut self, mut rows: Vec<ScrapeRow>, back: Back) {
+        let over = match back {
+            Back::Datagram { .. } => Over::Udp,
+            Back::Visitor { .. } => Over::Http,
+        };
         for (torrent, counts) in rows.iter_mut().filter(|(torrent, _)| self.routes.is_mine(torrent)) {
-            *counts = Some(self.desk.scrape(*torrent));
+            *counts = Some(self.desk.scrape(over, *torrent));
         }
         if let Some((open, _)) = rows.iter().find(|(_, counts)| counts.is_none()) {
             let owner = self.routes.owner(open);
-            let _ = self.routes.send(owner, Errand::Scrape { rows, back });
+            if self.routes.send(owner, Errand::Scrape { rows, back }).is_err() {
+                self.tally.count(Count::Busy);
+            }
             return;
         }
         match back {
@@ -297,5 +312,6 @@ impl Worker {
         // Descriptors that were lacking may be there by now.
         self.listeners.iter_mut().for_each(|door| door.ready = true);
         self.desk.sweep();
+        self.tally.set(Count::Connections, self.visitors.len() as u64);
     }
 }

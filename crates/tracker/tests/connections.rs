@@ -176,3 +176,35 @@ fn one_address_cannot_take_all_connections() {
         link.hear_peers();
     }
 }
+
+#[test]
+fn whoever_watches_sees_numbers_and_who_may_not_sees_no_such_page() {
+    let page = |link: &mut Link, path: &str| {
+        link.say(&format!("GET {path} HTTP/1.1\r\n\r\n"));
+        let (head, body) = link.hear();
+        (head, String::from_utf8(body).unwrap())
+    };
+    let tracker = tracker(HttpRules::default());
+    let mut link = Link::to(&tracker);
+    link.say(&announce(1001, ""));
+    link.hear_peers();
+    let (head, body) = page(&mut link, "/metrics");
+    assert!(head.contains("Content-Type: text/plain; version=0.0.4\r\n"), "{head}");
+    for line in [
+        "gannet_tracker_announces_total{transport=\"http\",family=\"ipv4\"} 1\n",
+        "gannet_tracker_http_requests_total 2\n",
+        "gannet_tracker_peers 1\n",
+    ] {
+        assert!(body.contains(line), "{body}");
+    }
+    assert_eq!(page(&mut link, "/health").1, "ok\n");
+    let (head, body) = page(&mut link, "/");
+    assert!(head.contains("Content-Type: text/html") && head.contains("default-src 'none'"), "{head}");
+    assert!(
+        body.contains("<td>Peers now</td><td>1</td>") && body.contains("serves every torrent;"),
+        "{body}"
+    );
+    let private = HttpRules { metrics_for: Vec::new(), ..HttpRules::default() };
+    let tracker = self::tracker(private);
+    assert!(page(&mut Link::to(&tracker), "/metrics").0.starts_with("HTTP/1.1 404 "));
+}

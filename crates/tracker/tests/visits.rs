@@ -109,7 +109,7 @@ fn what_is_no_announce_is_told_why() {
     for (head, status, words) in [
         ("GET /announce HTTP/1.1\r\n\r\n", "200 OK", "`info_hash` is missing"),
         ("GET /announce?info_hash=%zz HTTP/1.1\r\n\r\n", "200 OK", "bad percent escape"),
-        ("GET / HTTP/1.1\r\n\r\n", "404 Not Found", "this is a tracker"),
+        ("GET /else HTTP/1.1\r\n\r\n", "404 Not Found", "this is a tracker"),
         ("POST /announce HTTP/1.1\r\n\r\n", "405 Method Not Allowed", "this is a tracker"),
         ("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "413 Content Too Large", "no body"),
         ("\r\n\r\n", "400 Bad Request", "this is a tracker"),

@@ -80,6 +80,7 @@ struct HttpTable {
     connections_per_address_max: Option<usize>,
     forwarded_by: Vec<String>,
     proxied_by: Vec<String>,
+    metrics_for: Option<Vec<String>>,
 }
 
 impl Settings {
@@ -158,6 +159,10 @@ impl Settings {
                     .unwrap_or(http.connections_per_address_max),
                 forwarded_by: networks("http.forwarded_by", file.http.forwarded_by)?,
                 proxied_by: networks("http.proxied_by", file.http.proxied_by)?,
+                metrics_for: match file.http.metrics_for {
+                    Some(texts) => networks("http.metrics_for", texts)?,
+                    None => http.metrics_for,
+                },
             },
         })
     }
@@ -236,6 +241,8 @@ connections_per_address_max = {per_address}
 forwarded_by = [{forwarded_by}]
 # Networks of proxies that begin each connection with a header of the PROXY protocol, version 1 or 2.
 proxied_by = [{proxied_by}]
+# Networks from where /metrics can be read, for Prometheus. Whom a proxy that is not named above passes on counts as the proxy.
+metrics_for = [{metrics_for}]
 ",
             listen = quoted(listen.iter().map(SocketAddr::to_string).collect()),
             workers = self.workers,
@@ -247,6 +254,7 @@ proxied_by = [{proxied_by}]
             per_address = http.connections_per_address_max,
             forwarded_by = networks(&http.forwarded_by),
             proxied_by = networks(&http.proxied_by),
+            metrics_for = networks(&http.metrics_for),
         )
     }
 }
@@ -284,6 +292,7 @@ mod tests {
             connections_per_address_max = 2
             forwarded_by = ['10.0.0.0/8', '::1']
             proxied_by = ['192.0.2.7']
+            metrics_for = ['192.0.2.8']
         ";
         for text in ["", full] {
             let settings = read(text).unwrap();

@@ -3,9 +3,11 @@
 //! Invariant: every request has exactly one answer. BEP: 3, 7, 23, 24, 48
 
 use crate::access::REFUSAL;
-use crate::desk::Desk;
+use crate::desk::{Desk, Over};
 use crate::http::Service;
+use crate::http::pages;
 use crate::shards::{Back, Errand, ScrapeRow};
+use crate::tally::Count;
 use std::net::IpAddr;
 use wire::announce::AnnounceRequest;
 use wire::tracker_http::PeerFormat;
@@ -20,17 +22,31 @@ const WHAT_WE_ARE: &str = "this is a tracker: GET /announce?...";
 #[derive(Clone, Copy)]
 struct Status {
     line: &'static str,
+    content_type: &'static str,
     /// Further fields, each with its line end.
     fields: &'static str,
 }
 
-const OK: Status = Status { line: "200 OK", fields: "" };
-const BAD_REQUEST: Status = Status { line: "400 Bad Request", fields: "" };
-const NOT_FOUND: Status = Status { line: "404 Not Found", fields: "" };
-const NOT_ALLOWED: Status = Status { line: "405 Method Not Allowed", fields: "Allow: GET\r\n" };
-const BODY: Status = Status { line: "413 Content Too Large", fields: "" };
-const BUSY: Status = Status { line: "503 Service Unavailable", fields: "Retry-After: 60\r\n" };
-const TOO_LONG: Status = Status { line: "431 Request Header Fields Too Large", fields: "" };
+impl Status {
+    const fn plain(line: &'static str) -> Status {
+        Status { line, content_type: "text/plain", fields: "" }
+    }
+}
+
+const OK: Status = Status::plain("200 OK");
+const BAD_REQUEST: Status = Status::plain("400 Bad Request");
+const NOT_FOUND: Status = Status::plain("404 Not Found");
+const NOT_ALLOWED: Status = Status { fields: "Allow: GET\r\n", ..Status::plain("405 Method Not Allowed") };
+const BODY: Status = Status::plain("413 Content Too Large");
+const TOO_LONG: Status = Status::plain("431 Request Header Fields Too Large");
+const BUSY: Status = Status { fields: "Retry-After: 60\r\n", ..Status::plain("503 Service Unavailable") };
+/// A page: of itself it loads nothing and runs nothing.
+const PAGE: Status = Status {
+    content_type: "text/html; charset=utf-8",
+    fields: "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n",
+    ..OK
+};
+const METRICS: Status = Status { content_type: "text/plain; version=0.0.4", ..OK };
 
 /// Whether an answer was appended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +64,16 @@ pub(super) fn answer(head: &Head<'_>, ip: IpAddr, service: &mut Service<'_>, out
     let status = match (head.method, path) {
         ("GET", "/announce") => announce(query, ip, service),
         ("GET", "/scrape") => scrape(query, service),
+        ("GET", "/") => Some(show(
+            PAGE,
+            &pages::status(service.tallies, service.access, service.desk.interval()),
+            service,
+        )),
+        ("GET", "/health") => Some(show(OK, "ok\n", service)),
+        // Numbers are nobody's business but the operator's.
+        ("GET", "/metrics") if service.rules.metrics_for.iter().any(|network| network.contains(ip)) => {
+            Some(show(METRICS, &pages::metrics(service.tallies), service))
+        }
         ("GET", _) => Some(refuse(NOT_FOUND, WHAT_WE_ARE, service.body)),
         // An answer to it has no body.
         ("HEAD", _) => Some(NOT_ALLOWED),
@@ -74,6 +100,11 @@ pub(super) fn refuse_head(error: HeadError, body: &mut Vec<u8>, out: &mut Vec<u8
     respond(status, false, body, out);
 }
 
+fn show(status: Status, text: &str, service: &mut Service<'_>) -> Status {
+    service.body.extend_from_slice(text.as_bytes());
+    status
+}
+
 fn refuse(status: Status, reason: &str, body: &mut Vec<u8>) -> Status {
     answer::refused(reason, body);
     status
@@ -86,6 +117,7 @@ fn announce(query: &str, ip: IpAddr, service: &mut Service<'_>) -> Option<Status
         Err(error) => return Some(refuse(OK, &error.to_string(), service.body)),
     };
     if !service.access.admits(&announce.info_hash) {
+        service.tally.count(Count::Denied);
         return Some(refuse(OK, REFUSAL, service.body));
     }
     let owner = service.routes.owner(&announce.info_hash);
@@ -109,7 +141,7 @@ fn scrape(query: &str, service: &mut Service<'_>) -> Option<Status> {
         None => {
             let desk = &mut *service.desk;
             answer::scraped(
-                torrents.into_iter().map(|torrent| (torrent, desk.scrape(torrent))),
+                torrents.into_iter().map(|torrent| (torrent, desk.scrape(Over::Http, torrent))),
                 service.body,
             );
             Some(OK)
@@ -124,8 +156,11 @@ fn scrape(query: &str, service: &mut Service<'_>) -> Option<Status> {
 }
 
 fn hand_on(owner: usize, errand: Errand, service: &mut Service<'_>) -> Option<Status> {
-    let sent = service.routes.send(owner, errand);
-    sent.is_err().then(|| refuse(BUSY, "too many ask at once; come again later", service.body))
+    if service.routes.send(owner, errand).is_ok() {
+        return None;
+    }
+    service.tally.count(Count::Busy);
+    Some(refuse(BUSY, "too many ask at once; come again later", service.body))
 }
 
 /// The body of the answer to an announce.
@@ -136,7 +171,7 @@ pub(crate) fn put_announced(
     desk: &mut Desk,
     body: &mut Vec<u8>,
 ) {
-    let (standing, peers) = desk.announce(ip, announce, u32::MAX);
+    let (standing, peers) = desk.announce(Over::Http, ip, announce, u32::MAX);
     let seconds = |span: proto::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     let told = Told {
         interval: seconds(standing.interval),
@@ -158,7 +193,9 @@ pub(crate) fn put_scraped(rows: &[ScrapeRow], body: &mut Vec<u8>) {
 fn respond(status: Status, keep_alive: bool, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.line.as_bytes());
-    out.extend_from_slice(b"\r\nContent-Type: text/plain\r\nContent-Length: ");
+    out.extend_from_slice(b"\r\nContent-Type: ");
+    out.extend_from_slice(status.content_type.as_bytes());
+    out.extend_from_slice(b"\r\nContent-Length: ");
     decimal(body.len() as u64, out);
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(status.fields.as_bytes());
