@@ -18,6 +18,9 @@ use tracker::{Access, Figures, Listen, Tracker};
 /// How often it says how it goes.
 const NEWS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How long visitors may take who are being served when the end is asked for.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Announce URLs for people at most; a machine may have hundreds of addresses.
 const URLS_MAX: usize = 16;
 
@@ -83,7 +86,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         told = figures;
         match signal {
-            Some(Signal::End) => return Ok(Exit::Done),
+            Some(Signal::End) => {
+                // Whoever is in a hurry asks a second time.
+                drop(signals);
+                tracker.end(END_PATIENCE);
+                return Ok(Exit::Done);
+            }
             Some(Signal::Reload) => reload(args, &settings, &tracker)?,
             None => {}
         }

@@ -116,6 +116,8 @@ pub(crate) struct Service<'a> {
     pub(crate) visitor: usize,
     pub(crate) rules: &'a HttpRules,
     pub(crate) now: Instant,
+    /// The tracker ends: every answer is the last on its connection.
+    pub(crate) ends: bool,
     /// Room to write in.
     pub(crate) body: &'a mut Vec<u8>,
 }
@@ -173,6 +175,12 @@ impl Connection {
     pub(crate) fn waits(&self, now: Instant) -> Duration {
         let (Since::Head(since) | Since::Idle(since) | Since::Stalled(since)) = self.since;
         now.saturating_duration_since(since)
+    }
+
+    /// Every request was answered, and nothing of another has come.
+    pub(crate) fn is_idle(&self) -> bool {
+        let idle = matches!(self.since, Since::Idle(_));
+        idle && self.input.is_empty() && self.output.is_empty() && self.waiting.is_none()
     }
 
     /// It has taken longer than it may.
@@ -241,7 +249,8 @@ impl Connection {
                 }
             }
             match Head::read(input, self.seen) {
-                Ok(Some(head)) => {
+                Ok(Some(mut head)) => {
+                    head.keep_alive &= !service.ends;
                     used += head.len;
                     service.tally.count(Count::Request);
                     let ip = match self.door {

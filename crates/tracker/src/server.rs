@@ -11,14 +11,13 @@ use mio::{Poll, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A tracker at work, on threads of its own. Dropping it ends it: the ports are free and nobody is answered any more.
 #[derive(Debug)]
 pub struct Tracker {
     listening: Vec<Listen>,
-    shared: Arc<Shared>,
     tallies: Tallies,
     orders: Orders,
     threads: Vec<JoinHandle<()>>,
@@ -35,12 +34,6 @@ pub struct Figures {
     pub swarms: u64,
     /// Peers in the table.
     pub peers: u64,
-}
-
-/// What the workers are told.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    pub(crate) stop: AtomicBool,
 }
 
 impl Tracker {
@@ -63,18 +56,18 @@ impl Tracker {
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
         let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
-        let (shared, ids) = (Arc::<Shared>::default(), ConnectionIds::new());
+        let ids = ConnectionIds::new();
         let (access, config) = (Arc::new(config.access.clone()), config.of_one_worker());
         let (routes, orders) = Routes::among(wakers);
         let tallies = Tallies::new(workers);
         let each_tally = tallies.each().collect::<Vec<_>>();
-        let mut tracker = Tracker { listening, shared, tallies, orders, threads: Vec::new() };
+        let mut tracker = Tracker { listening, tallies, orders, threads: Vec::new() };
         let each =
             polls.into_iter().zip(listeners.into_iter().zip(sockets)).zip(routes.into_iter().zip(each_tally));
         for (number, ((poll, (listeners, sockets)), (routes, tally))) in each.enumerate() {
             let (tallies, access) = (tracker.tallies.clone(), Arc::clone(&access));
             let equipment = Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies };
-            let worker = Worker::new(equipment, &config, Arc::clone(&tracker.shared))?;
+            let worker = Worker::new(equipment, &config)?;
             let thread = std::thread::Builder::new().name(format!("tracker-{number}"));
             // If there is no thread to be had, those that have begun are ended as the tracker is dropped.
             tracker.threads.push(thread.spawn(move || worker.run())?);
@@ -106,16 +99,27 @@ impl Tracker {
     pub fn figures(&self) -> Figures {
         self.tallies.figures()
     }
-}
 
-impl Drop for Tracker {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.orders.wake_all();
+    /// Ends in order: nobody new comes in, and whoever has asked is answered, as long as that takes no longer than this.
+    pub fn end(mut self, patience: Duration) {
+        self.end_within(patience);
+    }
+
+    fn end_within(&mut self, patience: Duration) {
+        if self.threads.is_empty() {
+            return;
+        }
+        self.orders.end(patience);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the tracker panicked");
             }
         }
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.end_within(Duration::ZERO);
     }
 }

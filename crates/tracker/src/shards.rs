@@ -9,6 +9,7 @@ use mio::Waker;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 use wire::InfoHash;
 use wire::announce::AnnounceRequest;
 use wire::tracker_udp::ScrapeCounts;
@@ -29,6 +30,8 @@ pub(crate) enum Errand {
     Announce { ip: IpAddr, announce: AnnounceRequest, back: Back },
     /// How are those of your swarms? Goes from worker to worker until no row is open.
     Scrape { rows: Vec<ScrapeRow>, back: Back },
+    /// End when everybody who has asked is answered, or so long from now at the latest.
+    End { patience: Duration },
     /// From now on these torrents are served; say so when it holds.
     Access(Arc<Access>, SyncSender<()>),
     /// The body of the answer that your visitor waits for.
@@ -138,8 +141,16 @@ impl Orders {
         while all_done.recv().is_ok() {}
     }
 
+    /// Tells every worker to end.
+    pub(crate) fn end(&self, patience: Duration) {
+        for (errands, _) in &self.0 {
+            let _ = errands.send(Errand::End { patience });
+        }
+        self.wake_all();
+    }
+
     /// Calls every worker.
-    pub(crate) fn wake_all(&self) {
+    fn wake_all(&self) {
         for (_, waker) in &self.0 {
             if let Err(error) = waker.wake() {
                 // It looks around by itself once a second.

@@ -84,10 +84,19 @@ impl Visitors {
         longest.map(|name| self.remove(name)).is_some()
     }
 
+    /// Those of which nothing is under way leave.
+    pub(crate) fn remove_idle(&mut self) {
+        self.remove_all(Connection::is_idle);
+    }
+
     /// Those that have taken longer than they may leave.
     pub(crate) fn remove_overdue(&mut self, now: Instant) {
-        let overdue = self.rows.iter().filter(|(_, visitor)| visitor.is_overdue(now)).map(|(&name, _)| name);
-        for name in overdue.collect::<Vec<_>>() {
+        self.remove_all(|visitor| visitor.is_overdue(now));
+    }
+
+    fn remove_all(&mut self, which: impl Fn(&Connection) -> bool) {
+        let found = self.rows.iter().filter(|(_, visitor)| which(visitor)).map(|(&name, _)| name);
+        for name in found.collect::<Vec<_>>() {
             self.remove(name);
         }
     }

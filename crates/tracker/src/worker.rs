@@ -8,7 +8,6 @@ use crate::connection_id::ConnectionIds;
 use crate::desk::{Desk, Over};
 use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
-use crate::server::Shared;
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use crate::tally::{Count, Tallies, Tally};
 use crate::udp::{self, By, Datagrams};
@@ -19,7 +18,6 @@ use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use wire::announce::AnnounceRequest;
 
@@ -38,7 +36,7 @@ const ERRANDS_PER_TURN: usize = 512;
 /// The waker's token: there are errands, or the end has come.
 pub(crate) const CALLED: Token = Token(0);
 
-/// Behind [`CALLED`] come the listeners, then the sockets, then visitors in the order in which they came.
+/// Behind [`CALLED`] come the sockets, then the listeners (which are closed first), then visitors in the order in which they came.
 const FIRST_DOOR: usize = 1;
 
 /// A listening socket. Readiness is told once, so what a batch left over must be remembered.
@@ -85,21 +83,22 @@ pub(crate) struct Worker {
     tally: Arc<Tally>,
     tallies: Tallies,
     desk: Desk,
-    shared: Arc<Shared>,
+    /// The end was asked for: visitors who are being served have until then.
+    ends_at: Option<Instant>,
 }
 
 impl Worker {
     /// A loop over these sockets that has not begun.
-    pub(crate) fn new(equipment: Equipment, config: &Config, shared: Arc<Shared>) -> io::Result<Worker> {
+    pub(crate) fn new(equipment: Equipment, config: &Config) -> io::Result<Worker> {
         let Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies } = equipment;
         let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
         let mut next = FIRST_DOOR;
-        for door in &mut listeners {
+        for door in &mut sockets {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
             next += 1;
         }
-        for door in &mut sockets {
+        for door in &mut listeners {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
             next += 1;
         }
@@ -118,7 +117,7 @@ impl Worker {
             desk: Desk::new(config.rules, Arc::clone(&tally)),
             tally,
             tallies,
-            shared,
+            ends_at: None,
         })
     }
 
@@ -127,16 +126,13 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut looked_around = Instant::now();
         loop {
-            let patience = if self.could_go_on() { Duration::ZERO } else { LOOK_AROUND };
+            let patience = if self.could_go_on() { Duration::ZERO } else { self.patience() };
             match self.poll.poll(&mut events, Some(patience)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => {
                     tracing::error!(%error, "the tracker ends: it cannot wait for its sockets");
                     return;
                 }
                 Ok(()) | Err(_) => {}
-            }
-            if self.shared.stop.load(Ordering::Acquire) {
-                return;
             }
             // One look at the clock does for all that came together.
             let now = Instant::now();
@@ -158,7 +154,31 @@ impl Worker {
                 looked_around = now;
                 self.look_around(now);
             }
+            if self.ends_at.is_some_and(|at| now >= at || self.is_done()) {
+                return;
+            }
         }
+    }
+
+    /// How long it may be waited for sockets.
+    fn patience(&self) -> Duration {
+        let left = self.ends_at.map(|at| at.saturating_duration_since(Instant::now()));
+        left.map_or(LOOK_AROUND, |left| left.min(LOOK_AROUND))
+    }
+
+    /// Nobody is being served.
+    fn is_done(&self) -> bool {
+        self.visitors.len() == 0 && !self.could_go_on()
+    }
+
+    /// Nobody new comes in; who has asked is still answered, and who has not leaves.
+    fn begin_to_end(&mut self, patience: Duration, now: Instant) {
+        // Those that the kernel has let in already have asked, as they see it.
+        self.accept_all(now);
+        self.listeners.clear();
+        self.visitors.remove_idle();
+        self.sockets.iter_mut().for_each(|door| door.ready = true);
+        self.ends_at = Some(now + patience);
     }
 
     /// Something was left over by the last turn.
@@ -171,9 +191,9 @@ impl Worker {
 
     fn on_ready(&mut self, event: &Event, now: Instant) {
         let Some(number) = event.token().0.checked_sub(FIRST_DOOR) else { return };
-        if let Some(door) = self.listeners.get_mut(number) {
+        if let Some(door) = self.sockets.get_mut(number) {
             door.ready = true;
-        } else if let Some(door) = self.sockets.get_mut(number - self.listeners.len()) {
+        } else if let Some(door) = self.listeners.get_mut(number - self.sockets.len()) {
             door.ready = true;
         } else if let Some(visitor) = self.visitors.get_mut(event.token().0) {
             if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -230,8 +250,9 @@ impl Worker {
         let Some(visitor) = self.visitors.get_mut(name) else { return };
         let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
         let (rules, body) = (&self.rules, &mut self.body);
-        let (tally, tallies) = (&*self.tally, &self.tallies);
-        let mut service = Service { desk, routes, access, tally, tallies, visitor: name, rules, now, body };
+        let (tally, tallies, ends) = (&*self.tally, &self.tallies, self.ends_at.is_some());
+        let mut service =
+            Service { desk, routes, access, tally, tallies, visitor: name, rules, now, ends, body };
         match visitor.go_on(&mut service) {
             Visitor::Stays => {}
             Visitor::HasMore => self.busy.push(name),
@@ -247,6 +268,7 @@ impl Worker {
             match errand {
                 Errand::Announce { ip, announce, back } => self.run_announce(ip, &announce, back),
                 Errand::Scrape { rows, back } => self.run_scrape(rows, back),
+                Errand::End { patience } => self.begin_to_end(patience, now),
                 Errand::Access(access, done) => {
                     self.access = access;
                     let _ = done.send(());

@@ -208,3 +208,27 @@ fn whoever_watches_sees_numbers_and_who_may_not_sees_no_such_page() {
     let tracker = self::tracker(private);
     assert!(page(&mut Link::to(&tracker), "/metrics").0.starts_with("HTTP/1.1 404 "));
 }
+
+#[test]
+fn who_has_asked_is_answered_before_the_end_and_who_has_not_does_not_hold_it_up() {
+    let tracker = tracker(HttpRules::default());
+    let at = tracker.http_addr().unwrap();
+    let [mut idle, mut asking] = [(); 2].map(|()| Link::to(&tracker));
+    let whole = announce(1002, "");
+    let (begun, rest) = whole.split_at(30);
+    for link in [&mut idle, &mut asking] {
+        link.say(&announce(1001, ""));
+        link.hear_peers();
+    }
+    asking.say(begun);
+    // Answered after what came before it was seen.
+    idle.say(&announce(1001, ""));
+    idle.hear_peers();
+    let ending = std::thread::spawn(move || tracker.end(PATIENCE));
+    assert!(idle.has_ended());
+    assert!(TcpStream::connect(at).is_err());
+    asking.say(rest);
+    assert!(asking.hear().0.contains("Connection: close"));
+    assert!(asking.has_ended());
+    ending.join().unwrap();
+}
