@@ -81,6 +81,7 @@ impl Bench {
     }
 
     /// All come, in random order, as they would.
+    #[expect(clippy::disallowed_types, reason = "a bench measures by the machine's clock")]
     fn fill(&mut self) -> (u64, u128) {
         let peers = *self.ends.last().expect("swarms");
         let mut order: Vec<u32> = (0..peers).collect();

@@ -4,7 +4,8 @@
 //! Invariants: the number of swarms and peers is bounded; a peer that stays away is forgotten, a few looked at per
 //! announce; nobody is handed its own address; a seed is handed no seeds; no call takes long, however large the table or a swarm:
 //! nothing is copied, sorted or hashed anew as a whole. A peer takes 8 bytes (20 with IPv6) and its share of the arrays that hold it,
-//! a swarm 64 bytes and its label, in which three peers are included. BEP: 3, 7, 21, 23, 48. Threats: E7, E8
+//! a swarm 64 bytes and its label, in which three peers are included. When room gets scarce, networks that have much get no more.
+//! BEP: 3, 7, 21, 23, 48. Threats: E7, E8
 
 mod buckets;
 mod clock;
@@ -13,6 +14,7 @@ mod entry;
 mod family;
 mod keyed;
 mod means;
+mod networks;
 mod peers;
 mod rows;
 mod shelf;
@@ -45,9 +47,10 @@ pub struct Rules {
     pub interval: Duration,
     /// How soon they may.
     pub min_interval: Duration,
-    /// Peers in all swarms; further ones are answered but not kept.
+    /// Peers in all swarms; further ones are answered but not kept. A network (a /24, a /48) gets no more peers than are free,
+    /// so that no single one fills more than half.
     pub peers_max: u32,
-    /// Swarms; further ones are answered with nobody.
+    /// Swarms; further ones are answered with nobody. A network that has as many peers as there are free swarms gets no more.
     pub swarms_max: u32,
 }
 
@@ -109,7 +112,7 @@ pub enum Kept {
     Left,
     /// Nobody could reach it: no port, or an address that nobody can have. Such a visitor is told of nobody.
     Unreachable,
-    /// The table is full. It is told of others all the same.
+    /// The table is full, or so full that this network has its share already. It is told of others all the same.
     NoRoom,
 }
 
@@ -128,7 +131,7 @@ impl SwarmTable {
     /// A table without swarms. The seed must be unknown to visitors: from it comes the key by which they are hashed.
     pub fn new(rules: Rules, seed: Seed) -> SwarmTable {
         let mut means = Means::new(Clock::new(rules.interval), rules.peers_max, seed);
-        let shelf = Shelf::new(&mut means.books.heap);
+        let shelf = Shelf::new(&mut means.heap);
         SwarmTable { rules, shelf, means, sweep: Sweep::new(rules.interval) }
     }
 
@@ -153,7 +156,7 @@ impl SwarmTable {
         }
         let place = match self.shelf.find(&visit.info_hash, self.means.key) {
             Some(place) => place,
-            None if standing.kept == Kept::NoRoom && self.has_room() => {
+            None if standing.kept == Kept::NoRoom && self.has_room(peer) => {
                 self.shelf.insert(visit.info_hash, &mut self.means)
             }
             None => return standing,
@@ -167,7 +170,7 @@ impl SwarmTable {
             }
             SocketAddr::V6(peer) => {
                 let peer = V6::new(*peer.ip(), peer.port(), now);
-                let family = swarm.v6_mut(&mut means.books.heap);
+                let family = swarm.v6_mut(&mut means.heap);
                 attend(family, peer, visit, standing.kept, means, peers)
             }
         };
@@ -177,7 +180,7 @@ impl SwarmTable {
                 swarm.downloaded = swarm.downloaded.saturating_add(1);
             }
         }
-        swarm.settle(&mut means.books.heap);
+        swarm.settle(&mut means.heap);
         standing.counts = swarm.counts();
         if swarm.is_empty() {
             self.shelf.remove(place, means);
@@ -185,9 +188,14 @@ impl SwarmTable {
         standing
     }
 
-    /// Whether one more swarm with one more peer may be kept.
-    fn has_room(&self) -> bool {
-        self.shelf.len() < self.rules.swarms_max && self.means.books.has_room()
+    /// Whether one more swarm, with this peer, may be kept.
+    fn has_room(&self, peer: SocketAddr) -> bool {
+        let swarms = self.rules.swarms_max.saturating_sub(self.shelf.len());
+        let (books, now) = (&self.means.books, self.means.clock.stamp());
+        match peer {
+            SocketAddr::V4(peer) => books.has_room(&V4::new(*peer.ip(), peer.port(), now), swarms),
+            SocketAddr::V6(peer) => books.has_room(&V6::new(*peer.ip(), peer.port(), now), swarms),
+        }
     }
 
     /// How a swarm stands; `None` if it is unknown.
@@ -202,12 +210,12 @@ impl SwarmTable {
 
     /// Peers in the table, all swarms together.
     pub fn peers(&self) -> u32 {
-        self.means.books.peers
+        self.means.books.peers()
     }
 
     /// Bytes that the table has allocated, with what a common allocator adds to each allocation.
     pub fn memory(&self) -> u64 {
-        self.means.books.heap.bytes()
+        self.means.heap.bytes()
     }
 
     /// Looks at the next few peers and forgets those that stayed away. Announces do it by themselves; a tracker with few
@@ -221,14 +229,14 @@ impl SwarmTable {
             // Nobody came and nobody called for so long that everybody is stale.
             self.clear();
         }
-        let all = u64::from(self.means.books.peers) + u64::from(self.shelf.len());
+        let all = u64::from(self.means.books.peers()) + u64::from(self.shelf.len());
         let budget = self.sweep.due(now, all, &self.means.clock).max(least);
         self.sweep.go_on(budget, &mut self.shelf, &mut self.means);
     }
 
     fn clear(&mut self) {
-        self.means.books.clear();
-        self.shelf = Shelf::new(&mut self.means.books.heap);
+        self.means.clear();
+        self.shelf = Shelf::new(&mut self.means.heap);
     }
 }
 

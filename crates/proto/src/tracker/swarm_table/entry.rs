@@ -2,6 +2,7 @@
 
 use super::clock::Stamp;
 use super::keyed::Key;
+use crate::address;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// A peer of one address family.
@@ -21,6 +22,8 @@ pub(super) trait Entry: Copy + core::fmt::Debug {
     fn hash(&self, key: Key) -> u64;
     /// Appends address and port in network order.
     fn write(&self, out: &mut Vec<u8>);
+    /// What stands for the network that one party may hold, a /24 or a /48; none where all neighbours share one.
+    fn network(&self) -> Option<u64>;
 }
 
 /// A peer with an IPv4 address: address, port and stamp, from the highest bits to the lowest, so that one comparison finds it.
@@ -61,6 +64,10 @@ impl Entry for V4 {
     fn write(&self, out: &mut Vec<u8>) {
         let [a, b, c, d, e, f, ..] = self.0.to_be_bytes();
         out.extend_from_slice(&[a, b, c, d, e, f]);
+    }
+
+    fn network(&self) -> Option<u64> {
+        address::block(Ipv4Addr::from_bits((self.0 >> 32) as u32).into()).map(|_| self.0 >> 40)
     }
 }
 
@@ -107,5 +114,11 @@ impl Entry for V6 {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.ip);
         out.extend_from_slice(&self.port);
+    }
+
+    fn network(&self) -> Option<u64> {
+        // The uppermost bit tells it from a network of IPv4.
+        let ip = u128::from_be_bytes(self.ip);
+        address::block(Ipv6Addr::from_bits(ip).into()).map(|_| (ip >> 80) as u64 | 1 << 63)
     }
 }

@@ -116,14 +116,14 @@ impl<E: Entry + Item> Family<E> {
                     all[at] = peer;
                     *seeds = turn(all, usize::from(*seeds), at, seed) as u8;
                     return Some(before);
-                } else if !means.books.admit() {
+                } else if !means.books.admit(&peer) {
                     return None;
                 } else if usize::from(*len) < all.len() {
                     all[usize::from(*len)] = peer;
                     *len += 1;
                     *seeds = turn(all, usize::from(*seeds), usize::from(*len) - 1, seed) as u8;
                 } else {
-                    let peers = Rows::of(all, &mut means.books.heap);
+                    let peers = Rows::of(all, &mut means.heap);
                     *self = Family::Array { seeds: u16::from(*seeds), peers };
                     self.add(peer, seed, means);
                 }
@@ -135,7 +135,7 @@ impl<E: Entry + Item> Family<E> {
                     all[at] = peer;
                     *seeds = turn(all, usize::from(*seeds), at, seed) as u16;
                     return Some(before);
-                } else if !means.books.admit() {
+                } else if !means.books.admit(&peer) {
                     return None;
                 } else {
                     self.add(peer, seed, means);
@@ -149,13 +149,13 @@ impl<E: Entry + Item> Family<E> {
     /// Adds a peer that is not there to the array, which may then be too long for one.
     fn add(&mut self, peer: E, seed: bool, means: &mut Means) {
         let Family::Array { seeds, peers } = self else { return };
-        peers.push(peer, &mut means.books.heap);
+        peers.push(peer, &mut means.heap);
         let last = peers.len() - 1;
         *seeds = turn(peers.as_mut_slice(), usize::from(*seeds), last, seed) as u16;
         if peers.len() > ARRAY_MAX {
             let (first, rest) = peers.as_slice().split_at(usize::from(*seeds));
             let many = Box::new(Many::of(first, rest, means));
-            let heap = &mut means.books.heap;
+            let heap = &mut means.heap;
             heap.take::<Many<E>>(1);
             core::mem::take(peers).free(heap);
             *self = Family::Many(many);
@@ -185,7 +185,7 @@ impl<E: Entry + Item> Family<E> {
                 }
             }
         }
-        means.books.forget();
+        means.books.forget(peer);
         self.settle(means);
     }
 
@@ -238,9 +238,7 @@ impl<E: Entry + Item> Family<E> {
         if next.is_none() && !matches!(self, Family::Many(_)) {
             *budget = budget.saturating_sub(before);
         }
-        let gone = before - self.len();
-        (0..gone).for_each(|_| means.books.forget());
-        if gone > 0 {
+        if self.len() < before {
             self.settle(means);
         }
         next
@@ -248,7 +246,7 @@ impl<E: Entry + Item> Family<E> {
 
     /// Takes the smallest form that fits, after peers have left.
     fn settle(&mut self, means: &mut Means) {
-        let heap = &mut means.books.heap;
+        let heap = &mut means.heap;
         if let Family::Many(many) = self
             && many.seeds.len() + many.leechers.len() < MANY_MIN
         {
@@ -292,7 +290,7 @@ impl<E: Entry + Item> Family<E> {
 
 impl<E: Entry + Item> Many<E> {
     fn of(seeds: &[E], leechers: &[E], means: &mut Means) -> Many<E> {
-        let (key, heap) = (means.key, &mut means.books.heap);
+        let (key, heap) = (means.key, &mut means.heap);
         let mut many = Many { seeds: Buckets::new(heap), leechers: Buckets::new(heap) };
         seeds.iter().for_each(|seed| many.seeds.insert(*seed, key, heap));
         leechers.iter().for_each(|leecher| many.leechers.insert(*leecher, key, heap));
@@ -307,16 +305,15 @@ impl<E: Entry + Item> Many<E> {
             mine.bucket_mut(bucket)[at].touch(peer.seen());
             return Some(Before::known(seed));
         }
-        let books = &mut means.books;
         let before = match other.find(hash, |known| known.is(&peer)) {
             Some(found) => {
-                other.remove(found, &mut books.heap);
+                other.remove(found, &mut means.heap);
                 Before::known(!seed)
             }
-            None if !books.admit() => return None,
+            None if !means.books.admit(&peer) => return None,
             None => Before::Unknown,
         };
-        mine.insert(peer, means.key, &mut books.heap);
+        mine.insert(peer, means.key, &mut means.heap);
         Some(before)
     }
 
@@ -324,7 +321,7 @@ impl<E: Entry + Item> Many<E> {
         let hash = Entry::hash(peer, means.key);
         for set in [&mut self.leechers, &mut self.seeds] {
             if let Some(found) = set.find(hash, |known| known.is(peer)) {
-                set.remove(found, &mut means.books.heap);
+                set.remove(found, &mut means.heap);
                 return true;
             }
         }
@@ -348,7 +345,14 @@ impl<E: Entry + Item> Many<E> {
                 Some(bucket) => (&mut self.leechers, bucket),
             };
             *budget = budget.saturating_sub(set.bucket(bucket).len() as u32 + 1);
-            set.retain(bucket, &mut means.books.heap, |peer| clock.is_fresh(peer.seen()));
+            let books = &mut means.books;
+            set.retain(bucket, &mut means.heap, |peer| {
+                let stays = clock.is_fresh(peer.seen());
+                if !stays {
+                    books.forget(peer);
+                }
+                stays
+            });
         }
     }
 
@@ -389,13 +393,14 @@ fn leave<E>(peers: &mut [E], seeds: usize, at: usize) -> (usize, usize) {
 }
 
 /// Moves who is fresh to the front, seeds first; says how many seeds and how many in all are left.
-fn retain_fresh<E: Entry>(peers: &mut [E], mut seeds: usize, means: &Means) -> (usize, usize) {
+fn retain_fresh<E: Entry>(peers: &mut [E], mut seeds: usize, means: &mut Means) -> (usize, usize) {
     let (mut at, mut len) = (0, peers.len());
     while at < len {
         if means.clock.is_fresh(peers[at].seen()) {
             at += 1;
             continue;
         }
+        means.books.forget(&peers[at]);
         let (left, hole) = leave(&mut peers[..len], seeds, at);
         seeds = left;
         len -= 1;

@@ -81,7 +81,7 @@ impl Shelf {
 
     /// A new swarm, which is not there yet; says where it stands.
     pub(super) fn insert(&mut self, info_hash: InfoHash, means: &mut Means) -> u32 {
-        let heap = &mut means.books.heap;
+        let heap = &mut means.heap;
         if self.len as usize == self.trays.len() * TRAY {
             heap.give::<Vec<Swarm>>(self.trays.capacity());
             self.trays.push(Vec::with_capacity(TRAY));
@@ -100,7 +100,7 @@ impl Shelf {
     pub(super) fn remove(&mut self, place: u32, means: &mut Means) {
         let last = self.len - 1;
         if let Some(found) = self.label(place, means.key) {
-            self.index.remove(found, &mut means.books.heap);
+            self.index.remove(found, &mut means.heap);
         }
         if place != last
             && let Some((bucket, at)) = self.label(last, means.key)
@@ -114,13 +114,13 @@ impl Shelf {
                 core::mem::swap(&mut swarm, self.get_mut(place));
             }
             if swarm.v6.is_some() {
-                means.books.heap.give::<Family<V6>>(1);
+                means.heap.give::<Family<V6>>(1);
             }
         }
         self.len = last;
         if self.trays[tray].is_empty() {
             self.trays.pop();
-            means.books.heap.give::<Swarm>(TRAY);
+            means.heap.give::<Swarm>(TRAY);
         }
     }
 

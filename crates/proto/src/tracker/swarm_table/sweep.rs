@@ -73,7 +73,7 @@ impl Sweep {
                 continue;
             }
             self.v6 = false;
-            swarm.settle(&mut means.books.heap);
+            swarm.settle(&mut means.heap);
             if swarm.is_empty() {
                 // Another takes its place and is looked at next.
                 shelf.remove(self.swarm, means);

@@ -1,6 +1,7 @@
 //! What a tracker tells, keeps and forgets. Threats: E7, E8, H13
 
 mod choice;
+mod flood;
 mod upkeep;
 
 use super::*;
@@ -149,7 +150,8 @@ fn memory_is_bounded_whoever_knocks() {
         assert_eq!(standing.interval, rules.interval, "all are answered");
         assert!(table.swarms() <= 100 && table.peers() <= 500);
     }
-    assert_eq!((table.swarms(), table.peers()), (100, 500));
+    // 500 peers ask for all of it from each of 20 networks: a part in 21 stays free for the next.
+    assert!(table.peers() > 450 && table.swarms() > 80, "{} {}", table.peers(), table.swarms());
     // A day later they are gone, a few per call.
     let day = at(86_400);
     (0..200).for_each(|_| table.sweep(day));
