@@ -19,6 +19,7 @@ pub(crate) struct Desk {
     table: SwarmTable,
     peers: Peers,
     began: std::time::Instant,
+    now: Instant,
     interval: Duration,
     tally: Arc<Tally>,
 }
@@ -39,6 +40,7 @@ impl Desk {
             table: SwarmTable::new(rules, seed),
             peers: Peers::new(),
             began: std::time::Instant::now(),
+            now: Instant::from_micros(0),
             interval: rules.interval,
             tally,
         }
@@ -64,7 +66,7 @@ impl Desk {
             left: request.left,
             want: request.want.unwrap_or(WANT_DEFAULT).min(want_max),
         };
-        let standing = self.table.announce(self.now(), &visit, &mut self.peers);
+        let standing = self.table.announce(self.now, &visit, &mut self.peers);
         self.tally.count(match (over, from.is_ipv4()) {
             (Over::Udp, true) => Count::AnnounceUdp4,
             (Over::Udp, false) => Count::AnnounceUdp6,
@@ -90,8 +92,7 @@ impl Desk {
 
     /// Forgets some of those that stayed away.
     pub(crate) fn sweep(&mut self) {
-        let now = self.now();
-        self.table.sweep(now);
+        self.table.sweep(self.now);
         self.tell_size();
         self.tally.set(Count::TableBytes, self.table.memory());
     }
@@ -101,7 +102,9 @@ impl Desk {
         self.tally.set(Count::Peers, self.table.peers().into());
     }
 
-    fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
+    /// It is so late. Said once for all that came together.
+    pub(crate) fn set_time(&mut self, now: std::time::Instant) {
+        let passed = now.saturating_duration_since(self.began).as_micros();
+        self.now = Instant::from_micros(u64::try_from(passed).unwrap_or(u64::MAX));
     }
 }

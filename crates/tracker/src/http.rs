@@ -57,7 +57,9 @@ pub(crate) struct Connection {
     written: usize,
     /// There may be something to read: readiness is told once.
     readable: bool,
-    /// Nothing more comes.
+    /// The visitor has hung up; what it sent before is still to be read.
+    to_the_end: bool,
+    /// All of that was read.
     has_hung_up: bool,
     /// Another worker makes the next answer; whether the connection is kept behind it.
     waiting: Option<KeepAlive>,
@@ -144,6 +146,7 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             readable: true,
+            to_the_end: false,
             has_hung_up: false,
             waiting: None,
             ends: false,
@@ -166,9 +169,10 @@ impl Connection {
         self.door != Door::Own
     }
 
-    /// There is something to read.
-    pub(crate) fn set_readable(&mut self) {
+    /// There is something to read, and perhaps the end.
+    pub(crate) fn set_readable(&mut self, to_the_end: bool) {
         self.readable = true;
+        self.to_the_end |= to_the_end;
     }
 
     /// How long nothing has come of what is waited for.
@@ -294,7 +298,12 @@ impl Connection {
         let mut chunk = [0; READ_LEN];
         match self.stream.read(&mut chunk) {
             Ok(0) => self.has_hung_up = true,
-            Ok(len) => self.input.extend_from_slice(chunk.get(..len).unwrap_or_default()),
+            Ok(len) => {
+                self.input.extend_from_slice(chunk.get(..len).unwrap_or_default());
+                // Less than there was room for is all that there is: the poll tells of more, and to ask the kernel would cost a call per
+                // request. Of an end that it has told of it does not tell again.
+                self.readable = len == READ_LEN || self.to_the_end;
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return Err(Gone),

@@ -136,6 +136,7 @@ impl Worker {
             }
             // One look at the clock does for all that came together.
             let now = Instant::now();
+            self.desk.set_time(now);
             for name in std::mem::take(&mut self.busy) {
                 self.visit(name, now);
             }
@@ -196,8 +197,9 @@ impl Worker {
         } else if let Some(door) = self.listeners.get_mut(number - self.sockets.len()) {
             door.ready = true;
         } else if let Some(visitor) = self.visitors.get_mut(event.token().0) {
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
-                visitor.set_readable();
+            let ended = event.is_read_closed() || event.is_error();
+            if event.is_readable() || ended {
+                visitor.set_readable(ended);
             }
             self.visit(event.token().0, now);
         }
