@@ -1,6 +1,7 @@
 //! Chores of this repository, run as `cargo xtask <chore>`. Only dispatch here: each chore is a module.
 
 mod bench;
+mod flood;
 mod fuzz;
 mod home;
 mod hostile;
@@ -30,6 +31,8 @@ Usage: cargo xtask <chore>
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
+  flood [part...] [--small]          a tracker under forged ids, ill-willed visitors, random torrents, five times its load, and
+                     a restart meanwhile; parts: forge http hashes overload restart
   home [part...] [--small] [--gib N] [--program FILE]   `share` and `receive` on shaped links, poor networks, before
                      eavesdroppers and a browser: figures, and whether they hold; parts: rate three addresses page leave secrecy
   worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind | --chance] [--dice N]
@@ -60,6 +63,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["kill", rest @ ..] => kill::run_kills(rest)?,
         ["bench", rest @ ..] => bench::run(rest)?,
         ["fuzz", rest @ ..] => fuzz::run(rest)?,
+        ["flood", rest @ ..] => flood::run(rest)?,
         ["hostile", rest @ ..] => hostile::run(rest)?,
         ["home", rest @ ..] => home::run(rest)?,
         ["worlds", rest @ ..] => worlds::run("worlds", rest)?,

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The server's processor and the load's.
-const SERVER_CPU: &str = "1";
+pub(crate) const SERVER_CPU: &str = "1";
 const LOAD_CPU: &str = "0";
 /// How long a server may take until it listens.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -127,20 +127,27 @@ impl Server {
 
     /// Visitors from the other processor; what they report, their last line. Wrong answers are an error.
     pub(crate) fn load(&self, protocol: Protocol, population: &[String], how: &[&str]) -> Result<Value> {
-        let mut load = Command::new("taskset");
-        load.args(["--cpu-list", LOAD_CPU]).arg(load_program());
-        load.arg(match protocol {
+        let mut load = self.errand(match protocol {
             Protocol::Udp => "udp",
             Protocol::Http => "http",
         });
-        load.args(["--server", self.kind.address(), "--pid", &self.running.pid().to_string()]);
+        load.args(["--pid", &self.running.pid().to_string()]);
         match self.kind {
             Kind::Echo => drop(load.arg("--echo")),
             Kind::Gannet => drop(load.arg("--strict")),
             // They hand seeds to seeds, and opentracker clients to themselves: counted, and forgiven.
             Kind::Opentracker | Kind::Aquatic(_) => {}
         }
-        last_line(&output(load.args(population).args(how))?).with_context(|| self.kind.to_string())
+        let text = output(load.args(population).args(how)).with_context(|| self.kind.to_string())?;
+        last_line(&text)
+    }
+
+    /// The visitors' program on the other processor, with this errand.
+    pub(crate) fn errand(&self, errand: &str) -> Command {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", LOAD_CPU]).arg(load_program());
+        command.args([errand, "--server", self.kind.address()]);
+        command
     }
 
     /// Announces the whole population once; seconds that it took.

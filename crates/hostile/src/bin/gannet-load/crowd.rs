@@ -9,7 +9,7 @@ use crate::population::{Peer, Population, mix};
 use anyhow::{Context, Result, ensure};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use os::datagrams::Exchange;
+use os::datagrams::{EXCHANGE_MAX, Exchange};
 use os::many_sources::Outbox;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -25,8 +25,15 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const ID_USED: Duration = Duration::from_secs(45);
 /// How often slots are looked at whose answer does not come.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
-/// Slots of an open loop: a transaction's number has 16 bits for them.
-const OPEN_SLOTS: usize = 1 << 16;
+/// Of a transaction's number so many bits say which slot; the others, which turn of it.
+const SLOT_BITS: u32 = 20;
+/// Batches heard in a row.
+const HEARINGS_MAX: usize = 32;
+/// Questions of an open loop sent in a row, and the part of a second by which it may be behind.
+const BURST_MAX: u64 = 256;
+const BEHIND_MAX: u64 = 4;
+/// Slots of an open loop: as many as are asked in some seconds.
+const OPEN_SLOTS: usize = 1 << SLOT_BITS;
 
 /// What is asked, and how.
 #[derive(Clone, Debug)]
@@ -172,7 +179,9 @@ impl Crowd {
         while self.now - began < span {
             if let Some(rate) = self.manner.rate {
                 let due = (f64::from(rate) * (self.now - began).as_secs_f64()) as u64;
-                while sent < due {
+                // What a processor that is not ours for a while cannot send then is never sent: a burst would be another test.
+                sent = sent.max(due.saturating_sub(u64::from(rate) / BEHIND_MAX));
+                for _ in 0..due.saturating_sub(sent).min(BURST_MAX) {
                     self.ask_in_open_loop(sent);
                     sent += 1;
                 }
@@ -187,15 +196,14 @@ impl Crowd {
 
     /// Hears what has come, sends what is to be said, waits if neither is the case.
     fn turn(&mut self, patience: Duration) -> Result<()> {
-        let heard = match self.inbox.receive(&self.socket) {
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
-            Err(error) => return Err(error).context("receive"),
-        };
-        self.now = Instant::now();
-        for number in 0..heard {
-            self.hear(number);
+        // Answers first, all of them: a server is not to wait for who asks it.
+        let mut heard = 0;
+        for _ in 0..HEARINGS_MAX {
+            let came = self.hear_batch()?;
+            heard += came;
+            if came < EXCHANGE_MAX {
+                break;
+            }
         }
         self.flush();
         if heard == 0 {
@@ -209,15 +217,30 @@ impl Crowd {
         Ok(())
     }
 
+    /// One batch; how many came.
+    fn hear_batch(&mut self) -> Result<usize> {
+        let heard = match self.inbox.receive(&self.socket) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error).context("receive"),
+        };
+        self.now = Instant::now();
+        for number in 0..heard {
+            self.hear(number);
+        }
+        Ok(heard)
+    }
+
     fn hear(&mut self, number: usize) {
         let Some((from, bytes, _)) = self.inbox.question(number) else {
             self.judge.blame("an answer longer than a frame");
             return;
         };
         let (Some(action), Some(transaction)) = (word(bytes, 0), word(bytes, 4)) else { return };
-        let at = (transaction & 0xffff) as usize;
+        let at = (transaction & (OPEN_SLOTS as u32 - 1)) as usize;
         let Some(slot) = self.slots.get_mut(at) else { return };
-        if from != SocketAddr::V4(self.manner.server) || slot.serial != (transaction >> 16) as u16 {
+        if from != SocketAddr::V4(self.manner.server) || slot.serial != (transaction >> SLOT_BITS) as u16 {
             return;
         }
         self.tally.bytes_in += bytes.len() as u64;
@@ -349,9 +372,9 @@ impl Crowd {
 
     /// A slot waits for this; returns the transaction's number.
     fn wait(&mut self, at: usize, asker: Peer, waits: Waits) -> u32 {
-        let serial = self.slots[at].serial.wrapping_add(1);
+        let serial = (self.slots[at].serial + 1) & ((1 << (32 - SLOT_BITS)) - 1);
         self.slots[at] = Slot { asker, want: 0, serial, waits, since: self.now };
-        u32::from(serial) << 16 | at as u32
+        u32::from(serial) << SLOT_BITS | at as u32
     }
 
     fn push(&mut self, asker: Peer, write: impl FnOnce(&mut [u8]) -> usize) {

@@ -210,7 +210,14 @@ impl Web {
             }
             break;
         }
+        let before = self.tally.announces;
         let closes = self.hear(number, ended);
+        if ended && self.tally.announces > before && !self.manner.close {
+            // A server that answers once and closes without saying so: what it was asked meanwhile is asked anew, and from now on nobody
+            // asks it twice.
+            self.manner.close = true;
+            self.lines[number].asked.clear();
+        }
         if ended || closes {
             return self.redial(number);
         }
