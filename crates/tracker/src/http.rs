@@ -343,3 +343,6 @@ impl Connection {
 
 /// The visitor hung up.
 struct Gone;
+
+#[cfg(test)]
+mod tests;
