@@ -37,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "private", run: targets::private::run },
     Target { name: "session", run: targets::session::run },
     Target { name: "session_inputs", run: targets::session_inputs::run },
+    Target { name: "swarm_table", run: targets::swarm_table::run },
     Target { name: "trace", run: targets::trace::run },
     Target { name: "tracker_head", run: targets::tracker_head::run },
     Target { name: "tracker_http", run: targets::tracker_http::run },

@@ -19,6 +19,7 @@ pub mod path;
 pub mod private;
 pub mod session;
 pub mod session_inputs;
+pub mod swarm_table;
 pub mod trace;
 pub mod tracker_head;
 pub mod tracker_http;
