@@ -36,8 +36,8 @@ const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes read at once.
 const READ_LEN: usize = 4096;
 
-/// Reads in a row, after which others get their turn.
-const READS_MAX: usize = 8;
+/// Reads in a row, after which others get their turn. With the third, a visitor who has asked once is known to have nothing more.
+const READS_MAX: usize = 3;
 
 /// Buffers that are larger than this are given back when they are empty.
 const BUFFER_KEPT_MAX: usize = 4096;

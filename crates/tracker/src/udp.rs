@@ -30,21 +30,34 @@ const ANSWER_LEN_MAX: usize = 1220;
 /// Batches answered before others get their turn.
 const BATCHES_MAX: usize = 8;
 
+/// Visitors over HTTP served before datagrams get their turn: each may have dozens of requests under way, and who asks over UDP waits for
+/// all of them.
+const VISITS_MAX: usize = 8;
+
 /// Everything about datagrams that a worker owns besides their sockets.
 pub(crate) struct Datagrams {
     exchange: Exchange,
     ids: ConnectionIds,
+    /// Visitors over HTTP served since the last turn.
+    waited: usize,
 }
 
 impl Datagrams {
     /// Nobody has asked yet. Every worker has the same ids: a question may arrive at another than the one before.
     pub(crate) fn new(ids: ConnectionIds) -> Datagrams {
-        Datagrams { exchange: Exchange::new(QUESTION_LEN_MAX, ANSWER_LEN_MAX), ids }
+        Datagrams { exchange: Exchange::new(QUESTION_LEN_MAX, ANSWER_LEN_MAX), ids, waited: 0 }
+    }
+
+    /// One more visitor is served first; whether datagrams have now waited for as many as they may.
+    pub(crate) fn wait_for_one(&mut self) -> bool {
+        self.waited += 1;
+        self.waited >= VISITS_MAX
     }
 
     /// Answers what has come at a socket. Says whether more may be waiting.
     pub(crate) fn serve(&mut self, socket: &UdpSocket, by: By<'_>) -> bool {
         let By { door, desk, routes, access, tally } = by;
+        self.waited = 0;
         let mut full = false;
         for _ in 0..BATCHES_MAX {
             full = false;

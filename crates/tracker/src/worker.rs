@@ -33,6 +33,10 @@ const ACCEPT_BATCH_MAX: usize = 64;
 /// Errands done before others get their turn.
 const ERRANDS_PER_TURN: usize = 512;
 
+/// Bytes of answers that the kernel keeps for one visitor over HTTP, its own overhead not included: enough for dozens, and those who do not
+/// read fill no more (E9).
+const LEAVING_MAX: usize = 32 << 10;
+
 /// The waker's token: there are errands, or the end has come.
 pub(crate) const CALLED: Token = Token(0);
 
@@ -145,11 +149,7 @@ impl Worker {
             }
             self.accept_all(now);
             self.run_errands(now);
-            for (number, door) in self.sockets.iter_mut().enumerate().filter(|(_, door)| door.ready) {
-                let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
-                let by = By { door: number, desk, routes, access, tally: &self.tally };
-                door.ready = self.datagrams.serve(&door.socket, by);
-            }
+            self.serve_datagrams();
             self.routes.wake_others();
             if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
                 looked_around = now;
@@ -158,6 +158,15 @@ impl Worker {
             if self.ends_at.is_some_and(|at| now >= at || self.is_done()) {
                 return;
             }
+        }
+    }
+
+    /// Answers a few batches at each socket where something may wait.
+    fn serve_datagrams(&mut self) {
+        for (number, door) in self.sockets.iter_mut().enumerate().filter(|(_, door)| door.ready) {
+            let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
+            let by = By { door: number, desk, routes, access, tally: &self.tally };
+            door.ready = self.datagrams.serve(&door.socket, by);
         }
     }
 
@@ -240,6 +249,8 @@ impl Worker {
     fn welcome(&mut self, mut visitor: Connection, now: Instant) {
         let both = Interest::READABLE | Interest::WRITABLE;
         let name = Token(self.visitors.next_name());
+        // Less is allowed everywhere.
+        let _ = socket2::SockRef::from(&*visitor.stream_mut()).set_send_buffer_size(LEAVING_MAX);
         if !self.visitors.has_room_for(&visitor, &self.rules) {
             self.tally.count(Count::TurnedAway);
         } else if self.poll.registry().register(visitor.stream_mut(), name, both).is_ok() {
@@ -249,6 +260,11 @@ impl Worker {
     }
 
     fn visit(&mut self, name: usize, now: Instant) {
+        if self.datagrams.wait_for_one() {
+            // Whether something has come is known when the poll is asked next: a look costs one call.
+            self.sockets.iter_mut().for_each(|door| door.ready = true);
+            self.serve_datagrams();
+        }
         let Some(visitor) = self.visitors.get_mut(name) else { return };
         let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
         let (rules, body) = (&self.rules, &mut self.body);
