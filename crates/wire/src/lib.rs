@@ -39,6 +39,7 @@ pub mod private;
 pub mod proxied;
 pub mod tracker_http;
 pub mod tracker_udp;
+pub mod tracker_ws;
 
 pub use bitfield::Bitfield;
 pub use cipher::Cipher;
