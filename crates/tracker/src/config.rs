@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::network::Network;
+use proto::tracker::signalling;
 use proto::tracker::swarm_table::Rules;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -19,13 +20,21 @@ pub struct Config {
     pub access: Access,
     /// Who may stay how long over HTTP, and whose word counts there.
     pub http: HttpRules,
+    /// How browsers are treated, that speak WebSocket where HTTP is; nothing if they are refused.
+    pub websocket: Option<WebSocketRules>,
 }
 
 impl Default for Config {
     /// One worker that listens nowhere.
     fn default() -> Config {
-        let (rules, access, http) = (Rules::default(), Access::Open, HttpRules::default());
-        Config { listen: Vec::new(), workers: NonZeroUsize::MIN, rules, access, http }
+        Config {
+            listen: Vec::new(),
+            workers: NonZeroUsize::MIN,
+            rules: Rules::default(),
+            access: Access::Open,
+            http: HttpRules::default(),
+            websocket: Some(WebSocketRules::default()),
+        }
     }
 }
 
@@ -90,6 +99,31 @@ impl Default for HttpRules {
             forwarded_by: Vec::new(),
             proxied_by: Vec::new(),
             metrics_for: vec![Network::of(Ipv4Addr::LOCALHOST, 8), Network::of(Ipv6Addr::LOCALHOST, 128)],
+        }
+    }
+}
+
+/// How browsers are treated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WebSocketRules {
+    /// Connections at once; further ones are closed. One that does nothing costs some 6 KiB, and at most 800 KiB if its visitor does the
+    /// worst it can.
+    pub connections_max: usize,
+    /// Connections at once from one IPv4 address, or one /64 of IPv6.
+    pub connections_per_address_max: usize,
+    /// Messages a second of one connection, in the long run; further ones wait.
+    pub messages_per_second_max: u32,
+    /// How their swarms behave.
+    pub swarms: signalling::Rules,
+}
+
+impl Default for WebSocketRules {
+    fn default() -> WebSocketRules {
+        WebSocketRules {
+            connections_max: 4096,
+            connections_per_address_max: 256,
+            messages_per_second_max: 20,
+            swarms: signalling::Rules::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::HttpRules;
 use crate::desk::Desk;
 use crate::shards::Routes;
 use crate::tally::{Count, Tallies, Tally};
+use crate::websocket::{Browsers, Newcomer};
 use answer::Answered;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
@@ -65,6 +66,8 @@ pub(crate) struct Connection {
     waiting: Option<KeepAlive>,
     /// Nothing more is answered; when everything is written it ends.
     ends: bool,
+    /// The last answer says that WebSocket comes behind it.
+    upgrades: bool,
     since: Since,
 }
 
@@ -104,6 +107,8 @@ pub(crate) enum Visitor {
     HasMore,
     /// It is over.
     Leaves,
+    /// From now on it speaks WebSocket: see [`Connection::into_newcomer`].
+    Upgrades,
 }
 
 /// What connections are served with.
@@ -117,6 +122,8 @@ pub(crate) struct Service<'a> {
     /// The name of whom is served.
     pub(crate) visitor: usize,
     pub(crate) rules: &'a HttpRules,
+    /// Who takes those that speak WebSocket.
+    pub(crate) browsers: Option<&'a Browsers>,
     pub(crate) now: Instant,
     /// The tracker ends: every answer is the last on its connection.
     pub(crate) ends: bool,
@@ -150,6 +157,7 @@ impl Connection {
             has_hung_up: false,
             waiting: None,
             ends: false,
+            upgrades: false,
             since: Since::Head(now),
         }
     }
@@ -205,10 +213,20 @@ impl Connection {
         }
     }
 
+    /// The same connection for who speaks WebSocket: what came behind the request, and what is still to be written.
+    pub(crate) fn into_newcomer(mut self) -> Newcomer {
+        let answer = self.output.split_off(self.written.min(self.output.len()));
+        Newcomer { stream: self.stream, ip: self.visitor, came: self.input, answer }
+    }
+
     /// Goes on as far as the socket allows.
     pub(crate) fn go_on(&mut self, service: &mut Service<'_>) -> Visitor {
         for _ in 0..READS_MAX {
             let needs_more = self.answer_what_is_here(service);
+            if self.upgrades {
+                // It writes its answer itself, if there is room for it.
+                return Visitor::Upgrades;
+            }
             if self.write(service.now).is_err() {
                 return Visitor::Leaves;
             }
@@ -266,6 +284,9 @@ impl Connection {
                     match answer::answer(&head, ip, service, &mut self.output) {
                         Answered::Now => self.ends = !head.keep_alive,
                         Answered::Later => self.waiting = Some(head.keep_alive),
+                        Answered::WebSocket => {
+                            (self.ends, self.upgrades, self.visitor) = (true, true, ip);
+                        }
                     }
                     self.since = Since::Idle(service.now);
                 }

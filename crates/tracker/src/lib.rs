@@ -1,4 +1,4 @@
-//! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP and UDP, scrapes.
+//! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP, UDP and WebSocket, scrapes.
 //!
 //! Workers, each one thread with one loop and the swarms of one shard; no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
 //! [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's address is believed but the one that its
@@ -17,10 +17,12 @@ mod sockets;
 mod tally;
 mod udp;
 mod visitors;
+mod websocket;
 mod worker;
 
 pub use access::{Access, TorrentList};
-pub use config::{Config, HttpRules, Listen};
+pub use config::{Config, HttpRules, Listen, WebSocketRules};
 pub use network::Network;
+pub use proto::tracker::signalling;
 pub use proto::tracker::swarm_table::Rules;
 pub use server::{Figures, Tracker};

@@ -6,6 +6,7 @@ use crate::connection_id::ConnectionIds;
 use crate::shards::{Orders, Routes};
 use crate::sockets;
 use crate::tally::Tallies;
+use crate::websocket::{self, Browsers};
 use crate::worker::{CALLED, Equipment, Worker};
 use mio::{Poll, Waker};
 use std::io;
@@ -20,6 +21,7 @@ pub struct Tracker {
     listening: Vec<Listen>,
     tallies: Tallies,
     orders: Orders,
+    browsers: Option<Browsers>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -59,14 +61,22 @@ impl Tracker {
         let ids = ConnectionIds::new();
         let (access, config) = (Arc::new(config.access.clone()), config.of_one_worker());
         let (routes, orders) = Routes::among(wakers);
-        let tallies = Tallies::new(workers);
-        let each_tally = tallies.each().collect::<Vec<_>>();
-        let mut tracker = Tracker { listening, tallies, orders, threads: Vec::new() };
+        // One more, for the browsers.
+        let tallies = Tallies::new(workers + 1);
+        let mut each_tally = tallies.each().collect::<Vec<_>>();
+        let mut tracker = Tracker { listening, tallies, orders, browsers: None, threads: Vec::new() };
+        if let (Some(rules), Some(tally)) = (config.websocket, each_tally.pop()) {
+            let (browsers, thread) = websocket::start(rules, Arc::clone(&access), tally)?;
+            tracker.browsers = Some(browsers);
+            tracker.threads.push(thread);
+        }
         let each =
             polls.into_iter().zip(listeners.into_iter().zip(sockets)).zip(routes.into_iter().zip(each_tally));
         for (number, ((poll, (listeners, sockets)), (routes, tally))) in each.enumerate() {
             let (tallies, access) = (tracker.tallies.clone(), Arc::clone(&access));
-            let equipment = Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies };
+            let browsers = tracker.browsers.clone();
+            let equipment =
+                Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies, browsers };
             let worker = Worker::new(equipment, &config)?;
             let thread = std::thread::Builder::new().name(format!("tracker-{number}"));
             // If there is no thread to be had, those that have begun are ended as the tracker is dropped.
@@ -92,7 +102,11 @@ impl Tracker {
 
     /// These torrents are served from when this returns. Peers of others are kept until their time is over, but nobody hears of them.
     pub fn set_access(&self, access: Access) {
-        self.orders.set_access(access);
+        let access = Arc::new(access);
+        self.orders.set_access(&access);
+        if let Some(browsers) = &self.browsers {
+            browsers.set_access(access);
+        }
     }
 
     /// What it has done so far.
@@ -110,6 +124,9 @@ impl Tracker {
             return;
         }
         self.orders.end(patience);
+        if let Some(browsers) = &self.browsers {
+            browsers.end();
+        }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the tracker panicked");

@@ -128,12 +128,11 @@ pub(crate) struct Orders(Vec<(SyncSender<Errand>, Arc<Waker>)>);
 
 impl Orders {
     /// Tells every worker which torrents are served, and waits until all know.
-    pub(crate) fn set_access(&self, access: Access) {
-        let access = Arc::new(access);
+    pub(crate) fn set_access(&self, access: &Arc<Access>) {
         let (done, all_done) = sync_channel(self.0.len());
         for (errands, _) in &self.0 {
             // A worker that has ended serves nobody any more.
-            let _ = errands.send(Errand::Access(Arc::clone(&access), done.clone()));
+            let _ = errands.send(Errand::Access(Arc::clone(access), done.clone()));
         }
         drop(done);
         self.wake_all();

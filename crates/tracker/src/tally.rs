@@ -15,8 +15,10 @@ pub(crate) enum Count {
     AnnounceUdp6,
     AnnounceHttp4,
     AnnounceHttp6,
+    AnnounceWebSocket,
     ScrapeUdp,
     ScrapeHttp,
+    ScrapeWebSocket,
     Connect,
     BadConnectionId,
     Malformed,
@@ -28,6 +30,9 @@ pub(crate) enum Count {
     Accepted,
     TurnedAway,
     Connections,
+    BrowserConnections,
+    BrowserSwarms,
+    Browsers,
     Swarms,
     Peers,
     TableBytes,
@@ -46,13 +51,15 @@ const fn row(count: Count, name: &'static str, labels: &'static str, help: &'sta
 }
 
 /// All numbers, in the order of [`Count`]; those of one name stand together.
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 25] = [
     row(Count::AnnounceUdp4, "announces_total", "transport=\"udp\",family=\"ipv4\"", "Announces answered"),
     row(Count::AnnounceUdp6, "announces_total", "transport=\"udp\",family=\"ipv6\"", ""),
     row(Count::AnnounceHttp4, "announces_total", "transport=\"http\",family=\"ipv4\"", ""),
     row(Count::AnnounceHttp6, "announces_total", "transport=\"http\",family=\"ipv6\"", ""),
+    row(Count::AnnounceWebSocket, "announces_total", "transport=\"websocket\"", ""),
     row(Count::ScrapeUdp, "scraped_torrents_total", "transport=\"udp\"", "Torrents told of in scrapes"),
     row(Count::ScrapeHttp, "scraped_torrents_total", "transport=\"http\"", ""),
+    row(Count::ScrapeWebSocket, "scraped_torrents_total", "transport=\"websocket\"", ""),
     row(Count::Connect, "udp_connects_total", "", "Connection ids given"),
     row(
         Count::BadConnectionId,
@@ -79,6 +86,9 @@ const ROWS: [Row; 20] = [
         "HTTP connections refused: too many of one address",
     ),
     row(Count::Connections, "http_connections", "", "HTTP connections now"),
+    row(Count::BrowserConnections, "websocket_connections", "", "Connections of browsers now"),
+    row(Count::BrowserSwarms, "websocket_torrents", "", "Torrents in which browsers take part now"),
+    row(Count::Browsers, "websocket_peers", "", "Browsers in them, counted in each"),
     row(Count::Swarms, "torrents", "", "Torrents that have peers now"),
     row(Count::Peers, "peers", "", "Peers now"),
     row(Count::TableBytes, "table_bytes", "", "Memory of torrents and peers now"),
@@ -135,12 +145,19 @@ impl Tallies {
 
     /// The few that everybody asks for.
     pub(crate) fn figures(&self) -> Figures {
-        use Count::{AnnounceHttp4, AnnounceHttp6, AnnounceUdp4, AnnounceUdp6, ScrapeHttp, ScrapeUdp};
+        use Count::{AnnounceHttp4, AnnounceHttp6, AnnounceUdp4, AnnounceUdp6, AnnounceWebSocket};
+        use Count::{ScrapeHttp, ScrapeUdp, ScrapeWebSocket};
         Figures {
-            announces: self.sum(&[AnnounceUdp4, AnnounceUdp6, AnnounceHttp4, AnnounceHttp6]),
-            scrapes: self.sum(&[ScrapeUdp, ScrapeHttp]),
-            swarms: self.sum(&[Count::Swarms]),
-            peers: self.sum(&[Count::Peers]),
+            announces: self.sum(&[
+                AnnounceUdp4,
+                AnnounceUdp6,
+                AnnounceHttp4,
+                AnnounceHttp6,
+                AnnounceWebSocket,
+            ]),
+            scrapes: self.sum(&[ScrapeUdp, ScrapeHttp, ScrapeWebSocket]),
+            swarms: self.sum(&[Count::Swarms, Count::BrowserSwarms]),
+            peers: self.sum(&[Count::Peers, Count::Browsers]),
         }
     }
 

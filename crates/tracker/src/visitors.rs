@@ -61,10 +61,15 @@ impl Visitors {
 
     /// It is over.
     pub(crate) fn remove(&mut self, name: usize) {
-        let Some(visitor) = self.rows.remove(&name) else { return };
+        drop(self.take(name));
+    }
+
+    /// It goes elsewhere.
+    pub(crate) fn take(&mut self, name: usize) -> Option<Connection> {
+        let visitor = self.rows.remove(&name)?;
         let key = neighbourhood(visitor.remote());
         if visitor.is_a_proxys() {
-            return;
+            return Some(visitor);
         }
         if let Some(count) = self.per_address.get_mut(&key) {
             *count = count.saturating_sub(1);
@@ -72,6 +77,7 @@ impl Visitors {
                 self.per_address.remove(&key);
             }
         }
+        Some(visitor)
     }
 
     /// Of the next few, the one that has waited longest leaves. Says whether there was one.
@@ -103,7 +109,7 @@ impl Visitors {
 }
 
 /// An IPv4 address, or a /64 of IPv6, of which whoever has one address has all.
-fn neighbourhood(ip: IpAddr) -> u128 {
+pub(crate) fn neighbourhood(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().into(),
         IpAddr::V6(ip) => u128::from(ip) >> 64 << 64,

@@ -12,6 +12,7 @@ use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use crate::tally::{Count, Tallies, Tally};
 use crate::udp::{self, By, Datagrams};
 use crate::visitors::Visitors;
+use crate::websocket::Browsers;
 use mio::event::Event;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
@@ -66,6 +67,16 @@ pub(crate) struct Equipment {
     pub(crate) ids: ConnectionIds,
     pub(crate) tally: Arc<Tally>,
     pub(crate) tallies: Tallies,
+    pub(crate) browsers: Option<Browsers>,
+}
+
+/// What one turn did not get done.
+#[derive(Default)]
+struct LeftOver {
+    /// Visitors who could go on, and let others have their turn first.
+    visitors: Vec<usize>,
+    /// More errands were there than one turn does.
+    errands: bool,
 }
 
 /// Everything that the loop owns.
@@ -74,10 +85,7 @@ pub(crate) struct Worker {
     listeners: Vec<Door<TcpListener>>,
     sockets: Vec<Door<UdpSocket>>,
     visitors: Visitors,
-    /// Visitors who could go on, and let others have their turn first.
-    busy: Vec<usize>,
-    /// More were there than one turn does.
-    has_errands: bool,
+    left_over: LeftOver,
     rules: HttpRules,
     /// Room for the body of an answer.
     body: Vec<u8>,
@@ -87,6 +95,7 @@ pub(crate) struct Worker {
     tally: Arc<Tally>,
     tallies: Tallies,
     desk: Desk,
+    browsers: Option<Browsers>,
     /// The end was asked for: visitors who are being served have until then.
     ends_at: Option<Instant>,
 }
@@ -94,7 +103,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// A loop over these sockets that has not begun.
     pub(crate) fn new(equipment: Equipment, config: &Config) -> io::Result<Worker> {
-        let Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies } = equipment;
+        let Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies, browsers } = equipment;
         let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
         let mut next = FIRST_DOOR;
@@ -111,8 +120,7 @@ impl Worker {
             listeners,
             sockets,
             visitors: Visitors::new(next),
-            busy: Vec::new(),
-            has_errands: false,
+            left_over: LeftOver::default(),
             rules: config.http.clone(),
             body: Vec::new(),
             datagrams: Datagrams::new(ids),
@@ -121,6 +129,7 @@ impl Worker {
             desk: Desk::new(config.rules, Arc::clone(&tally)),
             tally,
             tallies,
+            browsers,
             ends_at: None,
         })
     }
@@ -141,7 +150,7 @@ impl Worker {
             // One look at the clock does for all that came together.
             let now = Instant::now();
             self.desk.set_time(now);
-            for name in std::mem::take(&mut self.busy) {
+            for name in std::mem::take(&mut self.left_over.visitors) {
                 self.visit(name, now);
             }
             for event in &events {
@@ -193,8 +202,8 @@ impl Worker {
 
     /// Something was left over by the last turn.
     fn could_go_on(&self) -> bool {
-        self.has_errands
-            || !self.busy.is_empty()
+        self.left_over.errands
+            || !self.left_over.visitors.is_empty()
             || self.listeners.iter().any(|door| door.ready)
             || self.sockets.iter().any(|door| door.ready)
     }
@@ -269,18 +278,28 @@ impl Worker {
         let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
         let (rules, body) = (&self.rules, &mut self.body);
         let (tally, tallies, ends) = (&*self.tally, &self.tallies, self.ends_at.is_some());
+        let browsers = self.browsers.as_ref().filter(|_| !ends);
         let mut service =
-            Service { desk, routes, access, tally, tallies, visitor: name, rules, now, ends, body };
+            Service { desk, routes, access, tally, tallies, visitor: name, rules, browsers, now, ends, body };
         match visitor.go_on(&mut service) {
             Visitor::Stays => {}
-            Visitor::HasMore => self.busy.push(name),
+            Visitor::HasMore => self.left_over.visitors.push(name),
             Visitor::Leaves => self.visitors.remove(name),
+            Visitor::Upgrades => self.hand_to_browsers(name),
+        }
+    }
+
+    /// Its connection is another thread's from now on.
+    fn hand_to_browsers(&mut self, name: usize) {
+        let (Some(mut visitor), Some(browsers)) = (self.visitors.take(name), &self.browsers) else { return };
+        if self.poll.registry().deregister(visitor.stream_mut()).is_ok() {
+            browsers.welcome(visitor.into_newcomer());
         }
     }
 
     /// Does what other workers have handed on. What a full queue sends round again can wait for the next turn.
     fn run_errands(&mut self, now: Instant) {
-        self.has_errands = false;
+        self.left_over.errands = false;
         for _ in 0..ERRANDS_PER_TURN {
             let Some(errand) = self.routes.next() else { return };
             match errand {
@@ -299,7 +318,7 @@ impl Worker {
                 }
             }
         }
-        self.has_errands = true;
+        self.left_over.errands = true;
     }
 
     fn run_announce(&mut self, ip: IpAddr, announce: &AnnounceRequest, back: Back) {

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tracker::{Access, Config, HttpRules, Listen, Network, Rules, TorrentList};
+use tracker::{Access, Config, HttpRules, Listen, Network, Rules, TorrentList, WebSocketRules};
 
 /// What peers may be told to wait: less is a flood, and more than a day is for ever.
 const INTERVAL_MIN: Duration = Duration::from_secs(10);
@@ -27,6 +27,7 @@ pub(super) struct Settings {
     access: Listed,
     rules: Rules,
     http: HttpRules,
+    websocket: Option<WebSocketRules>,
 }
 
 /// Which torrents are served, and where the list is.
@@ -46,6 +47,7 @@ struct File {
     access: AccessTable,
     swarms: SwarmsTable,
     http: HttpTable,
+    websocket: WebSocketTable,
 }
 
 #[derive(Deserialize, Default, Debug)]
@@ -81,6 +83,29 @@ struct HttpTable {
     forwarded_by: Vec<String>,
     proxied_by: Vec<String>,
     metrics_for: Option<Vec<String>>,
+}
+
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields, default)]
+struct WebSocketTable {
+    serve: Option<bool>,
+    connections_max: Option<usize>,
+    connections_per_address_max: Option<usize>,
+    messages_per_second_max: Option<u32>,
+}
+
+impl WebSocketTable {
+    fn rules(&self, usual: WebSocketRules) -> Option<WebSocketRules> {
+        let rules = WebSocketRules {
+            connections_max: self.connections_max.unwrap_or(usual.connections_max),
+            connections_per_address_max: self
+                .connections_per_address_max
+                .unwrap_or(usual.connections_per_address_max),
+            messages_per_second_max: self.messages_per_second_max.unwrap_or(usual.messages_per_second_max),
+            ..usual
+        };
+        self.serve.unwrap_or(true).then_some(rules)
+    }
 }
 
 impl Settings {
@@ -164,6 +189,7 @@ impl Settings {
                     None => http.metrics_for,
                 },
             },
+            websocket: file.websocket.rules(WebSocketRules::default()),
         })
     }
 
@@ -175,6 +201,7 @@ impl Settings {
             rules: self.rules,
             access: self.read_access()?,
             http: self.http.clone(),
+            websocket: self.websocket,
         })
     }
 
@@ -243,7 +270,7 @@ forwarded_by = [{forwarded_by}]
 proxied_by = [{proxied_by}]
 # Networks from where /metrics can be read, for Prometheus. Whom a proxy that is not named above passes on counts as the proxy.
 metrics_for = [{metrics_for}]
-",
+{websocket}",
             listen = quoted(listen.iter().map(SocketAddr::to_string).collect()),
             workers = self.workers,
             interval = rules.interval.as_secs(),
@@ -255,6 +282,30 @@ metrics_for = [{metrics_for}]
             forwarded_by = networks(&http.forwarded_by),
             proxied_by = networks(&http.proxied_by),
             metrics_for = networks(&http.metrics_for),
+            websocket = self.print_websocket(),
+        )
+    }
+}
+
+impl Settings {
+    /// The part about browsers.
+    fn print_websocket(&self) -> String {
+        let websocket = self.websocket.unwrap_or_default();
+        format!(
+            "\n\
+[websocket]
+# Whether browsers are served, where HTTP is.
+serve = {serve}
+# Their connections at once, and of those from one address (or /64 of IPv6).
+connections_max = {connections_max}
+connections_per_address_max = {per_address}
+# Messages of one connection, in the long run.
+messages_per_second_max = {messages}
+",
+            serve = self.websocket.is_some(),
+            connections_max = websocket.connections_max,
+            per_address = websocket.connections_per_address_max,
+            messages = websocket.messages_per_second_max,
         )
     }
 }
@@ -262,7 +313,15 @@ metrics_for = [{metrics_for}]
 impl Default for Settings {
     fn default() -> Settings {
         let (rules, http) = (Rules::default(), HttpRules::default());
-        Settings { listen: Vec::new(), workers: NonZeroU16::MIN, access: Listed::Open, rules, http }
+        let websocket = Some(WebSocketRules::default());
+        Settings {
+            listen: Vec::new(),
+            workers: NonZeroU16::MIN,
+            access: Listed::Open,
+            rules,
+            http,
+            websocket,
+        }
     }
 }
 
@@ -293,8 +352,12 @@ mod tests {
             forwarded_by = ['10.0.0.0/8', '::1']
             proxied_by = ['192.0.2.7']
             metrics_for = ['192.0.2.8']
+            [websocket]
+            connections_max = 9
+            connections_per_address_max = 8
+            messages_per_second_max = 7
         ";
-        for text in ["", full] {
+        for text in ["", full, "[websocket]\nserve = false"] {
             let settings = read(text).unwrap();
             let printed = settings.print(&settings.listen);
             assert_eq!(read(&printed).unwrap(), settings, "{printed}");

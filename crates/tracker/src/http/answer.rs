@@ -8,6 +8,7 @@ use crate::http::Service;
 use crate::http::pages;
 use crate::shards::{Back, Errand, ScrapeRow};
 use crate::tally::Count;
+use crate::websocket::handshake;
 use std::net::IpAddr;
 use wire::announce::AnnounceRequest;
 use wire::tracker_http::PeerFormat;
@@ -38,6 +39,8 @@ const BAD_REQUEST: Status = Status::plain("400 Bad Request");
 const NOT_FOUND: Status = Status::plain("404 Not Found");
 const NOT_ALLOWED: Status = Status { fields: "Allow: GET\r\n", ..Status::plain("405 Method Not Allowed") };
 const BODY: Status = Status::plain("413 Content Too Large");
+const UPGRADE: Status =
+    Status { fields: "Sec-WebSocket-Version: 13\r\n", ..Status::plain("426 Upgrade Required") };
 const TOO_LONG: Status = Status::plain("431 Request Header Fields Too Large");
 const BUSY: Status = Status { fields: "Retry-After: 60\r\n", ..Status::plain("503 Service Unavailable") };
 /// A page: of itself it loads nothing and runs nothing.
@@ -55,11 +58,22 @@ pub(super) enum Answered {
     Now,
     /// It is another worker's to give: [`finish`] appends it.
     Later,
+    /// What was agreed upon is another protocol: this was the last answer.
+    WebSocket,
 }
 
 /// Answers a request.
 pub(super) fn answer(head: &Head<'_>, ip: IpAddr, service: &mut Service<'_>, out: &mut Vec<u8>) -> Answered {
     service.body.clear();
+    if let Some(upgrade) = handshake::asked_for(head) {
+        let Some(accept) = upgrade.filter(|_| service.browsers.is_some()) else {
+            let status = refuse(UPGRADE, "WebSocket is spoken here in version 13, if at all", service.body);
+            respond(status, head.keep_alive, service.body, out);
+            return Answered::Now;
+        };
+        handshake::put_accepted(&accept, out);
+        return Answered::WebSocket;
+    }
     let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
     let status = match (head.method, path) {
         ("GET", "/announce") => announce(query, ip, service),

@@ -42,6 +42,7 @@ impl Counter {
             tallies: &self.tallies,
             visitor: 1,
             rules: &self.rules,
+            browsers: None,
             now,
             ends: false,
             body: &mut self.body,
