@@ -25,4 +25,5 @@ pub mod tracker_head;
 pub mod tracker_http;
 pub mod tracker_query;
 pub mod tracker_udp;
+pub mod tracker_ws;
 pub mod ut_metadata;
