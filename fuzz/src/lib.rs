@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "tracker_head", run: targets::tracker_head::run },
     Target { name: "tracker_http", run: targets::tracker_http::run },
     Target { name: "tracker_query", run: targets::tracker_query::run },
+    Target { name: "tracker_snapshot", run: targets::tracker_snapshot::run },
     Target { name: "tracker_udp", run: targets::tracker_udp::run },
     Target { name: "tracker_ws", run: targets::tracker_ws::run },
     Target { name: "ut_metadata", run: targets::ut_metadata::run },

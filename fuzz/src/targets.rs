@@ -24,6 +24,7 @@ pub mod trace;
 pub mod tracker_head;
 pub mod tracker_http;
 pub mod tracker_query;
+pub mod tracker_snapshot;
 pub mod tracker_udp;
 pub mod tracker_ws;
 pub mod ut_metadata;

@@ -124,7 +124,7 @@ fn len_max(target: &str) -> u32 {
     match target {
         "handshake" => 80,
         "tracker_udp" => 320,
-        "session" | "session_inputs" | "swarm_table" | "trace" | "tracker_ws" => 2048,
+        "session" | "session_inputs" | "swarm_table" | "trace" | "tracker_snapshot" | "tracker_ws" => 2048,
         _ => 640,
     }
 }

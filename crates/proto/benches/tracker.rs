@@ -1,11 +1,11 @@
-//! What an announce costs the tracker's table, and what a peer takes, with as many peers as asked for in 100,000 swarms whose sizes are a
+//! What an announce costs the tracker's table, what a peer takes, and what it costs to write all down and to take it in again, with as many peers as asked for in 100,000 swarms whose sizes are a
 //! Zipf distribution.
 //!
 //! `cargo bench -p gannet-proto --bench tracker [-- MILLIONS...]`, one million and ten by default. Figures are nanoseconds of processor
 //! time, and bytes by the table's own books and by what the system says is resident. Not a test: it asserts nothing and runs by hand.
 
 use proto::tracker::SwarmTable;
-use proto::tracker::swarm_table::{Peers, Rules, Visit};
+use proto::tracker::swarm_table::{Peers, Progress, Rules, Visit};
 use proto::{Instant, Rng, Seed};
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,6 +15,8 @@ use wire::announce::AnnounceEvent;
 const SWARMS: u32 = 100_000;
 /// Announces per figure.
 const ROUNDS: u32 = 500_000;
+/// Peers and swarms in a slice of a snapshot.
+const SLICE: u32 = 1024;
 /// Peers wanted.
 const WANT: u32 = 50;
 
@@ -48,6 +50,13 @@ fn measure(peers: u32) {
         }
     }
     println!("  churn (a third stop, a third come): {} ns", bench.churn());
+    let (taken, took, longest) = bench.snapshot();
+    let all = f64::from(bench.table.peers());
+    println!(
+        "  snapshot: {took:.1} ns a peer, the longest of its slices {longest} ns of the clock, {:.2} bytes a peer",
+        taken.len() as f64 / all
+    );
+    println!("  restoring it: {:.1} ns a peer", bench.restore(&taken));
 }
 
 struct Bench {
@@ -126,6 +135,34 @@ impl Bench {
             black_box(self.table.announce(self.now, visit, &mut self.answer));
         }
         (cpu_nanos() - begun) / u64::from(ROUNDS)
+    }
+
+    /// All of it, in slices as a tracker takes them.
+    #[expect(clippy::disallowed_types, reason = "a bench measures by the machine's clock")]
+    fn snapshot(&mut self) -> (Vec<u8>, f64, u128) {
+        let mut taken = Vec::with_capacity(16 * self.table.peers() as usize);
+        let (begun, mut longest) = (cpu_nanos(), 0);
+        let mut walk = self.table.begin_snapshot(self.now);
+        loop {
+            let called = std::time::Instant::now();
+            let progress = self.table.snapshot(self.now, &mut walk, SLICE, &mut taken);
+            longest = longest.max(called.elapsed().as_nanos());
+            if progress == Progress::Done {
+                let took = (cpu_nanos() - begun) as f64;
+                return (taken, took / f64::from(self.table.peers()), longest);
+            }
+        }
+    }
+
+    /// Into a table that is empty.
+    fn restore(&mut self, taken: &[u8]) -> f64 {
+        let rules = Rules { peers_max: u32::MAX, swarms_max: u32::MAX, ..Rules::default() };
+        let begun = cpu_nanos();
+        let mut table = SwarmTable::new(rules, Seed(3));
+        let restored = table.restore(Instant::ZERO, taken, proto::Duration::ZERO, |_| true);
+        let took = (cpu_nanos() - begun) as f64;
+        assert_eq!(restored.expect("what was written").peers, u64::from(self.table.peers()));
+        took / f64::from(self.table.peers())
     }
 
     fn visits(&mut self, from: u32, to: u32, event: AnnounceEvent) -> Vec<Visit> {

@@ -18,6 +18,7 @@ mod networks;
 mod peers;
 mod rows;
 mod shelf;
+mod snapshot;
 mod sweep;
 
 use crate::{Duration, Instant, Seed, address};
@@ -34,6 +35,7 @@ use wire::announce::AnnounceEvent;
 use wire::compact::Family;
 
 pub use peers::Peers;
+pub use snapshot::{Progress, Restored, SnapshotError, Walk};
 
 /// Most peers in one answer, whatever is asked for (BEP 3 practice: 30 to 50 asked, 200 at most served).
 pub const WANT_MAX: u32 = 200;

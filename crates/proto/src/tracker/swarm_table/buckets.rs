@@ -11,6 +11,9 @@ use crate::Rng;
 /// Buckets allocated together.
 const CHUNK: usize = 16;
 
+/// So many hashes decide where items lie.
+pub(super) const HASHES: u64 = 1 << 32;
+
 /// What a hashed set holds.
 pub(super) trait Item: Copy + core::fmt::Debug {
     /// Items in a bucket on average, at most.
@@ -28,11 +31,19 @@ pub(super) struct Buckets<T> {
     len: u32,
 }
 
+/// A bucket, and which hashes lie in it: those between two numbers if they are read backwards, from the lowest bit to the highest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stretch {
+    pub(super) bucket: u32,
+    pub(super) begins: u64,
+    pub(super) ends: u64,
+}
+
 /// The bucket of a hash, when there are this many.
 #[inline]
-fn place(hash: u64, buckets: u32) -> u32 {
+fn place(hash: u32, buckets: u32) -> u32 {
     let whole = buckets.next_power_of_two();
-    let place = hash as u32 & (whole - 1);
+    let place = hash & (whole - 1);
     // Not yet split off: it is still in the one of half the level.
     if place >= buckets { place - whole / 2 } else { place }
 }
@@ -62,7 +73,7 @@ impl<T: Item> Buckets<T> {
     /// A bucket at random, as likely as it should be long: that of any hash.
     #[inline]
     pub(super) fn any(&self, rng: &mut Rng) -> u32 {
-        place(rng.next_u64(), self.buckets)
+        place(rng.next_u64() as u32, self.buckets)
     }
 
     /// Whether a bucket was split, or came of that, since there were half as many: it holds half as many items as others.
@@ -75,6 +86,18 @@ impl<T: Item> Buckets<T> {
     /// How many items such a bucket holds, on average over all keys.
     pub(super) fn expected_half(&self) -> f64 {
         f64::from(self.len) / f64::from(self.buckets.next_power_of_two())
+    }
+
+    /// Where a walk goes on that has passed all hashes which, read backwards, are less than this; at most [`HASHES`].
+    ///
+    /// A bucket is split in the middle of what it holds by this order, and two that are merged lie side by side. So the walk goes on
+    /// rightly though buckets are split and merged in between: what was in a bucket before is on the same side of any number after.
+    pub(super) fn stretch(&self, passed: u64) -> Stretch {
+        let bucket = place((passed as u32).reverse_bits(), self.buckets);
+        let level = self.buckets.next_power_of_two().trailing_zeros();
+        let bits = if self.is_half(bucket) { level } else { level - 1 };
+        let begins = u64::from(bucket.reverse_bits());
+        Stretch { bucket, begins, ends: begins + (HASHES >> bits) }
     }
 
     #[inline]
@@ -90,13 +113,13 @@ impl<T: Item> Buckets<T> {
     /// Where the item of this hash lies that fits.
     #[inline]
     pub(super) fn find(&self, hash: u64, fits: impl FnMut(&T) -> bool) -> Option<(u32, usize)> {
-        let bucket = place(hash, self.buckets);
+        let bucket = place(hash as u32, self.buckets);
         Some((bucket, self.bucket(bucket).iter().position(fits)?))
     }
 
     /// Takes in an item, which is not there yet.
     pub(super) fn insert(&mut self, item: T, key: Key, heap: &mut Heap) {
-        let bucket = place(item.hash(key), self.buckets);
+        let bucket = place(item.hash(key) as u32, self.buckets);
         self.rows_mut(bucket).push(item, heap);
         self.len += 1;
         if self.len > self.buckets.saturating_mul(T::FILL) {
@@ -254,6 +277,27 @@ mod tests {
         assert_eq!(heap.bytes(), set.heap());
         set.free(&mut heap);
         assert_eq!(heap, Heap::default());
+    }
+
+    #[test]
+    fn a_walk_passes_each_bucket_once_and_each_item_at_the_place_of_its_hash() {
+        let (key, mut heap) = (Key::new(&mut Rng::new(Seed(5))), Heap::default());
+        let mut set = Buckets::new(&mut heap);
+        for number in 0..2_000 {
+            set.insert(Number(number), key, &mut heap);
+            let (mut passed, mut buckets) = (0, 0);
+            while passed < HASHES && number % 100 < 3 {
+                let stretch = set.stretch(passed);
+                assert_eq!(stretch.begins, passed);
+                assert_eq!(set.stretch(stretch.ends - 1), stretch);
+                for item in set.bucket(stretch.bucket) {
+                    let backwards = u64::from((item.hash(key) as u32).reverse_bits());
+                    assert!((stretch.begins..stretch.ends).contains(&backwards), "{number}");
+                }
+                (passed, buckets) = (stretch.ends, buckets + 1);
+            }
+            assert!(buckets == set.buckets() || number % 100 >= 3);
+        }
     }
 
     #[test]

@@ -60,6 +60,17 @@ impl Clock {
         (self.now as u16).wrapping_sub(seen.0)
     }
 
+    /// When somebody was heard of, if it was so many seconds ago; nothing if that is too long.
+    pub(super) fn seen_before(&self, seconds: u64) -> Option<Stamp> {
+        let units = seconds >> self.shift;
+        (units <= self.away).then(|| Stamp((self.now as u16).wrapping_sub(units as u16)))
+    }
+
+    /// A unit is this power of two, in seconds.
+    pub(super) fn shift(&self) -> u32 {
+        self.shift
+    }
+
     /// Whether so much time has passed since a moment that stamps of before may wrap soon.
     pub(super) fn is_urgent(&self, since: u64) -> bool {
         self.now.saturating_sub(since) > AWAY_UNITS_MAX

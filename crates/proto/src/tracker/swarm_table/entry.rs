@@ -36,6 +36,15 @@ impl V4 {
     }
 }
 
+impl V4 {
+    /// The peer with this address and port in network order, if it can be one.
+    pub(super) fn read(packed: &[u8], seen: Stamp) -> Option<V4> {
+        let (ip, port) = packed.split_first_chunk::<4>()?;
+        let (ip, port) = (Ipv4Addr::from(*ip), u16::from_be_bytes(port.try_into().ok()?));
+        (port != 0 && address::may_be_a_peer(ip.into())).then(|| V4::new(ip, port, seen))
+    }
+}
+
 impl Entry for V4 {
     type Few = [V4; 3];
     const NOBODY: [V4; 3] = [V4(0); 3];
@@ -82,6 +91,16 @@ pub(super) struct V6 {
 impl V6 {
     pub(super) fn new(ip: Ipv6Addr, port: u16, seen: Stamp) -> V6 {
         V6 { ip: ip.octets(), port: port.to_be_bytes(), seen: seen.0 }
+    }
+}
+
+impl V6 {
+    /// The peer with this address and port in network order, if it can be one.
+    pub(super) fn read(packed: &[u8], seen: Stamp) -> Option<V6> {
+        let (ip, port) = packed.split_first_chunk::<16>()?;
+        let (ip, port) = (Ipv6Addr::from(*ip), u16::from_be_bytes(port.try_into().ok()?));
+        let own = ip.to_ipv4_mapped().is_none() && address::may_be_a_peer(ip.into());
+        (port != 0 && own).then(|| V6::new(ip, port, seen))
     }
 }
 

@@ -6,12 +6,14 @@
 
 use super::Counts;
 use super::buckets::{Buckets, Item};
+use super::clock::Stamp;
 use super::draw::{self, Wish};
 use super::entry::{Entry, V4, V6};
 use super::keyed::Key;
 use super::means::Means;
 use super::peers::Peers;
 use super::rows::{Heap, Rows};
+use super::snapshot::Part;
 
 /// Longest array: 1 KiB of IPv4, which a processor compares in some 50 ns.
 const ARRAY_MAX: usize = 128;
@@ -104,6 +106,34 @@ impl<E: Entry + Item> Family<E> {
     fn len(&self) -> u32 {
         let counts = self.counts();
         counts.complete + counts.incomplete
+    }
+
+    /// When a peer was last heard of, if it is known.
+    pub(super) fn seen(&self, peer: &E, means: &Means) -> Option<Stamp> {
+        let among = |peers: &[E]| find(peers, peer).and_then(|at| peers.get(at)).map(E::seen);
+        match self {
+            Family::Few { len, peers, .. } => among(&peers.as_ref()[..usize::from(*len)]),
+            Family::Array { peers, .. } => among(peers.as_slice()),
+            Family::Many(many) => {
+                let hash = Entry::hash(peer, means.key);
+                [&many.leechers, &many.seeds].into_iter().find_map(|set| {
+                    let (bucket, at) = set.find(hash, |known| known.is(peer))?;
+                    set.bucket(bucket).get(at).map(E::seen)
+                })
+            }
+        }
+    }
+
+    /// The next few that a walk comes to, which has passed so much: all, unless they are many.
+    pub(super) fn stretch(&self, passed: u64, is_first: bool) -> Part<'_, E> {
+        let whole = |(seeds, leechers)| Part { peers: [seeds, leechers], next: None };
+        match self {
+            Family::Few { len, seeds, peers } => {
+                whole(peers.as_ref()[..usize::from(*len)].split_at(usize::from(*seeds)))
+            }
+            Family::Array { seeds, peers } => whole(peers.as_slice().split_at(usize::from(*seeds))),
+            Family::Many(many) => Part::of_sets([&many.seeds, &many.leechers], passed, is_first),
+        }
     }
 
     /// Keeps a peer, if it is known or there is room. Says what it was, if it is kept.

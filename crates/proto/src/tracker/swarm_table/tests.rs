@@ -2,6 +2,7 @@
 
 mod choice;
 mod flood;
+mod snapshot;
 mod upkeep;
 
 use super::*;

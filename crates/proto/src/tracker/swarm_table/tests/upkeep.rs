@@ -3,7 +3,7 @@
 use super::*;
 
 /// Counts everything anew and compares it with the books.
-fn check(table: &SwarmTable, context: &str) {
+pub(super) fn check(table: &SwarmTable, context: &str) {
     let shelf = &table.shelf;
     let mut peers = 0;
     for place in 0..shelf.len() {
