@@ -1,6 +1,7 @@
 //! Heads of HTTP requests, and what proxies say before them, as a tracker reads them from a connection: what is read does not depend on how
 //! the bytes were cut, is no longer than what is there, and cannot be told two ways.
 
+use wire::passkey::{self, PASSKEY_LEN_MAX, PASSKEY_LEN_MIN, Passkey};
 use wire::proxied::{HEADER_LEN_MAX, NotProxied, Proxied};
 use wire::tracker_http::head::{HEAD_LEN_MAX, Head, HeadError};
 
@@ -56,6 +57,17 @@ fn look(head: &Head<'_>, bytes: &[u8]) {
     assert!(head.len <= HEAD_LEN_MAX && bytes[..head.len].ends_with(b"\r\n\r\n"));
     assert!(!head.method.is_empty() && head.target.starts_with('/'));
     assert!(head.target.bytes().all(|byte| byte.is_ascii_graphic()));
+    let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+    let (left, passkey) = passkey::take(path, query);
+    assert!(path.contains(left) && (passkey.is_some() || left == path));
+    if let Some(passkey) = passkey {
+        let letters = passkey.reveal();
+        assert!(
+            (PASSKEY_LEN_MIN..=PASSKEY_LEN_MAX).contains(&letters.len()) && head.target.contains(letters)
+        );
+        assert_eq!(Passkey::read(letters.as_bytes()), Some(passkey));
+        assert!(!format!("{passkey}{passkey:?}").contains(letters));
+    }
     for value in head.values_from_last("x-forwarded-for") {
         assert!(!value.iter().any(|byte| b"\r\n\0".contains(byte)));
     }

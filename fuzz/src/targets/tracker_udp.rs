@@ -3,6 +3,7 @@
 
 use wire::announce::PEERS_MAX;
 use wire::compact::Family;
+use wire::passkey;
 use wire::tracker_udp::question::Question;
 use wire::tracker_udp::{DatagramError, Reply, Request, SCRAPE_MAX, URL_DATA_MAX};
 
@@ -38,7 +39,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// URL data that is no text is refused as a value alone: whoever reads it where it lies compares bytes.
+/// URL data that is no text is refused as a value alone: whoever reads it where it lies finds no passkey there.
 fn read_in_place(data: &[u8]) {
     match (Question::decode(data), Request::decode(data)) {
         (Ok(Question::Connect { transaction: ours }), Ok(Request::Connect { transaction })) => {
@@ -50,6 +51,10 @@ fn read_in_place(data: &[u8]) {
         ) => {
             assert_eq!(ours, announce);
             assert_eq!(parts.parts().collect::<Vec<_>>().concat(), url_data.as_bytes());
+            assert_eq!(parts.joined(&mut [0; URL_DATA_MAX]), url_data.as_bytes());
+            if let Some(passkey) = passkey::in_url_data(url_data.as_bytes()) {
+                assert!(url_data.contains(passkey.reveal()));
+            }
         }
         (Ok(Question::Scrape { torrents: ours, .. }), Ok(Request::Scrape { torrents, .. })) => {
             assert!(ours.iter().eq(torrents));
@@ -57,6 +62,8 @@ fn read_in_place(data: &[u8]) {
         (Ok(Question::Announce { url_data, .. }), Err(DatagramError::Options)) => {
             let data = url_data.parts().collect::<Vec<_>>().concat();
             assert!(data.len() <= URL_DATA_MAX && core::str::from_utf8(&data).is_err());
+            assert_eq!(url_data.joined(&mut [0; URL_DATA_MAX]), data);
+            assert_eq!(passkey::in_url_data(&data), None);
         }
         (Err(ours), Err(theirs)) => assert_eq!(ours, theirs),
         (ours, theirs) => panic!("{ours:?}, but {theirs:?}"),

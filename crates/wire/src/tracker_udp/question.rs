@@ -99,6 +99,26 @@ impl<'a> UrlData<'a> {
         let mut rest = self.options;
         core::iter::from_fn(move || next_part(&mut rest).ok().flatten())
     }
+
+    /// Put together. Where it came in one piece, as it usually does, that is borrowed; otherwise the pieces are copied to this place.
+    pub fn joined<'b>(self, place: &'b mut [u8; URL_DATA_MAX]) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        let mut parts = self.parts();
+        match (parts.next(), parts.next()) {
+            (None, _) => &[],
+            (Some(only), None) => only,
+            (Some(_), Some(_)) => {
+                let mut len = 0;
+                for (room, byte) in place.iter_mut().zip(self.parts().flatten()) {
+                    *room = *byte;
+                    len += 1;
+                }
+                place.get(..len).unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// The next part of the URL data; nothing when no more comes.
