@@ -1,0 +1,306 @@
+//! What members of a private tracker say they have sent and received, made into what is due to their accounts: differences between
+//! visits, within what is believable. No file, no names: rows leave with a user's number, and whoever keeps books adds them up.
+//!
+//! Invariants: no row takes anything away from an account; what one client is credited in one direction is at most
+//! [`Rules::rate_max`] times the time since it was first here; the number of accounts is bounded, and one user has no more of them
+//! than are free; what is due stays here until it is taken. BEP: 3, 7. Threats: E8
+
+#[cfg(test)]
+mod tests;
+
+use crate::{Duration, Instant};
+use core::net::SocketAddr;
+use core::num::NonZeroU32;
+use core::ops::Bound;
+use std::collections::{BTreeMap, VecDeque};
+use wire::announce::{AnnounceEvent, AnnounceRequest};
+use wire::{InfoHash, PeerId};
+
+/// Clients of one user in one torrent of which is known what they said; more are told of others, but not credited.
+const CLIENTS_MAX: usize = 32;
+
+/// Accounts looked at by [`Ledger::sweep`], at least.
+const SWEEP_MIN: usize = 16;
+
+/// A member, as the keeper of the books numbers it. No other ever has the same number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UserId(pub u64);
+
+/// A member who visits, and what it may do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Whether it is told of peers while it lacks something.
+    pub may_download: bool,
+    /// With how many clients at once it may take part in one torrent; `None` leaves it to the member.
+    pub clients_max: Option<NonZeroU32>,
+}
+
+/// How a ledger behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// Users in torrents, each pair one account, that are known at once. Some 300 bytes each.
+    pub accounts_max: u32,
+    /// Bytes a second, of one client in one direction, beyond which nothing is believed.
+    pub rate_max: u64,
+    /// Who stayed away for so long is forgotten.
+    pub life: Duration,
+}
+
+impl Default for Rules {
+    /// Two million accounts; 10 Gbit/s; two of a tracker's usual intervals.
+    fn default() -> Rules {
+        Rules { accounts_max: 2_000_000, rate_max: 1_250_000_000, life: Duration::from_secs(3600) }
+    }
+}
+
+/// What a visit is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// As any visit.
+    Welcome,
+    /// It lacks something and may not download: it is told of nobody, and nobody of it.
+    MayNotDownload,
+    /// It takes part with as many clients as it may, and this is one more.
+    TooManyClients,
+}
+
+/// What is due to a user for a torrent, beyond what was due before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Whose.
+    pub user: UserId,
+    /// For which torrent.
+    pub info_hash: InfoHash,
+    /// Bytes sent.
+    pub uploaded: u64,
+    /// Bytes received.
+    pub downloaded: u64,
+    /// Bytes lacking, as was last said: not a difference.
+    pub left: u64,
+    /// Downloads completed.
+    pub completed: u32,
+    /// Time as a seed, of all clients together.
+    pub seeded: Duration,
+    /// Visits that claimed more than is believable, and were credited what is.
+    pub excesses: u32,
+}
+
+/// Accounts of users in torrents.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    rules: Rules,
+    accounts: BTreeMap<Key, Account>,
+    /// How many of them each user has.
+    per_user: BTreeMap<UserId, u32>,
+    /// Accounts with something due, in the order in which it became so.
+    due: VecDeque<Key>,
+    /// Where the sweep looked last.
+    swept: Option<Key>,
+    unkept: u64,
+}
+
+type Key = (UserId, InfoHash);
+
+/// A user in a torrent.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    clients: Vec<Client>,
+    due: Option<Due>,
+}
+
+/// What the keeper of the books does not know yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Due {
+    uploaded: u64,
+    downloaded: u64,
+    left: u64,
+    completed: u32,
+    seeded: Duration,
+    excesses: u32,
+}
+
+/// A client as it was here last. Known by its id, since it may come over IPv4 and IPv6 with the same counts (BEP 7).
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    id: PeerId,
+    /// Where it was last: with another id it was started anew.
+    peer: SocketAddr,
+    at: Instant,
+    uploaded: u64,
+    downloaded: u64,
+    seeds: bool,
+}
+
+impl Ledger {
+    /// Without any account.
+    pub fn new(rules: Rules) -> Ledger {
+        let (accounts, per_user) = (BTreeMap::new(), BTreeMap::new());
+        Ledger { rules, accounts, per_user, due: VecDeque::new(), swept: None, unkept: 0 }
+    }
+
+    /// A member announces: what it is credited becomes due. Where counting begins (a new client, one that was started anew, one that was
+    /// away for long) nothing is credited.
+    pub fn announce(
+        &mut self,
+        now: Instant,
+        member: &Member,
+        peer: SocketAddr,
+        request: &AnnounceRequest,
+    ) -> Verdict {
+        let leaves = request.event == AnnounceEvent::Stopped;
+        let lacks = request.left > 0 && !leaves;
+        let verdict = if lacks && !member.may_download { Verdict::MayNotDownload } else { Verdict::Welcome };
+        let key = (member.user, request.info_hash);
+        if !self.accounts.contains_key(&key) {
+            if leaves {
+                return verdict;
+            }
+            if !self.has_room(member.user) {
+                self.unkept += 1;
+                return verdict;
+            }
+            *self.per_user.entry(member.user).or_default() += 1;
+        }
+        let (life, rate_max) = (self.rules.life, self.rules.rate_max);
+        let account = self.accounts.entry(key).or_default();
+        account.clients.retain(|client| !client.is_stale(now, life));
+        let place = account.clients.iter().position(|client| client.id == request.peer_id);
+        let restarted = || account.clients.iter().position(|client| client.peer == peer);
+        let client = Client::now(now, peer, request);
+        let mut due = account.due.unwrap_or_default();
+        due.left = request.left;
+        match place.or_else(restarted) {
+            Some(place) => {
+                if let Some(before) = account.clients.get_mut(place) {
+                    due.credit(before, &client, rate_max);
+                    due.completed += u32::from(completes(request) && !before.seeds);
+                    *before = client;
+                }
+                if leaves {
+                    account.clients.swap_remove(place);
+                }
+            }
+            None if leaves => {}
+            None if member.clients_max.is_some_and(|most| account.clients.len() >= most.get() as usize) => {
+                return Verdict::TooManyClients;
+            }
+            None => {
+                due.completed += u32::from(completes(request));
+                if account.clients.len() < CLIENTS_MAX {
+                    account.clients.push(client);
+                } else {
+                    self.unkept += 1;
+                }
+            }
+        }
+        if account.due.replace(due).is_none() {
+            self.due.push_back(key);
+        }
+        verdict
+    }
+
+    fn has_room(&self, user: UserId) -> bool {
+        let accounts = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+        let free = self.rules.accounts_max.saturating_sub(accounts);
+        self.per_user.get(&user).copied().unwrap_or_default() < free
+    }
+
+    /// How many rows are due.
+    pub fn rows_due(&self) -> usize {
+        self.due.len()
+    }
+
+    /// Users in torrents that are known.
+    pub fn accounts(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Visits so far that were not credited for want of room.
+    pub fn unkept(&self) -> u64 {
+        self.unkept
+    }
+
+    /// Takes what is due, so many rows at most.
+    pub fn take(&mut self, rows_max: usize) -> Vec<Row> {
+        let keys: Vec<Key> = self.due.drain(..rows_max.min(self.due.len())).collect();
+        let mut rows = Vec::with_capacity(keys.len());
+        for (user, info_hash) in keys {
+            let key = (user, info_hash);
+            let Some(account) = self.accounts.get_mut(&key) else { continue };
+            if let Some(Due { uploaded, downloaded, left, completed, seeded, excesses }) = account.due.take()
+            {
+                rows.push(Row { user, info_hash, uploaded, downloaded, left, completed, seeded, excesses });
+            }
+            if account.clients.is_empty() {
+                self.remove(key);
+            }
+        }
+        rows
+    }
+
+    /// Looks at the next few accounts and forgets clients that stayed away. To be called about once a second.
+    pub fn sweep(&mut self, now: Instant) {
+        let calls = usize::try_from(self.rules.life.as_secs() / 4).unwrap_or(usize::MAX).max(1);
+        let budget = SWEEP_MIN + self.accounts.len() / calls;
+        let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
+        let (life, mut over, mut last) = (self.rules.life, Vec::new(), None);
+        for (key, account) in self.accounts.range_mut((from, Bound::Unbounded)).take(budget) {
+            account.clients.retain(|client| !client.is_stale(now, life));
+            if account.clients.is_empty() && account.due.is_none() {
+                over.push(*key);
+            }
+            last = Some(*key);
+        }
+        // Behind the last one it begins again.
+        self.swept = last;
+        over.into_iter().for_each(|key| self.remove(key));
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.accounts.remove(&key);
+        if let Some(count) = self.per_user.get_mut(&key.0) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.per_user.remove(&key.0);
+            }
+        }
+    }
+}
+
+fn completes(request: &AnnounceRequest) -> bool {
+    request.event == AnnounceEvent::Completed && request.left == 0
+}
+
+impl Client {
+    fn now(now: Instant, peer: SocketAddr, request: &AnnounceRequest) -> Client {
+        let AnnounceRequest { peer_id: id, uploaded, downloaded, left, .. } = *request;
+        Client { id, peer, at: now, uploaded, downloaded, seeds: left == 0 }
+    }
+
+    fn is_stale(&self, now: Instant, life: Duration) -> bool {
+        now.since(self.at) > life
+    }
+}
+
+impl Due {
+    /// Adds what lies between two visits of one client.
+    fn credit(&mut self, before: &Client, after: &Client, rate_max: u64) {
+        let anew =
+            before.id != after.id || after.uploaded < before.uploaded || after.downloaded < before.downloaded;
+        if anew {
+            return;
+        }
+        let passed = after.at.since(before.at);
+        let most = u128::from(rate_max) * passed.as_micros() / 1_000_000;
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        let (up, down) = (after.uploaded - before.uploaded, after.downloaded - before.downloaded);
+        self.uploaded = self.uploaded.saturating_add(up.min(most));
+        self.downloaded = self.downloaded.saturating_add(down.min(most));
+        self.excesses = self.excesses.saturating_add(u32::from(up > most || down > most));
+        if before.seeds {
+            self.seeded = self.seeded.saturating_add(passed);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What is credited for which visits.
+
+use super::*;
+
+const GB: u64 = 1_000_000_000;
+const LIFE: u64 = 3600;
+
+fn ledger(accounts_max: u32) -> Ledger {
+    Ledger::new(Rules { accounts_max, rate_max: GB, life: Duration::from_secs(LIFE) })
+}
+
+fn at(seconds: u64) -> Instant {
+    Instant::ZERO + Duration::from_secs(seconds)
+}
+
+fn member(user: u64) -> Member {
+    Member { user: UserId(user), may_download: true, clients_max: None }
+}
+
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 7], port))
+}
+
+/// A client with this name has sent and received so much and lacks the rest.
+fn said(client: u8, uploaded: u64, downloaded: u64, left: u64) -> AnnounceRequest {
+    AnnounceRequest {
+        info_hash: InfoHash([7; 20]),
+        peer_id: PeerId([client; 20]),
+        port: 1,
+        uploaded,
+        downloaded,
+        left,
+        event: AnnounceEvent::None,
+        want: None,
+        key: None,
+    }
+}
+
+fn with(event: AnnounceEvent, request: AnnounceRequest) -> AnnounceRequest {
+    AnnounceRequest { event, ..request }
+}
+
+/// The one row that is due.
+fn row(ledger: &mut Ledger) -> Row {
+    let rows = ledger.take(9);
+    assert_eq!(rows.len(), 1);
+    rows[0]
+}
+
+#[test]
+fn differences_are_credited_and_what_was_before_is_not() {
+    let mut ledger = ledger(9);
+    let mut visit = |seconds, request: &AnnounceRequest| {
+        assert_eq!(ledger.announce(at(seconds), &member(1), here(1), request), Verdict::Welcome);
+        let Row { uploaded, downloaded, left, .. } = row(&mut ledger);
+        (uploaded, downloaded, left)
+    };
+    assert_eq!(visit(0, &with(AnnounceEvent::Started, said(1, 5 * GB, 7, 90))), (0, 0, 90));
+    assert_eq!(visit(10, &said(1, 5 * GB + 100, 7, 90)), (100, 0, 90));
+    assert_eq!(visit(20, &said(1, 5 * GB + 150, 27, 70)), (50, 20, 70));
+    // Started anew: it counts from zero, and so do we.
+    assert_eq!(visit(30, &with(AnnounceEvent::Started, said(1, 0, 0, 70))), (0, 0, 70));
+    assert_eq!(visit(40, &said(1, 3, 70, 0)), (3, 70, 0));
+    // It forgot to say so: nothing is taken away.
+    assert_eq!(visit(50, &said(1, 2, 1, 0)), (0, 0, 0));
+    assert_eq!(visit(60, &with(AnnounceEvent::Stopped, said(1, 9, 1, 0))), (7, 0, 0));
+    assert_eq!(visit(70, &said(1, 99, 99, 0)), (0, 0, 0));
+}
+
+#[test]
+fn what_is_not_taken_adds_up() {
+    let mut ledger = ledger(9);
+    for second in 0..5 {
+        ledger.announce(at(second), &member(1), here(1), &said(1, 10 * second, second, 100 - second));
+    }
+    assert_eq!(ledger.rows_due(), 1);
+    let row = row(&mut ledger);
+    assert_eq!((row.user, row.info_hash, row.uploaded), (UserId(1), InfoHash([7; 20]), 40));
+    assert_eq!((row.downloaded, row.left, row.excesses), (4, 96, 0));
+    assert_eq!(ledger.take(9), []);
+}
+
+#[test]
+fn nobody_is_credited_more_than_a_fast_link_carries() {
+    let mut ledger = ledger(9);
+    ledger.announce(at(0), &member(1), here(1), &said(1, 0, 0, 9));
+    ledger.announce(at(2), &member(1), here(1), &said(1, 5 * GB, GB, 9));
+    ledger.announce(at(2), &member(1), here(1), &said(1, 9 * GB, GB, 9));
+    ledger.announce(at(3), &member(1), here(1), &said(1, u64::MAX, u64::MAX, 9));
+    let row = row(&mut ledger);
+    assert_eq!((row.uploaded, row.downloaded, row.excesses), (3 * GB, 2 * GB, 3));
+}
+
+#[test]
+fn a_client_that_comes_over_both_families_is_counted_once() {
+    let mut ledger = ledger(9);
+    let ways = [here(1), SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 1))];
+    for second in 0..4 {
+        for way in ways {
+            ledger.announce(at(second), &member(1), way, &said(1, 100 * second, 0, 9));
+        }
+    }
+    assert_eq!(row(&mut ledger).uploaded, 300);
+}
+
+#[test]
+fn a_completed_download_is_counted_once_and_the_time_as_a_seed() {
+    let mut ledger = ledger(9);
+    let completed = with(AnnounceEvent::Completed, said(1, 0, 9, 0));
+    for (second, request) in [
+        (0, said(1, 0, 0, 9)),
+        (5, completed.clone()),
+        (6, completed.clone()),
+        (15, said(1, 0, 9, 0)),
+        (20, with(AnnounceEvent::Completed, said(2, 0, 9, 1))),
+        (25, with(AnnounceEvent::Stopped, said(1, 0, 9, 0))),
+    ] {
+        // Two clients, each at a place of its own.
+        let place = here(u16::from(request.peer_id.0[0]));
+        ledger.announce(at(second), &member(1), place, &request);
+    }
+    let row = row(&mut ledger);
+    assert_eq!((row.completed, row.seeded), (1, Duration::from_secs(20)));
+}
+
+#[test]
+fn who_may_not_download_is_credited_all_the_same() {
+    let mut ledger = ledger(9);
+    let member = Member { may_download: false, ..member(1) };
+    let mut visit =
+        |second, request: &AnnounceRequest| ledger.announce(at(second), &member, here(1), request);
+    assert_eq!(visit(0, &said(1, 0, 0, 9)), Verdict::MayNotDownload);
+    assert_eq!(visit(1, &said(1, 5, 0, 9)), Verdict::MayNotDownload);
+    assert_eq!(visit(2, &said(1, 6, 9, 0)), Verdict::Welcome);
+    assert_eq!(visit(3, &with(AnnounceEvent::Stopped, said(1, 7, 9, 9))), Verdict::Welcome);
+    assert_eq!(row(&mut ledger).uploaded, 7);
+}
+
+#[test]
+fn a_member_takes_part_with_as_many_clients_as_it_may() {
+    let mut ledger = ledger(9);
+    let member = Member { clients_max: NonZeroU32::new(2), ..member(1) };
+    let mut visit = |second, client: u8, port, event| {
+        ledger.announce(at(second), &member, here(port), &with(event, said(client, 0, 0, 9)))
+    };
+    assert_eq!(visit(0, 1, 1, AnnounceEvent::Started), Verdict::Welcome);
+    assert_eq!(visit(0, 2, 2, AnnounceEvent::Started), Verdict::Welcome);
+    assert_eq!(visit(1, 3, 3, AnnounceEvent::Started), Verdict::TooManyClients);
+    assert_eq!(visit(1, 1, 1, AnnounceEvent::None), Verdict::Welcome);
+    // The same program, started anew under another id, is none more; and who leaves makes room.
+    assert_eq!(visit(2, 4, 2, AnnounceEvent::Started), Verdict::Welcome);
+    assert_eq!(visit(3, 4, 2, AnnounceEvent::Stopped), Verdict::Welcome);
+    assert_eq!(visit(4, 3, 3, AnnounceEvent::Started), Verdict::Welcome);
+    // Those that were never heard of again are gone by then.
+    assert_eq!(visit(5 + LIFE, 5, 5, AnnounceEvent::Started), Verdict::Welcome);
+}
+
+#[test]
+fn who_stays_away_is_forgotten_but_not_what_is_due() {
+    let mut ledger = ledger(1000);
+    for user in 0..100 {
+        ledger.announce(at(0), &member(user), here(1), &said(1, 0, 0, 9));
+        ledger.announce(at(1), &member(user), here(1), &said(1, 5, 0, 9));
+    }
+    (0..50).for_each(|_| ledger.sweep(at(2 + LIFE)));
+    assert_eq!(ledger.accounts(), 100);
+    let rows = [ledger.take(60), ledger.take(60)].concat();
+    assert_eq!((rows.len(), rows.iter().map(|row| row.uploaded).sum::<u64>()), (100, 500));
+    assert_eq!((ledger.accounts(), ledger.per_user.len()), (0, 0));
+    // Nothing is due, and nobody comes again.
+    for user in 0..100 {
+        ledger.announce(at(5000), &member(user), here(1), &said(1, 5, 0, 9));
+    }
+    ledger.take(100);
+    (0..50).for_each(|_| ledger.sweep(at(5000 + LIFE)));
+    assert_eq!(ledger.accounts(), 100);
+    (0..50).for_each(|_| ledger.sweep(at(5001 + LIFE)));
+    assert_eq!((ledger.accounts(), ledger.per_user.len()), (0, 0));
+}
+
+#[test]
+fn one_user_has_no_more_accounts_than_are_free() {
+    let mut ledger = ledger(100);
+    let mut visit = |user, torrent: u8| {
+        let request = AnnounceRequest { info_hash: InfoHash([torrent; 20]), ..said(1, 0, 0, 9) };
+        ledger.announce(at(0), &member(user), here(1), &request);
+    };
+    (0..200).for_each(|torrent| visit(1, torrent));
+    (0..10).for_each(|user| visit(2 + user, 0));
+    assert_eq!(ledger.accounts(), 60);
+    assert_eq!(ledger.unkept(), 150);
+    // Of one account there are no more clients than are counted.
+    for client in 0..=99 {
+        ledger.announce(at(0), &member(2), here(client.into()), &said(client, 0, 0, 9));
+    }
+    assert!(ledger.accounts.values().all(|account| account.clients.len() <= CLIENTS_MAX));
+}
