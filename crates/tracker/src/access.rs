@@ -3,8 +3,11 @@
 //! A list is a file as opentracker reads it: a line that begins with 40 hexadecimal digits, and no further one, names a torrent; whatever
 //! stands behind is a remark, and every other line is one whole.
 
+use crate::members::Members;
+use proto::tracker::ledger::Member;
 use std::collections::HashSet;
-use wire::InfoHash;
+use std::sync::Arc;
+use wire::{InfoHash, Passkey};
 
 /// What is told to whoever asks for another torrent.
 pub(crate) const REFUSAL: &str = "this tracker does not serve that torrent";
@@ -29,6 +32,35 @@ impl Access {
             Access::Allow(list) => list.0.contains(torrent),
             Access::Deny(list) => !list.0.contains(torrent),
         }
+    }
+}
+
+/// Who is served with what.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Admission {
+    /// Which torrents.
+    pub(crate) access: Access,
+    /// Whom, on a private tracker; everybody on an open one.
+    pub(crate) members: Option<Arc<Members>>,
+}
+
+impl Admission {
+    /// Whether this torrent is served.
+    pub(crate) fn admits(&self, torrent: &InfoHash) -> bool {
+        self.access.admits(torrent)
+    }
+
+    /// Whether only members are served.
+    pub(crate) fn is_private(&self) -> bool {
+        self.members.is_some()
+    }
+
+    /// Who visits with the passkey that is found so: a member, or anybody on an open tracker; or what is told to whoever is none.
+    pub(crate) fn who(
+        &self,
+        passkey: impl FnOnce() -> Option<Passkey>,
+    ) -> Result<Option<Member>, &'static str> {
+        self.members.as_ref().map(|members| members.find(passkey())).transpose()
     }
 }
 

@@ -1,14 +1,17 @@
 //! What a tracker is told before it starts. No file is read here.
 
 use crate::access::Access;
+use crate::accounts::Books;
+use crate::members::Members;
 use crate::network::Network;
 use proto::tracker::signalling;
 use proto::tracker::swarm_table::Rules;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// What a tracker is like.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where visitors are awaited.
     pub listen: Vec<Listen>,
@@ -18,6 +21,9 @@ pub struct Config {
     pub rules: Rules,
     /// Which torrents are served.
     pub access: Access,
+    /// Nothing: whoever comes is served. Otherwise members alone, and what they send and receive is counted; browsers are refused then,
+    /// for they say nothing of that.
+    pub private: Option<Private>,
     /// Who may stay how long over HTTP, and whose word counts there.
     pub http: HttpRules,
     /// How browsers are treated, that speak WebSocket where HTTP is; nothing if they are refused.
@@ -32,6 +38,7 @@ impl Default for Config {
             workers: NonZeroUsize::MIN,
             rules: Rules::default(),
             access: Access::Open,
+            private: None,
             http: HttpRules::default(),
             websocket: Some(WebSocketRules::default()),
         }
@@ -45,10 +52,22 @@ impl Config {
         let share = |all: u32| all.div_ceil(u32::try_from(workers).unwrap_or(u32::MAX));
         self.rules.peers_max = share(self.rules.peers_max);
         self.rules.swarms_max = share(self.rules.swarms_max);
+        if let Some(private) = &mut self.private {
+            private.books.rules.accounts_max = share(private.books.rules.accounts_max);
+        }
         self.http.connections_max = self.http.connections_max.div_ceil(workers);
         self.http.connections_per_address_max = self.http.connections_per_address_max.div_ceil(workers);
         self
     }
+}
+
+/// What makes a tracker private.
+#[derive(Clone, Debug)]
+pub struct Private {
+    /// Who may visit.
+    pub members: Arc<Members>,
+    /// Where it is said what they send and receive.
+    pub books: Books,
 }
 
 /// One address at which visitors are awaited.

@@ -1,7 +1,9 @@
 //! Where both kinds of visitors are answered: the swarm table with its clock.
 
+use crate::accounts::{Accounts, Books, leaving};
 use crate::tally::{Count, Tally};
 use proto::tracker::SwarmTable;
+use proto::tracker::ledger::Member;
 use proto::tracker::swarm_table::{Kept, Peers, Rules, Standing, Visit};
 use proto::{Duration, Instant, Seed};
 use std::hash::{BuildHasher, RandomState};
@@ -21,6 +23,8 @@ pub(crate) struct Desk {
     began: std::time::Instant,
     now: Instant,
     interval: Duration,
+    /// On a private tracker.
+    accounts: Option<Accounts>,
     tally: Arc<Tally>,
 }
 
@@ -33,7 +37,7 @@ pub(crate) enum Over {
 
 impl Desk {
     /// A desk without visitors so far.
-    pub(crate) fn new(rules: Rules, tally: Arc<Tally>) -> Desk {
+    pub(crate) fn new(rules: Rules, books: Option<Books>, tally: Arc<Tally>) -> Desk {
         // Each `RandomState` has fresh keys of its own, which is all the chance a tracker needs.
         let seed = Seed(RandomState::new().hash_one("the swarm table"));
         Desk {
@@ -42,6 +46,7 @@ impl Desk {
             began: std::time::Instant::now(),
             now: Instant::from_micros(0),
             interval: rules.interval,
+            accounts: books.map(Accounts::new),
             tally,
         }
     }
@@ -51,22 +56,25 @@ impl Desk {
         self.interval
     }
 
-    /// A visit from this address: how the swarm stands, and others in it.
+    /// A visit from this address: how the swarm stands, and others in it; or what is told to a member that is not served.
     pub(crate) fn announce(
         &mut self,
         over: Over,
         from: IpAddr,
+        who: Option<&Member>,
         request: &AnnounceRequest,
         want_max: u32,
-    ) -> (Standing, &Peers) {
-        let visit = Visit {
-            info_hash: request.info_hash,
-            peer: SocketAddr::new(from, request.port),
-            event: request.event,
-            left: request.left,
-            want: request.want.unwrap_or(WANT_DEFAULT).min(want_max),
-        };
-        let standing = self.table.announce(self.now, &visit, &mut self.peers);
+    ) -> Result<(Standing, &Peers), &'static str> {
+        let peer = SocketAddr::new(from, request.port);
+        if let (Some(member), Some(accounts)) = (who, &mut self.accounts)
+            && let Err(reason) = accounts.announce(self.now, member, peer, request)
+        {
+            self.tally.count(Count::Withheld);
+            // It may have been served until now: others are to hear of it no more.
+            self.attend(from, &leaving(request), 0);
+            return Err(reason);
+        }
+        let standing = self.attend(from, request, want_max);
         self.tally.count(match (over, from.is_ipv4()) {
             (Over::Udp, true) => Count::AnnounceUdp4,
             (Over::Udp, false) => Count::AnnounceUdp6,
@@ -76,8 +84,21 @@ impl Desk {
         if standing.kept == Kept::NoRoom {
             self.tally.count(Count::NotKept);
         }
+        Ok((standing, &self.peers))
+    }
+
+    /// The table is told, and others of the swarm are written to `peers`.
+    fn attend(&mut self, from: IpAddr, request: &AnnounceRequest, want_max: u32) -> Standing {
+        let visit = Visit {
+            info_hash: request.info_hash,
+            peer: SocketAddr::new(from, request.port),
+            event: request.event,
+            left: request.left,
+            want: request.want.unwrap_or(WANT_DEFAULT).min(want_max),
+        };
+        let standing = self.table.announce(self.now, &visit, &mut self.peers);
         self.tell_size();
-        (standing, &self.peers)
+        standing
     }
 
     /// How a swarm stands.
@@ -90,8 +111,28 @@ impl Desk {
         ScrapeCounts { seeders: counts.complete, completed: counts.downloaded, leechers: counts.incomplete }
     }
 
+    /// Tells the keeper of the books what is due to members, if it is time.
+    pub(crate) fn settle(&mut self) {
+        if let Some(accounts) = &mut self.accounts {
+            accounts.settle(self.now);
+        }
+    }
+
+    /// Nobody comes any more: tells the keeper of the books what is left.
+    pub(crate) fn close(self) {
+        if let Some(accounts) = self.accounts {
+            accounts.close();
+        }
+    }
+
     /// Forgets some of those that stayed away.
     pub(crate) fn sweep(&mut self) {
+        if let Some(accounts) = &mut self.accounts {
+            accounts.look_around(self.now);
+            self.tally.set(Count::Accounts, accounts.len() as u64);
+            self.tally.set(Count::RowsDue, accounts.rows_due() as u64);
+            self.tally.set(Count::Uncredited, accounts.uncredited());
+        }
         self.table.sweep(self.now);
         self.tell_size();
         self.tally.set(Count::TableBytes, self.table.memory());

@@ -8,7 +8,7 @@ pub(crate) mod answer;
 mod forwarded;
 mod pages;
 
-use crate::access::Access;
+use crate::access::Admission;
 use crate::config::HttpRules;
 use crate::desk::Desk;
 use crate::shards::Routes;
@@ -115,7 +115,7 @@ pub(crate) enum Visitor {
 pub(crate) struct Service<'a> {
     pub(crate) desk: &'a mut Desk,
     pub(crate) routes: &'a mut Routes,
-    pub(crate) access: &'a Access,
+    pub(crate) access: &'a Admission,
     pub(crate) tally: &'a Tally,
     /// Everybody's.
     pub(crate) tallies: &'a Tallies,

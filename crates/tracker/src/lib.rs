@@ -6,10 +6,12 @@
 //! BEP: 3, 7, 15, 23, 24, 48
 
 mod access;
+mod accounts;
 mod config;
 mod connection_id;
 mod desk;
 mod http;
+mod members;
 mod network;
 mod server;
 mod shards;
@@ -21,8 +23,11 @@ mod websocket;
 mod worker;
 
 pub use access::{Access, TorrentList};
-pub use config::{Config, HttpRules, Listen, WebSocketRules};
+pub use accounts::Books;
+pub use config::{Config, HttpRules, Listen, Private, WebSocketRules};
+pub use members::{Members, User};
 pub use network::Network;
+pub use proto::tracker::ledger;
 pub use proto::tracker::signalling;
 pub use proto::tracker::swarm_table::Rules;
 pub use server::{Figures, Tracker};

@@ -1,8 +1,9 @@
 //! A tracker at work, seen from outside: started, asked for its figures, ended. The loops are `worker`'s.
 
-use crate::access::Access;
+use crate::access::{Access, Admission};
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
+use crate::members::Members;
 use crate::shards::{Orders, Routes};
 use crate::sockets;
 use crate::tally::Tallies;
@@ -11,7 +12,7 @@ use crate::worker::{CALLED, Equipment, Worker};
 use mio::{Poll, Waker};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Tracker {
     listening: Vec<Listen>,
     tallies: Tallies,
     orders: Orders,
+    /// What holds; locked for as long as it takes that everybody knows.
+    admission: Mutex<Arc<Admission>>,
     browsers: Option<Browsers>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -59,13 +62,18 @@ impl Tracker {
         let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
         let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
         let ids = ConnectionIds::new();
-        let (access, config) = (Arc::new(config.access.clone()), config.of_one_worker());
+        let members = config.private.as_ref().map(|private| Arc::clone(&private.members));
+        let access = Arc::new(Admission { access: config.access.clone(), members });
+        let config = config.of_one_worker();
         let (routes, orders) = Routes::among(wakers);
         // One more, for the browsers.
         let tallies = Tallies::new(workers + 1);
         let mut each_tally = tallies.each().collect::<Vec<_>>();
-        let mut tracker = Tracker { listening, tallies, orders, browsers: None, threads: Vec::new() };
-        if let (Some(rules), Some(tally)) = (config.websocket, each_tally.pop()) {
+        let admission = Mutex::new(Arc::clone(&access));
+        let mut tracker =
+            Tracker { listening, tallies, orders, admission, browsers: None, threads: Vec::new() };
+        let websocket = config.websocket.filter(|_| !access.is_private());
+        if let (Some(rules), Some(tally)) = (websocket, each_tally.pop()) {
             let (browsers, thread) = websocket::start(rules, Arc::clone(&access), tally)?;
             tracker.browsers = Some(browsers);
             tracker.threads.push(thread);
@@ -102,10 +110,26 @@ impl Tracker {
 
     /// These torrents are served from when this returns. Peers of others are kept until their time is over, but nobody hears of them.
     pub fn set_access(&self, access: Access) {
-        let access = Arc::new(access);
-        self.orders.set_access(&access);
+        self.admit(|admission| admission.access = access);
+    }
+
+    /// Whoever is among these members is served from when this returns, and nobody else. An open tracker stays open.
+    pub fn set_members(&self, members: Members) {
+        self.admit(|admission| {
+            if let Some(place) = &mut admission.members {
+                *place = Arc::new(members);
+            }
+        });
+    }
+
+    fn admit(&self, change: impl FnOnce(&mut Admission)) {
+        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Admission::clone(&admission);
+        change(&mut changed);
+        *admission = Arc::new(changed);
+        self.orders.set_access(&admission);
         if let Some(browsers) = &self.browsers {
-            browsers.set_access(access);
+            browsers.set_access(Arc::clone(&admission));
         }
     }
 

@@ -4,8 +4,9 @@
 //! Invariants: a swarm is in one shard alone, and only its worker touches it; queues are bounded, and nobody waits for room in one: what
 //! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP).
 
-use crate::access::Access;
+use crate::access::Admission;
 use mio::Waker;
+use proto::tracker::ledger::Member;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -27,13 +28,13 @@ const ERRANDS_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) enum Errand {
     /// A visit to a swarm of yours.
-    Announce { ip: IpAddr, announce: AnnounceRequest, back: Back },
+    Announce { ip: IpAddr, who: Option<Member>, announce: AnnounceRequest, back: Back },
     /// How are those of your swarms? Goes from worker to worker until no row is open.
     Scrape { rows: Vec<ScrapeRow>, back: Back },
     /// End when everybody who has asked is answered, or so long from now at the latest.
     End { patience: Duration },
     /// From now on these torrents are served; say so when it holds.
-    Access(Arc<Access>, SyncSender<()>),
+    Access(Arc<Admission>, SyncSender<()>),
     /// The body of the answer that your visitor waits for.
     Answer { visitor: usize, body: Vec<u8> },
 }
@@ -128,7 +129,7 @@ pub(crate) struct Orders(Vec<(SyncSender<Errand>, Arc<Waker>)>);
 
 impl Orders {
     /// Tells every worker which torrents are served, and waits until all know.
-    pub(crate) fn set_access(&self, access: &Arc<Access>) {
+    pub(crate) fn set_access(&self, access: &Arc<Admission>) {
         let (done, all_done) = sync_channel(self.0.len());
         for (errands, _) in &self.0 {
             // A worker that has ended serves nobody any more.

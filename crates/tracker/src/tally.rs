@@ -36,6 +36,11 @@ pub(crate) enum Count {
     Swarms,
     Peers,
     TableBytes,
+    NotAMember,
+    Withheld,
+    Uncredited,
+    Accounts,
+    RowsDue,
 }
 
 /// How a number is called.
@@ -51,7 +56,7 @@ const fn row(count: Count, name: &'static str, labels: &'static str, help: &'sta
 }
 
 /// All numbers, in the order of [`Count`]; those of one name stand together.
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 30] = [
     row(Count::AnnounceUdp4, "announces_total", "transport=\"udp\",family=\"ipv4\"", "Announces answered"),
     row(Count::AnnounceUdp6, "announces_total", "transport=\"udp\",family=\"ipv6\"", ""),
     row(Count::AnnounceHttp4, "announces_total", "transport=\"http\",family=\"ipv4\"", ""),
@@ -92,6 +97,26 @@ const ROWS: [Row; 25] = [
     row(Count::Swarms, "torrents", "", "Torrents that have peers now"),
     row(Count::Peers, "peers", "", "Peers now"),
     row(Count::TableBytes, "table_bytes", "", "Memory of torrents and peers now"),
+    row(
+        Count::NotAMember,
+        "strangers_total",
+        "",
+        "Visits to a private tracker without a passkey that is valid",
+    ),
+    row(
+        Count::Withheld,
+        "withheld_announces_total",
+        "",
+        "Announces of members that may not do what they want",
+    ),
+    row(
+        Count::Uncredited,
+        "uncredited_announces_total",
+        "",
+        "Announces of members not credited, for want of room",
+    ),
+    row(Count::Accounts, "accounts", "", "Members in torrents now, counted in each"),
+    row(Count::RowsDue, "account_rows_due", "", "Accounts of which the books do not know the newest"),
 ];
 
 /// The numbers of one worker.
@@ -195,7 +220,7 @@ mod tests {
             assert_eq!(row.help.is_empty(), row.name == before, "{}", row.name);
             before = row.name;
         }
-        assert_eq!(Count::TableBytes as usize + 1, ROWS.len());
+        assert_eq!(Count::RowsDue as usize + 1, ROWS.len());
     }
 
     #[test]

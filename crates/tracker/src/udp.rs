@@ -4,15 +4,19 @@
 //! Invariants: whoever has not shown a connection id is sent 16 bytes for 16, or nothing (E6); every datagram that was received is
 //! answered before the next batch, so that a queue can be in the kernel alone, where it is bounded (E10). BEP: 15, 41
 
-use crate::access::{Access, REFUSAL};
+use crate::access::{Admission, REFUSAL};
 use crate::connection_id::ConnectionIds;
 use crate::desk::{Desk, Over};
+use crate::members::NO_SCRAPE;
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use crate::tally::{Count, Tally};
 use mio::net::UdpSocket;
 use os::datagrams::{EXCHANGE_MAX, Exchange};
+use proto::tracker::ledger::Member;
 use std::net::{IpAddr, SocketAddr};
 use wire::announce::AnnounceRequest;
+use wire::passkey;
+use wire::tracker_udp::URL_DATA_MAX;
 use wire::tracker_udp::question::{
     Question, announce_reply, connect_reply, error_reply, scrape_reply, scrape_row,
 };
@@ -96,7 +100,7 @@ pub(crate) struct By<'a> {
     pub(crate) door: usize,
     pub(crate) desk: &'a mut Desk,
     pub(crate) routes: &'a mut Routes,
-    pub(crate) access: &'a Access,
+    pub(crate) access: &'a Admission,
     pub(crate) tally: &'a Tally,
 }
 
@@ -123,20 +127,14 @@ impl Asked<'_> {
             {
                 self.by.tally.count(Count::BadConnectionId);
             }
-            Ok(Question::Announce { transaction, announce, .. })
-                if !self.by.access.admits(&announce.info_hash) =>
-            {
-                self.by.tally.count(Count::Denied);
-                out.put(&error_reply(transaction));
-                out.put(REFUSAL.as_bytes());
-            }
-            Ok(Question::Announce { transaction, announce, .. }) => {
-                if self.by.routes.is_mine(&announce.info_hash) {
-                    put_announced(transaction, ip, &announce, self.by.desk, out);
-                } else {
-                    let owner = self.by.routes.owner(&announce.info_hash);
-                    self.hand_on(owner, Errand::Announce { ip, announce, back: self.back(transaction) });
+            Ok(Question::Announce { transaction, announce, url_data, .. }) => {
+                match self.by.access.who(|| passkey::in_url_data(url_data.joined(&mut [0; URL_DATA_MAX]))) {
+                    Ok(who) => self.announce(transaction, ip, who, announce, out),
+                    Err(reason) => self.refuse_stranger(transaction, reason, out),
                 }
+            }
+            Ok(Question::Scrape { transaction, .. }) if self.by.access.is_private() => {
+                self.refuse_stranger(transaction, NO_SCRAPE, out);
             }
             Ok(Question::Scrape { transaction, torrents, .. }) => {
                 match torrents.iter().find(|torrent| !self.by.routes.is_mine(torrent)) {
@@ -157,6 +155,32 @@ impl Asked<'_> {
         }
     }
 
+    fn announce(
+        &mut self,
+        transaction: u32,
+        ip: IpAddr,
+        who: Option<Member>,
+        announce: AnnounceRequest,
+        out: &mut Writer<'_>,
+    ) {
+        if !self.by.access.admits(&announce.info_hash) {
+            self.by.tally.count(Count::Denied);
+            return out.refuse(transaction, REFUSAL);
+        }
+        if self.by.routes.is_mine(&announce.info_hash) {
+            let visit = Visit { ip, who: who.as_ref(), announce: &announce };
+            put_announced(transaction, visit, self.by.desk, out);
+        } else {
+            let owner = self.by.routes.owner(&announce.info_hash);
+            self.hand_on(owner, Errand::Announce { ip, who, announce, back: self.back(transaction) });
+        }
+    }
+
+    fn refuse_stranger(&mut self, transaction: u32, reason: &str, out: &mut Writer<'_>) {
+        self.by.tally.count(Count::NotAMember);
+        out.refuse(transaction, reason);
+    }
+
     fn back(&self, transaction: u32) -> Back {
         Back::Datagram { door: self.by.door, to: self.from, transaction }
     }
@@ -174,13 +198,12 @@ pub(crate) fn announce(
     socket: &UdpSocket,
     to: SocketAddr,
     transaction: u32,
-    ip: IpAddr,
-    announce: &AnnounceRequest,
+    visit: Visit<'_>,
     desk: &mut Desk,
 ) {
     let mut place = [0; ANSWER_LEN_MAX];
     let mut out = Writer { place: &mut place, len: 0 };
-    put_announced(transaction, ip, announce, desk, &mut out);
+    put_announced(transaction, visit, desk, &mut out);
     out.send(socket, to);
 }
 
@@ -193,14 +216,12 @@ pub(crate) fn scraped(socket: &UdpSocket, to: SocketAddr, transaction: u32, rows
     out.send(socket, to);
 }
 
-fn put_announced(
-    transaction: u32,
-    ip: IpAddr,
-    announce: &AnnounceRequest,
-    desk: &mut Desk,
-    out: &mut Writer<'_>,
-) {
-    let (standing, peers) = desk.announce(Over::Udp, ip, announce, peers_max(ip));
+fn put_announced(transaction: u32, visit: Visit<'_>, desk: &mut Desk, out: &mut Writer<'_>) {
+    let Visit { ip, who, announce } = visit;
+    let (standing, peers) = match desk.announce(Over::Udp, ip, who, announce, peers_max(ip)) {
+        Ok(served) => served,
+        Err(reason) => return out.refuse(transaction, reason),
+    };
     let interval = u32::try_from(standing.interval.as_secs()).unwrap_or(u32::MAX);
     let counts = standing.counts;
     out.put(&announce_reply(transaction, interval, counts.incomplete, counts.complete));
@@ -209,6 +230,15 @@ fn put_announced(
 
 fn peers_max(ip: IpAddr) -> u32 {
     if ip.is_ipv4() { PEERS_MAX_V4 } else { PEERS_MAX_V6 }
+}
+
+/// A visit as it came, and who made it.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    pub(crate) ip: IpAddr,
+    /// A member, on a private tracker.
+    pub(crate) who: Option<&'a Member>,
+    pub(crate) announce: &'a AnnounceRequest,
 }
 
 /// Where an answer is written.
@@ -225,6 +255,12 @@ impl Writer<'_> {
             place.copy_from_slice(bytes);
             self.len = end;
         }
+    }
+
+    /// An error, to somebody who has shown that it is where it says.
+    fn refuse(&mut self, transaction: u32, reason: &str) {
+        self.put(&error_reply(transaction));
+        self.put(reason.as_bytes());
     }
 
     /// A full buffer drops it.

@@ -7,7 +7,7 @@
 pub(crate) mod handshake;
 mod link;
 
-use crate::access::{Access, REFUSAL};
+use crate::access::{Admission, REFUSAL};
 use crate::config::WebSocketRules;
 use crate::tally::{Count, Tally};
 use crate::visitors::neighbourhood;
@@ -58,7 +58,7 @@ pub(crate) struct Newcomer {
 enum Order {
     Welcome(Box<Newcomer>),
     /// From now on these torrents are served; say so when it holds.
-    Access(Arc<Access>, SyncSender<()>),
+    Access(Arc<Admission>, SyncSender<()>),
     /// Close everything.
     End,
 }
@@ -85,7 +85,7 @@ impl Browsers {
     }
 
     /// These torrents are served from when this returns.
-    pub(crate) fn set_access(&self, access: Arc<Access>) {
+    pub(crate) fn set_access(&self, access: Arc<Admission>) {
         let (done, is_done) = sync_channel(1);
         if self.orders.send(Order::Access(access, done)).is_ok() {
             self.wake();
@@ -112,7 +112,7 @@ impl Browsers {
 /// Begins.
 pub(crate) fn start(
     rules: WebSocketRules,
-    access: Arc<Access>,
+    access: Arc<Admission>,
     tally: Arc<Tally>,
 ) -> io::Result<(Browsers, JoinHandle<()>)> {
     let poll = Poll::new()?;
@@ -142,7 +142,7 @@ struct Room {
     poll: Poll,
     orders: Receiver<Order>,
     rules: WebSocketRules,
-    access: Arc<Access>,
+    access: Arc<Admission>,
     tally: Arc<Tally>,
     signalling: Signalling,
     rng: Rng,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whoever could go on at once does so only after everybody else had a turn.
 
-use crate::access::Access;
+use crate::access::Admission;
 use crate::config::{Config, HttpRules};
 use crate::connection_id::ConnectionIds;
 use crate::desk::{Desk, Over};
@@ -10,12 +10,13 @@ use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use crate::tally::{Count, Tallies, Tally};
-use crate::udp::{self, By, Datagrams};
+use crate::udp::{self, By, Datagrams, Visit};
 use crate::visitors::Visitors;
 use crate::websocket::Browsers;
 use mio::event::Event;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
+use proto::tracker::ledger::Member;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ pub(crate) struct Equipment {
     /// Those of one address have the same number with every worker.
     pub(crate) sockets: Vec<UdpSocket>,
     pub(crate) routes: Routes,
-    pub(crate) access: Arc<Access>,
+    pub(crate) access: Arc<Admission>,
     pub(crate) ids: ConnectionIds,
     pub(crate) tally: Arc<Tally>,
     pub(crate) tallies: Tallies,
@@ -91,7 +92,7 @@ pub(crate) struct Worker {
     body: Vec<u8>,
     datagrams: Datagrams,
     routes: Routes,
-    access: Arc<Access>,
+    access: Arc<Admission>,
     tally: Arc<Tally>,
     tallies: Tallies,
     desk: Desk,
@@ -106,6 +107,7 @@ impl Worker {
         let Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies, browsers } = equipment;
         let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
+        let books = config.private.as_ref().map(|private| private.books.clone());
         let mut next = FIRST_DOOR;
         for door in &mut sockets {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
@@ -126,7 +128,7 @@ impl Worker {
             datagrams: Datagrams::new(ids),
             routes,
             access,
-            desk: Desk::new(config.rules, Arc::clone(&tally)),
+            desk: Desk::new(config.rules, books, Arc::clone(&tally)),
             tally,
             tallies,
             browsers,
@@ -136,6 +138,11 @@ impl Worker {
 
     /// Until the end is asked for.
     pub(crate) fn run(mut self) {
+        self.serve();
+        self.desk.close();
+    }
+
+    fn serve(&mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut looked_around = Instant::now();
         loop {
@@ -160,6 +167,7 @@ impl Worker {
             self.run_errands(now);
             self.serve_datagrams();
             self.routes.wake_others();
+            self.desk.settle();
             if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
                 looked_around = now;
                 self.look_around(now);
@@ -303,7 +311,9 @@ impl Worker {
         for _ in 0..ERRANDS_PER_TURN {
             let Some(errand) = self.routes.next() else { return };
             match errand {
-                Errand::Announce { ip, announce, back } => self.run_announce(ip, &announce, back),
+                Errand::Announce { ip, who, announce, back } => {
+                    self.run_announce(ip, who.as_ref(), &announce, back);
+                }
                 Errand::Scrape { rows, back } => self.run_scrape(rows, back),
                 Errand::End { patience } => self.begin_to_end(patience, now),
                 Errand::Access(access, done) => {
@@ -321,16 +331,16 @@ impl Worker {
         self.left_over.errands = true;
     }
 
-    fn run_announce(&mut self, ip: IpAddr, announce: &AnnounceRequest, back: Back) {
+    fn run_announce(&mut self, ip: IpAddr, who: Option<&Member>, announce: &AnnounceRequest, back: Back) {
         match back {
             Back::Datagram { door, to, transaction } => {
                 if let Some(door) = self.sockets.get(door) {
-                    udp::announce(&door.socket, to, transaction, ip, announce, &mut self.desk);
+                    udp::announce(&door.socket, to, transaction, Visit { ip, who, announce }, &mut self.desk);
                 }
             }
             Back::Visitor { worker, visitor, compact } => {
                 let mut body = Vec::new();
-                put_announced(ip, announce, compact, &mut self.desk, &mut body);
+                put_announced(ip, who, announce, compact, &mut self.desk, &mut body);
                 // Whoever waits in vain is cut off as idle.
                 let _ = self.routes.send(worker, Errand::Answer { visitor, body });
             }

@@ -9,8 +9,11 @@ use crate::http::pages;
 use crate::shards::{Back, Errand, ScrapeRow};
 use crate::tally::Count;
 use crate::websocket::handshake;
+use proto::tracker::ledger::Member;
 use std::net::IpAddr;
+use wire::Passkey;
 use wire::announce::AnnounceRequest;
+use wire::passkey;
 use wire::tracker_http::PeerFormat;
 use wire::tracker_http::answer::{self, Told, decimal};
 use wire::tracker_http::head::{Head, HeadError};
@@ -75,9 +78,17 @@ pub(super) fn answer(head: &Head<'_>, ip: IpAddr, service: &mut Service<'_>, out
         return Answered::WebSocket;
     }
     let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+    let (path, passkey) = match service.access.is_private() {
+        false => (path, None),
+        true => {
+            let (path, passkey) = passkey::take(path, query);
+            // URLs of private trackers often say by which program they were once served.
+            (path.strip_suffix(".php").unwrap_or(path), passkey)
+        }
+    };
     let status = match (head.method, path) {
-        ("GET", "/announce") => announce(query, ip, service),
-        ("GET", "/scrape") => scrape(query, service),
+        ("GET", "/announce") => announce(query, ip, passkey, service),
+        ("GET", "/scrape") => scrape(query, passkey, service),
         ("GET", "/") => Some(show(
             PAGE,
             &pages::status(service.tallies, service.access, service.desk.interval()),
@@ -125,7 +136,11 @@ fn refuse(status: Status, reason: &str, body: &mut Vec<u8>) -> Status {
 }
 
 /// Refusals come with status 200, as BEP 3's clients expect them. Nothing if another worker answers.
-fn announce(query: &str, ip: IpAddr, service: &mut Service<'_>) -> Option<Status> {
+fn announce(query: &str, ip: IpAddr, passkey: Option<Passkey>, service: &mut Service<'_>) -> Option<Status> {
+    let who = match who(passkey, service) {
+        Ok(who) => who,
+        Err(refused) => return Some(refused),
+    };
     let AnnounceQuery { announce, compact, .. } = match AnnounceQuery::decode(query) {
         Ok(visit) => visit,
         Err(error) => return Some(refuse(OK, &error.to_string(), service.body)),
@@ -136,14 +151,25 @@ fn announce(query: &str, ip: IpAddr, service: &mut Service<'_>) -> Option<Status
     }
     let owner = service.routes.owner(&announce.info_hash);
     if owner == service.routes.me() {
-        put_announced(ip, &announce, compact, service.desk, service.body);
+        put_announced(ip, who.as_ref(), &announce, compact, service.desk, service.body);
         return Some(OK);
     }
     let back = Back::Visitor { worker: service.routes.me(), visitor: service.visitor, compact };
-    hand_on(owner, Errand::Announce { ip, announce, back }, service)
+    hand_on(owner, Errand::Announce { ip, who, announce, back }, service)
 }
 
-fn scrape(query: &str, service: &mut Service<'_>) -> Option<Status> {
+/// Who visits; a refusal if nobody that may.
+fn who(passkey: Option<Passkey>, service: &mut Service<'_>) -> Result<Option<Member>, Status> {
+    service.access.who(|| passkey).map_err(|reason| {
+        service.tally.count(Count::NotAMember);
+        refuse(OK, reason, service.body)
+    })
+}
+
+fn scrape(query: &str, passkey: Option<Passkey>, service: &mut Service<'_>) -> Option<Status> {
+    if let Err(refused) = who(passkey, service) {
+        return Some(refused);
+    }
     let mut torrents = match scraped(query) {
         Ok(torrents) => torrents,
         Err(error) => return Some(refuse(OK, &error.to_string(), service.body)),
@@ -180,12 +206,16 @@ fn hand_on(owner: usize, errand: Errand, service: &mut Service<'_>) -> Option<St
 /// The body of the answer to an announce.
 pub(crate) fn put_announced(
     ip: IpAddr,
+    who: Option<&Member>,
     announce: &AnnounceRequest,
     compact: bool,
     desk: &mut Desk,
     body: &mut Vec<u8>,
 ) {
-    let (standing, peers) = desk.announce(Over::Http, ip, announce, u32::MAX);
+    let (standing, peers) = match desk.announce(Over::Http, ip, who, announce, u32::MAX) {
+        Ok(served) => served,
+        Err(reason) => return answer::refused(reason, body),
+    };
     let seconds = |span: proto::Duration| u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
     let told = Told {
         interval: seconds(standing.interval),

@@ -2,18 +2,22 @@
 //!
 //! Invariant: nothing that a visitor wrote is shown.
 
-use crate::access::Access;
+use crate::access::{Access, Admission};
 use crate::server::Figures;
 use crate::tally::Tallies;
 use std::time::Duration;
 
 /// What a person sees who follows the tracker's address.
-pub(super) fn status(tallies: &Tallies, access: &Access, interval: Duration) -> String {
+pub(super) fn status(tallies: &Tallies, access: &Admission, interval: Duration) -> String {
     let Figures { announces, scrapes, swarms, peers } = tallies.figures();
-    let mode = match access {
+    let mode = match &access.access {
         Access::Open => "every torrent",
         Access::Allow(_) => "listed torrents",
         Access::Deny(_) => "every torrent but listed ones",
+    };
+    let address = match access.is_private() {
+        false => "Its announce address is this page's, with <code>/announce</code> behind it.",
+        true => "It is private: its members have announce addresses of their own.",
     };
     let minutes = interval.as_secs().div_ceil(60);
     format!(
@@ -24,7 +28,7 @@ pub(super) fn status(tallies: &Tallies, access: &Access, interval: Duration) -> 
 @media(prefers-color-scheme:dark){{body{{background:#111;color:#eee}}}}</style></head>
 <body><h1>A BitTorrent tracker</h1>
 <p>It introduces peers to each other, and holds no files. It serves {mode}; peers come again every {minutes} min.
-Its announce address is this page's, with <code>/announce</code> behind it.</p>
+{address}</p>
 <table>
 <tr><td>Peers now</td><td>{peers}</td></tr>
 <tr><td>Torrents now</td><td>{swarms}</td></tr>

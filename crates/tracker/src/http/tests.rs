@@ -1,7 +1,7 @@
 //! How long a connection may take, by a clock of the test's own. Threat E9.
 
 use super::*;
-use crate::access::Access;
+use crate::access::Admission;
 use crate::shards::Routes;
 use proto::tracker::swarm_table::Rules;
 use std::net::{TcpListener, TcpStream as Client};
@@ -22,7 +22,7 @@ impl Counter {
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
         let (routes, _orders) = Routes::among(vec![Arc::new(waker)]);
         Counter {
-            desk: Desk::new(Rules::default(), Arc::default()),
+            desk: Desk::new(Rules::default(), None, Arc::default()),
             routes: routes.into_iter().next().unwrap(),
             rules: HttpRules::default(),
             tallies: Tallies::new(1),
@@ -37,7 +37,7 @@ impl Counter {
         connection.go_on(&mut Service {
             desk: &mut self.desk,
             routes: &mut self.routes,
-            access: &Access::Open,
+            access: &Admission::default(),
             tally: &tally,
             tallies: &self.tallies,
             visitor: 1,

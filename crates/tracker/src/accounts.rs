@@ -1,0 +1,124 @@
+//! Accounts of members, as one worker keeps them: what is due to them is handed to whoever keeps the books, over a bounded queue.
+//!
+//! Invariants: nobody who announces waits for the books; while their keeper is behind, what is due adds up in the ledger, which is
+//! bounded, and nothing of it is lost; at an orderly end everything is handed over.
+
+use crate::members::{MAY_NOT_DOWNLOAD, TOO_MANY_CLIENTS};
+use proto::tracker::Ledger;
+use proto::tracker::ledger::{Member, Row, Rules, Verdict};
+use proto::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use wire::announce::{AnnounceEvent, AnnounceRequest};
+
+/// Rows that are handed over at once, and as soon as so many wait.
+const ROWS_MAX: usize = 4096;
+
+/// How long a row waits at most for others.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub struct Books {
+    /// How accounts are kept until then, all workers together.
+    pub rules: Rules,
+    /// To whoever keeps them; full, it is left alone for a while.
+    pub rows: SyncSender<Vec<Row>>,
+}
+
+/// What a worker knows of members.
+pub(crate) struct Accounts {
+    ledger: Ledger,
+    books: SyncSender<Vec<Row>>,
+    /// Taken from the ledger, and not yet handed over.
+    ready: Vec<Row>,
+    handed_over: Instant,
+}
+
+impl Accounts {
+    /// Of nobody so far.
+    pub(crate) fn new(books: Books) -> Accounts {
+        let ledger = Ledger::new(books.rules);
+        Accounts { ledger, books: books.rows, ready: Vec::new(), handed_over: Instant::ZERO }
+    }
+
+    /// A member announces. If it is not to be served, then why.
+    pub(crate) fn announce(
+        &mut self,
+        now: Instant,
+        member: &Member,
+        peer: SocketAddr,
+        request: &AnnounceRequest,
+    ) -> Result<(), &'static str> {
+        match self.ledger.announce(now, member, peer, request) {
+            Verdict::Welcome => Ok(()),
+            Verdict::MayNotDownload => Err(MAY_NOT_DOWNLOAD),
+            Verdict::TooManyClients => Err(TOO_MANY_CLIENTS),
+        }
+    }
+
+    /// Hands over what has waited long enough, or is enough. Waits for nobody.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        let waited = now.since(self.handed_over) >= WAIT_MAX;
+        while !self.ready.is_empty()
+            || self.ledger.rows_due() >= ROWS_MAX
+            || waited && self.ledger.rows_due() > 0
+        {
+            if self.ready.is_empty() {
+                self.ready = self.ledger.take(ROWS_MAX);
+            }
+            match self.books.try_send(std::mem::take(&mut self.ready)) {
+                Ok(()) => self.handed_over = now,
+                // Its keeper is behind, or gone: then this is for as long as the tracker lives.
+                Err(TrySendError::Full(rows) | TrySendError::Disconnected(rows)) => {
+                    self.ready = rows;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// To be called about once a second: forgets who stayed away.
+    pub(crate) fn look_around(&mut self, now: Instant) {
+        self.ledger.sweep(now);
+    }
+
+    /// Hands everything over, for which it waits.
+    pub(crate) fn close(mut self) {
+        loop {
+            if self.ready.is_empty() {
+                self.ready = self.ledger.take(ROWS_MAX);
+            }
+            let rows = std::mem::take(&mut self.ready);
+            if rows.is_empty() {
+                return;
+            }
+            if self.books.send(rows).is_err() {
+                tracing::error!(
+                    "what members sent and received last is lost: nobody keeps the books any more"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Users in torrents that are known.
+    pub(crate) fn len(&self) -> usize {
+        self.ledger.accounts()
+    }
+
+    /// Rows that wait to be handed over.
+    pub(crate) fn rows_due(&self) -> usize {
+        self.ledger.rows_due() + self.ready.len()
+    }
+
+    /// Announces that were not credited for want of room.
+    pub(crate) fn uncredited(&self) -> u64 {
+        self.ledger.unkept()
+    }
+}
+
+/// The same visit of somebody who leaves, which is how a peer is taken out of its swarm.
+pub(crate) fn leaving(request: &AnnounceRequest) -> AnnounceRequest {
+    AnnounceRequest { event: AnnounceEvent::Stopped, ..request.clone() }
+}
