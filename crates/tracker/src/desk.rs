@@ -101,6 +101,11 @@ impl Desk {
         standing
     }
 
+    /// These visits probably come next: of swarms, from addresses. What they need is brought near, for all of them at once.
+    pub(crate) fn look_ahead(&self, visits: impl Iterator<Item = (InfoHash, SocketAddr)>) {
+        self.table.look_ahead(visits);
+    }
+
     /// How a swarm stands.
     pub(crate) fn scrape(&mut self, over: Over, info_hash: InfoHash) -> ScrapeCounts {
         self.tally.count(match over {

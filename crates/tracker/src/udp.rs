@@ -18,7 +18,7 @@ use wire::announce::AnnounceRequest;
 use wire::passkey;
 use wire::tracker_udp::URL_DATA_MAX;
 use wire::tracker_udp::question::{
-    Question, announce_reply, connect_reply, error_reply, scrape_reply, scrape_row,
+    Question, announce_reply, connect_reply, error_reply, glance, scrape_reply, scrape_row,
 };
 
 /// No question is longer: 98 bytes, and BEP 41's options within one Ethernet frame.
@@ -71,6 +71,11 @@ impl Datagrams {
                 // What ICMP reports about an earlier answer concerns nobody any more.
                 Err(_) => continue,
             };
+            desk.look_ahead((0..came).filter_map(|number| {
+                let (from, question) = self.exchange.peek(number)?;
+                let (info_hash, port) = glance(question)?;
+                Some((info_hash, SocketAddr::new(from.ip(), port)))
+            }));
             // One look at the clock does for all: they have waited for one another anyway.
             let minute = os::clock::since_boot().as_secs() / 60;
             for number in 0..came {

@@ -7,6 +7,7 @@ use super::address_of;
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::null_mut;
 
@@ -97,13 +98,25 @@ impl Exchange {
         Ok(self.came)
     }
 
-    /// A question of the last batch, from where it came, and the place for its answer; nothing if it was too long.
+    /// A question of the last batch, and from where it came; nothing if it was too long.
+    pub fn peek(&self, number: usize) -> Option<(SocketAddr, &[u8])> {
+        let (from, question) = self.asked(number)?;
+        Some((from, self.questions.get(question)?))
+    }
+
+    /// The same, and the place for its answer.
     pub fn question(&mut self, number: usize) -> Option<(SocketAddr, &[u8], &mut [u8])> {
+        let (from, question) = self.asked(number)?;
+        let answer = number * self.answer_len_max;
+        let answer = self.answers.get_mut(answer..answer + self.answer_len_max)?;
+        Some((from, self.questions.get(question)?, answer))
+    }
+
+    /// From where a question came, and where it lies.
+    fn asked(&self, number: usize) -> Option<(SocketAddr, Range<usize>)> {
         let row = self.rows.get(..self.came)?.get(number)?;
-        let (question, answer) = (number * self.question_len_max, number * self.answer_len_max);
-        let from = address_of(self.names.get(number)?)?;
-        let question = self.questions.get(question..question + row.question_len?)?;
-        Some((from, question, self.answers.get_mut(answer..answer + self.answer_len_max)?))
+        let start = number * self.question_len_max;
+        Some((address_of(self.names.get(number)?)?, start..start + row.question_len?))
     }
 
     /// The first so many bytes of its place are the answer; none if 0.
@@ -204,7 +217,9 @@ mod tests {
             while let Ok(count) = exchange.receive(&server) {
                 batches.push(count);
                 for number in 0..count {
+                    let peeked = exchange.peek(number).map(|(from, question)| (from, question.to_vec()));
                     let (from, question, answer) = exchange.question(number).unwrap();
+                    assert_eq!(peeked, Some((from, question.to_vec())));
                     let name = question[0];
                     let client = if name % 2 == 0 { &one } else { &other };
                     assert_eq!(from, client.local_addr().unwrap());

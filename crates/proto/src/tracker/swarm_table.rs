@@ -7,6 +7,7 @@
 //! a swarm 64 bytes and its label, in which three peers are included. When room gets scarce, networks that have much get no more.
 //! BEP: 3, 7, 21, 23, 48. Threats: E7, E8
 
+mod ahead;
 mod buckets;
 mod clock;
 mod draw;
@@ -34,6 +35,7 @@ use wire::InfoHash;
 use wire::announce::AnnounceEvent;
 use wire::compact::Family;
 
+pub use ahead::AHEAD_MAX;
 pub use peers::Peers;
 pub use snapshot::{Progress, Restored, SnapshotError, Walk};
 

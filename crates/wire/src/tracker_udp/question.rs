@@ -4,8 +4,8 @@
 //! Invariant: what is borrowed was looked through when it was decoded, so that reading it cannot fail. BEP: 15, 41
 
 use super::{
-    DatagramError, PROTOCOL_ID, Reader, SCRAPE_MAX, ScrapeCounts, URL_DATA_MAX, action, decode_announce,
-    option,
+    ANNOUNCE_LEN, DatagramError, PROTOCOL_ID, Reader, SCRAPE_MAX, ScrapeCounts, URL_DATA_MAX, action,
+    decode_announce, option,
 };
 use crate::InfoHash;
 use crate::announce::AnnounceRequest;
@@ -65,6 +65,16 @@ impl Question<'_> {
             _ => Err(DatagramError::UnknownAction(action)),
         }
     }
+}
+
+/// The torrent and the port of an announce; nothing if it is something else. Nothing more is looked at: it may not be an announce after
+/// all.
+pub fn glance(datagram: &[u8]) -> Option<(InfoHash, u16)> {
+    let mut rest = Reader(datagram.get(..ANNOUNCE_LEN)?);
+    let (_connection, action, _transaction) = (rest.u64().ok()?, rest.u32().ok()?, rest.u32().ok()?);
+    let info_hash = InfoHash(rest.array().ok()?);
+    let port = Reader(datagram.get(ANNOUNCE_LEN - 2..ANNOUNCE_LEN)?).u16().ok()?;
+    (action == action::ANNOUNCE).then_some((info_hash, port))
 }
 
 /// The torrents of a scrape: 1 to [`SCRAPE_MAX`].

@@ -142,3 +142,16 @@ fn counts_below_zero_mean_nothing_and_a_long_text_is_cut() {
     };
     assert_eq!(reason.len(), 1024);
 }
+
+#[test]
+fn a_glance_sees_torrent_and_port_of_an_announce_and_nothing_in_anything_else() {
+    let announce = announce_request("/a");
+    let whole = bytes(|out| announce.encode(out));
+    let Request::Announce { announce, .. } = announce else { panic!("an announce") };
+    assert_eq!(question::glance(&whole), Some((announce.info_hash, announce.port)));
+    assert_eq!(question::glance(&whole[..97]), None);
+    let mut other = whole.clone();
+    other[11] = 2;
+    assert_eq!(question::glance(&other), None);
+    assert_eq!(question::glance(&bytes(|out| Request::Connect { transaction: 1 }.encode(out))), None);
+}

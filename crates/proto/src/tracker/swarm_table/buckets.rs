@@ -10,6 +10,8 @@ use crate::Rng;
 
 /// Buckets allocated together.
 const CHUNK: usize = 16;
+/// Bytes that come from memory together.
+const LINE: usize = 64;
 
 /// So many hashes decide where items lie.
 pub(super) const HASHES: u64 = 1 << 32;
@@ -20,6 +22,8 @@ pub(super) trait Item: Copy + core::fmt::Debug {
     const FILL: u32;
     /// Where it falls.
     fn hash(&self, key: Key) -> u64;
+    /// Anything of it, for the sake of having read it.
+    fn look(&self) -> u64;
 }
 
 /// The set.
@@ -51,6 +55,15 @@ fn place(hash: u32, buckets: u32) -> u32 {
 /// The bucket from which this one was split off.
 fn origin(bucket: u32) -> u32 {
     bucket - (bucket + 1).next_power_of_two() / 2
+}
+
+/// Reads something of the first cache lines; what follows the processor fetches by itself. No branch here hangs on what is read, but on
+/// lengths that are much the same: a wrong guess would wait for memory.
+#[inline]
+pub(super) fn look_at<T: Item>(items: &[T]) -> u64 {
+    let line = LINE / size_of::<T>();
+    let look = |at: usize| items.get(if at < items.len() { at } else { 0 }).map_or(0, Item::look);
+    look(0) ^ look(line) ^ look(2 * line) ^ look(4 * line)
 }
 
 impl<T: Item> Buckets<T> {
@@ -115,6 +128,12 @@ impl<T: Item> Buckets<T> {
     pub(super) fn find(&self, hash: u64, fits: impl FnMut(&T) -> bool) -> Option<(u32, usize)> {
         let bucket = place(hash as u32, self.buckets);
         Some((bucket, self.bucket(bucket).iter().position(fits)?))
+    }
+
+    /// Looks at the bucket of this hash, so that it is near.
+    #[inline]
+    pub(super) fn look_for(&self, hash: u64) -> u64 {
+        look_at(self.bucket(place(hash as u32, self.buckets)))
     }
 
     /// Takes in an item, which is not there yet.
@@ -246,6 +265,10 @@ mod tests {
 
         fn hash(&self, key: Key) -> u64 {
             key.hash([self.0.into()])
+        }
+
+        fn look(&self) -> u64 {
+            0
         }
     }
 

@@ -4,6 +4,7 @@ use super::clock::Stamp;
 use super::keyed::Key;
 use crate::address;
 use core::net::{Ipv4Addr, Ipv6Addr};
+use wire::compact::{V4_LEN, V6_LEN};
 
 /// A peer of one address family.
 pub(super) trait Entry: Copy + core::fmt::Debug {
@@ -20,8 +21,9 @@ pub(super) trait Entry: Copy + core::fmt::Debug {
     fn touch(&mut self, now: Stamp);
     /// Where it falls in a hashed set.
     fn hash(&self, key: Key) -> u64;
-    /// Appends address and port in network order.
-    fn write(&self, out: &mut Vec<u8>);
+    /// Writes address and port in network order to where `out` begins, and perhaps a little behind them: says how many bytes count, none if
+    /// there is no room.
+    fn write(&self, out: &mut [u8]) -> usize;
     /// What stands for the network that one party may hold, a /24 or a /48; none where all neighbours share one.
     fn network(&self) -> Option<u64>;
 }
@@ -70,9 +72,11 @@ impl Entry for V4 {
     }
 
     #[inline]
-    fn write(&self, out: &mut Vec<u8>) {
-        let [a, b, c, d, e, f, ..] = self.0.to_be_bytes();
-        out.extend_from_slice(&[a, b, c, d, e, f]);
+    fn write(&self, out: &mut [u8]) -> usize {
+        // A whole word: the two bytes of the stamp are overwritten by the next peer, or not sent.
+        let Some(place) = out.first_chunk_mut() else { return 0 };
+        *place = (self.0 >> 16 << 16).to_be_bytes();
+        V4_LEN
     }
 
     fn network(&self) -> Option<u64> {
@@ -130,9 +134,12 @@ impl Entry for V6 {
     }
 
     #[inline]
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.ip);
-        out.extend_from_slice(&self.port);
+    fn write(&self, out: &mut [u8]) -> usize {
+        let Some(place) = out.first_chunk_mut::<V6_LEN>() else { return 0 };
+        let (ip, port) = place.split_at_mut(self.ip.len());
+        ip.copy_from_slice(&self.ip);
+        port.copy_from_slice(&self.port);
+        V6_LEN
     }
 
     fn network(&self) -> Option<u64> {

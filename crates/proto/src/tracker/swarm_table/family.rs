@@ -5,7 +5,7 @@
 //! kind is drawn from without a search. What is allocated, and how many peers there are, is in the books.
 
 use super::Counts;
-use super::buckets::{Buckets, Item};
+use super::buckets::{self, Buckets, Item};
 use super::clock::Stamp;
 use super::draw::{self, Wish};
 use super::entry::{Entry, V4, V6};
@@ -27,6 +27,11 @@ impl Item for V4 {
     fn hash(&self, key: Key) -> u64 {
         Entry::hash(self, key)
     }
+
+    #[inline]
+    fn look(&self) -> u64 {
+        self.seen().0.into()
+    }
 }
 
 impl Item for V6 {
@@ -35,6 +40,11 @@ impl Item for V6 {
     #[inline]
     fn hash(&self, key: Key) -> u64 {
         Entry::hash(self, key)
+    }
+
+    #[inline]
+    fn look(&self) -> u64 {
+        self.seen().0.into()
     }
 }
 
@@ -133,6 +143,16 @@ impl<E: Entry + Item> Family<E> {
             }
             Family::Array { seeds, peers } => whole(peers.as_slice().split_at(usize::from(*seeds))),
             Family::Many(many) => Part::of_sets([&many.seeds, &many.leechers], passed, is_first),
+        }
+    }
+
+    /// Looks where a peer of this hash would be.
+    #[inline]
+    pub(super) fn look_for(&self, hash: u64) -> u64 {
+        match self {
+            Family::Few { .. } => 0,
+            Family::Array { peers, .. } => buckets::look_at(peers.as_slice()),
+            Family::Many(many) => many.seeds.look_for(hash) ^ many.leechers.look_for(hash),
         }
     }
 

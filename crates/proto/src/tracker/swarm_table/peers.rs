@@ -1,15 +1,27 @@
 //! Peers for an answer, packed as they travel. A buffer to be used again and again, so that an answer costs no allocation.
 
+use super::WANT_MAX;
 use super::entry::Entry;
 use crate::Rng;
 use core::net::SocketAddr;
 use wire::compact::{self, Family, V4_LEN, V6_LEN};
 
+/// Room for [`WANT_MAX`] peers, and for what [`Entry::write`] writes behind the last of them.
+const ROOM: usize = WANT_MAX as usize * V6_LEN + 2;
+
 /// Peers of one address family, as trackers pack them: 6 bytes each for IPv4, 18 for IPv6, port last.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Peers {
-    bytes: Vec<u8>,
+    room: Box<[u8; ROOM]>,
+    /// Bytes of the room that are filled.
+    len: usize,
     family: Family,
+}
+
+impl core::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl Default for Peers {
@@ -21,7 +33,7 @@ impl Default for Peers {
 impl Peers {
     /// Nobody yet.
     pub fn new() -> Peers {
-        Peers { bytes: Vec::new(), family: Family::V4 }
+        Peers { room: Box::new([0; ROOM]), len: 0, family: Family::V4 }
     }
 
     /// How they are packed.
@@ -31,41 +43,43 @@ impl Peers {
 
     /// All of them, packed (BEP 7, 15, 23).
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.room.get(..self.len).unwrap_or_default()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.bytes.len() / self.family.packed_len()
+        self.len / self.family.packed_len()
     }
 
     /// Whether there is nobody.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        compact::decode(&self.bytes, self.family)
+        compact::decode(self.as_bytes(), self.family)
     }
 
     /// Nobody again; peers of this family are to come.
     pub(super) fn clear(&mut self, family: Family) {
-        self.bytes.clear();
+        self.len = 0;
         self.family = family;
     }
 
+    /// One more. There is room for [`WANT_MAX`]; further ones are left out.
     #[inline]
     pub(super) fn push(&mut self, peer: &impl Entry) {
-        peer.write(&mut self.bytes);
+        self.len += peer.write(self.room.get_mut(self.len..).unwrap_or_default());
     }
 
     /// Mixes the first so many with the rest; each of both parts is in random order already. Who reads an answer from its
     /// beginning shall not meet one kind first.
     pub(super) fn mix(&mut self, first: usize, rng: &mut Rng) {
+        let bytes = self.room.get_mut(..self.len).unwrap_or_default();
         match self.family {
-            Family::V4 => mix(self.bytes.as_chunks_mut::<V4_LEN>().0, first, rng),
-            Family::V6 => mix(self.bytes.as_chunks_mut::<V6_LEN>().0, first, rng),
+            Family::V4 => mix(bytes.as_chunks_mut::<V4_LEN>().0, first, rng),
+            Family::V6 => mix(bytes.as_chunks_mut::<V6_LEN>().0, first, rng),
         }
     }
 }

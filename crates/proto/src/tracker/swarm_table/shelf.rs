@@ -49,6 +49,11 @@ impl Item for Label {
     fn hash(&self, _key: Key) -> u64 {
         self.0 >> 32
     }
+
+    #[inline]
+    fn look(&self) -> u64 {
+        self.0
+    }
 }
 
 /// All swarms of a table.
@@ -76,6 +81,19 @@ impl Shelf {
         let fits =
             |label: &Label| label.0 >> 32 == hash >> 32 && self.get(label.place()).info_hash == *info_hash;
         let (bucket, at) = self.index.find(hash >> 32, fits)?;
+        Some(self.index.bucket(bucket)[at].place())
+    }
+
+    /// Looks where in the index a swarm of this hash would be.
+    #[inline]
+    pub(super) fn look_for(&self, hash: u64) -> u64 {
+        self.index.look_for(hash >> 32)
+    }
+
+    /// Where a swarm of this hash stands, if there is one, or another whose hash begins alike.
+    #[inline]
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        let (bucket, at) = self.index.find(hash >> 32, |label| label.0 >> 32 == hash >> 32)?;
         Some(self.index.bucket(bucket)[at].place())
     }
 
@@ -175,7 +193,8 @@ impl Swarm {
     }
 }
 
-fn hash(info_hash: &InfoHash, key: Key) -> u64 {
+/// Where a swarm falls in the index.
+pub(super) fn hash(info_hash: &InfoHash, key: Key) -> u64 {
     let [a, b, c, d, e] = info_hash.0.as_chunks::<4>().0 else { return 0 };
     let word = |first: &[u8; 4], second: &[u8; 4]| {
         u64::from(u32::from_be_bytes(*first)) << 32 | u64::from(u32::from_be_bytes(*second))

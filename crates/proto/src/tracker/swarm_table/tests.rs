@@ -167,3 +167,33 @@ fn a_clock_that_stands_or_leaps_loses_nobody_who_comes_back() {
         assert_eq!(standing.counts.incomplete, 1, "{now:?}");
     }
 }
+
+#[test]
+fn who_looks_ahead_gives_the_same_answers() {
+    let (mut plain, mut ahead) = (table(), table());
+    let mut rng = Rng::new(Seed(5));
+    for second in 0..400 {
+        let visits: Vec<Visit> = (0..AHEAD_MAX + 7)
+            .map(|_| {
+                // Swarms of every size: in the record, in an array, in buckets; and some that nobody knows.
+                let (swarm, n) = (rng.below(5) as u8, rng.below(1_000));
+                let event = if rng.below(8) == 0 { Stopped } else { None };
+                let peer = if rng.below(9) == 0 {
+                    SocketAddr::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, n as u16].into(), 7)
+                } else {
+                    peer(n)
+                };
+                Visit {
+                    info_hash: InfoHash([swarm; 20]),
+                    peer,
+                    ..visit(n % (8 << (2 * swarm)), event, u64::from(n % 3))
+                }
+            })
+            .collect();
+        ahead.look_ahead(visits.iter().map(|visit| (visit.info_hash, visit.peer)));
+        for visit in visits {
+            assert_eq!(ask(&mut plain, at(second), visit), ask(&mut ahead, at(second), visit));
+        }
+    }
+    assert!(plain.peers() > 1_000);
+}
