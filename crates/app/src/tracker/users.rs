@@ -1,0 +1,210 @@
+//! The users of a private tracker: who there is, what each may do, and what each has sent and received so far. Kept in a text file
+//! with a second one for the totals beside it, or in one SQLite database.
+//!
+//! Invariants: no passkey is in an error, a message or a `Debug` (E11); what was credited is written whole or not at all, and a crash
+//! costs what was not yet written, a few seconds' worth.
+
+pub(super) mod commands;
+mod database;
+mod keeper;
+mod text;
+
+pub(super) use keeper::Keeper;
+
+use crate::failure::Failure;
+use crate::words::why;
+use database::Database;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+use text::TextFile;
+use tracker::ledger::{Member, Row, UserId};
+use tracker::{Members, User};
+use wire::Passkey;
+
+/// The longest name, in bytes.
+const NAME_LEN_MAX: usize = 64;
+
+/// How a database begins.
+const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
+
+/// Endings of files that are to be databases, if there is nothing in them yet.
+const SQLITE_ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
+
+/// A user and what it may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Record {
+    pub(super) name: String,
+    pub(super) passkey: Passkey,
+    pub(super) may_download: bool,
+    pub(super) enabled: bool,
+    pub(super) clients_max: Option<NonZeroU32>,
+}
+
+impl Record {
+    /// As the tracker knows it.
+    fn user(&self, user: UserId) -> User {
+        let member = Member { user, may_download: self.may_download, clients_max: self.clients_max };
+        User { passkey: self.passkey, member, enabled: self.enabled }
+    }
+}
+
+/// What a user has done in all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Totals {
+    /// Bytes.
+    pub(super) uploaded: u64,
+    /// Bytes.
+    pub(super) downloaded: u64,
+    /// Downloads.
+    pub(super) completed: u64,
+    /// Seconds as a seed, of all torrents and clients together.
+    pub(super) seed_time: u64,
+    /// Announces that claimed more than is believable.
+    pub(super) excesses: u64,
+    /// Seconds since 1970; 0 for never.
+    pub(super) last_seen: u64,
+}
+
+impl Totals {
+    /// Adds what is due for one torrent.
+    fn add(&mut self, row: &Row, now: u64) {
+        let Totals { uploaded, downloaded, completed, seed_time, excesses, last_seen } = self;
+        *uploaded = uploaded.saturating_add(row.uploaded);
+        *downloaded = downloaded.saturating_add(row.downloaded);
+        *completed = completed.saturating_add(row.completed.into());
+        *seed_time = seed_time.saturating_add(row.seeded.as_secs());
+        *excesses = excesses.saturating_add(row.excesses.into());
+        *last_seen = now;
+    }
+}
+
+/// Where users are.
+pub(super) enum Store {
+    Text(TextFile),
+    Database(Database),
+}
+
+impl Store {
+    /// The store in this file: a database if it is one, or is to become one by its name; otherwise text. One that does not exist is
+    /// only made if that is wanted.
+    pub(super) fn open(path: &Path, create: bool) -> Result<Store, Failure> {
+        if is_database(path).map_err(|error| failed(path, &why(&error)))? {
+            Database::open(path, create).map(Store::Database)
+        } else {
+            TextFile::open(path, create).map(Store::Text)
+        }
+    }
+
+    /// All users, for the tracker.
+    pub(super) fn members(&mut self) -> Result<Members, Failure> {
+        Ok(Members::new(match self {
+            Store::Text(file) => file.users()?,
+            Store::Database(database) => database.users()?,
+        }))
+    }
+
+    /// Everybody with what they have done, by their names.
+    pub(super) fn list(&mut self) -> Result<Vec<(Record, Totals)>, Failure> {
+        match self {
+            Store::Text(file) => file.list(),
+            Store::Database(database) => database.list(),
+        }
+    }
+
+    /// A new user.
+    pub(super) fn add(&mut self, record: Record) -> Result<(), Failure> {
+        check_name(&record.name)?;
+        match self {
+            Store::Text(file) => file.add(record),
+            Store::Database(database) => database.add(&record),
+        }
+    }
+
+    /// Changes a user in place.
+    pub(super) fn change(&mut self, name: &str, change: Change) -> Result<(), Failure> {
+        match self {
+            Store::Text(file) => file.change(name, change),
+            Store::Database(database) => database.change(name, change),
+        }
+    }
+
+    /// Adds what is due. If that fails, nothing was added.
+    fn credit(&mut self, rows: &[Row]) -> Result<(), Failure> {
+        match self {
+            Store::Text(file) => file.credit(rows, now()),
+            Store::Database(database) => database.credit(rows, now()),
+        }
+    }
+
+    /// Whether somebody else has changed something since the last time.
+    fn has_changed(&mut self) -> bool {
+        match self {
+            // A person edits it in several steps: SIGHUP says when it is whole.
+            Store::Text(_) => false,
+            Store::Database(database) => database.has_changed(),
+        }
+    }
+}
+
+/// What may become of a user.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    Enabled(bool),
+    MayDownload(bool),
+    Passkey(Passkey),
+    Removed,
+}
+
+/// A name that both kinds of store can hold and a person can type.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let fits = (1..=NAME_LEN_MAX).contains(&name.len()) && !name.starts_with(['#', '-']);
+    if fits && name.chars().all(|letter| letter.is_alphanumeric() || "-_.@+".contains(letter)) {
+        return Ok(());
+    }
+    Err(Failure::plain(format!(
+        "a name has letters, digits and `-_.@+`, at most {NAME_LEN_MAX} bytes of them, and begins with no `-`"
+    )))
+}
+
+/// Names that occur twice, or passkeys that two users share: by name.
+fn check_distinct<'a>(records: impl Iterator<Item = &'a Record>) -> Result<(), String> {
+    let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
+    for record in records {
+        if !names.insert(&record.name) {
+            return Err(format!("`{}` is there twice", record.name));
+        }
+        if !keys.insert(record.passkey.reveal()) {
+            return Err(format!("`{}` has the passkey of another user", record.name));
+        }
+    }
+    Ok(())
+}
+
+fn is_database(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    match File::open(path) {
+        Ok(file) => drop(file.take(SQLITE_HEAD.len() as u64).read_to_end(&mut head)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let ending = path.extension().unwrap_or_default();
+    Ok(head == SQLITE_HEAD || head.is_empty() && SQLITE_ENDINGS.iter().any(|known| ending == *known))
+}
+
+/// A failure about users' file.
+fn failed(path: &Path, what: &str) -> Failure {
+    Failure::plain(format!("the users in {}: {what}", path.display()))
+}
+
+fn nobody(path: &Path, name: &str) -> Failure {
+    failed(path, &format!("nobody there is called `{name}`"))
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,364 @@
+//! Users in one SQLite database, for many of them, and for programs that make users themselves: see docs/tracker.md for the tables.
+//!
+//! ```text
+//! users      id (never given twice), name, passkey, may_download, enabled, clients_max, uploaded, downloaded, completed,
+//!            seed_time, excesses, last_seen, created
+//! transfers  (user -> users.id, info_hash: 40 digits), uploaded, downloaded, left, completed, seed_time, first_seen, last_seen
+//! ```
+//!
+//! Invariants: `user_version` says which tables there are; what is due to many is added in one transaction, to accounts and transfers
+//! alike; others may write at the same time, and what they do is noticed by `data_version`.
+
+use super::{Change, Record, Totals, failed, nobody};
+use crate::failure::Failure;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use std::fs::OpenOptions;
+use std::num::NonZeroU32;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracker::User;
+use tracker::ledger::{Row, UserId};
+use wire::Passkey;
+
+/// The tables that this code knows.
+const VERSION: i64 = 1;
+
+/// How long somebody else's transaction is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const TABLES: &str = "
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    passkey TEXT NOT NULL UNIQUE,
+    may_download INTEGER NOT NULL DEFAULT 1 CHECK (may_download IN (0, 1)),
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    clients_max INTEGER CHECK (clients_max > 0),
+    uploaded INTEGER NOT NULL DEFAULT 0,
+    downloaded INTEGER NOT NULL DEFAULT 0,
+    completed INTEGER NOT NULL DEFAULT 0,
+    seed_time INTEGER NOT NULL DEFAULT 0,
+    excesses INTEGER NOT NULL DEFAULT 0,
+    last_seen INTEGER,
+    created INTEGER NOT NULL DEFAULT (unixepoch())
+) STRICT;
+CREATE TABLE transfers (
+    user INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    info_hash TEXT NOT NULL,
+    uploaded INTEGER NOT NULL DEFAULT 0,
+    downloaded INTEGER NOT NULL DEFAULT 0,
+    left INTEGER NOT NULL DEFAULT 0,
+    completed INTEGER NOT NULL DEFAULT 0,
+    seed_time INTEGER NOT NULL DEFAULT 0,
+    first_seen INTEGER NOT NULL,
+    last_seen INTEGER NOT NULL,
+    PRIMARY KEY (user, info_hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX transfers_by_torrent ON transfers (info_hash);
+PRAGMA user_version = 1;
+";
+
+/// Sums stay below what a column holds: one that became a real number would be refused, and with it everybody's rows.
+const CREDIT_USER: &str = "
+UPDATE users SET
+    uploaded = min(uploaded, 9223372036854775807 - ?2) + ?2,
+    downloaded = min(downloaded, 9223372036854775807 - ?3) + ?3,
+    completed = min(completed, 9223372036854775807 - ?4) + ?4,
+    seed_time = min(seed_time, 9223372036854775807 - ?5) + ?5,
+    excesses = min(excesses, 9223372036854775807 - ?6) + ?6,
+    last_seen = ?7
+WHERE id = ?1";
+
+const CREDIT_TRANSFER: &str = "
+INSERT INTO transfers (user, info_hash, uploaded, downloaded, left, completed, seed_time, first_seen, last_seen)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
+ON CONFLICT (user, info_hash) DO UPDATE SET
+    uploaded = min(uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,
+    downloaded = min(downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,
+    left = excluded.left,
+    completed = min(completed, 9223372036854775807 - excluded.completed) + excluded.completed,
+    seed_time = min(seed_time, 9223372036854775807 - excluded.seed_time) + excluded.seed_time,
+    last_seen = excluded.last_seen";
+
+/// Such a database, open.
+pub(crate) struct Database {
+    path: PathBuf,
+    db: Connection,
+    /// As `data_version` was last: it changes when somebody else commits.
+    seen: Option<i64>,
+}
+
+impl Database {
+    /// A database that exists, or, if that is wanted, a new one that is its owner's alone.
+    pub(super) fn open(path: &Path, create: bool) -> Result<Database, Failure> {
+        if create {
+            let mut options = OpenOptions::new();
+            let made = options.write(true).create(true).truncate(false).mode(0o600).open(path);
+            made.map_err(|error| failed(path, &crate::words::why(&error)))?;
+        }
+        let open = || {
+            let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            db.busy_timeout(PATIENCE)?;
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            db.pragma_update(None, "foreign_keys", true)?;
+            db.pragma_update(None, "trusted_schema", false)?;
+            Ok(db)
+        };
+        let db = open().map_err(|error| said(path, &error))?;
+        let mut database = Database { path: path.into(), db, seen: None };
+        match database.version()? {
+            VERSION => {}
+            0 if create => database.make_tables()?,
+            0 => return Err(failed(path, "it has no tables; `gannet tracker users add` makes them")),
+            other => {
+                let what =
+                    format!("its tables have version {other}, and this program knows version {VERSION}");
+                return Err(failed(path, &what));
+            }
+        }
+        database.has_changed();
+        Ok(database)
+    }
+
+    fn version(&self) -> Result<i64, Failure> {
+        let version = self.db.pragma_query_value(None, "user_version", |row| row.get(0));
+        version.map_err(|error| self.failed(&error))
+    }
+
+    /// Two that begin at once make them once.
+    fn make_tables(&mut self) -> Result<(), Failure> {
+        let make = |db: &mut Connection| {
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if tx.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? == 0 {
+                tx.execute_batch(TABLES)?;
+            }
+            tx.commit()
+        };
+        make(&mut self.db).map_err(|error| said(&self.path, &error))
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> Failure {
+        said(&self.path, error)
+    }
+
+    /// All users. One whose passkey is none cannot visit, and is left out.
+    pub(super) fn users(&mut self) -> Result<Vec<User>, Failure> {
+        let read = |db: &Connection| {
+            let mut rows =
+                db.prepare("SELECT id, name, passkey, may_download, enabled, clients_max FROM users")?;
+            let each = rows.query_map([], |row| {
+                let user = UserId(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default());
+                Ok(record(row)?.map(|record| record.user(user)))
+            })?;
+            each.filter_map(Result::transpose).collect()
+        };
+        read(&self.db).map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn list(&mut self) -> Result<Vec<(Record, Totals)>, Failure> {
+        let read = |db: &Connection| {
+            let mut rows = db.prepare(
+                "SELECT id, name, passkey, may_download, enabled, clients_max, uploaded, downloaded, completed, seed_time,
+                    excesses, coalesce(last_seen, 0) FROM users ORDER BY name",
+            )?;
+            let each = rows.query_map([], |row| {
+                let number = |place| row.get::<_, i64>(place).map(|it| u64::try_from(it).unwrap_or_default());
+                let totals = Totals {
+                    uploaded: number(6)?,
+                    downloaded: number(7)?,
+                    completed: number(8)?,
+                    seed_time: number(9)?,
+                    excesses: number(10)?,
+                    last_seen: number(11)?,
+                };
+                Ok(record(row)?.map(|record| (record, totals)))
+            })?;
+            each.filter_map(Result::transpose).collect()
+        };
+        read(&self.db).map_err(|error| self.failed(&error))
+    }
+
+    pub(super) fn add(&mut self, record: &Record) -> Result<(), Failure> {
+        let Record { name, passkey, may_download, enabled, clients_max } = record;
+        let added = self.db.execute(
+            "INSERT INTO users (name, passkey, may_download, enabled, clients_max) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![name, passkey.reveal(), may_download, enabled, clients_max.map(NonZeroU32::get)],
+        );
+        match added {
+            Ok(_) => Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(failed(&self.path, &format!("`{name}` is there already")))
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    pub(super) fn change(&mut self, name: &str, change: Change) -> Result<(), Failure> {
+        let db = &self.db;
+        let changed = match change {
+            Change::Enabled(enabled) => {
+                db.execute("UPDATE users SET enabled = ?2 WHERE name = ?1", params![name, enabled])
+            }
+            Change::MayDownload(may) => {
+                db.execute("UPDATE users SET may_download = ?2 WHERE name = ?1", params![name, may])
+            }
+            Change::Passkey(passkey) => {
+                db.execute("UPDATE users SET passkey = ?2 WHERE name = ?1", params![name, passkey.reveal()])
+            }
+            Change::Removed => db.execute("DELETE FROM users WHERE name = ?1", params![name]),
+        };
+        match changed.map_err(|error| self.failed(&error))? {
+            0 => Err(nobody(&self.path, name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds everything in one transaction. What is due to users that were removed meanwhile is passed over.
+    pub(super) fn credit(&mut self, rows: &[Row], now: u64) -> Result<(), Failure> {
+        let credit = |db: &mut Connection| {
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            {
+                let mut user = tx.prepare_cached(CREDIT_USER)?;
+                let mut transfer = tx.prepare_cached(CREDIT_TRANSFER)?;
+                let now = column(now);
+                for row in rows {
+                    let id = column(row.user.0);
+                    let [up, down, left] = [row.uploaded, row.downloaded, row.left].map(column);
+                    let seeded = column(row.seeded.as_secs());
+                    if user.execute(params![id, up, down, row.completed, seeded, row.excesses, now])? > 0 {
+                        let torrent = row.info_hash.to_string();
+                        transfer.execute(params![id, torrent, up, down, left, row.completed, seeded, now])?;
+                    }
+                }
+            }
+            tx.commit()
+        };
+        credit(&mut self.db).map_err(|error| said(&self.path, &error))
+    }
+
+    /// Whether somebody else has committed something since this was asked last.
+    pub(super) fn has_changed(&mut self) -> bool {
+        let read = self.db.query_row("PRAGMA data_version", [], |row| row.get(0)).optional();
+        // What cannot be read now is asked again soon.
+        let now = read.ok().flatten().or(self.seen);
+        std::mem::replace(&mut self.seen, now) != now
+    }
+}
+
+/// What a row of `users` says, from its second column on; nothing if what should be a passkey is none.
+fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Record>> {
+    let passkey = row.get_ref(2)?.as_bytes().ok().and_then(Passkey::read);
+    let most: Option<i64> = row.get(5)?;
+    let clients_max = most.and_then(|most| NonZeroU32::new(u32::try_from(most).unwrap_or(u32::MAX)));
+    let (name, may_download, enabled) = (row.get(1)?, row.get(3)?, row.get(4)?);
+    Ok(passkey.map(|passkey| Record { name, passkey, may_download, enabled, clients_max }))
+}
+
+/// As large as a column holds.
+fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// What SQLite says of it. No statement of ours has a passkey in its text, and SQLite repeats no values.
+fn said(path: &Path, error: &rusqlite::Error) -> Failure {
+    failed(path, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::InfoHash;
+
+    fn record_of(name: &str, chance: u8) -> Record {
+        let passkey = Passkey::of_chance([chance; 16]);
+        Record { name: name.into(), passkey, may_download: true, enabled: true, clients_max: None }
+    }
+
+    fn row(user: u64, uploaded: u64) -> Row {
+        Row {
+            user: UserId(user),
+            info_hash: InfoHash([7; 20]),
+            uploaded,
+            downloaded: 1,
+            left: u64::MAX,
+            completed: 1,
+            seeded: Duration::from_millis(5999),
+            excesses: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_added_to_users_and_transfers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.db");
+        let mut database = Database::open(&path, true).unwrap();
+        let anna = Record { clients_max: NonZeroU32::new(3), ..record_of("anna", 1) };
+        database.add(&anna).unwrap();
+        database.add(&Record { may_download: false, enabled: false, ..record_of("bert", 2) }).unwrap();
+        for twice in [record_of("anna", 3), record_of("carl", 1)] {
+            let error = database.add(&twice).unwrap_err().to_string();
+            assert!(error.contains("already") && !error.contains("0101"), "{error}");
+        }
+        database.credit(&[row(1, 10), row(2, 20), row(1, 5), row(9, 1)], 1000).unwrap();
+        database.credit(&[row(1, u64::MAX)], 2000).unwrap();
+        database.credit(&[row(1, u64::MAX)], 3000).unwrap();
+        let list = database.list().unwrap();
+        assert_eq!(list[0].0, anna);
+        let full = i64::MAX as u64;
+        let totals = Totals {
+            uploaded: full,
+            downloaded: 4,
+            completed: 4,
+            seed_time: 20,
+            excesses: 4,
+            last_seen: 3000,
+        };
+        assert_eq!(list[0].1, totals);
+        assert_eq!((list[1].1.uploaded, list[1].0.enabled, list[1].0.may_download), (20, false, false));
+        let transfer = "SELECT uploaded, downloaded, left, first_seen, last_seen FROM transfers WHERE user = 1 AND info_hash = ?1";
+        let found: (i64, i64, i64, i64, i64) = database
+            .db
+            .query_row(transfer, ["07".repeat(20)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })
+            .unwrap();
+        assert_eq!(found, (i64::MAX, 4, i64::MAX, 1000, 3000));
+    }
+
+    #[test]
+    fn what_others_change_is_noticed_and_what_we_add_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.db");
+        let mut ours = Database::open(&path, true).unwrap();
+        let mut theirs = Database::open(&path, true).unwrap();
+        assert!(!ours.has_changed());
+        theirs.add(&record_of("anna", 1)).unwrap();
+        assert!(ours.has_changed() && !ours.has_changed());
+        ours.credit(&[row(1, 10)], 1).unwrap();
+        assert!(!ours.has_changed());
+        theirs.change("anna", Change::Passkey(Passkey::of_chance([5; 16]))).unwrap();
+        assert!(ours.has_changed());
+        assert_eq!(ours.users().unwrap()[0].passkey, Passkey::of_chance([5; 16]));
+        theirs.change("anna", Change::Removed).unwrap();
+        assert!(theirs.change("anna", Change::Enabled(true)).is_err());
+        assert_eq!(ours.users().unwrap(), []);
+        // A number is never given twice: what is still due to who is gone is nobody's.
+        theirs.add(&record_of("bert", 1)).unwrap();
+        ours.credit(&[row(1, 10)], 2).unwrap();
+        assert_eq!(ours.users().unwrap()[0].member.user, UserId(2));
+        assert_eq!(ours.list().unwrap()[0].1, Totals::default());
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.db");
+        assert!(Database::open(&path, false).is_err() && !path.exists());
+        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
+        let error = Database::open(&path, true).map(drop).unwrap_err().to_string();
+        assert!(error.contains("version 7"), "{error}");
+        std::fs::write(&path, "no database at all, but long enough to be taken for one").unwrap();
+        assert!(Database::open(&path, true).is_err());
+    }
+}
