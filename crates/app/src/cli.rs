@@ -8,7 +8,9 @@ pub(crate) use dht::{
     Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
 pub(crate) use home::{Line, Receive, Share};
-pub(crate) use tracker::{TRACKER_PORT, Tracker, listen_at};
+pub(crate) use tracker::{
+    AddUser, TRACKER_PORT, Tracker, TrackerCommand, TrackerUsers, UserName, UsersCommand, listen_at,
+};
 
 use crate::quantity::{Rate, Size, Span};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};

@@ -1,8 +1,9 @@
 //! `gannet tracker`: starts the tracker server, says where it is, and now and then how it goes. What it answers is the crate `tracker`'s.
 
 mod settings;
+mod users;
 
-use crate::cli::{Exit, TRACKER_PORT, Tracker as Args};
+use crate::cli::{Exit, TRACKER_PORT, Tracker as Args, TrackerCommand};
 use crate::failure::{Failure, Outcome};
 use crate::show;
 use crate::show::json::VERSION;
@@ -12,11 +13,15 @@ use serde::Serialize;
 use settings::Settings;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
-use tracker::{Access, Figures, Listen, Tracker};
+use std::time::{Duration, Instant};
+use tracker::{Access, Figures, Listen, Private, Tracker};
+use users::Keeper;
 
 /// How often it says how it goes.
 const NEWS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether somebody has changed the users.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long visitors may take who are being served when the end is asked for.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -61,6 +66,9 @@ struct ReloadedLine {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Outcome {
+    if let Some(TrackerCommand::Users(args)) = &args.command {
+        return users::commands::run(args);
+    }
     // Before there is any other thread: SIGHUP is no end here.
     let signals = Signals::hold().map_err(Failure::plain)?;
     let settings = Settings::of(args)?;
@@ -71,13 +79,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     // A visitor over HTTP is an open file.
     os::limits::raise_open_files();
-    let config = settings.config(listen.into_iter().map(Listen::all).collect())?;
-    let whom = in_mode(&config.access);
+    let keeper = settings.private.as_deref().map(Keeper::start).transpose()?;
+    let (keeper, private) = keeper
+        .map(|(keeper, members)| (keeper.rows(), keeper, members))
+        .map_or((None, None), |(rows, keeper, members)| (Some(keeper), Some((members, rows))));
+    let config = settings.config(listen.into_iter().map(Listen::all).collect(), private)?;
+    let whom = for_whom(config.private.as_ref()) + &in_mode(&config.access);
     let tracker = Tracker::start(config).map_err(|error| refused(&error))?;
-    tell_where(&tracker, &whom, args.json)?;
+    tell_where(&tracker, &whom, keeper.is_some(), args.json)?;
     let mut told = Figures::default();
     loop {
-        let signal = signals.wait(NEWS_INTERVAL);
+        let signal = wait(&signals, &tracker, keeper.as_ref(), args.json)?;
         let figures = tracker.figures();
         if args.json {
             print(&StatsLine::of(figures))?;
@@ -90,18 +102,61 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 // Whoever is in a hurry asks a second time.
                 drop(signals);
                 tracker.end(END_PATIENCE);
+                if let Some(keeper) = keeper {
+                    keeper.end();
+                }
                 return Ok(Exit::Done);
             }
-            Some(Signal::Reload) => reload(args, &settings, &tracker)?,
+            Some(Signal::Reload) => reload(args, &settings, &tracker, keeper.as_ref())?,
             None => {}
         }
     }
 }
 
-/// Reads the list, and where it is, again. What cannot be read changes nothing.
-fn reload(args: &Args, settings: &Settings, tracker: &Tracker) -> Result<(), Failure> {
+/// Waits for a signal, or until it is time to say how it goes. Meanwhile users that somebody has changed are served as they are now.
+fn wait(
+    signals: &Signals,
+    tracker: &Tracker,
+    keeper: Option<&Keeper>,
+    json: bool,
+) -> Result<Option<Signal>, Failure> {
+    let Some(keeper) = keeper else { return Ok(signals.wait(NEWS_INTERVAL)) };
+    let began = Instant::now();
+    while began.elapsed() < NEWS_INTERVAL {
+        if let Some(signal) = signals.wait(LOOK_INTERVAL) {
+            return Ok(Some(signal));
+        }
+        let error = match keeper.news() {
+            None => continue,
+            Some(Ok(members)) => {
+                show::message(&format!("the users were changed: {}", count(members.len() as u64, "user")));
+                tracker.set_members(members);
+                None
+            }
+            Some(Err(failure)) => {
+                show::message(&format!("the users were changed, and are served as before: {failure}"));
+                Some(failure.to_string())
+            }
+        };
+        if json {
+            print(&ReloadedLine { v: VERSION, r#type: "tracker_reloaded", error })?;
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the list, where it is, and the users again. What cannot be read changes nothing.
+fn reload(
+    args: &Args,
+    settings: &Settings,
+    tracker: &Tracker,
+    keeper: Option<&Keeper>,
+) -> Result<(), Failure> {
     let read = Settings::of(args).and_then(|newer| {
         let access = newer.read_access()?;
+        if let Some(keeper) = keeper {
+            tracker.set_members(keeper.read_again()?);
+        }
         Ok((settings.needs_restart(&newer), access))
     });
     let error = match read {
@@ -135,6 +190,14 @@ fn in_mode(access: &Access) -> String {
     }
 }
 
+/// Whom it serves, beside what it serves.
+fn for_whom(private: Option<&Private>) -> String {
+    match private {
+        None => String::new(),
+        Some(private) => format!("private, for {}, ", count(private.members.len() as u64, "user")),
+    }
+}
+
 /// Both families' loopback, as far as this machine has them.
 fn this_machine() -> Vec<SocketAddr> {
     let ips = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
@@ -157,13 +220,19 @@ fn refused(error: &io::Error) -> Failure {
     Failure::plain(format!("cannot listen at {}{advice}", why(error)))
 }
 
-fn tell_where(tracker: &Tracker, whom: &str, json: bool) -> Result<(), Failure> {
+fn tell_where(tracker: &Tracker, whom: &str, private: bool, json: bool) -> Result<(), Failure> {
     let urls = urls(tracker.listening());
     if json {
         let addresses = tracker.listening().iter().map(|listen| listen.at.to_string()).collect();
         return print(&ListeningLine { v: VERSION, r#type: "tracker_listening", addresses, urls });
     }
-    show::message(&format!("tracker, {whom}; announce URLs to give to `gannet create --tracker`:"));
+    let urls_of = match private {
+        false => "announce URLs to give to `gannet create --tracker`",
+        true => {
+            "each user announces to a URL of its own, which is one of these with `?passkey=` and a passkey behind it"
+        }
+    };
+    show::message(&format!("tracker, {whom}; {urls_of}:"));
     show::print(&urls.iter().fold(String::new(), |text, url| text + "  " + url + "\n"))?;
     if tracker.listening().iter().all(|listen| listen.at.ip().is_loopback()) {
         show::message(

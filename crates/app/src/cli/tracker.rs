@@ -1,5 +1,9 @@
 //! `gannet tracker`: what can be typed.
 
+mod users;
+
+pub(crate) use users::{AddUser, TrackerCommand, TrackerUsers, UserName, UsersCommand};
+
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
@@ -16,20 +20,26 @@ const WORKERS_MAX: u16 = 128;
 /// Open unless there is a list: every torrent is taken, and nothing needs to be set up. HTTP and UDP share one port number. Everything is held in memory; peers that
 /// stay away are forgotten. Prints the announce URLs, to be given to `gannet create --tracker`. Ctrl-C or SIGTERM ends it.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   gannet tracker                                  for this machine alone
   gannet tracker --listen 0.0.0.0 --listen '[::]'    for everybody who reaches this machine
   gannet tracker --listen 192.0.2.7:8080
   gannet tracker --listen 0.0.0.0 --workers 4     on four cores
   gannet tracker --allow ours.txt                 for these torrents alone
+  gannet tracker --private users.db               for members alone; see `gannet tracker users --help`
   gannet tracker --print-config                   all settings, as a file for --config
   gannet tracker --json | jq .                    for programs; see docs/json.md
 
 Then a torrent that names it, and a first seed:
   gannet create holiday/ --tracker http://127.0.0.1:6969/announce,udp://127.0.0.1:6969/announce
-  gannet seed holiday.torrent --data .")]
+  gannet seed holiday.torrent --data ."
+)]
 pub(crate) struct Tracker {
+    #[command(subcommand)]
+    pub(crate) command: Option<TrackerCommand>,
     /// Address to listen at, without a port at 6969; several times for several [default: 127.0.0.1 and ::1, this machine alone]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen_at)]
     pub(crate) listen: Vec<SocketAddr>,
@@ -42,6 +52,9 @@ pub(crate) struct Tracker {
     /// Serve all torrents but those of this list
     #[arg(long, value_name = "FILE", conflicts_with = "allow")]
     pub(crate) deny: Option<PathBuf>,
+    /// Serve the users of this file alone, and count what they send and receive: a text file, or an SQLite database; see docs/tracker.md
+    #[arg(long, value_name = "FILE")]
+    pub(crate) private: Option<PathBuf>,
     /// Settings (TOML); what is typed goes before
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -11,8 +11,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use tracker::{Access, Config, HttpRules, Listen, Network, Rules, TorrentList, WebSocketRules};
+use tracker::ledger;
+use tracker::{
+    Access, Books, Config, HttpRules, Listen, Members, Network, Private, Rules, TorrentList, WebSocketRules,
+};
 
 /// What peers may be told to wait: less is a flood, and more than a day is for ever.
 const INTERVAL_MIN: Duration = Duration::from_secs(10);
@@ -25,6 +30,8 @@ pub(super) struct Settings {
     pub(super) listen: Vec<SocketAddr>,
     workers: NonZeroU16,
     access: Listed,
+    /// Where the users are, if there are any.
+    pub(super) private: Option<PathBuf>,
     rules: Rules,
     http: HttpRules,
     websocket: Option<WebSocketRules>,
@@ -45,6 +52,7 @@ struct File {
     listen: Option<Vec<String>>,
     workers: Option<NonZeroU16>,
     access: AccessTable,
+    private: PrivateTable,
     swarms: SwarmsTable,
     http: HttpTable,
     websocket: WebSocketTable,
@@ -64,6 +72,12 @@ enum Mode {
     Open,
     Allow,
     Deny,
+}
+
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields, default)]
+struct PrivateTable {
+    users: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default, Debug)]
@@ -127,6 +141,9 @@ impl Settings {
         if let Some(workers) = args.workers {
             settings.workers = workers;
         }
+        if let Some(users) = &args.private {
+            settings.private = Some(users.clone());
+        }
         match (&args.allow, &args.deny) {
             (Some(list), _) => settings.access = Listed::Allow(list.clone()),
             (None, Some(list)) => settings.access = Listed::Deny(list.clone()),
@@ -170,6 +187,7 @@ impl Settings {
                     return Err("access.list: which file lists the torrents?".into());
                 }
             },
+            private: file.private.users.map(|users| folder.join(users)),
             rules: Rules {
                 interval,
                 min_interval,
@@ -193,13 +211,22 @@ impl Settings {
         })
     }
 
-    /// A tracker's configuration, with the list read.
-    pub(super) fn config(&self, listen: Vec<Listen>) -> Result<Config, Failure> {
+    /// A tracker's configuration, with the list read; a private one's with its members, and the way to whoever keeps its books.
+    pub(super) fn config(
+        &self,
+        listen: Vec<Listen>,
+        private: Option<(Members, SyncSender<Vec<ledger::Row>>)>,
+    ) -> Result<Config, Failure> {
+        // Accounts are forgotten when peers are.
+        let rules = ledger::Rules { life: self.rules.interval * 2, ..ledger::Rules::default() };
+        let private = private
+            .map(|(members, rows)| Private { members: Arc::new(members), books: Books { rules, rows } });
         Ok(Config {
             listen,
             workers: self.workers.into(),
             rules: self.rules,
             access: self.read_access()?,
+            private,
             http: self.http.clone(),
             websocket: self.websocket,
         })
@@ -235,6 +262,10 @@ impl Settings {
             Listed::Allow(path) => ("allow", format!("list = {:?}", path.display().to_string())),
             Listed::Deny(path) => ("deny", format!("list = {:?}", path.display().to_string())),
         };
+        let users = match &self.private {
+            None => "# users = \"users.db\"".to_owned(),
+            Some(path) => format!("users = {:?}", path.display().to_string()),
+        };
         let (rules, http) = (&self.rules, &self.http);
         format!(
             "\
@@ -251,6 +282,10 @@ workers = {workers}
 mode = \"{mode}\"
 # One info-hash of 40 digits a line, as opentracker reads it; paths begin where this file is. SIGHUP reads it again.
 {list}
+
+[private]
+# Where the users are, a text file or an SQLite database: they alone are served, and what they send and receive is counted.
+{users}
 
 [swarms]
 # When peers are told to come again, and how soon they may. Who stays away for two intervals is forgotten.
@@ -318,6 +353,7 @@ impl Default for Settings {
             listen: Vec::new(),
             workers: NonZeroU16::MIN,
             access: Listed::Open,
+            private: None,
             rules,
             http,
             websocket,
@@ -341,6 +377,8 @@ mod tests {
             [access]
             mode = 'deny'
             list = 'torrents \"old\".txt'
+            [private]
+            users = 'users.db'
             [swarms]
             interval = '1h'
             min_interval = '10s'

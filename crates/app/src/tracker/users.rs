@@ -162,11 +162,16 @@ pub(super) enum Change {
 /// A name that both kinds of store can hold and a person can type.
 fn check_name(name: &str) -> Result<(), Failure> {
     let fits = (1..=NAME_LEN_MAX).contains(&name.len()) && !name.starts_with(['#', '-']);
-    if fits && name.chars().all(|letter| letter.is_alphanumeric() || "-_.@+".contains(letter)) {
+    // Names are shown.
+    let looks_secret = Passkey::read(name.as_bytes()).is_some();
+    if fits
+        && !looks_secret
+        && name.chars().all(|letter| letter.is_alphanumeric() || "-_.@+".contains(letter))
+    {
         return Ok(());
     }
     Err(Failure::plain(format!(
-        "a name has letters, digits and `-_.@+`, at most {NAME_LEN_MAX} bytes of them, and begins with no `-`"
+        "a name has letters, digits and `-_.@+`, at most {NAME_LEN_MAX} bytes of them; it begins with no `-`, and is not as long as a passkey if it could be one"
     )))
 }
 

@@ -8,6 +8,7 @@ mod fetching;
 mod magnets;
 mod making;
 mod mediums;
+mod members;
 mod program;
 mod pty;
 mod refusals;

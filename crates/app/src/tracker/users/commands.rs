@@ -108,7 +108,9 @@ fn add(args: &AddUser) -> Outcome {
 fn tell(name: &str, passkey: Passkey, at: &Option<String>, json: bool) -> Result<(), Failure> {
     let nearby = format!("http://127.0.0.1:{TRACKER_PORT}");
     let at = at.as_deref().unwrap_or(&nearby).trim_end_matches('/');
-    let url = format!("{at}/{}/announce", passkey.reveal());
+    // This form works where others do not: clients ask a tracker on their own machine for /announce alone, and to scrape they replace
+    // that word at the end of the path.
+    let url = format!("{at}/announce?passkey={}", passkey.reveal());
     if json {
         let passkey = passkey.reveal();
         return print(&PasskeyLine { v: VERSION, r#type: "tracker_passkey", name, passkey, url });

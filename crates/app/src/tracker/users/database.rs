@@ -151,7 +151,7 @@ impl Database {
                 let user = UserId(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default());
                 Ok(record(row)?.map(|record| record.user(user)))
             })?;
-            each.filter_map(Result::transpose).collect()
+            each.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()
         };
         read(&self.db).map_err(|error| self.failed(&error))
     }
@@ -174,7 +174,7 @@ impl Database {
                 };
                 Ok(record(row)?.map(|record| (record, totals)))
             })?;
-            each.filter_map(Result::transpose).collect()
+            each.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()
         };
         read(&self.db).map_err(|error| self.failed(&error))
     }
@@ -219,8 +219,8 @@ impl Database {
         let credit = |db: &mut Connection| {
             let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
-                let mut user = tx.prepare_cached(CREDIT_USER)?;
-                let mut transfer = tx.prepare_cached(CREDIT_TRANSFER)?;
+                let mut user = tx.prepare(CREDIT_USER)?;
+                let mut transfer = tx.prepare(CREDIT_TRANSFER)?;
                 let now = column(now);
                 for row in rows {
                     let id = column(row.user.0);
