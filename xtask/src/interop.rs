@@ -15,6 +15,7 @@ mod local;
 mod magnet;
 mod own_tracker;
 mod pex;
+mod private_tracker;
 mod scrape;
 mod super_seeding;
 mod swarm;
@@ -157,6 +158,7 @@ fn groups() -> Vec<Group> {
         group("web seeds", web_seeds::cases()),
         group("scrape", scrape::cases()),
         group("own tracker", own_tracker::cases()),
+        group("private tracker", private_tracker::cases()),
     ]
 }
 

@@ -20,14 +20,14 @@ const SIZE: u64 = 3_000_001;
 const LIMIT: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Family {
+pub(super) enum Family {
     V4,
     V6,
 }
 
 /// By which way the tracker is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Over {
+pub(super) enum Over {
     Http,
     Udp,
 }
@@ -149,7 +149,7 @@ fn swarm(lab: &Lab, dir: &Path, over: Over, family: Family) -> Result<String> {
     Ok(format!("{} clients complete after {:.1} s, {announces} announces", clients.len(), took.as_secs_f64()))
 }
 
-fn start(
+pub(super) fn start(
     lab: &Lab,
     kind: Kind,
     name: &str,

@@ -78,7 +78,8 @@ fn swarm(lab: &Lab, dir: &Path, over: Over) -> Result<String> {
     };
     let seeds_url = users.add("seeder")?;
     let shared = Content::OneFile(SIZE).share(dir, 64 * 1024, std::slice::from_ref(&seeds_url))?;
-    let urls: Vec<String> = leechers.iter().map(|kind| users.add(&kind.to_string())).collect::<Result<_>>()?;
+    let urls: Vec<String> =
+        leechers.iter().map(|kind| users.add(&kind.to_string())).collect::<Result<_>>()?;
     let mut tracker = run(host, &users, dir)?;
     let began = Instant::now();
     let seeder = start(lab, Kind::Libtorrent, "seeder", Family::V4, &shared.torrent, &shared.dir, dir)?;
@@ -107,7 +108,11 @@ fn swarm(lab: &Lab, dir: &Path, over: Over) -> Result<String> {
         ensure!(completed == 1, "{kind} completed {completed} downloads by the books");
     }
     let seeder = users.totals("seeder")?;
-    ensure!(seeder.downloaded == 0 && seeder.uploaded >= SIZE, "the seed sent {} by the books", seeder.uploaded);
+    ensure!(
+        seeder.downloaded == 0 && seeder.uploaded >= SIZE,
+        "the seed sent {} by the books",
+        seeder.uploaded
+    );
     Ok(format!("{} members complete after {:.1} s, and credited", clients.len(), took.as_secs_f64()))
 }
 
