@@ -23,6 +23,7 @@ use super::shelf::Swarm;
 use crate::{Duration, Instant};
 use core::fmt;
 use wire::InfoHash;
+use wire::compact::{V4_LEN, V6_LEN};
 
 /// The version that this build writes, and the only one it reads.
 const VERSION: u8 = 1;
@@ -275,7 +276,9 @@ fn put_record<E: Entry>(
         out.extend_from_slice(&info_hash.0);
         [downloaded.into(), seeds, leechers].into_iter().for_each(|number| put_number(number, out));
         for peer in peers.into_iter().flatten().filter(|peer| clock.is_fresh(peer.seen())) {
-            peer.write(out);
+            let mut packed = [0; V6_LEN];
+            let len = peer.write(&mut packed);
+            out.extend_from_slice(packed.get(..len).unwrap_or_default());
             out.extend_from_slice(&clock.age(peer.seen()).to_be_bytes());
         }
     }
@@ -301,7 +304,7 @@ trait Packed: Entry + Item {
 }
 
 impl Packed for V4 {
-    const LEN: usize = 8;
+    const LEN: usize = V4_LEN + 2;
 
     fn unpack(packed: &[u8], seen: Stamp) -> Option<V4> {
         V4::read(packed, seen)
@@ -313,7 +316,7 @@ impl Packed for V4 {
 }
 
 impl Packed for V6 {
-    const LEN: usize = 20;
+    const LEN: usize = V6_LEN + 2;
 
     fn unpack(packed: &[u8], seen: Stamp) -> Option<V6> {
         V6::read(packed, seen)

@@ -14,9 +14,9 @@ fn everybody(table: &SwarmTable) -> Everybody {
             let part = family.stretch(passed, false);
             for (peers, seed) in part.peers.into_iter().zip([true, false]) {
                 for peer in peers {
-                    let mut packed = Vec::new();
-                    peer.write(&mut packed);
-                    put(&packed, seed, clock.age(peer.seen()));
+                    let mut packed = [0; 18];
+                    let len = peer.write(&mut packed);
+                    put(&packed[..len], seed, clock.age(peer.seen()));
                 }
             }
             next = part.next;
