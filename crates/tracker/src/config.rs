@@ -2,12 +2,14 @@
 
 use crate::access::Access;
 use crate::accounts::Books;
+use crate::connection_id;
 use crate::members::Members;
 use crate::network::Network;
 use proto::tracker::signalling;
 use proto::tracker::swarm_table::Rules;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// What a tracker is like.
@@ -24,6 +26,8 @@ pub struct Config {
     /// Nothing: whoever comes is served. Otherwise members alone, and what they send and receive is counted; browsers are refused then,
     /// for they say nothing of that.
     pub private: Option<Private>,
+    /// How visitors over UDP are treated.
+    pub udp: UdpRules,
     /// Who may stay how long over HTTP, and whose word counts there.
     pub http: HttpRules,
     /// How browsers are treated, that speak WebSocket where HTTP is; nothing if they are refused.
@@ -39,6 +43,7 @@ impl Default for Config {
             rules: Rules::default(),
             access: Access::Open,
             private: None,
+            udp: UdpRules::default(),
             http: HttpRules::default(),
             websocket: Some(WebSocketRules::default()),
         }
@@ -90,6 +95,26 @@ impl Listen {
     /// Over HTTP alone.
     pub fn http(at: SocketAddr) -> Listen {
         Listen { at, http: true, udp: false }
+    }
+}
+
+/// How visitors over UDP are treated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UdpRules {
+    /// For how many minutes a connection id is valid, and at most one more: within [`UdpRules::MINUTES`], to which it is bounded. The longer, the longer
+    /// may somebody who has lost an address still announce for it.
+    pub connection_id_minutes: u8,
+}
+
+impl UdpRules {
+    /// What can be set.
+    pub const MINUTES: RangeInclusive<u8> = connection_id::MINUTES;
+}
+
+impl Default for UdpRules {
+    /// Two minutes, as BEP 15 has it.
+    fn default() -> UdpRules {
+        UdpRules { connection_id_minutes: *Self::MINUTES.start() }
     }
 }
 

@@ -15,6 +15,7 @@ mod members;
 mod network;
 mod server;
 mod shards;
+mod siphash;
 mod sockets;
 mod tally;
 mod udp;
@@ -24,7 +25,7 @@ mod worker;
 
 pub use access::{Access, TorrentList};
 pub use accounts::Books;
-pub use config::{Config, HttpRules, Listen, Private, WebSocketRules};
+pub use config::{Config, HttpRules, Listen, Private, UdpRules, WebSocketRules};
 pub use members::{Members, User};
 pub use network::Network;
 pub use proto::tracker::ledger;

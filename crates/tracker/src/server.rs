@@ -61,7 +61,7 @@ impl Tracker {
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
         let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
-        let ids = ConnectionIds::new();
+        let ids = ConnectionIds::new(config.udp.connection_id_minutes);
         let members = config.private.as_ref().map(|private| Arc::clone(&private.members));
         let access = Arc::new(Admission { access: config.access.clone(), members });
         let config = config.of_one_worker();

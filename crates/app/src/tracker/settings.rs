@@ -2,6 +2,8 @@
 //!
 //! Invariant: what is printed can be read, and means the same.
 
+mod udp;
+
 use crate::cli::{Tracker as Args, listen_at};
 use crate::failure::Failure;
 use crate::quantity::Span;
@@ -16,8 +18,10 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tracker::ledger;
 use tracker::{
-    Access, Books, Config, HttpRules, Listen, Members, Network, Private, Rules, TorrentList, WebSocketRules,
+    Access, Books, Config, HttpRules, Listen, Members, Network, Private, Rules, TorrentList, UdpRules,
+    WebSocketRules,
 };
+use udp::UdpTable;
 
 /// What peers may be told to wait: less is a flood, and more than a day is for ever.
 const INTERVAL_MIN: Duration = Duration::from_secs(10);
@@ -33,6 +37,7 @@ pub(super) struct Settings {
     /// Where the users are, if there are any.
     pub(super) private: Option<PathBuf>,
     rules: Rules,
+    udp: UdpRules,
     http: HttpRules,
     websocket: Option<WebSocketRules>,
 }
@@ -54,6 +59,7 @@ struct File {
     access: AccessTable,
     private: PrivateTable,
     swarms: SwarmsTable,
+    udp: UdpTable,
     http: HttpTable,
     websocket: WebSocketTable,
 }
@@ -194,6 +200,7 @@ impl Settings {
                 peers_max: file.swarms.peers_max.unwrap_or(rules.peers_max),
                 swarms_max: file.swarms.swarms_max.unwrap_or(rules.swarms_max),
             },
+            udp: file.udp.rules()?,
             http: HttpRules {
                 connections_max: file.http.connections_max.unwrap_or(http.connections_max),
                 connections_per_address_max: file
@@ -227,6 +234,7 @@ impl Settings {
             rules: self.rules,
             access: self.read_access()?,
             private,
+            udp: self.udp,
             http: self.http.clone(),
             websocket: self.websocket,
         })
@@ -305,7 +313,7 @@ forwarded_by = [{forwarded_by}]
 proxied_by = [{proxied_by}]
 # Networks from where /metrics can be read, for Prometheus. Whom a proxy that is not named above passes on counts as the proxy.
 metrics_for = [{metrics_for}]
-{websocket}",
+{websocket}{udp}",
             listen = quoted(listen.iter().map(SocketAddr::to_string).collect()),
             workers = self.workers,
             interval = rules.interval.as_secs(),
@@ -318,6 +326,7 @@ metrics_for = [{metrics_for}]
             proxied_by = networks(&http.proxied_by),
             metrics_for = networks(&http.metrics_for),
             websocket = self.print_websocket(),
+            udp = udp::print(self.udp),
         )
     }
 }
@@ -355,6 +364,7 @@ impl Default for Settings {
             access: Listed::Open,
             private: None,
             rules,
+            udp: UdpRules::default(),
             http,
             websocket,
         }
@@ -394,6 +404,8 @@ mod tests {
             connections_max = 9
             connections_per_address_max = 8
             messages_per_second_max = 7
+            [udp]
+            connection_id_minutes = 5
         ";
         for text in ["", full, "[websocket]\nserve = false"] {
             let settings = read(text).unwrap();
@@ -419,6 +431,7 @@ mod tests {
             ("[swarms]\ninterval = '1s'", "swarms.interval: between 10s and 1d"),
             ("[swarms]\nmin_interval = '1h'", "swarms.min_interval: no longer than"),
             ("[http]\nforwarded_by = ['proxy']", "http.forwarded_by: `proxy` is no network"),
+            ("[udp]\nconnection_id_minutes = 1", "udp.connection_id_minutes: between 2 and 14"),
             ("listen =", "line 1"),
         ] {
             let error = read(text).unwrap_err();
