@@ -4,6 +4,7 @@
 //! own. Those that are judged by the clock or keep the processors busy run alone, after the others.
 
 mod aria2;
+mod browsers;
 mod client;
 mod content;
 mod corrupt;
@@ -158,6 +159,7 @@ fn groups() -> Vec<Group> {
         group("web seeds", web_seeds::cases()),
         group("scrape", scrape::cases()),
         group("own tracker", own_tracker::cases()),
+        group("browsers", browsers::cases()),
         group("private tracker", private_tracker::cases()),
     ]
 }

@@ -33,6 +33,9 @@ const BITTORRENT_DHT: &str = "bittorrent-dht@11.0.12";
 /// The tracker's client that our tracker meets, beside those of whole programs.
 const BITTORRENT_TRACKER: &str = "bittorrent-tracker@11.2.3";
 
+/// The WebRTC by which two of those send bytes to each other. It comes compiled, so nothing of it is run to install it.
+const WRTC: &str = "@roamhq/wrtc@0.10.0";
+
 /// Where Node's modules are, under `target/`.
 pub(crate) fn node_modules() -> PathBuf {
     crate::root().join("target/peers/npm/node_modules")
@@ -57,13 +60,13 @@ pub(crate) fn set_up() -> Result<()> {
     if !has_libtorrent {
         set_up_python()?;
     }
-    if ![BITTORRENT_DHT, BITTORRENT_TRACKER].into_iter().all(has_module) {
+    if ![BITTORRENT_DHT, BITTORRENT_TRACKER, WRTC].into_iter().all(has_module) {
         set_up_node()?;
     }
     let version =
         output(Command::new(python()).args(["-c", "import libtorrent; print(libtorrent.__version__)"]))?;
     println!(
-        "peers: libtorrent {}, {BITTORRENT_DHT}, {BITTORRENT_TRACKER}, transmission, aria2, opentracker, nginx",
+        "peers: libtorrent {}, {BITTORRENT_DHT}, {BITTORRENT_TRACKER}, {WRTC}, transmission, aria2, opentracker, nginx",
         version.trim()
     );
     Ok(())
@@ -113,7 +116,7 @@ fn set_up_python() -> Result<()> {
 fn set_up_node() -> Result<()> {
     let dir = crate::root().join("target/peers/npm");
     let dir = dir.to_str().context("path")?;
-    println!("peers: {BITTORRENT_DHT}, {BITTORRENT_TRACKER} into {dir}");
+    println!("peers: {BITTORRENT_DHT}, {BITTORRENT_TRACKER}, {WRTC} into {dir}");
     run(
         "npm",
         &[
@@ -126,6 +129,7 @@ fn set_up_node() -> Result<()> {
             dir,
             BITTORRENT_DHT,
             BITTORRENT_TRACKER,
+            WRTC,
         ],
     )
 }

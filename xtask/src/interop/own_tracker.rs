@@ -74,13 +74,14 @@ impl fmt::Display for Over {
 }
 
 /// A tracker of ours at work on a host, which listens at its address of one family alone.
-struct Tracker {
+pub(super) struct Tracker {
     running: Running,
+    pub(super) at: SocketAddr,
     url: String,
 }
 
 impl Tracker {
-    fn start(lab: &Lab, over: Over, family: Family, work: &Path) -> Result<Tracker> {
+    pub(super) fn start(lab: &Lab, over: Over, family: Family, work: &Path) -> Result<Tracker> {
         let host = lab.host()?;
         let at = SocketAddr::new(address(host, family)?, TRACKER_PORT);
         let mut command = host.command(&gannet().to_string_lossy());
@@ -91,7 +92,7 @@ impl Tracker {
             Over::Http => "http",
             Over::Udp => "udp",
         };
-        Ok(Tracker { running, url: format!("{scheme}://{at}/announce") })
+        Ok(Tracker { running, at, url: format!("{scheme}://{at}/announce") })
     }
 
     /// How many announces it says it has answered, in its next news.
@@ -105,7 +106,7 @@ impl Tracker {
 }
 
 /// A host's address of this family, which it is given if it is IPv6.
-fn address(host: Host, family: Family) -> Result<IpAddr> {
+pub(super) fn address(host: Host, family: Family) -> Result<IpAddr> {
     let v4 = host.address();
     match family {
         Family::V4 => Ok(v4.into()),
