@@ -23,7 +23,8 @@ struct Listener(SyncSender<String>);
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::WARN && metadata.target().starts_with("gannet")
+        let ours = ["gannet", "tracker::"].iter().any(|crate_| metadata.target().starts_with(crate_));
+        metadata.is_event() && *metadata.level() <= Level::WARN && ours
     }
 
     fn event(&self, event: &Event<'_>) {

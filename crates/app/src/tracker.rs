@@ -5,16 +5,17 @@ mod users;
 
 use crate::cli::{Exit, TRACKER_PORT, Tracker as Args, TrackerCommand};
 use crate::failure::{Failure, Outcome};
+use crate::notices;
 use crate::show;
 use crate::show::json::VERSION;
 use crate::words::{count, why};
 use os::signals::{Signal, Signals};
 use serde::Serialize;
 use settings::Settings;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use tracker::{Access, Figures, Listen, Private, Tracker};
+use tracker::{Access, Figures, Listen, Private, Remembered, StartError, Tracker};
 use users::Keeper;
 
 /// How often it says how it goes.
@@ -36,6 +37,17 @@ struct ListeningLine {
     r#type: &'static str,
     addresses: Vec<String>,
     urls: Vec<String>,
+}
+
+/// What it knows of the time before, once, if it is to.
+#[derive(Serialize)]
+struct RememberedLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    peers: u64,
+    stale: u64,
+    left_out: u64,
+    damaged: &'a [String],
 }
 
 /// How it goes.
@@ -71,6 +83,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     // Before there is any other thread: SIGHUP is no end here.
     let signals = Signals::hold().map_err(Failure::plain)?;
+    let notices = notices::listen();
     let settings = Settings::of(args)?;
     let listen = if settings.listen.is_empty() { this_machine() } else { settings.listen.clone() };
     if args.print_config {
@@ -86,11 +99,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let config = settings.config(listen.into_iter().map(Listen::all).collect(), private)?;
     let whom = for_whom(config.private.as_ref()) + &in_mode(&config.access);
     let tracker = Tracker::start(config).map_err(|error| refused(&error))?;
+    if let Some(remembered) = tracker.remembered() {
+        tell_remembered(remembered, args.json)?;
+    }
     tell_where(&tracker, &whom, keeper.is_some(), args.json)?;
     let mut told = Figures::default();
     loop {
         let signal = wait(&signals, &tracker, keeper.as_ref(), args.json)?;
         let figures = tracker.figures();
+        notices.try_iter().for_each(|notice| show::message(&notice));
         if args.json {
             print(&StatsLine::of(figures))?;
         } else if figures != told {
@@ -102,6 +119,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
                 // Whoever is in a hurry asks a second time.
                 drop(signals);
                 tracker.end(END_PATIENCE);
+                // The last snapshot may not have found room on the disk.
+                notices.try_iter().for_each(|notice| show::message(&notice));
                 if let Some(keeper) = keeper {
                     keeper.end();
                 }
@@ -205,8 +224,13 @@ fn this_machine() -> Vec<SocketAddr> {
     ips.into_iter().filter(there).map(|ip| SocketAddr::new(ip, TRACKER_PORT)).collect()
 }
 
-/// Why it cannot listen, and what to do about it.
-fn refused(error: &io::Error) -> Failure {
+/// Why it does not start, and what to do about it.
+fn refused(error: &StartError) -> Failure {
+    let error = match error {
+        StartError::Listen(error) => error,
+        StartError::State(error) => return Failure::plain(format!("cannot keep anything in {}", why(error))),
+        StartError::System(error) => return Failure::plain(format!("cannot start: {}", why(error))),
+    };
     let advice = match error.kind() {
         ErrorKind::AddrInUse => {
             "; another program is there, a tracker perhaps: end it, or take another port, such as --listen 127.0.0.1:7070"
@@ -218,6 +242,21 @@ fn refused(error: &io::Error) -> Failure {
         _ => "",
     };
     Failure::plain(format!("cannot listen at {}{advice}", why(error)))
+}
+
+/// Who is known again, and what could not be read.
+fn tell_remembered(remembered: &Remembered, json: bool) -> Result<(), Failure> {
+    let Remembered { peers, damaged } = remembered;
+    for file in damaged {
+        show::message(&format!("not all that was saved can be read: {file}; the rest is used"));
+    }
+    if json {
+        let (peers, stale, left_out) = (peers.peers, peers.stale, peers.left_out);
+        let r#type = "tracker_remembered";
+        return print(&RememberedLine { v: VERSION, r#type, peers, stale, left_out, damaged });
+    }
+    show::message(&format!("{} remembered", count(peers.peers, "peer")));
+    Ok(())
 }
 
 fn tell_where(tracker: &Tracker, whom: &str, private: bool, json: bool) -> Result<(), Failure> {

@@ -11,6 +11,12 @@ pub fn since_boot() -> Duration {
     Duration::new(seconds, nanos)
 }
 
+/// What this start of the machine is called, as opposed to every other; nothing where the system does not say.
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,5 +27,11 @@ mod tests {
         let first = since_boot();
         assert!(first.as_secs() >= u64::try_from(awake).unwrap());
         assert!(since_boot() >= first);
+    }
+
+    #[test]
+    fn a_start_of_the_machine_has_one_name() {
+        assert!(boot_id().is_some_and(|id| !id.contains(char::is_whitespace)));
+        assert_eq!(boot_id(), boot_id());
     }
 }

@@ -10,6 +10,7 @@ use proto::tracker::swarm_table::Rules;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a tracker is like.
@@ -32,6 +33,8 @@ pub struct Config {
     pub http: HttpRules,
     /// How browsers are treated, that speak WebSocket where HTTP is; nothing if they are refused.
     pub websocket: Option<WebSocketRules>,
+    /// The folder in which swarms outlive a restart; nothing if they do not.
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -46,6 +49,7 @@ impl Default for Config {
             udp: UdpRules::default(),
             http: HttpRules::default(),
             websocket: Some(WebSocketRules::default()),
+            state: None,
         }
     }
 }

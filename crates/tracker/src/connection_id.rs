@@ -31,8 +31,14 @@ impl ConnectionIds {
         ConnectionIds::with([chance.hash_one("one half"), chance.hash_one("the other half")], minutes)
     }
 
-    fn with(key: [u64; 2], minutes: u8) -> ConnectionIds {
+    /// With this key, which was given to others before.
+    pub(crate) fn with(key: [u64; 2], minutes: u8) -> ConnectionIds {
         ConnectionIds { key, minutes: minutes.clamp(*MINUTES.start(), *MINUTES.end()).into() }
+    }
+
+    /// The key: whoever has it can make ids.
+    pub(crate) fn key(&self) -> [u64; 2] {
+        self.key
     }
 
     /// The id for this address in this minute.

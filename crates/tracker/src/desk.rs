@@ -1,14 +1,16 @@
 //! Where both kinds of visitors are answered: the swarm table with its clock.
 
 use crate::accounts::{Accounts, Books, leaving};
+use crate::state::saving::{Piece, Saving, Told};
 use crate::tally::{Count, Tally};
 use proto::tracker::SwarmTable;
 use proto::tracker::ledger::Member;
-use proto::tracker::swarm_table::{Kept, Peers, Rules, Standing, Visit};
+use proto::tracker::swarm_table::{Kept, Peers, Restored, Rules, SnapshotError, Standing, Visit};
 use proto::{Duration, Instant, Seed};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use wire::InfoHash;
 use wire::announce::AnnounceRequest;
 use wire::tracker_udp::ScrapeCounts;
@@ -26,6 +28,8 @@ pub(crate) struct Desk {
     /// On a private tracker.
     accounts: Option<Accounts>,
     tally: Arc<Tally>,
+    /// What is kept over a restart, if anything.
+    saving: Option<Saving>,
 }
 
 /// How a visitor asks.
@@ -48,6 +52,7 @@ impl Desk {
             interval: rules.interval,
             accounts: books.map(Accounts::new),
             tally,
+            saving: None,
         }
     }
 
@@ -141,6 +146,52 @@ impl Desk {
         self.table.sweep(self.now);
         self.tell_size();
         self.tally.set(Count::TableBytes, self.table.memory());
+    }
+
+    /// Takes in what another tracker has saved of swarms that are ours: one whose walk began so long ago.
+    pub(crate) fn restore(
+        &mut self,
+        slices: &[u8],
+        since: Duration,
+        is_ours: impl Fn(&InfoHash) -> bool,
+    ) -> Result<Restored, SnapshotError> {
+        self.set_time(std::time::Instant::now());
+        let restored = self.table.restore(self.now, slices, since, is_ours);
+        self.tell_size();
+        restored
+    }
+
+    /// From now on snapshots are taken and sent there, as this worker's.
+    pub(crate) fn save_to(&mut self, pieces: SyncSender<Piece>, worker: usize) {
+        self.saving = Some(Saving::new(worker, self.interval, self.now, pieces));
+    }
+
+    /// Goes on with a snapshot, if that is due.
+    pub(crate) fn save_on(&mut self) {
+        if let Some(saving) = &mut self.saving {
+            saving.go_on(self.now, &mut self.table);
+        }
+    }
+
+    /// How long nothing is due.
+    pub(crate) fn saves_in(&self) -> Option<Duration> {
+        self.saving.as_ref().map(|saving| saving.due().since(self.now))
+    }
+
+    /// Takes a snapshot now.
+    pub(crate) fn save_now(&mut self, told: Told) {
+        match &mut self.saving {
+            Some(saving) => saving.begin_now(self.now, told),
+            // Nothing is to be kept, and nothing is lost.
+            None => drop(told),
+        }
+    }
+
+    /// Takes the last snapshot.
+    pub(crate) fn finish_saving(&mut self) {
+        if let Some(saving) = self.saving.take() {
+            saving.finish(self.now, &mut self.table);
+        }
     }
 
     fn tell_size(&self) {

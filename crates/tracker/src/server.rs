@@ -3,13 +3,17 @@
 use crate::access::{Access, Admission};
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
+use crate::desk::Desk;
 use crate::members::Members;
-use crate::shards::{Orders, Routes};
+use crate::shards::{self, Orders, Routes};
 use crate::sockets;
+use crate::state::{Folder, Remembered};
 use crate::tally::Tallies;
 use crate::websocket::{self, Browsers};
 use crate::worker::{CALLED, Equipment, Worker};
+use mio::net::{TcpListener, UdpSocket};
 use mio::{Poll, Waker};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +29,41 @@ pub struct Tracker {
     /// What holds; locked for as long as it takes that everybody knows.
     admission: Mutex<Arc<Admission>>,
     browsers: Option<Browsers>,
+    remembered: Option<Remembered>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Why a tracker does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened at; it is named.
+    Listen(io::Error),
+    /// The folder of the state cannot be used; it is named.
+    State(io::Error),
+    /// The system has no thread to give, or no poll.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (StartError::Listen(error) | StartError::State(error) | StartError::System(error)) = self;
+        error.fmt(f)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> StartError {
+        StartError::System(error)
+    }
+}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> io::Error {
+        let (StartError::Listen(error) | StartError::State(error) | StartError::System(error)) = error;
+        error
+    }
 }
 
 /// What a tracker has done.
@@ -42,55 +80,96 @@ pub struct Figures {
 }
 
 impl Tracker {
-    /// Opens the sockets and starts.
+    /// Opens the sockets, remembers what was saved, and starts.
     ///
     /// # Errors
-    /// When an address cannot be listened at (it is named), or the system has no thread to give.
-    pub fn start(config: Config) -> io::Result<Tracker> {
+    /// When an address cannot be listened at or the folder of the state not be used (either is named), or the system has no thread to give.
+    pub fn start(config: Config) -> Result<Tracker, StartError> {
         let workers = config.workers.get();
+        let folder = config.state.as_deref().map(Folder::open).transpose().map_err(StartError::State)?;
         let mut listening = Vec::new();
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         // All sockets are there before a datagram is steered: who has which number among them holds from now on.
         for listen in &config.listen {
-            let opened = sockets::open(*listen, workers)?;
+            let opened = sockets::open(*listen, workers).map_err(StartError::Listen)?;
             listening.push(opened.listen);
             listeners.iter_mut().zip(opened.http).for_each(|(theirs, socket)| theirs.push(socket));
             sockets.iter_mut().zip(opened.udp).for_each(|(theirs, socket)| theirs.push(socket));
         }
+        let doors = listeners.into_iter().zip(sockets).collect();
+        Tracker::start_at(listening, doors, folder, config)
+    }
+
+    fn start_at(
+        listening: Vec<Listen>,
+        doors: Vec<(Vec<TcpListener>, Vec<UdpSocket>)>,
+        folder: Option<Folder>,
+        config: Config,
+    ) -> Result<Tracker, StartError> {
+        let workers = doors.len();
         let polls = (0..workers).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
         let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
-        let ids = ConnectionIds::new(config.udp.connection_id_minutes);
+        let minutes = config.udp.connection_id_minutes;
+        let ids = folder.as_ref().map(|folder| folder.connection_ids(minutes)).transpose();
+        let ids = ids.map_err(StartError::State)?.unwrap_or_else(|| ConnectionIds::new(minutes));
         let members = config.private.as_ref().map(|private| Arc::clone(&private.members));
         let access = Arc::new(Admission { access: config.access.clone(), members });
         let config = config.of_one_worker();
         let (routes, orders) = Routes::among(wakers);
-        // One more, for the browsers.
-        let tallies = Tallies::new(workers + 1);
+        // Two more: for the browsers, and for who writes the state.
+        let tallies = Tallies::new(workers + 2);
         let mut each_tally = tallies.each().collect::<Vec<_>>();
+        let (for_browsers, for_state) = (each_tally.pop(), each_tally.pop().unwrap_or_default());
+        let books = config.private.as_ref().map(|private| &private.books);
+        let desk = |tally| Desk::new(config.rules, books.cloned(), Arc::clone(tally));
+        let mut desks: Vec<Desk> = each_tally.iter().map(desk).collect();
         let admission = Mutex::new(Arc::clone(&access));
-        let mut tracker =
-            Tracker { listening, tallies, orders, admission, browsers: None, threads: Vec::new() };
+        let (browsers, remembered, threads) = (None, None, Vec::new());
+        let mut tracker = Tracker { listening, tallies, orders, admission, browsers, remembered, threads };
+        let mut writer = None;
+        if let Some(folder) = folder {
+            // Who asks meanwhile waits in the kernel.
+            tracker.remembered = Some(folder.restore(&mut desks, |hash| shards::owner(hash, workers)));
+            let (pieces, thread) = folder.write(workers, for_state)?;
+            writer = Some(thread);
+            desks.iter_mut().enumerate().for_each(|(worker, desk)| desk.save_to(pieces.clone(), worker));
+        }
         let websocket = config.websocket.filter(|_| !access.is_private());
-        if let (Some(rules), Some(tally)) = (websocket, each_tally.pop()) {
+        if let (Some(rules), Some(tally)) = (websocket, for_browsers) {
             let (browsers, thread) = websocket::start(rules, Arc::clone(&access), tally)?;
             tracker.browsers = Some(browsers);
             tracker.threads.push(thread);
         }
         let each =
-            polls.into_iter().zip(listeners.into_iter().zip(sockets)).zip(routes.into_iter().zip(each_tally));
-        for (number, ((poll, (listeners, sockets)), (routes, tally))) in each.enumerate() {
+            polls.into_iter().zip(doors).zip(routes.into_iter().zip(desks.into_iter().zip(each_tally)));
+        for (number, ((poll, (listeners, sockets)), (routes, (desk, tally)))) in each.enumerate() {
             let (tallies, access) = (tracker.tallies.clone(), Arc::clone(&access));
             let browsers = tracker.browsers.clone();
             let equipment =
-                Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies, browsers };
+                Equipment { poll, listeners, sockets, routes, access, ids, desk, tally, tallies, browsers };
             let worker = Worker::new(equipment, &config)?;
             let thread = std::thread::Builder::new().name(format!("tracker-{number}"));
             // If there is no thread to be had, those that have begun are ended as the tracker is dropped.
             tracker.threads.push(thread.spawn(move || worker.run())?);
         }
+        // It ends when no worker is left.
+        tracker.threads.extend(writer);
         Ok(tracker)
+    }
+
+    /// What was remembered of the time before it was started; nothing if nothing is to be.
+    pub fn remembered(&self) -> Option<&Remembered> {
+        self.remembered.as_ref()
+    }
+
+    /// Saves all swarms now, as it does twice an interval by itself, and returns when they are on the disk.
+    ///
+    /// # Errors
+    /// Why not. Nothing is said if nothing is to be saved.
+    pub fn save(&self) -> Result<(), String> {
+        self.orders.save()
     }
 
     /// Where it listens: what was asked for, in that order, with true ports.

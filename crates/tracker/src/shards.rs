@@ -5,6 +5,7 @@
 //! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP).
 
 use crate::access::Admission;
+use crate::state::saving::Told;
 use mio::Waker;
 use proto::tracker::ledger::Member;
 use std::net::{IpAddr, SocketAddr};
@@ -35,8 +36,16 @@ pub(crate) enum Errand {
     End { patience: Duration },
     /// From now on these torrents are served; say so when it holds.
     Access(Arc<Admission>, SyncSender<()>),
+    /// Begin a snapshot now, and tell when it is on the disk.
+    Save(Told),
     /// The body of the answer that your visitor waits for.
     Answer { visitor: usize, body: Vec<u8> },
+}
+
+/// Which of so many workers has a swarm.
+pub(crate) fn owner(info_hash: &InfoHash, workers: usize) -> usize {
+    let [a, b, c, d, ..] = info_hash.0;
+    u32::from_be_bytes([a, b, c, d]) as usize % workers.max(1)
 }
 
 /// A swarm that is asked about, and how it stands once its worker has said so.
@@ -89,8 +98,7 @@ impl Routes {
 
     /// Whose swarm it is, as the kernel computes it for datagrams.
     pub(crate) fn owner(&self, info_hash: &InfoHash) -> usize {
-        let [a, b, c, d, ..] = info_hash.0;
-        u32::from_be_bytes([a, b, c, d]) as usize % self.others.len().max(1)
+        owner(info_hash, self.others.len())
     }
 
     /// Whether the swarm is this worker's.
@@ -139,6 +147,18 @@ impl Orders {
         self.wake_all();
         // Until nobody is left who has not said so.
         while all_done.recv().is_ok() {}
+    }
+
+    /// Has every worker take a snapshot now, and waits until all are on the disk.
+    pub(crate) fn save(&self) -> Result<(), String> {
+        let (told, all_told) = sync_channel(self.0.len());
+        for (errands, _) in &self.0 {
+            // A worker that has ended took its last snapshot then.
+            let _ = errands.send(Errand::Save(told.clone()));
+        }
+        drop(told);
+        self.wake_all();
+        all_told.iter().collect()
     }
 
     /// Tells every worker to end.

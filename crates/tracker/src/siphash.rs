@@ -1,9 +1,16 @@
-//! SipHash-2-4 (Aumasson, Bernstein), of words. It stays the same over versions of this program, which the standard library's
+//! SipHash-2-4 (Aumasson, Bernstein), of words and of bytes. It stays the same over versions of this program, which the standard library's
 //! hashers need not.
 
 /// Of whole words.
 pub(crate) fn of_words<const N: usize>(key: [u64; 2], words: [u64; N]) -> u64 {
     hash(key, words.into_iter(), (N as u64) << 59)
+}
+
+/// Of bytes.
+pub(crate) fn of_bytes(key: [u64; 2], bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    hash(key, words.iter().map(|word| u64::from_le_bytes(*word)), (bytes.len() as u64) << 56 | last)
 }
 
 /// Of words, and a last one that has the length in bytes in its highest byte.
@@ -51,10 +58,13 @@ mod tests {
         for (key, words) in [([0, 0], [0; 3]), ([1, u64::MAX], [7, 8, 9]), ([u64::MAX / 3, 5], [u64::MAX; 3])]
         {
             let bytes: Vec<u8> = words.iter().flat_map(|word: &u64| word.to_le_bytes()).collect();
-            #[allow(deprecated)]
-            let mut theirs = std::hash::SipHasher::new_with_keys(key[0], key[1]);
-            theirs.write(&bytes);
-            assert_eq!(of_words(key, words), theirs.finish());
+            for len in 0..=bytes.len() {
+                #[allow(deprecated)]
+                let mut theirs = std::hash::SipHasher::new_with_keys(key[0], key[1]);
+                theirs.write(&bytes[..len]);
+                assert_eq!(of_bytes(key, &bytes[..len]), theirs.finish(), "{len}");
+            }
+            assert_eq!(of_words(key, words), of_bytes(key, &bytes));
         }
     }
 }

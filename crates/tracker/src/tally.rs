@@ -41,6 +41,8 @@ pub(crate) enum Count {
     Uncredited,
     Accounts,
     RowsDue,
+    StateSaved,
+    StateFailures,
 }
 
 /// How a number is called.
@@ -56,7 +58,7 @@ const fn row(count: Count, name: &'static str, labels: &'static str, help: &'sta
 }
 
 /// All numbers, in the order of [`Count`]; those of one name stand together.
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 32] = [
     row(Count::AnnounceUdp4, "announces_total", "transport=\"udp\",family=\"ipv4\"", "Announces answered"),
     row(Count::AnnounceUdp6, "announces_total", "transport=\"udp\",family=\"ipv6\"", ""),
     row(Count::AnnounceHttp4, "announces_total", "transport=\"http\",family=\"ipv4\"", ""),
@@ -117,6 +119,13 @@ const ROWS: [Row; 30] = [
     ),
     row(Count::Accounts, "accounts", "", "Members in torrents now, counted in each"),
     row(Count::RowsDue, "account_rows_due", "", "Accounts of which the books do not know the newest"),
+    row(
+        Count::StateSaved,
+        "state_saved_timestamp_seconds",
+        "",
+        "When a worker's snapshot was last put on the disk, in seconds since 1970; 0 for never",
+    ),
+    row(Count::StateFailures, "state_failures_total", "", "Snapshots that could not be put on the disk"),
 ];
 
 /// The numbers of one worker.
@@ -220,7 +229,7 @@ mod tests {
             assert_eq!(row.help.is_empty(), row.name == before, "{}", row.name);
             before = row.name;
         }
-        assert_eq!(Count::RowsDue as usize + 1, ROWS.len());
+        assert_eq!(Count::StateFailures as usize + 1, ROWS.len());
     }
 
     #[test]

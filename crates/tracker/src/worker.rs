@@ -66,6 +66,7 @@ pub(crate) struct Equipment {
     pub(crate) routes: Routes,
     pub(crate) access: Arc<Admission>,
     pub(crate) ids: ConnectionIds,
+    pub(crate) desk: Desk,
     pub(crate) tally: Arc<Tally>,
     pub(crate) tallies: Tallies,
     pub(crate) browsers: Option<Browsers>,
@@ -104,10 +105,10 @@ pub(crate) struct Worker {
 impl Worker {
     /// A loop over these sockets that has not begun.
     pub(crate) fn new(equipment: Equipment, config: &Config) -> io::Result<Worker> {
-        let Equipment { poll, listeners, sockets, routes, access, ids, tally, tallies, browsers } = equipment;
+        let Equipment { poll, listeners, sockets, routes, access, ids, desk, tally, tallies, browsers } =
+            equipment;
         let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
-        let books = config.private.as_ref().map(|private| private.books.clone());
         let mut next = FIRST_DOOR;
         for door in &mut sockets {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
@@ -128,7 +129,7 @@ impl Worker {
             datagrams: Datagrams::new(ids),
             routes,
             access,
-            desk: Desk::new(config.rules, books, Arc::clone(&tally)),
+            desk,
             tally,
             tallies,
             browsers,
@@ -136,9 +137,10 @@ impl Worker {
         })
     }
 
-    /// Until the end is asked for.
+    /// Until the end is asked for. What is to outlive it is on its way to the disk then.
     pub(crate) fn run(mut self) {
         self.serve();
+        self.desk.finish_saving();
         self.desk.close();
     }
 
@@ -166,6 +168,7 @@ impl Worker {
             self.accept_all(now);
             self.run_errands(now);
             self.serve_datagrams();
+            self.desk.save_on();
             self.routes.wake_others();
             self.desk.settle();
             if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
@@ -190,7 +193,7 @@ impl Worker {
     /// How long it may be waited for sockets.
     fn patience(&self) -> Duration {
         let left = self.ends_at.map(|at| at.saturating_duration_since(Instant::now()));
-        left.map_or(LOOK_AROUND, |left| left.min(LOOK_AROUND))
+        left.into_iter().chain(self.desk.saves_in()).fold(LOOK_AROUND, Duration::min)
     }
 
     /// Nobody is being served.
@@ -320,6 +323,7 @@ impl Worker {
                     self.access = access;
                     let _ = done.send(());
                 }
+                Errand::Save(told) => self.desk.save_now(told),
                 Errand::Answer { visitor, body } => {
                     if let Some(waiting) = self.visitors.get_mut(visitor) {
                         waiting.on_answer(&body);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
-use tracker::{Access, Config, Listen, TorrentList, Tracker};
+use tracker::{Access, Config, Listen, StartError, TorrentList, Tracker};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::compact::Family;
 use wire::tracker_http::query::announce_url;
@@ -203,5 +203,6 @@ fn nobody_else_shares_the_port() {
     let first = tracker(Ipv4Addr::LOCALHOST.into());
     let listen = first.listening().to_vec();
     let second = Tracker::start(Config { listen, workers: WORKERS.try_into().unwrap(), ..Config::default() });
-    assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    let Err(StartError::Listen(busy)) = second else { panic!("{second:?}") };
+    assert_eq!(busy.kind(), std::io::ErrorKind::AddrInUse);
 }

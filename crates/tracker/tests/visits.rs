@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
-use tracker::{Config, HttpRules, Listen, Tracker};
+use tracker::{Config, HttpRules, Listen, StartError, Tracker};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::compact::Family;
 use wire::tracker_http::query::announce_url;
@@ -286,5 +286,6 @@ fn every_address_is_listened_at_for_every_protocol_under_one_port() {
         assert_eq!(socket.recv(&mut [0; 64]).unwrap(), 16);
     }
     let busy = Tracker::start(Config { listen: listening, ..Config::default() }).unwrap_err();
+    let StartError::Listen(busy) = busy else { panic!("{busy:?}") };
     assert_eq!(busy.kind(), std::io::ErrorKind::AddrInUse);
 }

@@ -17,7 +17,7 @@ const WORKERS_MAX: u16 = 128;
 
 /// Run a tracker: peers that announce a torrent to it are told of each other.
 ///
-/// Open unless there is a list: every torrent is taken, and nothing needs to be set up. HTTP and UDP share one port number. Everything is held in memory; peers that
+/// Open unless there is a list: every torrent is taken, and nothing needs to be set up. HTTP and UDP share one port number. Everything is held in memory (and, with `--state`, kept over a restart); peers that
 /// stay away are forgotten. Prints the announce URLs, to be given to `gannet create --tracker`. Ctrl-C or SIGTERM ends it.
 #[derive(Args, Debug)]
 #[command(
@@ -30,6 +30,7 @@ Examples:
   gannet tracker --listen 0.0.0.0 --workers 4     on four cores
   gannet tracker --allow ours.txt                 for these torrents alone
   gannet tracker --private users.db               for members alone; see `gannet tracker users --help`
+  gannet tracker --state /var/lib/gannet-tracker   a restart forgets nobody
   gannet tracker --print-config                   all settings, as a file for --config
   gannet tracker --json | jq .                    for programs; see docs/json.md
 
@@ -55,6 +56,9 @@ pub(crate) struct Tracker {
     /// Serve the users of this file alone, and count what they send and receive: a text file, or an SQLite database; see docs/tracker.md
     #[arg(long, value_name = "FILE")]
     pub(crate) private: Option<PathBuf>,
+    /// Keep torrents and peers over a restart, in this folder of the tracker's own; without it they are forgotten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
     /// Settings (TOML); what is typed goes before
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

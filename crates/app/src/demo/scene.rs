@@ -68,7 +68,8 @@ impl Scene {
         let content = plan::content(plan::file_len(people));
         fs::write(folder.path().join(FILE_NAME), &content).map_err(failed)?;
         let listen = vec![Listen::http((Ipv4Addr::LOCALHOST, 0).into())];
-        let tracker = Tracker::start(Config { listen, rules: RULES, ..Config::default() }).map_err(failed)?;
+        let tracker = Tracker::start(Config { listen, rules: RULES, ..Config::default() });
+        let tracker = tracker.map_err(|error| failed(error.into()))?;
         let announce =
             tracker.http_addr().map(|at| format!("http://{at}/announce")).into_iter().collect::<Vec<_>>();
         let (bytes, metainfo) = torrent(folder.path(), content.len() as u64, announce)?;

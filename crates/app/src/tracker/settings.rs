@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is printed can be read, and means the same.
 
+mod state;
 mod udp;
 
 use crate::cli::{Tracker as Args, listen_at};
@@ -9,6 +10,7 @@ use crate::failure::Failure;
 use crate::quantity::Span;
 use crate::words::why;
 use serde::Deserialize;
+use state::StateTable;
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -40,6 +42,7 @@ pub(super) struct Settings {
     udp: UdpRules,
     http: HttpRules,
     websocket: Option<WebSocketRules>,
+    state: Option<PathBuf>,
 }
 
 /// Which torrents are served, and where the list is.
@@ -62,6 +65,7 @@ struct File {
     udp: UdpTable,
     http: HttpTable,
     websocket: WebSocketTable,
+    state: StateTable,
 }
 
 #[derive(Deserialize, Default, Debug)]
@@ -150,6 +154,9 @@ impl Settings {
         if let Some(users) = &args.private {
             settings.private = Some(users.clone());
         }
+        if args.state.is_some() {
+            settings.state.clone_from(&args.state);
+        }
         match (&args.allow, &args.deny) {
             (Some(list), _) => settings.access = Listed::Allow(list.clone()),
             (None, Some(list)) => settings.access = Listed::Deny(list.clone()),
@@ -215,6 +222,7 @@ impl Settings {
                 },
             },
             websocket: file.websocket.rules(WebSocketRules::default()),
+            state: file.state.folder(folder),
         })
     }
 
@@ -237,6 +245,7 @@ impl Settings {
             udp: self.udp,
             http: self.http.clone(),
             websocket: self.websocket,
+            state: self.state.clone(),
         })
     }
 
@@ -260,10 +269,6 @@ impl Settings {
 
     /// As a file says it, with what it means.
     pub(super) fn print(&self, listen: &[SocketAddr]) -> String {
-        let quoted = |texts: Vec<String>| {
-            let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
-            quoted.join(", ")
-        };
         let networks = |networks: &[Network]| quoted(networks.iter().map(Network::to_string).collect());
         let (mode, list) = match &self.access {
             Listed::Open => ("open", "# list = \"torrents.txt\"".to_owned()),
@@ -313,7 +318,7 @@ forwarded_by = [{forwarded_by}]
 proxied_by = [{proxied_by}]
 # Networks from where /metrics can be read, for Prometheus. Whom a proxy that is not named above passes on counts as the proxy.
 metrics_for = [{metrics_for}]
-{websocket}{udp}",
+{websocket}{udp}{state}",
             listen = quoted(listen.iter().map(SocketAddr::to_string).collect()),
             workers = self.workers,
             interval = rules.interval.as_secs(),
@@ -327,8 +332,14 @@ metrics_for = [{metrics_for}]
             metrics_for = networks(&http.metrics_for),
             websocket = self.print_websocket(),
             udp = udp::print(self.udp),
+            state = state::print(self.state.as_deref()),
         )
     }
+}
+
+/// As members of a list.
+fn quoted(texts: Vec<String>) -> String {
+    texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Settings {
@@ -367,6 +378,7 @@ impl Default for Settings {
             udp: UdpRules::default(),
             http,
             websocket,
+            state: None,
         }
     }
 }
@@ -406,6 +418,8 @@ mod tests {
             messages_per_second_max = 7
             [udp]
             connection_id_minutes = 5
+            [state]
+            folder = 'kept'
         ";
         for text in ["", full, "[websocket]\nserve = false"] {
             let settings = read(text).unwrap();
@@ -415,6 +429,7 @@ mod tests {
         let settings = read(full).unwrap();
         assert_eq!(settings.access, Listed::Deny("/etc/torrents \"old\".txt".into()));
         assert_eq!(settings.listen, ["0.0.0.0:6969".parse().unwrap(), "[::1]:80".parse().unwrap()]);
+        assert_eq!(settings.state, Some("/etc/kept".into()));
         assert_ne!(settings, Settings::default());
         assert_eq!(read("").unwrap(), Settings::default());
     }

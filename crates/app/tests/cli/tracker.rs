@@ -102,3 +102,29 @@ fn who_cannot_listen_hears_what_to_do() {
         assert!(ended.err.join("\n").contains(wanted), "{ended:?}");
     }
 }
+
+#[test]
+fn with_a_folder_for_it_a_restart_forgets_nobody() {
+    let place = Place::new();
+    let words = ["tracker", "--listen", "127.0.0.1:0", "--state", "kept", "--json"];
+    let mut first = place.start(&words);
+    assert_eq!(first.wait_for_type("tracker_remembered")["peers"], 0);
+    let url = first.wait_for_type("tracker_listening")["urls"][0].as_str().unwrap().to_owned();
+    place.write("one.bin", &noise(50_000, 1));
+    place.create(&["one.bin", "--tracker", &url]);
+    let mut seed = place.start(&["seed", "one.bin.torrent", "--data", ".", "--port", "0", "--json"]);
+    seed.wait_for_type("tracker");
+    // Killed, it cannot say that it leaves.
+    seed.signal("KILL");
+    drop(seed);
+    let refused = place.run(&words);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.join("\n").contains("kept: another tracker uses it"), "{refused:?}");
+    first.signal("TERM");
+    assert_eq!(first.end().code, Some(0));
+    let mut second = place.start(&[&words[..], &["--workers", "3"]].concat());
+    let line = second.wait_for_type("tracker_remembered");
+    assert_eq!((&line["peers"], line["damaged"].as_array().unwrap().len()), (&1.into(), 0), "{line}");
+    second.signal("TERM");
+    assert_eq!(second.end().code, Some(0));
+}

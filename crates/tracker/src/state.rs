@@ -1,0 +1,206 @@
+//! What a tracker keeps over a restart, in a folder of its own: the swarms of each worker, and the key of connection ids.
+//!
+//! ```text
+//! lock                 held for as long as a tracker uses the folder
+//! key                  the key of connection ids, and since which start of the machine it is used
+//! swarms-N-of-M        a snapshot of the N-th of M workers (see `file`); .new while it is being written
+//! ```
+//! Invariants: a snapshot replaces the one before only when it is whole and on the disk; what other numbers of workers have left is removed
+//! only when every worker of this one has written its own, so that at any moment nobody is lost. Nobody but this user can read any
+//! of it: it says who takes part in what. Threat E5.
+
+pub(crate) mod file;
+pub(crate) mod saving;
+mod writer;
+
+use crate::connection_id::ConnectionIds;
+use crate::desk::Desk;
+use crate::tally::Tally;
+use file::Reader;
+use proto::tracker::swarm_table::Restored;
+use saving::Piece;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+use wire::InfoHash;
+use writer::Writer;
+
+/// Pieces of snapshots that wait for the disk, of all workers: a few MiB.
+const PIECES_MAX: usize = 16;
+
+/// The folder, which is this tracker's alone as long as this exists.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// What was found at the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Remembered {
+    /// Peers that are known again, and who of those that were is not.
+    pub peers: Restored,
+    /// Files that could not be read to their end, and why. What stands before that is believed, and the rest left out.
+    pub damaged: Vec<String>,
+}
+
+impl Folder {
+    /// Makes it if need be, and takes hold of it.
+    ///
+    /// # Errors
+    /// When it cannot be made or written to, or another tracker uses it; it is named.
+    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+        let opened = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            let lock = private().truncate(false).open(path.join("lock"))?;
+            lock.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => io::Error::new(ErrorKind::WouldBlock, "another tracker uses it"),
+                TryLockError::Error(error) => error,
+            })?;
+            remove_unfinished(path);
+            Ok(Folder { path: path.to_owned(), _lock: lock })
+        };
+        opened().map_err(|error| named(path, &error))
+    }
+
+    /// Connection ids that were valid before the tracker was started again still are.
+    ///
+    /// # Errors
+    /// When nothing can be written here, be it that the disk is full.
+    pub(crate) fn connection_ids(&self, minutes: u8) -> io::Result<ConnectionIds> {
+        // Ids name minutes since the machine was started: those of before would be valid once more.
+        let boot = os::clock::boot_id();
+        let path = self.path.join("key");
+        let known = fs::read_to_string(&path).ok().and_then(|text| {
+            let mut words = text.split_ascii_whitespace();
+            let mut half = || u64::from_str_radix(words.next()?, 16).ok();
+            let key = [half()?, half()?];
+            (boot.is_some() && words.next() == boot.as_deref()).then_some(key)
+        });
+        let ids = known.map_or_else(|| ConnectionIds::new(minutes), |key| ConnectionIds::with(key, minutes));
+        // Written in any case: what cannot be written now is better said now than when there is something to lose.
+        let [one, other] = ids.key();
+        let text = format!("{one:016x} {other:016x} {}\n", boot.as_deref().unwrap_or("-"));
+        let written = || {
+            let new = self.path.join("key.new");
+            let mut file = private().truncate(true).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        written().map_err(|error| named(&self.path, &error))?;
+        Ok(ids)
+    }
+
+    /// Takes in all that was saved; each desk what `owner` says is its. What cannot be read is left out.
+    pub(crate) fn restore(
+        &self,
+        desks: &mut [Desk],
+        owner: impl Fn(&InfoHash) -> usize + Sync,
+    ) -> Remembered {
+        let mut paths: Vec<PathBuf> = snapshots(&self.path).map(|(path, _)| path).collect();
+        paths.sort();
+        let (paths, owner) = (&paths, &owner);
+        let mut remembered = Remembered::default();
+        std::thread::scope(|scope| {
+            let shares = desks.iter_mut().enumerate().map(|(number, desk)| {
+                scope.spawn(move || restore_one(paths, desk, |hash| owner(hash) == number))
+            });
+            for share in shares.collect::<Vec<_>>() {
+                // All have read the same files.
+                let share = share.join().unwrap_or_default();
+                remembered.damaged = share.damaged;
+                remembered.peers.peers += share.peers.peers;
+                remembered.peers.stale += share.peers.stale;
+                remembered.peers.left_out += share.peers.left_out;
+            }
+        });
+        remembered
+    }
+
+    /// Begins to write what workers send, until none of them is left. Holds the folder until then.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub(crate) fn write(
+        self,
+        workers: usize,
+        tally: Arc<Tally>,
+    ) -> io::Result<(SyncSender<Piece>, JoinHandle<()>)> {
+        let (pieces, received) = sync_channel(PIECES_MAX);
+        let writer = Writer::new(self, workers, tally);
+        let thread = std::thread::Builder::new().name("tracker-state".into());
+        Ok((pieces, thread.spawn(move || writer.run(&received))?))
+    }
+}
+
+fn restore_one(paths: &[PathBuf], desk: &mut Desk, is_ours: impl Fn(&InfoHash) -> bool) -> Remembered {
+    let mut remembered = Remembered::default();
+    for path in paths {
+        let mut restore = || {
+            let mut reader = Reader::new(File::open(path)?)?;
+            let began = reader.began();
+            while let Some(slices) = reader.next_block()? {
+                let since = SystemTime::now().duration_since(began).unwrap_or_default();
+                let became = desk.restore(slices, since, &is_ours);
+                let became = became.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+                remembered.peers.peers += became.peers;
+                remembered.peers.stale += became.stale;
+                remembered.peers.left_out += became.left_out;
+            }
+            Ok(())
+        };
+        if let Err(error) = restore() {
+            let error: io::Error = error;
+            remembered.damaged.push(format!("{}: {error}", path.display()));
+        }
+    }
+    remembered
+}
+
+/// Whole snapshots, each with the number of workers that there were.
+fn snapshots(folder: &Path) -> impl Iterator<Item = (PathBuf, usize)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let (worker, workers) = name.strip_prefix("swarms-")?.split_once("-of-")?;
+        let _: usize = worker.parse().ok()?;
+        Some((entry.path(), workers.parse().ok()?))
+    })
+}
+
+/// What was being written when a tracker was killed; with another number of workers nobody would write over it.
+fn remove_unfinished(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_new = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "new");
+    let is_ours =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"swarms-"));
+    for path in entries.filter(|path| is_new(path) && is_ours(path)) {
+        // It is in nobody's way but the disk's.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn snapshot_name(worker: usize, workers: usize) -> String {
+    format!("swarms-{worker}-of-{workers}")
+}
+
+/// For this user alone.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the folder {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;
