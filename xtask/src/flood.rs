@@ -3,7 +3,8 @@
 //! `forge`: connection ids of strangers, of which none may be answered, and no datagram that shows none may be answered with more bytes
 //! than it has. `http`: visitors who are slow, silent, endless or deaf, while honest ones go on. `hashes`: announces to torrents that
 //! nobody has named before, within bounded memory, and nobody is forgotten for them. `overload`: five times what it can answer, of which it
-//! answers at least 90 % of its best. `restart`: killed and started again while all of this comes. Threats: E5, E6, E8, E9, E10.
+//! answers at least 90 % of its best. `restart`: killed and started again while all of this comes, after which nobody is forgotten who
+//! was there for an interval. Threats: E5, E6, E8, E9, E10.
 
 use crate::bench::servers::{Kind, Protocol, SERVER_CPU, Server, last_line, number};
 use crate::interop::scratch;
@@ -11,8 +12,10 @@ use crate::lab;
 use crate::lab::process::{Running, output, run as run_command};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What happens to a tracker, and must leave it well.
@@ -39,6 +42,9 @@ const IN_TIME: &str = "5";
 const GOODPUT_MIN: f64 = 0.9;
 /// Share of an honest visitor's rate that must be left after a restart.
 const AFTER_RESTART_MIN: f64 = 0.5;
+
+/// When peers come again there, in seconds: as soon as can be set.
+const RESTART_INTERVAL: u64 = 10;
 
 /// What every part needs.
 struct Scene {
@@ -198,26 +204,33 @@ fn hog(number: usize, work: &Path) -> Result<Running> {
 }
 
 fn restart(scene: &Scene) -> Result<()> {
-    let mut server = scene.tracker()?;
+    let (config, state) = (scene.work.join("restart.toml"), scene.work.join("state"));
+    fs::write(
+        &config,
+        format!("[swarms]\ninterval = \"{RESTART_INTERVAL}s\"\n[state]\nfolder = {state:?}\n"),
+    )?;
+    let config = config.to_string_lossy();
+    let start = || Kind::Gannet.start_with(&scene.population, &scene.work, &["--config", &config]);
+    let mut server = start()?;
+    server.fill(&scene.population)?;
+    let filled = Instant::now();
     let mut command = server.errand("udp");
-    command.args(&scene.population).args([
-        "--strict",
-        "--rate",
-        "30000",
-        "--warm",
-        "0",
-        "--seconds",
-        scene.or("15", "8"),
-    ]);
+    command.args(&scene.population).args(["--strict", "--rate", "30000", "--warm", "0"]);
+    command.args(["--seconds", scene.or("25", "18")]);
     let mut flood = Running::start("flood-restart", &scene.work, &mut command)?;
     let honest = |server: &Server| -> Result<f64> {
         number(&scene.honest(server, Protocol::Udp, "1", &["--window", "16"])?, "responses_per_second")
     };
     let before = honest(&server)?;
+    // Everybody has been there for an interval.
+    thread::sleep(Duration::from_secs(RESTART_INTERVAL + 1).saturating_sub(filled.elapsed()));
     server.running.kill()?;
     let killed = Instant::now();
-    let server = Kind::Gannet.start(&scene.population, &scene.work)?;
+    let mut server = start()?;
     let back = killed.elapsed();
+    let remembered = server.running.wait_for(Duration::from_secs(5), |line| {
+        line.contains("\"tracker_remembered\"").then(|| line.to_owned())
+    })?;
     let after = honest(&server)?;
     let report = flood.wait_for(Duration::from_secs(30), |line| {
         line.starts_with("{\"seconds\"").then(|| line.to_owned())
@@ -225,10 +238,16 @@ fn restart(scene: &Scene) -> Result<()> {
     let ended = flood.wait_status(Duration::from_secs(5))?;
     println!(
         "restart: answers again {:.2} s after it was killed; an honest visitor had {before:.0} answers/s before and {after:.0} after; \
-         the flood: {report}",
+         {remembered}; the flood: {report}",
         back.as_secs_f64()
     );
     ensure!(ended.success(), "answers were wrong");
+    // Each answer of before and after was held against all peers that there are.
+    let (checked, short) = (number(&last_line(&report)?, "checked")?, number(&last_line(&report)?, "short")?);
+    ensure!(
+        checked > 0.0 && short == 0.0,
+        "{short:.0} of {checked:.0} answers lacked peers: some were forgotten"
+    );
     ensure!(
         after >= AFTER_RESTART_MIN * before,
         "an honest visitor has {after:.0}/s after {before:.0}/s before"

@@ -68,6 +68,11 @@ impl Kind {
 
     /// Starts it for the torrents of this population; its files go to `work`.
     pub(crate) fn start(&self, population: &[String], work: &Path) -> Result<Server> {
+        self.start_with(population, work, &[])
+    }
+
+    /// The same, with more words on the command line.
+    pub(crate) fn start_with(&self, population: &[String], work: &Path, more: &[&str]) -> Result<Server> {
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", SERVER_CPU]);
         match self {
@@ -91,6 +96,7 @@ impl Kind {
                 command.arg(program).arg("-c").arg(settings);
             }
         }
+        command.args(more);
         let running = Running::start(&self.to_string(), work, &mut command)?;
         let mut server = Server { kind: self.clone(), running };
         server.wait_until_it_answers(population)?;
