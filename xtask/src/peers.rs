@@ -12,6 +12,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("opentracker", "opentracker"),
     ("nginx", "nginx-light"),
     ("ip", "iproute2"),
+    ("openssl", "openssl"),
     ("mkfs.ext4", "e2fsprogs"),
     ("unshare", "util-linux"),
     ("mount", "mount"),

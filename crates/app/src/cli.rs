@@ -9,7 +9,8 @@ pub(crate) use dht::{
 };
 pub(crate) use home::{Line, Receive, Share};
 pub(crate) use tracker::{
-    AddUser, TRACKER_PORT, Tracker, TrackerCommand, TrackerUsers, UserName, UsersCommand, listen_at,
+    AddUser, HTTPS_PORT, TRACKER_PORT, Tracker, TrackerCommand, TrackerUsers, UserName, UsersCommand,
+    listen_at, listen_at_or,
 };
 
 use crate::quantity::{Rate, Size, Span};

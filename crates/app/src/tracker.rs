@@ -3,7 +3,7 @@
 mod settings;
 mod users;
 
-use crate::cli::{Exit, TRACKER_PORT, Tracker as Args, TrackerCommand};
+use crate::cli::{Exit, HTTPS_PORT, TRACKER_PORT, Tracker as Args, TrackerCommand};
 use crate::failure::{Failure, Outcome};
 use crate::notices;
 use crate::show;
@@ -11,7 +11,8 @@ use crate::show::json::VERSION;
 use crate::words::{count, why};
 use os::signals::{Signal, Signals};
 use serde::Serialize;
-use settings::Settings;
+use settings::{Settings, Tls};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -96,13 +97,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (keeper, private) = keeper
         .map(|(keeper, members)| (keeper.rows(), keeper, members))
         .map_or((None, None), |(rows, keeper, members)| (Some(keeper), Some((members, rows))));
-    let config = settings.config(listen.into_iter().map(Listen::all).collect(), private)?;
+    let https = settings.tls.listen.iter().map(|&at| Listen::https(at));
+    let config = settings.config(listen.into_iter().map(Listen::all).chain(https).collect(), private)?;
     let whom = for_whom(config.private.as_ref()) + &in_mode(&config.access);
+    let names = config.certificate.as_ref().map_or(Vec::new(), |shown| shown.names().to_vec());
     let tracker = Tracker::start(config).map_err(|error| refused(&error))?;
     if let Some(remembered) = tracker.remembered() {
         tell_remembered(remembered, args.json)?;
     }
-    tell_where(&tracker, &whom, keeper.is_some(), args.json)?;
+    let urls = urls(tracker.listening(), &names);
+    tell_where(&tracker, urls, &whom, keeper.is_some(), args.json)?;
     let mut told = Figures::default();
     loop {
         let signal = wait(&signals, &tracker, keeper.as_ref(), args.json)?;
@@ -164,7 +168,7 @@ fn wait(
     Ok(None)
 }
 
-/// Reads the list, where it is, and the users again. What cannot be read changes nothing.
+/// Reads the list, the certificate, where they are, and the users again. What cannot be read changes nothing.
 fn reload(
     args: &Args,
     settings: &Settings,
@@ -173,15 +177,21 @@ fn reload(
 ) -> Result<(), Failure> {
     let read = Settings::of(args).and_then(|newer| {
         let access = newer.read_access()?;
+        // Where TLS is spoken stays as it was.
+        let tls = Tls { listen: settings.tls.listen.clone(), ..newer.tls.clone() };
+        let certificate = if tls.listen.is_empty() { None } else { tls.read_certificate()? };
         if let Some(keeper) = keeper {
             tracker.set_members(keeper.read_again()?);
         }
-        Ok((settings.needs_restart(&newer), access))
+        Ok((settings.needs_restart(&newer), access, certificate))
     });
     let error = match read {
-        Ok((needs_restart, access)) => {
+        Ok((needs_restart, access, certificate)) => {
             let mode = in_mode(&access);
             tracker.set_access(access);
+            if let Some(certificate) = certificate {
+                tracker.set_certificate(&certificate);
+            }
             let rest =
                 if needs_restart { "; other settings that were changed hold after a restart" } else { "" };
             show::message(&format!("read again: {mode}{rest}"));
@@ -259,8 +269,13 @@ fn tell_remembered(remembered: &Remembered, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell_where(tracker: &Tracker, whom: &str, private: bool, json: bool) -> Result<(), Failure> {
-    let urls = urls(tracker.listening());
+fn tell_where(
+    tracker: &Tracker,
+    urls: Vec<String>,
+    whom: &str,
+    private: bool,
+    json: bool,
+) -> Result<(), Failure> {
     if json {
         let addresses = tracker.listening().iter().map(|listen| listen.at.to_string()).collect();
         return print(&ListeningLine { v: VERSION, r#type: "tracker_listening", addresses, urls });
@@ -283,19 +298,35 @@ fn tell_where(tracker: &Tracker, whom: &str, private: bool, json: bool) -> Resul
     Ok(())
 }
 
-/// What peers announce to, per address and protocol. All addresses of the machine stand for one that means all of them.
-fn urls(listening: &[Listen]) -> Vec<String> {
+/// What peers announce to, per address and protocol. All addresses of the machine stand for one that means all of them; where TLS is
+/// spoken, the names that the certificate is for.
+fn urls(listening: &[Listen], names: &[String]) -> Vec<String> {
     let mut urls = Vec::new();
     for listen in listening {
+        let named = names.iter().filter(|name| listen.tls && !name.contains('*'));
+        let named: Vec<_> = named.map(|name| https(name, listen.at.port())).collect();
+        if !named.is_empty() {
+            urls.extend(named);
+            continue;
+        }
         let own =
             if listen.at.ip().is_unspecified() { machine(listen.at.is_ipv4()) } else { vec![listen.at.ip()] };
         for at in own.into_iter().map(|ip| SocketAddr::new(ip, listen.at.port())) {
-            urls.extend(listen.http.then(|| format!("http://{at}/announce")));
+            let scheme = if listen.tls { "https" } else { "http" };
+            urls.extend(listen.http.then(|| format!("{scheme}://{at}/announce")));
             urls.extend(listen.udp.then(|| format!("udp://{at}/announce")));
         }
     }
+    // Those of one name at two addresses are the same.
+    let mut told = BTreeSet::new();
+    urls.retain(|url| told.insert(url.clone()));
     urls.truncate(URLS_MAX);
     urls
+}
+
+fn https(name: &str, port: u16) -> String {
+    let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
+    format!("https://{name}{port}/announce")
 }
 
 /// The machine's addresses of a family that others may use; its loopback if there is none.
@@ -330,16 +361,22 @@ mod tests {
         let at = |text: &str| text.parse().unwrap();
         let listening = [Listen::http(at("192.0.2.7:80")), Listen::all(at("[2001:db8::7]:6969"))];
         assert_eq!(
-            urls(&listening),
+            urls(&listening, &["tracker.test".into()]),
             [
                 "http://192.0.2.7:80/announce",
                 "http://[2001:db8::7]:6969/announce",
                 "udp://[2001:db8::7]:6969/announce"
             ]
         );
+        let secure = ["0.0.0.0:443", "[::]:443", "127.0.0.1:8443"].map(|text| Listen::https(at(text)));
+        assert_eq!(
+            urls(&secure, &["tracker.test".into(), "*.test".into()]),
+            ["https://tracker.test/announce", "https://tracker.test:8443/announce"]
+        );
+        assert_eq!(urls(&secure[2..], &[]), ["https://127.0.0.1:8443/announce"]);
         // Nobody can announce to an address that means all of them.
         for all in ["0.0.0.0:6969", "[::]:6969"] {
-            let urls = urls(&[Listen::all(at(all))]);
+            let urls = urls(&[Listen::all(at(all))], &[]);
             assert!(
                 !urls.is_empty() && urls.iter().all(|url| !url.contains(&format!("/{all}/"))),
                 "{urls:?}"

@@ -2,6 +2,7 @@
 
 use crate::access::Access;
 use crate::accounts::Books;
+use crate::certificate::Certificate;
 use crate::connection_id;
 use crate::members::Members;
 use crate::network::Network;
@@ -29,6 +30,8 @@ pub struct Config {
     pub private: Option<Private>,
     /// How visitors over UDP are treated.
     pub udp: UdpRules,
+    /// What is shown where HTTP is spoken within TLS.
+    pub certificate: Option<Certificate>,
     /// Who may stay how long over HTTP, and whose word counts there.
     pub http: HttpRules,
     /// How browsers are treated, that speak WebSocket where HTTP is; nothing if they are refused.
@@ -47,6 +50,7 @@ impl Default for Config {
             access: Access::Open,
             private: None,
             udp: UdpRules::default(),
+            certificate: None,
             http: HttpRules::default(),
             websocket: Some(WebSocketRules::default()),
             state: None,
@@ -86,19 +90,26 @@ pub struct Listen {
     pub at: SocketAddr,
     /// Over HTTP.
     pub http: bool,
+    /// And that within TLS: `https://`, and `wss://` for browsers.
+    pub tls: bool,
     /// Over UDP.
     pub udp: bool,
 }
 
 impl Listen {
-    /// Over every protocol that there is.
+    /// Over every protocol that there is, in plain.
     pub fn all(at: SocketAddr) -> Listen {
-        Listen { at, http: true, udp: true }
+        Listen { at, http: true, tls: false, udp: true }
     }
 
-    /// Over HTTP alone.
+    /// Over HTTP alone, in plain.
     pub fn http(at: SocketAddr) -> Listen {
-        Listen { at, http: true, udp: false }
+        Listen { at, http: true, tls: false, udp: false }
+    }
+
+    /// Over HTTP within TLS alone.
+    pub fn https(at: SocketAddr) -> Listen {
+        Listen { tls: true, ..Listen::http(at) }
     }
 }
 
@@ -126,7 +137,7 @@ impl Default for UdpRules {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpRules {
     /// Connections at once; when one more comes, one that has been idle for long gives way. Each holds at most some 100 KiB, if its
-    /// visitor does the worst it can, and a few hundred bytes otherwise.
+    /// visitor does the worst it can, and a few hundred bytes otherwise; within TLS 150 KiB, and some 10 KiB.
     pub connections_max: usize,
     /// Connections at once from one IPv4 address, or one /64 of IPv6; further ones are closed. Proxies named below are not counted.
     pub connections_per_address_max: usize,

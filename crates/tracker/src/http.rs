@@ -9,15 +9,18 @@ mod forwarded;
 mod pages;
 
 use crate::access::Admission;
+use crate::certificate::Certificate;
 use crate::config::HttpRules;
 use crate::desk::Desk;
 use crate::shards::Routes;
+use crate::stream::{HANDSHAKE, Stream};
 use crate::tally::{Count, Tallies, Tally};
 use crate::websocket::{Browsers, Newcomer};
 use answer::Answered;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use wire::proxied::Proxied;
 use wire::tracker_http::head::{HEAD_LEN_MAX, Head};
@@ -45,7 +48,7 @@ const BUFFER_KEPT_MAX: usize = 4096;
 
 /// A visitor.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// At the other end: a visitor or a proxy.
     remote: IpAddr,
     /// Who visits.
@@ -132,8 +135,17 @@ pub(crate) struct Service<'a> {
 }
 
 impl Connection {
-    /// A visitor who has said nothing yet.
-    pub(crate) fn new(stream: TcpStream, remote: IpAddr, rules: &HttpRules, now: Instant) -> Connection {
+    /// A visitor who has said nothing yet, and is shown this certificate if there is one.
+    ///
+    /// # Errors
+    /// When TLS cannot begin.
+    pub(crate) fn new(
+        socket: TcpStream,
+        certificate: Option<&Certificate>,
+        remote: IpAddr,
+        rules: &HttpRules,
+        now: Instant,
+    ) -> Result<Connection, rustls::Error> {
         let remote = remote.to_canonical();
         let within = |networks: &[crate::Network]| networks.iter().any(|network| network.contains(remote));
         let door = if within(&rules.proxied_by) {
@@ -143,7 +155,8 @@ impl Connection {
         } else {
             Door::Own
         };
-        Connection {
+        let stream = Stream::new(socket, certificate, door == Door::Proxied)?;
+        Ok(Connection {
             stream,
             remote,
             visitor: remote,
@@ -159,12 +172,12 @@ impl Connection {
             ends: false,
             upgrades: false,
             since: Since::Head(now),
-        }
+        })
     }
 
     /// The socket, for the poll.
-    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(crate) fn socket_mut(&mut self) -> &mut TcpStream {
+        self.stream.socket_mut()
     }
 
     /// The other end.
@@ -192,7 +205,8 @@ impl Connection {
     /// Every request was answered, and nothing of another has come.
     pub(crate) fn is_idle(&self) -> bool {
         let idle = matches!(self.since, Since::Idle(_));
-        idle && self.input.is_empty() && self.output.is_empty() && self.waiting.is_none()
+        let nothing_leaves = self.output.is_empty() && !self.stream.is_leaving();
+        idle && self.input.is_empty() && nothing_leaves && self.waiting.is_none()
     }
 
     /// It has taken longer than it may.
@@ -234,12 +248,19 @@ impl Connection {
             // All that came is answered, and nothing more will come.
             self.ends |= needs_more && self.has_hung_up;
             if self.ends {
-                return if leaving == 0 { Visitor::Leaves } else { Visitor::Stays };
+                if leaving > 0 || self.stream.is_leaving() {
+                    return Visitor::Stays;
+                }
+                self.stream.say_goodbye();
+                return Visitor::Leaves;
             }
             if leaving >= OUTPUT_MAX || self.waiting.is_some() || (needs_more && !self.readable) {
                 return Visitor::Stays;
             }
             if needs_more && self.read().is_err() {
+                if self.stream.is_shaking_hands() {
+                    service.tally.count(Count::TlsFailed);
+                }
                 return Visitor::Leaves;
             }
         }
@@ -250,26 +271,11 @@ impl Connection {
     fn answer_what_is_here(&mut self, service: &mut Service<'_>) -> bool {
         let (mut used, mut needs_more) = (0, false);
         while !self.ends && self.waiting.is_none() && self.output.len() - self.written < OUTPUT_MAX {
-            let input = self.input.get(used..).unwrap_or_default();
-            if self.door == Door::Proxied {
-                match Proxied::read(input) {
-                    Ok(Some(header)) => {
-                        used += header.len;
-                        self.visitor = header.source.map_or(self.remote, |source| source.ip().to_canonical());
-                        self.door = Door::BehindHeader;
-                        continue;
-                    }
-                    Ok(None) => {
-                        needs_more = true;
-                        break;
-                    }
-                    // What speaks otherwise than was agreed upon is no proxy of ours: whom should it be believed to be?
-                    Err(_) => {
-                        self.ends = true;
-                        break;
-                    }
-                }
+            if let ControlFlow::Break(wants) = self.come_in(&mut used, service) {
+                needs_more = wants;
+                break;
             }
+            let input = self.input.get(used..).unwrap_or_default();
             match Head::read(input, self.seen) {
                 Ok(Some(mut head)) => {
                     head.keep_alive &= !service.ends;
@@ -313,6 +319,44 @@ impl Connection {
         needs_more
     }
 
+    /// What comes before requests: a proxy's header, and TLS or what stands in its place. Breaks if no request can be read, and says whether
+    /// that is for want of more.
+    fn come_in(&mut self, used: &mut usize, service: &mut Service<'_>) -> ControlFlow<bool> {
+        let mut input = self.input.get(*used..).unwrap_or_default();
+        if self.door == Door::Proxied {
+            match Proxied::read(input) {
+                Ok(Some(header)) => {
+                    *used += header.len;
+                    self.visitor = header.source.map_or(self.remote, |source| source.ip().to_canonical());
+                    self.door = Door::BehindHeader;
+                    if self.stream.begin(|| self.input.split_off(*used)) {
+                        self.readable = true;
+                        return ControlFlow::Break(true);
+                    }
+                    input = self.input.get(*used..).unwrap_or_default();
+                }
+                Ok(None) => return ControlFlow::Break(true),
+                // What speaks otherwise than was agreed upon is no proxy of ours: whom should it be believed to be?
+                Err(_) => {
+                    self.ends = true;
+                    return ControlFlow::Break(false);
+                }
+            }
+        }
+        let is_mistaken = self.stream.is_mistaken() && !input.is_empty();
+        // TLS, where it is not spoken: nothing that we could say would be understood.
+        self.ends = is_mistaken || input.first() == Some(&HANDSHAKE);
+        if is_mistaken {
+            answer::refuse_plain(service.body, &mut self.output);
+            *used = self.input.len();
+        }
+        if self.ends {
+            service.tally.count(Count::Malformed);
+            return ControlFlow::Break(false);
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Reads once.
     fn read(&mut self) -> Result<(), Gone> {
         debug_assert!(self.input.len() < HEAD_LEN_MAX.max(wire::proxied::HEADER_LEN_MAX) + READ_LEN);
@@ -323,7 +367,7 @@ impl Connection {
                 self.input.extend_from_slice(chunk.get(..len).unwrap_or_default());
                 // Less than there was room for is all that there is: the poll tells of more, and to ask the kernel would cost a call per
                 // request. Of an end that it has told of it does not tell again.
-                self.readable = len == READ_LEN || self.to_the_end;
+                self.readable = self.stream.may_have_more(len, READ_LEN) || self.to_the_end;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -352,6 +396,14 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Err(Gone),
             }
+        }
+        match self.stream.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(Gone),
+            // A handshake has its time, whoever is slow.
+            Err(_) if !self.stream.is_shaking_hands() && !matches!(self.since, Since::Stalled(_)) => {
+                self.since = Since::Stalled(now);
+            }
+            Ok(()) | Err(_) => {}
         }
         self.written = 0;
         self.output.clear();

@@ -1,4 +1,4 @@
-//! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP, UDP and WebSocket, scrapes.
+//! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP, UDP and WebSocket, in plain or within TLS; scrapes.
 //!
 //! Workers, each one thread with one loop and the swarms of one shard; no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
 //! [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's address is believed but the one that its
@@ -7,6 +7,7 @@
 
 mod access;
 mod accounts;
+mod certificate;
 mod config;
 mod connection_id;
 mod desk;
@@ -18,6 +19,7 @@ mod shards;
 mod siphash;
 mod sockets;
 mod state;
+mod stream;
 mod tally;
 mod udp;
 mod visitors;
@@ -26,6 +28,7 @@ mod worker;
 
 pub use access::{Access, TorrentList};
 pub use accounts::Books;
+pub use certificate::{Certificate, CertificateError};
 pub use config::{Config, HttpRules, Listen, Private, UdpRules, WebSocketRules};
 pub use members::{Members, User};
 pub use network::Network;

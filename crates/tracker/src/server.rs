@@ -1,6 +1,7 @@
 //! A tracker at work, seen from outside: started, asked for its figures, ended. The loops are `worker`'s.
 
 use crate::access::{Access, Admission};
+use crate::certificate::Certificate;
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
 use crate::desk::Desk;
@@ -10,11 +11,11 @@ use crate::sockets;
 use crate::state::{Folder, Remembered};
 use crate::tally::Tallies;
 use crate::websocket::{self, Browsers};
-use crate::worker::{CALLED, Equipment, Worker};
-use mio::net::{TcpListener, UdpSocket};
+use crate::worker::{CALLED, Equipment, Listener, Worker};
+use mio::net::UdpSocket;
 use mio::{Poll, Waker};
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -83,7 +84,8 @@ impl Tracker {
     /// Opens the sockets, remembers what was saved, and starts.
     ///
     /// # Errors
-    /// When an address cannot be listened at or the folder of the state not be used (either is named), or the system has no thread to give.
+    /// When an address cannot be listened at or the folder of the state not be used (either is named), TLS is asked for without a
+    /// certificate, or the system has no thread to give.
     pub fn start(config: Config) -> Result<Tracker, StartError> {
         let workers = config.workers.get();
         let folder = config.state.as_deref().map(Folder::open).transpose().map_err(StartError::State)?;
@@ -94,7 +96,11 @@ impl Tracker {
         for listen in &config.listen {
             let opened = sockets::open(*listen, workers).map_err(StartError::Listen)?;
             listening.push(opened.listen);
-            listeners.iter_mut().zip(opened.http).for_each(|(theirs, socket)| theirs.push(socket));
+            let shown =
+                listen.tls.then(|| config.certificate.clone().ok_or_else(no_certificate)).transpose()?;
+            for (theirs, socket) in listeners.iter_mut().zip(opened.http) {
+                theirs.push(Listener::new(socket, shown.clone()));
+            }
             sockets.iter_mut().zip(opened.udp).for_each(|(theirs, socket)| theirs.push(socket));
         }
         let doors = listeners.into_iter().zip(sockets).collect();
@@ -103,7 +109,7 @@ impl Tracker {
 
     fn start_at(
         listening: Vec<Listen>,
-        doors: Vec<(Vec<TcpListener>, Vec<UdpSocket>)>,
+        doors: Vec<(Vec<Listener>, Vec<UdpSocket>)>,
         folder: Option<Folder>,
         config: Config,
     ) -> Result<Tracker, StartError> {
@@ -212,6 +218,11 @@ impl Tracker {
         }
     }
 
+    /// Visitors who come from now on are shown this certificate where TLS is spoken.
+    pub fn set_certificate(&self, certificate: &Certificate) {
+        self.orders.set_certificate(certificate);
+    }
+
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
         self.tallies.figures()
@@ -236,6 +247,10 @@ impl Tracker {
             }
         }
     }
+}
+
+fn no_certificate() -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, "TLS needs a certificate")
 }
 
 impl Drop for Tracker {

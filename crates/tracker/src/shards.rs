@@ -5,6 +5,7 @@
 //! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP).
 
 use crate::access::Admission;
+use crate::certificate::Certificate;
 use crate::state::saving::Told;
 use mio::Waker;
 use proto::tracker::ledger::Member;
@@ -38,6 +39,8 @@ pub(crate) enum Errand {
     Access(Arc<Admission>, SyncSender<()>),
     /// Begin a snapshot now, and tell when it is on the disk.
     Save(Told),
+    /// From now on this is shown where TLS is spoken; say so when it holds.
+    Certificate(Certificate, SyncSender<()>),
     /// The body of the answer that your visitor waits for.
     Answer { visitor: usize, body: Vec<u8> },
 }
@@ -138,10 +141,19 @@ pub(crate) struct Orders(Vec<(SyncSender<Errand>, Arc<Waker>)>);
 impl Orders {
     /// Tells every worker which torrents are served, and waits until all know.
     pub(crate) fn set_access(&self, access: &Arc<Admission>) {
+        self.tell_all(|done| Errand::Access(Arc::clone(access), done));
+    }
+
+    /// Tells every worker what it shows where TLS is spoken, and waits until all know.
+    pub(crate) fn set_certificate(&self, certificate: &Certificate) {
+        self.tell_all(|done| Errand::Certificate(certificate.clone(), done));
+    }
+
+    fn tell_all(&self, errand: impl Fn(SyncSender<()>) -> Errand) {
         let (done, all_done) = sync_channel(self.0.len());
         for (errands, _) in &self.0 {
             // A worker that has ended serves nobody any more.
-            let _ = errands.send(Errand::Access(Arc::clone(access), done.clone()));
+            let _ = errands.send(errand(done.clone()));
         }
         drop(done);
         self.wake_all();

@@ -29,6 +29,7 @@ pub(crate) enum Count {
     Request,
     Accepted,
     TurnedAway,
+    TlsFailed,
     Connections,
     BrowserConnections,
     BrowserSwarms,
@@ -58,7 +59,7 @@ const fn row(count: Count, name: &'static str, labels: &'static str, help: &'sta
 }
 
 /// All numbers, in the order of [`Count`]; those of one name stand together.
-const ROWS: [Row; 32] = [
+const ROWS: [Row; 33] = [
     row(Count::AnnounceUdp4, "announces_total", "transport=\"udp\",family=\"ipv4\"", "Announces answered"),
     row(Count::AnnounceUdp6, "announces_total", "transport=\"udp\",family=\"ipv6\"", ""),
     row(Count::AnnounceHttp4, "announces_total", "transport=\"http\",family=\"ipv4\"", ""),
@@ -92,6 +93,7 @@ const ROWS: [Row; 32] = [
         "",
         "HTTP connections refused: too many of one address",
     ),
+    row(Count::TlsFailed, "tls_failures_total", "", "Connections on which TLS did not come about"),
     row(Count::Connections, "http_connections", "", "HTTP connections now"),
     row(Count::BrowserConnections, "websocket_connections", "", "Connections of browsers now"),
     row(Count::BrowserSwarms, "websocket_torrents", "", "Torrents in which browsers take part now"),
@@ -129,8 +131,14 @@ const ROWS: [Row; 32] = [
 ];
 
 /// The numbers of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tally([AtomicU64; ROWS.len()]);
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
 
 impl Tally {
     /// It happened once more.

@@ -9,10 +9,10 @@ mod link;
 
 use crate::access::{Admission, REFUSAL};
 use crate::config::WebSocketRules;
+use crate::stream::Stream;
 use crate::tally::{Count, Tally};
 use crate::visitors::neighbourhood;
 use link::{Link, Turn};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use proto::tracker::Signalling;
 use proto::tracker::signalling::{Says, VisitorId};
@@ -45,7 +45,7 @@ const CALLED: Token = Token(0);
 
 /// A connection whose visitor has asked for WebSocket, and was agreed with.
 pub(crate) struct Newcomer {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// Who visits, if need be by a proxy's word.
     pub(crate) ip: IpAddr,
     /// What came behind the request.
@@ -220,7 +220,7 @@ impl Room {
         self.next += 1;
         let mut link = Link::new(newcomer, now);
         let both = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(link.stream_mut(), Token(name), both).is_err() {
+        if self.poll.registry().register(link.socket_mut(), Token(name), both).is_err() {
             return self.count_out(ip);
         }
         self.links.insert(name, link);
@@ -248,6 +248,7 @@ impl Room {
             match link.turn(now, self.rules.messages_per_second_max) {
                 Turn::Said(text) => self.on_message(name, &text),
                 Turn::Waits => return,
+                Turn::Continues => {}
                 Turn::Over => return self.leave(name),
             }
         }

@@ -3,6 +3,7 @@
 //! Invariant: whoever could go on at once does so only after everybody else had a turn.
 
 use crate::access::Admission;
+use crate::certificate::Certificate;
 use crate::config::{Config, HttpRules};
 use crate::connection_id::ConnectionIds;
 use crate::desk::{Desk, Over};
@@ -57,10 +58,24 @@ impl<S> Door<S> {
     }
 }
 
+/// Where visitors over HTTP come in.
+pub(crate) struct Listener {
+    door: Door<TcpListener>,
+    /// What they are shown, if TLS is spoken here.
+    certificate: Option<Certificate>,
+}
+
+impl Listener {
+    /// A socket at which nobody has been heard.
+    pub(crate) fn new(socket: TcpListener, certificate: Option<Certificate>) -> Listener {
+        Listener { door: Door::closed(socket), certificate }
+    }
+}
+
 /// What a worker is given to begin with.
 pub(crate) struct Equipment {
     pub(crate) poll: Poll,
-    pub(crate) listeners: Vec<TcpListener>,
+    pub(crate) listeners: Vec<Listener>,
     /// Those of one address have the same number with every worker.
     pub(crate) sockets: Vec<UdpSocket>,
     pub(crate) routes: Routes,
@@ -84,7 +99,7 @@ struct LeftOver {
 /// Everything that the loop owns.
 pub(crate) struct Worker {
     poll: Poll,
-    listeners: Vec<Door<TcpListener>>,
+    listeners: Vec<Listener>,
     sockets: Vec<Door<UdpSocket>>,
     visitors: Visitors,
     left_over: LeftOver,
@@ -105,16 +120,15 @@ pub(crate) struct Worker {
 impl Worker {
     /// A loop over these sockets that has not begun.
     pub(crate) fn new(equipment: Equipment, config: &Config) -> io::Result<Worker> {
-        let Equipment { poll, listeners, sockets, routes, access, ids, desk, tally, tallies, browsers } =
+        let Equipment { poll, mut listeners, sockets, routes, access, ids, desk, tally, tallies, browsers } =
             equipment;
-        let mut listeners: Vec<_> = listeners.into_iter().map(Door::closed).collect();
         let mut sockets: Vec<_> = sockets.into_iter().map(Door::closed).collect();
         let mut next = FIRST_DOOR;
         for door in &mut sockets {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
             next += 1;
         }
-        for door in &mut listeners {
+        for Listener { door, .. } in &mut listeners {
             poll.registry().register(&mut door.socket, Token(next), Interest::READABLE)?;
             next += 1;
         }
@@ -215,7 +229,7 @@ impl Worker {
     fn could_go_on(&self) -> bool {
         self.left_over.errands
             || !self.left_over.visitors.is_empty()
-            || self.listeners.iter().any(|door| door.ready)
+            || self.listeners.iter().any(|listener| listener.door.ready)
             || self.sockets.iter().any(|door| door.ready)
     }
 
@@ -223,8 +237,8 @@ impl Worker {
         let Some(number) = event.token().0.checked_sub(FIRST_DOOR) else { return };
         if let Some(door) = self.sockets.get_mut(number) {
             door.ready = true;
-        } else if let Some(door) = self.listeners.get_mut(number - self.sockets.len()) {
-            door.ready = true;
+        } else if let Some(listener) = self.listeners.get_mut(number - self.sockets.len()) {
+            listener.door.ready = true;
         } else if let Some(visitor) = self.visitors.get_mut(event.token().0) {
             let ended = event.is_read_closed() || event.is_error();
             if event.is_readable() || ended {
@@ -236,10 +250,10 @@ impl Worker {
 
     fn accept_all(&mut self, now: Instant) {
         for number in 0..self.listeners.len() {
-            if self.listeners.get(number).is_some_and(|door| door.ready) {
+            if self.listeners.get(number).is_some_and(|listener| listener.door.ready) {
                 let more = self.accept(number, now);
-                if let Some(door) = self.listeners.get_mut(number) {
-                    door.ready = more;
+                if let Some(listener) = self.listeners.get_mut(number) {
+                    listener.door.ready = more;
                 }
             }
         }
@@ -248,11 +262,14 @@ impl Worker {
     /// Lets visitors in. Says whether more may be waiting.
     fn accept(&mut self, number: usize, now: Instant) -> bool {
         for _ in 0..ACCEPT_BATCH_MAX {
-            let Some(accepted) = self.listeners.get(number).map(|door| door.socket.accept()) else {
-                return false;
-            };
-            match accepted {
-                Ok((stream, from)) => self.welcome(Connection::new(stream, from.ip(), &self.rules, now), now),
+            let Some(Listener { door, certificate }) = self.listeners.get(number) else { return false };
+            match door.socket.accept() {
+                Ok((stream, from)) => {
+                    match Connection::new(stream, certificate.as_ref(), from.ip(), &self.rules, now) {
+                        Ok(visitor) => self.welcome(visitor, now),
+                        Err(error) => tracing::warn!(%error, "TLS could not begin with a visitor"),
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
                 // It left before it was let in.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
@@ -270,10 +287,10 @@ impl Worker {
         let both = Interest::READABLE | Interest::WRITABLE;
         let name = Token(self.visitors.next_name());
         // Less is allowed everywhere.
-        let _ = socket2::SockRef::from(&*visitor.stream_mut()).set_send_buffer_size(LEAVING_MAX);
+        let _ = socket2::SockRef::from(&*visitor.socket_mut()).set_send_buffer_size(LEAVING_MAX);
         if !self.visitors.has_room_for(&visitor, &self.rules) {
             self.tally.count(Count::TurnedAway);
-        } else if self.poll.registry().register(visitor.stream_mut(), name, both).is_ok() {
+        } else if self.poll.registry().register(visitor.socket_mut(), name, both).is_ok() {
             self.tally.count(Count::Accepted);
             self.visitors.insert(visitor, &self.rules, now);
         }
@@ -303,7 +320,7 @@ impl Worker {
     /// Its connection is another thread's from now on.
     fn hand_to_browsers(&mut self, name: usize) {
         let (Some(mut visitor), Some(browsers)) = (self.visitors.take(name), &self.browsers) else { return };
-        if self.poll.registry().deregister(visitor.stream_mut()).is_ok() {
+        if self.poll.registry().deregister(visitor.socket_mut()).is_ok() {
             browsers.welcome(visitor.into_newcomer());
         }
     }
@@ -324,6 +341,12 @@ impl Worker {
                     let _ = done.send(());
                 }
                 Errand::Save(told) => self.desk.save_now(told),
+                Errand::Certificate(certificate, done) => {
+                    let shown =
+                        self.listeners.iter_mut().filter_map(|listener| listener.certificate.as_mut());
+                    shown.for_each(|shown| shown.clone_from(&certificate));
+                    let _ = done.send(());
+                }
                 Errand::Answer { visitor, body } => {
                     if let Some(waiting) = self.visitors.get_mut(visitor) {
                         waiting.on_answer(&body);
@@ -383,7 +406,7 @@ impl Worker {
     fn look_around(&mut self, now: Instant) {
         self.visitors.remove_overdue(now);
         // Descriptors that were lacking may be there by now.
-        self.listeners.iter_mut().for_each(|door| door.ready = true);
+        self.listeners.iter_mut().for_each(|listener| listener.door.ready = true);
         self.desk.sweep();
         self.tally.set(Count::Connections, self.visitors.len() as u64);
     }

@@ -47,6 +47,9 @@ pub(super) fn start(
         .arg("--dir")
         .arg(role.dir)
         .arg(settings.source(role));
+    if let Some(file) = settings.authorities {
+        command.arg("--ca-certificate").arg(file);
+    }
     let running = Running::start(name, work, &mut command)?;
     let end = Instant::now() + Duration::from_secs(10);
     while call(host.address(), "aria2.getVersion", json!([])).is_err() {

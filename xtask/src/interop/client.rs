@@ -48,6 +48,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) lsd: bool,
     /// Take part in the DHT that begins at this node; for gannet and libtorrent.
     pub(crate) dht: Option<&'a str>,
+    /// Who vouches for what is visited over HTTPS: a file of certificates. Nobody else is believed then.
+    pub(crate) authorities: Option<&'a Path>,
     /// For Transmission: what replaces members of its settings.
     pub(crate) json: Option<Value>,
 }
@@ -174,6 +176,7 @@ fn start_gannet(
     command.args(["get", "--json"]).arg(settings.source(role)).arg("--output").arg(role.dir);
     command.arg("--state").arg(work.join(format!("{name}-state")));
     command.args(["--port", &role.port.to_string()]);
+    command.envs(settings.authorities.map(|file| ("SSL_CERT_FILE", file)));
     command.args(settings.args).args((!settings.lsd).then_some("--no-lsd"));
     match settings.dht {
         Some(node) => command.args(["--dht-bootstrap", node]),
@@ -203,6 +206,7 @@ fn start_libtorrent(
     };
     command.arg("--dir").arg(role.dir);
     command.arg("--listen").arg(format!("{}:{}", host.address(), role.port)).args(settings.args);
+    command.envs(settings.authorities.map(|file| ("SSL_CERT_FILE", file)));
     command.args(["--set", if settings.lsd { "enable_lsd=1" } else { "enable_lsd=0" }]);
     if let Some(node) = settings.dht {
         command.args(["--dht", node]);

@@ -1,4 +1,4 @@
-//! `gannet tracker` as others' clients meet it: a swarm of four programs that find each other by it alone, over HTTP and UDP, IPv4 and
+//! `gannet tracker` as others' clients meet it: a swarm of four programs that find each other by it alone, over HTTP, HTTPS and UDP, IPv4 and
 //! IPv6 (of two, where the others do not speak UDP over IPv6); and npm's bittorrent-tracker, which announces and scrapes. BEP: 3, 7, 15, 23, 48
 
 use super::client::{Client, Kind, Role, Settings};
@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PORT: u16 = 51413;
@@ -29,12 +30,14 @@ pub(super) enum Family {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Over {
     Http,
+    Https,
     Udp,
 }
 
 pub(super) fn cases() -> Vec<Case> {
     let ways = [
         (Over::Http, Family::V4),
+        (Over::Https, Family::V4),
         (Over::Udp, Family::V4),
         (Over::Http, Family::V6),
         (Over::Udp, Family::V6),
@@ -64,10 +67,22 @@ impl fmt::Display for Family {
     }
 }
 
+impl Over {
+    /// How its URLs begin.
+    pub(super) fn scheme(self) -> &'static str {
+        match self {
+            Over::Http => "http",
+            Over::Https => "https",
+            Over::Udp => "udp",
+        }
+    }
+}
+
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Over::Http => "HTTP",
+            Over::Https => "HTTPS",
             Over::Udp => "UDP",
         })
     }
@@ -78,6 +93,8 @@ pub(super) struct Tracker {
     running: Running,
     pub(super) at: SocketAddr,
     url: String,
+    /// What it shows over HTTPS; it vouches for itself.
+    certificate: PathBuf,
 }
 
 impl Tracker {
@@ -85,14 +102,20 @@ impl Tracker {
         let host = lab.host()?;
         let at = SocketAddr::new(address(host, family)?, TRACKER_PORT);
         let mut command = host.command(&gannet().to_string_lossy());
-        command.args(["tracker", "--json", "--listen", &at.to_string()]);
+        let [certificate, key] = ["tracker.pem", "tracker.key"].map(|name| work.join(name));
+        command.args(["tracker", "--json"]);
+        match over {
+            Over::Http | Over::Udp => command.args(["--listen", &at.to_string()]),
+            Over::Https => {
+                make_certificate(at.ip(), &certificate, &key)?;
+                command.args(["--tls-listen", &at.to_string()]);
+                command.arg("--certificate").arg(&certificate).arg("--key").arg(&key)
+            }
+        };
         let mut running = Running::start("tracker", work, &mut command)?;
         running.wait_for(LIMIT, |line| line.contains("tracker_listening").then_some(()))?;
-        let scheme = match over {
-            Over::Http => "http",
-            Over::Udp => "udp",
-        };
-        Ok(Tracker { running, at, url: format!("{scheme}://{at}/announce") })
+        let scheme = over.scheme();
+        Ok(Tracker { running, at, url: format!("{scheme}://{at}/announce"), certificate })
     }
 
     /// How many announces it says it has answered, in its next news.
@@ -103,6 +126,15 @@ impl Tracker {
             line["announces"].as_u64()
         })
     }
+}
+
+/// A certificate for an address, and its key.
+fn make_certificate(ip: IpAddr, certificate: &Path, key: &Path) -> Result<()> {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+    command.args(["-days", "2", "-subj", "/CN=tracker", "-addext", &format!("subjectAltName=IP:{ip}")]);
+    output(command.arg("-out").arg(certificate).arg("-keyout").arg(key))?;
+    Ok(())
 }
 
 /// A host's address of this family, which it is given if it is IPv6.
@@ -125,7 +157,8 @@ fn swarm(lab: &Lab, dir: &Path, over: Over, family: Family) -> Result<String> {
     let mut tracker = Tracker::start(lab, over, family, dir)?;
     let shared = Content::OneFile(SIZE).share(dir, 64 * 1024, &[tracker.url.clone()])?;
     let began = Instant::now();
-    let seeder = start(lab, Kind::Libtorrent, "seeder", family, &shared.torrent, &shared.dir, dir)?;
+    let meets = Meets { family, authorities: (over == Over::Https).then_some(&*tracker.certificate) };
+    let seeder = start(lab, Kind::Libtorrent, "seeder", meets, &shared.torrent, &shared.dir, dir)?;
     let mut leechers = vec![Kind::Gannet];
     // aria2 and Transmission 3.00 ask trackers over UDP by IPv4 alone.
     if (over, family) != (Over::Udp, Family::V6) {
@@ -134,7 +167,7 @@ fn swarm(lab: &Lab, dir: &Path, over: Over, family: Family) -> Result<String> {
     let mut clients = vec![(seeder, shared.dir.clone())];
     for kind in leechers {
         let own = dir.join(format!("got-{kind}"));
-        let client = start(lab, kind, &format!("leecher-{kind}"), family, &shared.torrent, &own, dir)?;
+        let client = start(lab, kind, &format!("leecher-{kind}"), meets, &shared.torrent, &own, dir)?;
         clients.push((client, own));
     }
     for (client, _) in &mut clients {
@@ -150,11 +183,26 @@ fn swarm(lab: &Lab, dir: &Path, over: Over, family: Family) -> Result<String> {
     Ok(format!("{} clients complete after {:.1} s, {announces} announces", clients.len(), took.as_secs_f64()))
 }
 
+/// How clients reach the tracker.
+#[derive(Clone, Copy)]
+pub(super) struct Meets<'a> {
+    pub(super) family: Family,
+    /// Who vouches for it.
+    pub(super) authorities: Option<&'a Path>,
+}
+
+impl Meets<'_> {
+    /// Where nobody needs to.
+    pub(super) fn plainly(family: Family) -> Self {
+        Meets { family, authorities: None }
+    }
+}
+
 pub(super) fn start(
     lab: &Lab,
     kind: Kind,
     name: &str,
-    family: Family,
+    Meets { family, authorities }: Meets<'_>,
     torrent: &Path,
     content: &Path,
     work: &Path,
@@ -175,7 +223,7 @@ pub(super) fn start(
             }
         }
     }
-    let settings = Settings { args: &args, json, ..Settings::default() };
+    let settings = Settings { args: &args, authorities, json, ..Settings::default() };
     Client::start_with(kind, host, name, role, work, &settings)
 }
 
@@ -185,6 +233,9 @@ fn npm(lab: &Lab, dir: &Path, over: Over, family: Family) -> Result<String> {
     let host = lab.host()?;
     address(host, family)?;
     let mut command = host.command("node");
+    if over == Over::Https {
+        command.env("NODE_EXTRA_CA_CERTS", &tracker.certificate);
+    }
     command.arg(crate::root().join("xtask/peers/bittorrent_tracker.mjs")).arg(peers::node_modules());
     command.args([&tracker.url, "aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb"]);
     let said = output(&mut command)?;

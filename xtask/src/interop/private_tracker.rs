@@ -4,7 +4,7 @@
 
 use super::client::{Client, Kind};
 use super::content::gannet;
-use super::own_tracker::{Family, Over, start};
+use super::own_tracker::{Family, Meets, Over, start};
 use super::{Case, Content};
 use crate::lab::process::{Running, output};
 use crate::lab::{Host, Lab};
@@ -40,10 +40,7 @@ impl Users {
     fn add(&self, name: &str) -> Result<String> {
         let mut command = std::process::Command::new(gannet());
         command.args(["tracker", "users", "add", name, "--json", "--in"]).arg(&self.file);
-        let scheme = match self.over {
-            Over::Http => "http",
-            Over::Udp => "udp",
-        };
+        let scheme = self.over.scheme();
         let said = output(command.args(["--url", &format!("{scheme}://{}", self.at)]))?;
         let said: Value = serde_json::from_str(&said)?;
         Ok(said["url"].as_str().context("no url")?.into())
@@ -73,7 +70,7 @@ fn swarm(lab: &Lab, dir: &Path, over: Over) -> Result<String> {
     let at = SocketAddr::new(host.address().into(), TRACKER_PORT);
     let users = Users { file: dir.join("users.db"), at, over };
     let leechers = match over {
-        Over::Http => vec![Kind::Gannet, Kind::Libtorrent, Kind::Transmission, Kind::Aria2],
+        Over::Http | Over::Https => vec![Kind::Gannet, Kind::Libtorrent, Kind::Transmission, Kind::Aria2],
         Over::Udp => vec![Kind::Gannet, Kind::Libtorrent],
     };
     let seeds_url = users.add("seeder")?;
@@ -82,14 +79,25 @@ fn swarm(lab: &Lab, dir: &Path, over: Over) -> Result<String> {
         leechers.iter().map(|kind| users.add(&kind.to_string())).collect::<Result<_>>()?;
     let mut tracker = run(host, &users, dir)?;
     let began = Instant::now();
-    let seeder = start(lab, Kind::Libtorrent, "seeder", Family::V4, &shared.torrent, &shared.dir, dir)?;
+    let seeder = start(
+        lab,
+        Kind::Libtorrent,
+        "seeder",
+        Meets::plainly(Family::V4),
+        &shared.torrent,
+        &shared.dir,
+        dir,
+    )?;
     let mut clients = vec![(seeder, shared.dir.clone())];
     for (kind, url) in leechers.iter().zip(&urls) {
         // The same torrent with another URL of the same length.
         let torrent = dir.join(format!("{kind}.torrent"));
         fs::write(&torrent, replaced(&fs::read(&shared.torrent)?, seeds_url.as_bytes(), url.as_bytes())?)?;
         let own = dir.join(format!("got-{kind}"));
-        clients.push((start(lab, *kind, &format!("leecher-{kind}"), Family::V4, &torrent, &own, dir)?, own));
+        clients.push((
+            start(lab, *kind, &format!("leecher-{kind}"), Meets::plainly(Family::V4), &torrent, &own, dir)?,
+            own,
+        ));
     }
     for (client, _) in &mut clients {
         client.wait_complete(LIMIT)?;

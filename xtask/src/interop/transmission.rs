@@ -45,6 +45,10 @@ pub(super) fn start(
     fs::write(config.join("settings.json"), chosen.to_string())?;
     let mut command = host.command("transmission-daemon");
     command.arg("--foreground").arg("--config-dir").arg(&config).env("HOME", work);
+    if let Some(file) = settings.authorities {
+        // Without the first it believes everybody.
+        command.env("TR_CURL_SSL_VERIFY", "1").env("CURL_CA_BUNDLE", file);
+    }
     let running = Running::start(name, work, &mut command)?;
     let session = session_id(host.address(), &running)?;
     let mut what = json!({"download-dir": role.dir});

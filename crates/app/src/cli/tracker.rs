@@ -12,6 +12,9 @@ use std::path::PathBuf;
 /// The port that trackers are expected at.
 pub(crate) const TRACKER_PORT: u16 = 6969;
 
+/// The port of `https://` addresses that name none.
+pub(crate) const HTTPS_PORT: u16 = 443;
+
 /// More threads than any machine has cores that a tracker could use.
 const WORKERS_MAX: u16 = 128;
 
@@ -28,6 +31,7 @@ Examples:
   gannet tracker --listen 0.0.0.0 --listen '[::]'    for everybody who reaches this machine
   gannet tracker --listen 192.0.2.7:8080
   gannet tracker --listen 0.0.0.0 --workers 4     on four cores
+  gannet tracker --listen 0.0.0.0 --tls-listen 0.0.0.0 --certificate fullchain.pem --key privkey.pem    also https
   gannet tracker --allow ours.txt                 for these torrents alone
   gannet tracker --private users.db               for members alone; see `gannet tracker users --help`
   gannet tracker --state /var/lib/gannet-tracker   a restart forgets nobody
@@ -44,6 +48,15 @@ pub(crate) struct Tracker {
     /// Address to listen at, without a port at 6969; several times for several [default: 127.0.0.1 and ::1, this machine alone]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = listen_at)]
     pub(crate) listen: Vec<SocketAddr>,
+    /// Address to listen at over HTTPS and wss, without a port at 443, beside the others; several times for several
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = tls_listen_at)]
+    pub(crate) tls_listen: Vec<SocketAddr>,
+    /// The certificates to show there (PEM, this tracker's own first); SIGHUP reads them and the key again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
     /// Threads, each of which has its share of the torrents: more than one only helps where one core is not enough [default: 1]
     #[arg(long, value_name = "N", value_parser = workers)]
     pub(crate) workers: Option<NonZeroU16>,
@@ -77,12 +90,21 @@ fn workers(text: &str) -> Result<NonZeroU16, String> {
 
 /// An address, with or without a port. Names are not looked up: what is listened at must be this machine's.
 pub(crate) fn listen_at(text: &str) -> Result<SocketAddr, String> {
+    listen_at_or(text, TRACKER_PORT)
+}
+
+fn tls_listen_at(text: &str) -> Result<SocketAddr, String> {
+    listen_at_or(text, HTTPS_PORT)
+}
+
+/// The same with another usual port.
+pub(crate) fn listen_at_or(text: &str, usual: u16) -> Result<SocketAddr, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
     let ip = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let ip: Result<IpAddr, _> = ip.parse();
-    ip.map(|ip| SocketAddr::new(ip, TRACKER_PORT)).map_err(|_| {
+    ip.map(|ip| SocketAddr::new(ip, usual)).map_err(|_| {
         "an address to listen at is given as 192.0.2.7, 192.0.2.7:6969, '[::]' or '[::]:6969'".into()
     })
 }

@@ -3,7 +3,10 @@
 //! Invariant: what is printed can be read, and means the same.
 
 mod state;
+mod tls;
 mod udp;
+
+pub(super) use tls::Tls;
 
 use crate::cli::{Tracker as Args, listen_at};
 use crate::failure::Failure;
@@ -41,6 +44,7 @@ pub(super) struct Settings {
     rules: Rules,
     udp: UdpRules,
     http: HttpRules,
+    pub(super) tls: Tls,
     websocket: Option<WebSocketRules>,
     state: Option<PathBuf>,
 }
@@ -64,6 +68,7 @@ struct File {
     swarms: SwarmsTable,
     udp: UdpTable,
     http: HttpTable,
+    tls: tls::Table,
     websocket: WebSocketTable,
     state: StateTable,
 }
@@ -157,6 +162,12 @@ impl Settings {
         if args.state.is_some() {
             settings.state.clone_from(&args.state);
         }
+        let typed = Tls {
+            listen: args.tls_listen.clone(),
+            certificate: args.certificate.clone(),
+            key: args.key.clone(),
+        };
+        settings.tls = settings.tls.under(&typed);
         match (&args.allow, &args.deny) {
             (Some(list), _) => settings.access = Listed::Allow(list.clone()),
             (None, Some(list)) => settings.access = Listed::Deny(list.clone()),
@@ -221,6 +232,7 @@ impl Settings {
                     None => http.metrics_for,
                 },
             },
+            tls: file.tls.read(folder)?,
             websocket: file.websocket.rules(WebSocketRules::default()),
             state: file.state.folder(folder),
         })
@@ -243,6 +255,7 @@ impl Settings {
             access: self.read_access()?,
             private,
             udp: self.udp,
+            certificate: self.tls.read_certificate()?,
             http: self.http.clone(),
             websocket: self.websocket,
             state: self.state.clone(),
@@ -264,12 +277,12 @@ impl Settings {
 
     /// Whether the other differs in more than what can be changed at work.
     pub(super) fn needs_restart(&self, other: &Settings) -> bool {
-        Settings { access: self.access.clone(), ..other.clone() } != *self
+        let tls = Tls { listen: other.tls.listen.clone(), ..self.tls.clone() };
+        Settings { access: self.access.clone(), tls, ..other.clone() } != *self
     }
 
     /// As a file says it, with what it means.
     pub(super) fn print(&self, listen: &[SocketAddr]) -> String {
-        let networks = |networks: &[Network]| quoted(networks.iter().map(Network::to_string).collect());
         let (mode, list) = match &self.access {
             Listed::Open => ("open", "# list = \"torrents.txt\"".to_owned()),
             Listed::Allow(path) => ("allow", format!("list = {:?}", path.display().to_string())),
@@ -279,7 +292,7 @@ impl Settings {
             None => "# users = \"users.db\"".to_owned(),
             Some(path) => format!("users = {:?}", path.display().to_string()),
         };
-        let (rules, http) = (&self.rules, &self.http);
+        let rules = &self.rules;
         format!(
             "\
 # What `gannet tracker` does, as `gannet tracker --print-config` prints it. Every line may be left out.
@@ -308,6 +321,33 @@ min_interval = \"{min_interval}s\"
 peers_max = {peers_max}
 swarms_max = {swarms_max}
 
+{http}{tls}{websocket}{udp}{state}",
+            listen = quoted(listen),
+            workers = self.workers,
+            interval = rules.interval.as_secs(),
+            min_interval = rules.min_interval.as_secs(),
+            peers_max = rules.peers_max,
+            swarms_max = rules.swarms_max,
+            http = self.print_http(),
+            tls = self.tls.print(),
+            websocket = self.print_websocket(),
+            udp = udp::print(self.udp),
+            state = state::print(self.state.as_deref()),
+        )
+    }
+}
+
+/// Values in quotes, as a list has them.
+fn quoted(values: &[impl ToString]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("{:?}", value.to_string())).collect();
+    quoted.join(", ")
+}
+
+impl Settings {
+    /// The part about HTTP.
+    fn print_http(&self) -> String {
+        format!(
+            "\
 [http]
 # Connections at once, and of those from one address (or /64 of IPv6).
 connections_max = {connections_max}
@@ -318,31 +358,15 @@ forwarded_by = [{forwarded_by}]
 proxied_by = [{proxied_by}]
 # Networks from where /metrics can be read, for Prometheus. Whom a proxy that is not named above passes on counts as the proxy.
 metrics_for = [{metrics_for}]
-{websocket}{udp}{state}",
-            listen = quoted(listen.iter().map(SocketAddr::to_string).collect()),
-            workers = self.workers,
-            interval = rules.interval.as_secs(),
-            min_interval = rules.min_interval.as_secs(),
-            peers_max = rules.peers_max,
-            swarms_max = rules.swarms_max,
-            connections_max = http.connections_max,
-            per_address = http.connections_per_address_max,
-            forwarded_by = networks(&http.forwarded_by),
-            proxied_by = networks(&http.proxied_by),
-            metrics_for = networks(&http.metrics_for),
-            websocket = self.print_websocket(),
-            udp = udp::print(self.udp),
-            state = state::print(self.state.as_deref()),
+",
+            connections_max = self.http.connections_max,
+            per_address = self.http.connections_per_address_max,
+            forwarded_by = quoted(&self.http.forwarded_by),
+            proxied_by = quoted(&self.http.proxied_by),
+            metrics_for = quoted(&self.http.metrics_for),
         )
     }
-}
 
-/// As members of a list.
-fn quoted(texts: Vec<String>) -> String {
-    texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", ")
-}
-
-impl Settings {
     /// The part about browsers.
     fn print_websocket(&self) -> String {
         let websocket = self.websocket.unwrap_or_default();
@@ -377,6 +401,7 @@ impl Default for Settings {
             rules,
             udp: UdpRules::default(),
             http,
+            tls: Tls::default(),
             websocket,
             state: None,
         }
@@ -412,6 +437,10 @@ mod tests {
             forwarded_by = ['10.0.0.0/8', '::1']
             proxied_by = ['192.0.2.7']
             metrics_for = ['192.0.2.8']
+            [tls]
+            listen = ['0.0.0.0', '[::]:8443']
+            certificate = 'full chain.pem'
+            key = '/key.pem'
             [websocket]
             connections_max = 9
             connections_per_address_max = 8
@@ -428,6 +457,9 @@ mod tests {
         }
         let settings = read(full).unwrap();
         assert_eq!(settings.access, Listed::Deny("/etc/torrents \"old\".txt".into()));
+        assert_eq!(settings.tls.listen, ["0.0.0.0:443".parse().unwrap(), "[::]:8443".parse().unwrap()]);
+        assert_eq!(settings.tls.certificate, Some("/etc/full chain.pem".into()));
+        assert_eq!(settings.tls.key, Some("/key.pem".into()));
         assert_eq!(settings.listen, ["0.0.0.0:6969".parse().unwrap(), "[::1]:80".parse().unwrap()]);
         assert_eq!(settings.state, Some("/etc/kept".into()));
         assert_ne!(settings, Settings::default());
@@ -447,6 +479,7 @@ mod tests {
             ("[swarms]\nmin_interval = '1h'", "swarms.min_interval: no longer than"),
             ("[http]\nforwarded_by = ['proxy']", "http.forwarded_by: `proxy` is no network"),
             ("[udp]\nconnection_id_minutes = 1", "udp.connection_id_minutes: between 2 and 14"),
+            ("[tls]\nlisten = ['nowhere']", "tls.listen: an address to listen at is given as"),
             ("listen =", "line 1"),
         ] {
             let error = read(text).unwrap_err();
@@ -459,5 +492,8 @@ mod tests {
         let [open, allow] = ["", "[access]\nmode = 'allow'\nlist = 'x'"].map(|text| read(text).unwrap());
         assert!(!open.needs_restart(&allow));
         assert!(open.needs_restart(&read("workers = 2").unwrap()));
+        let [old, new] = ["old", "new"].map(|name| read(&format!("[tls]\ncertificate = '{name}'")).unwrap());
+        assert!(!old.needs_restart(&new));
+        assert!(old.needs_restart(&read("[tls]\nlisten = ['::']\ncertificate = 'old'").unwrap()));
     }
 }

@@ -125,6 +125,13 @@ pub(super) fn refuse_head(error: HeadError, body: &mut Vec<u8>, out: &mut Vec<u8
     respond(status, false, body, out);
 }
 
+/// Answers who speaks plainly where TLS is spoken: the last answer on its connection.
+pub(super) fn refuse_plain(body: &mut Vec<u8>, out: &mut Vec<u8>) {
+    body.clear();
+    let status = refuse(BAD_REQUEST, "HTTPS is spoken at this port: the address begins with https://", body);
+    respond(status, false, body, out);
+}
+
 fn show(status: Status, text: &str, service: &mut Service<'_>) -> Status {
     service.body.extend_from_slice(text.as_bytes());
     status

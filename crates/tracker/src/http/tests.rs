@@ -51,12 +51,17 @@ impl Counter {
 }
 
 fn pair(now: Instant) -> (Client, Connection) {
+    pair_with(None, now)
+}
+
+fn pair_with(certificate: Option<&Certificate>, now: Instant) -> (Client, Connection) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = Client::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, from) = listener.accept().unwrap();
     stream.set_nonblocking(true).unwrap();
-    let connection = Connection::new(TcpStream::from_std(stream), from.ip(), &HttpRules::default(), now);
-    (client, connection)
+    let stream = TcpStream::from_std(stream);
+    let connection = Connection::new(stream, certificate, from.ip(), &HttpRules::default(), now);
+    (client, connection.unwrap())
 }
 
 /// For how many whole seconds from now on it may go on.
@@ -104,4 +109,48 @@ fn who_reads_no_answers_is_answered_no_further_and_cut_off() {
         quiet = if said { 0 } else { quiet + 1 };
     }
     assert_eq!(seconds_left(&connection, began), STALL_TIME_MAX.as_secs());
+}
+
+#[test]
+fn what_tls_needs_counts_as_a_heads_time_and_no_record_prolongs_it() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let shown = rcgen::CertificateParams::new(vec!["t".into()]).unwrap().self_signed(&key).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let certificate = Certificate::of(vec![shown.der().clone()], key).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(shown.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let mut session = rustls::ClientConnection::new(config, "t".try_into().unwrap()).unwrap();
+    let began = Instant::now();
+    let (mut client, mut connection) = pair_with(Some(&certificate), began);
+    let mut counter = Counter::new();
+    let at = |seconds| began + Duration::from_secs(seconds);
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    let (first, rest) = hello.split_at(100);
+    for (second, part) in [first, rest].into_iter().enumerate() {
+        client.write_all(part).unwrap();
+        assert_eq!(counter.serve(&mut connection, at(second as u64)), Visitor::Stays);
+        assert_eq!(seconds_left(&connection, began), HEAD_TIME_MAX.as_secs());
+    }
+    // The handshake is over, but nothing was asked.
+    while session.is_handshaking() || session.wants_write() {
+        if session.wants_write() {
+            session.write_tls(&mut client).unwrap();
+        } else {
+            session.read_tls(&mut client).unwrap();
+            session.process_new_packets().unwrap();
+        }
+    }
+    assert_eq!(counter.serve(&mut connection, at(3)), Visitor::Stays);
+    assert!(!connection.stream.is_shaking_hands());
+    assert_eq!(seconds_left(&connection, began), HEAD_TIME_MAX.as_secs());
+    session.writer().write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+    session.write_tls(&mut client).unwrap();
+    assert_eq!(counter.serve(&mut connection, at(4)), Visitor::Stays);
+    assert_eq!(seconds_left(&connection, at(4)), IDLE_TIME_MAX.as_secs());
+    assert!(connection.is_idle());
 }

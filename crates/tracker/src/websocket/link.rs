@@ -1,6 +1,7 @@
 //! One browser's connection: messages in and out, how often it may speak, whether it is still there.
 
 use super::Newcomer;
+use crate::stream::Stream;
 use mio::event::Event;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Write};
@@ -27,7 +28,7 @@ const GONE_AFTER: Duration = Duration::from_secs(110);
 
 /// A browser's connection.
 pub(super) struct Link {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Stream>,
     ip: IpAddr,
     /// What is left of the answer to its request.
     answer: Vec<u8>,
@@ -43,6 +44,8 @@ pub(super) struct Link {
 pub(super) enum Turn {
     /// It said this.
     Said(String),
+    /// It has sent what is no word yet, and may have more.
+    Continues,
     /// It says nothing now, or may not.
     Waits,
     /// It is gone.
@@ -75,8 +78,8 @@ impl Link {
         }
     }
 
-    pub(super) fn stream_mut(&mut self) -> &mut TcpStream {
-        self.socket.get_mut()
+    pub(super) fn socket_mut(&mut self) -> &mut TcpStream {
+        self.socket.get_mut().socket_mut()
     }
 
     pub(super) fn ip(&self) -> IpAddr {
@@ -114,7 +117,11 @@ impl Link {
                     self.readable = false;
                     return Turn::Waits;
                 }
-                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
+                // Records without content: they cost as much as words.
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {
+                    self.allowance.0 -= 1.0;
+                    return Turn::Continues;
+                }
                 Err(_) => return Turn::Over,
             };
             (self.heard, self.asked) = (now, false);
