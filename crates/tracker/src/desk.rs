@@ -135,6 +135,11 @@ impl Desk {
         }
     }
 
+    /// The table, to look at.
+    pub(crate) fn table(&self) -> &SwarmTable {
+        &self.table
+    }
+
     /// Forgets some of those that stayed away.
     pub(crate) fn sweep(&mut self) {
         if let Some(accounts) = &mut self.accounts {

@@ -128,7 +128,7 @@ pub(crate) struct Service<'a> {
     /// Who takes those that speak WebSocket.
     pub(crate) browsers: Option<&'a Browsers>,
     pub(crate) now: Instant,
-    /// The tracker ends: every answer is the last on its connection.
+    /// The tracker ends, or visitors are to go elsewhere: every answer is the last on its connection.
     pub(crate) ends: bool,
     /// Room to write in.
     pub(crate) body: &'a mut Vec<u8>,

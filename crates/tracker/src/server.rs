@@ -5,19 +5,20 @@ use crate::certificate::Certificate;
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
 use crate::desk::Desk;
+use crate::handle::Handle;
 use crate::members::Members;
-use crate::shards::{self, Orders, Routes};
+use crate::shards::{self, Routes};
 use crate::sockets;
 use crate::state::{Folder, Remembered};
 use crate::tally::Tallies;
-use crate::websocket::{self, Browsers};
+use crate::websocket;
 use crate::worker::{CALLED, Equipment, Listener, Worker};
 use mio::net::UdpSocket;
 use mio::{Poll, Waker};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,11 +26,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Tracker {
     listening: Vec<Listen>,
-    tallies: Tallies,
-    orders: Orders,
-    /// What holds; locked for as long as it takes that everybody knows.
-    admission: Mutex<Arc<Admission>>,
-    browsers: Option<Browsers>,
+    handle: Handle,
     remembered: Option<Remembered>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -131,9 +128,9 @@ impl Tracker {
         let books = config.private.as_ref().map(|private| &private.books);
         let desk = |tally| Desk::new(config.rules, books.cloned(), Arc::clone(tally));
         let mut desks: Vec<Desk> = each_tally.iter().map(desk).collect();
-        let admission = Mutex::new(Arc::clone(&access));
-        let (browsers, remembered, threads) = (None, None, Vec::new());
-        let mut tracker = Tracker { listening, tallies, orders, admission, browsers, remembered, threads };
+        let admission = Arc::new(Mutex::new(Arc::clone(&access)));
+        let handle = Handle { tallies, orders: Arc::new(orders), admission, browsers: None };
+        let mut tracker = Tracker { listening, handle, remembered: None, threads: Vec::new() };
         let mut writer = None;
         if let Some(folder) = folder {
             // Who asks meanwhile waits in the kernel.
@@ -145,14 +142,14 @@ impl Tracker {
         let websocket = config.websocket.filter(|_| !access.is_private());
         if let (Some(rules), Some(tally)) = (websocket, for_browsers) {
             let (browsers, thread) = websocket::start(rules, Arc::clone(&access), tally)?;
-            tracker.browsers = Some(browsers);
+            tracker.handle.browsers = Some(browsers);
             tracker.threads.push(thread);
         }
         let each =
             polls.into_iter().zip(doors).zip(routes.into_iter().zip(desks.into_iter().zip(each_tally)));
         for (number, ((poll, (listeners, sockets)), (routes, (desk, tally)))) in each.enumerate() {
-            let (tallies, access) = (tracker.tallies.clone(), Arc::clone(&access));
-            let browsers = tracker.browsers.clone();
+            let (tallies, access) = (tracker.handle.tallies.clone(), Arc::clone(&access));
+            let browsers = tracker.handle.browsers.clone();
             let equipment =
                 Equipment { poll, listeners, sockets, routes, access, ids, desk, tally, tallies, browsers };
             let worker = Worker::new(equipment, &config)?;
@@ -170,12 +167,12 @@ impl Tracker {
         self.remembered.as_ref()
     }
 
-    /// Saves all swarms now, as it does twice an interval by itself, and returns when they are on the disk.
+    /// Saves all swarms now: see [`Handle::save`].
     ///
     /// # Errors
-    /// Why not. Nothing is said if nothing is to be saved.
+    /// Why not.
     pub fn save(&self) -> Result<(), String> {
-        self.orders.save()
+        self.handle.save()
     }
 
     /// Where it listens: what was asked for, in that order, with true ports.
@@ -193,39 +190,29 @@ impl Tracker {
         self.listening.iter().find(|listen| listen.udp).map(|listen| listen.at)
     }
 
-    /// These torrents are served from when this returns. Peers of others are kept until their time is over, but nobody hears of them.
+    /// What its operator sees and changes it by.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// These torrents are served from when this returns: see [`Handle::set_access`].
     pub fn set_access(&self, access: Access) {
-        self.admit(|admission| admission.access = access);
+        self.handle.set_access(access);
     }
 
-    /// Whoever is among these members is served from when this returns, and nobody else. An open tracker stays open.
+    /// These members are served from when this returns: see [`Handle::set_members`].
     pub fn set_members(&self, members: Members) {
-        self.admit(|admission| {
-            if let Some(place) = &mut admission.members {
-                *place = Arc::new(members);
-            }
-        });
+        self.handle.set_members(members);
     }
 
-    fn admit(&self, change: impl FnOnce(&mut Admission)) {
-        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = Admission::clone(&admission);
-        change(&mut changed);
-        *admission = Arc::new(changed);
-        self.orders.set_access(&admission);
-        if let Some(browsers) = &self.browsers {
-            browsers.set_access(Arc::clone(&admission));
-        }
-    }
-
-    /// Visitors who come from now on are shown this certificate where TLS is spoken.
+    /// Newcomers are shown this certificate: see [`Handle::set_certificate`].
     pub fn set_certificate(&self, certificate: &Certificate) {
-        self.orders.set_certificate(certificate);
+        self.handle.set_certificate(certificate);
     }
 
     /// What it has done so far.
     pub fn figures(&self) -> Figures {
-        self.tallies.figures()
+        self.handle.figures()
     }
 
     /// Ends in order: nobody new comes in, and whoever has asked is answered, as long as that takes no longer than this.
@@ -237,8 +224,8 @@ impl Tracker {
         if self.threads.is_empty() {
             return;
         }
-        self.orders.end(patience);
-        if let Some(browsers) = &self.browsers {
+        self.handle.orders.end(patience);
+        if let Some(browsers) = &self.handle.browsers {
             browsers.end();
         }
         for thread in self.threads.drain(..) {

@@ -6,6 +6,7 @@
 
 use crate::access::Admission;
 use crate::certificate::Certificate;
+use crate::handle::{Listing, Swarm};
 use crate::state::saving::Told;
 use mio::Waker;
 use proto::tracker::ledger::Member;
@@ -41,6 +42,14 @@ pub(crate) enum Errand {
     Save(Told),
     /// From now on this is shown where TLS is spoken; say so when it holds.
     Certificate(Certificate, SyncSender<()>),
+    /// Visitors are to go elsewhere, or may come again; say so when it holds.
+    Drain(bool, SyncSender<()>),
+    /// Are you there?
+    Called(SyncSender<()>),
+    /// Look at some of your swarms, then at the rest after others had their turn.
+    List(Box<Listing>),
+    /// How is this swarm of yours, and who is in it?
+    Show { torrent: InfoHash, peers: usize, reply: SyncSender<Option<Swarm>> },
     /// The body of the answer that your visitor waits for.
     Answer { visitor: usize, body: Vec<u8> },
 }
@@ -126,10 +135,7 @@ impl Routes {
     pub(crate) fn wake_others(&mut self) {
         for other in self.others.iter_mut().filter(|other| other.to_wake) {
             other.to_wake = false;
-            if let Err(error) = other.waker.wake() {
-                // It looks around by itself once a second.
-                tracing::warn!(%error, "a worker could not be called");
-            }
+            wake(&other.waker);
         }
     }
 }
@@ -139,17 +145,27 @@ impl Routes {
 pub(crate) struct Orders(Vec<(SyncSender<Errand>, Arc<Waker>)>);
 
 impl Orders {
-    /// Tells every worker which torrents are served, and waits until all know.
-    pub(crate) fn set_access(&self, access: &Arc<Admission>) {
-        self.tell_all(|done| Errand::Access(Arc::clone(access), done));
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.0.len()
     }
 
-    /// Tells every worker what it shows where TLS is spoken, and waits until all know.
-    pub(crate) fn set_certificate(&self, certificate: &Certificate) {
-        self.tell_all(|done| Errand::Certificate(certificate.clone(), done));
+    /// Whose swarm it is.
+    pub(crate) fn owner(&self, info_hash: &InfoHash) -> usize {
+        owner(info_hash, self.0.len())
     }
 
-    fn tell_all(&self, errand: impl Fn(SyncSender<()>) -> Errand) {
+    /// Gives a worker an errand. If it has ended, it does nothing any more.
+    pub(crate) fn tell(&self, worker: usize, errand: Errand) {
+        if let Some((errands, waker)) = self.0.get(worker)
+            && errands.send(errand).is_ok()
+        {
+            wake(waker);
+        }
+    }
+
+    /// Tells every worker, and waits until all have said that it is done.
+    pub(crate) fn tell_all(&self, errand: impl Fn(SyncSender<()>) -> Errand) {
         let (done, all_done) = sync_channel(self.0.len());
         for (errands, _) in &self.0 {
             // A worker that has ended serves nobody any more.
@@ -183,11 +199,13 @@ impl Orders {
 
     /// Calls every worker.
     fn wake_all(&self) {
-        for (_, waker) in &self.0 {
-            if let Err(error) = waker.wake() {
-                // It looks around by itself once a second.
-                tracing::warn!(%error, "a worker could not be called");
-            }
-        }
+        self.0.iter().for_each(|(_, waker)| wake(waker));
+    }
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        // It looks around by itself once a second.
+        tracing::warn!(%error, "a worker could not be called");
     }
 }

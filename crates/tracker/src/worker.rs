@@ -7,6 +7,7 @@ use crate::certificate::Certificate;
 use crate::config::{Config, HttpRules};
 use crate::connection_id::ConnectionIds;
 use crate::desk::{Desk, Over};
+use crate::handle::Swarm;
 use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
@@ -87,6 +88,17 @@ pub(crate) struct Equipment {
     pub(crate) browsers: Option<Browsers>,
 }
 
+/// What it is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// Whoever comes is served.
+    Serves,
+    /// The same, but visitors are asked to go elsewhere.
+    Drains,
+    /// The end was asked for: visitors who are being served have until then.
+    Ends(Instant),
+}
+
 /// What one turn did not get done.
 #[derive(Default)]
 struct LeftOver {
@@ -113,8 +125,7 @@ pub(crate) struct Worker {
     tallies: Tallies,
     desk: Desk,
     browsers: Option<Browsers>,
-    /// The end was asked for: visitors who are being served have until then.
-    ends_at: Option<Instant>,
+    course: Course,
 }
 
 impl Worker {
@@ -147,7 +158,7 @@ impl Worker {
             tally,
             tallies,
             browsers,
-            ends_at: None,
+            course: Course::Serves,
         })
     }
 
@@ -189,7 +200,9 @@ impl Worker {
                 looked_around = now;
                 self.look_around(now);
             }
-            if self.ends_at.is_some_and(|at| now >= at || self.is_done()) {
+            if let Course::Ends(at) = self.course
+                && (now >= at || self.is_done())
+            {
                 return;
             }
         }
@@ -206,7 +219,10 @@ impl Worker {
 
     /// How long it may be waited for sockets.
     fn patience(&self) -> Duration {
-        let left = self.ends_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = match self.course {
+            Course::Serves | Course::Drains => None,
+            Course::Ends(at) => Some(at.saturating_duration_since(Instant::now())),
+        };
         left.into_iter().chain(self.desk.saves_in()).fold(LOOK_AROUND, Duration::min)
     }
 
@@ -222,7 +238,7 @@ impl Worker {
         self.listeners.clear();
         self.visitors.remove_idle();
         self.sockets.iter_mut().for_each(|door| door.ready = true);
-        self.ends_at = Some(now + patience);
+        self.course = Course::Ends(now + patience);
     }
 
     /// Something was left over by the last turn.
@@ -305,7 +321,7 @@ impl Worker {
         let Some(visitor) = self.visitors.get_mut(name) else { return };
         let (desk, routes, access) = (&mut self.desk, &mut self.routes, &*self.access);
         let (rules, body) = (&self.rules, &mut self.body);
-        let (tally, tallies, ends) = (&*self.tally, &self.tallies, self.ends_at.is_some());
+        let (tally, tallies, ends) = (&*self.tally, &self.tallies, self.course != Course::Serves);
         let browsers = self.browsers.as_ref().filter(|_| !ends);
         let mut service =
             Service { desk, routes, access, tally, tallies, visitor: name, rules, browsers, now, ends, body };
@@ -346,6 +362,30 @@ impl Worker {
                         self.listeners.iter_mut().filter_map(|listener| listener.certificate.as_mut());
                     shown.for_each(|shown| shown.clone_from(&certificate));
                     let _ = done.send(());
+                }
+                Errand::Drain(draining, done) => {
+                    match (self.course, draining) {
+                        (Course::Ends(_), _) => {}
+                        (Course::Serves | Course::Drains, true) => self.course = Course::Drains,
+                        (Course::Serves | Course::Drains, false) => self.course = Course::Serves,
+                    }
+                    let _ = done.send(());
+                }
+                Errand::Called(reply) => drop(reply.try_send(())),
+                Errand::List(mut list) => {
+                    if list.go_on(&self.desk) {
+                        let me = self.routes.me();
+                        // If there is no room, whoever waits hears that too many ask.
+                        let _ = self.routes.send(me, Errand::List(list));
+                    }
+                    // Others first: what was just sent is to wait for the next turn.
+                    break;
+                }
+                Errand::Show { torrent, peers, reply } => {
+                    let table = self.desk.table();
+                    let counts = table.scrape(&torrent);
+                    let peers = table.peers_of(&torrent, peers).unwrap_or_default();
+                    let _ = reply.try_send(counts.map(|counts| Swarm { counts, peers }));
                 }
                 Errand::Answer { visitor, body } => {
                     if let Some(waiting) = self.visitors.get_mut(visitor) {

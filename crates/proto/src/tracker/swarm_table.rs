@@ -14,6 +14,7 @@ mod draw;
 mod entry;
 mod family;
 mod keyed;
+mod look;
 mod means;
 mod networks;
 mod peers;
@@ -36,6 +37,7 @@ use wire::announce::AnnounceEvent;
 use wire::compact::Family;
 
 pub use ahead::AHEAD_MAX;
+pub use look::Look;
 pub use peers::Peers;
 pub use snapshot::{Progress, Restored, SnapshotError, Walk};
 

@@ -46,6 +46,7 @@ const UPGRADE: Status =
     Status { fields: "Sec-WebSocket-Version: 13\r\n", ..Status::plain("426 Upgrade Required") };
 const TOO_LONG: Status = Status::plain("431 Request Header Fields Too Large");
 const BUSY: Status = Status { fields: "Retry-After: 60\r\n", ..Status::plain("503 Service Unavailable") };
+const AWAY: Status = Status::plain("503 Service Unavailable");
 /// A page: of itself it loads nothing and runs nothing.
 const PAGE: Status = Status {
     content_type: "text/html; charset=utf-8",
@@ -94,6 +95,7 @@ pub(super) fn answer(head: &Head<'_>, ip: IpAddr, service: &mut Service<'_>, out
             &pages::status(service.tallies, service.access, service.desk.interval()),
             service,
         )),
+        ("GET", "/health") if service.ends => Some(show(AWAY, "draining\n", service)),
         ("GET", "/health") => Some(show(OK, "ok\n", service)),
         // Numbers are nobody's business but the operator's.
         ("GET", "/metrics") if service.rules.metrics_for.iter().any(|network| network.contains(ip)) => {

@@ -2,6 +2,7 @@
 
 mod choice;
 mod flood;
+mod look;
 mod snapshot;
 mod upkeep;
 
