@@ -1,5 +1,6 @@
 //! `gannet tracker`: starts the tracker server, says where it is, and now and then how it goes. What it answers is the crate `tracker`'s.
 
+mod managed;
 mod settings;
 mod users;
 
@@ -9,12 +10,15 @@ use crate::notices;
 use crate::show;
 use crate::show::json::VERSION;
 use crate::words::{count, why};
+use managed::Managed;
 use os::signals::{Signal, Signals};
+use os::supervisor::State;
 use serde::Serialize;
 use settings::{Settings, Tls};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use tracker::{Access, Figures, Listen, Private, Remembered, StartError, Tracker};
 use users::Keeper;
@@ -107,33 +111,48 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let urls = urls(tracker.listening(), &names);
     tell_where(&tracker, urls, &whom, keeper.is_some(), args.json)?;
+    let managed = Managed::of_environment();
+    managed.tell(State::Ready);
     let mut told = Figures::default();
     loop {
         let signal = wait(&signals, &tracker, keeper.as_ref(), args.json)?;
+        tell_notices(&notices);
         let figures = tracker.figures();
-        notices.try_iter().for_each(|notice| show::message(&notice));
         if args.json {
             print(&StatsLine::of(figures))?;
-        } else if figures != told {
+        } else if figures != told && !managed.is_managed() {
             show::message(&in_words(figures));
         }
+        managed.tell(State::Status(&in_words(figures)));
         told = figures;
         match signal {
             Some(Signal::End) => {
+                managed.tell(State::Stopping);
                 // Whoever is in a hurry asks a second time.
                 drop(signals);
                 tracker.end(END_PATIENCE);
                 // The last snapshot may not have found room on the disk.
-                notices.try_iter().for_each(|notice| show::message(&notice));
+                tell_notices(&notices);
                 if let Some(keeper) = keeper {
                     keeper.end();
                 }
                 return Ok(Exit::Done);
             }
-            Some(Signal::Reload) => reload(args, &settings, &tracker, keeper.as_ref())?,
+            Some(Signal::Reload) => {
+                managed.tell(State::Reloading);
+                let done = reload(args, &settings, &tracker, keeper.as_ref());
+                managed.tell(State::Ready);
+                done?;
+            }
             None => {}
         }
     }
+}
+
+/// Says what the tracker has warned of. What it says of many visitors in the same words is said once at a time.
+fn tell_notices(notices: &Receiver<String>) {
+    let lines: BTreeSet<String> = notices.try_iter().collect();
+    lines.iter().for_each(|line| show::message(line));
 }
 
 /// Waits for a signal, or until it is time to say how it goes. Meanwhile users that somebody has changed are served as they are now.

@@ -11,3 +11,4 @@ pub mod many_sources;
 pub mod multicast;
 pub mod net;
 pub mod signals;
+pub mod supervisor;

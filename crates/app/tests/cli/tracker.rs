@@ -1,7 +1,10 @@
 //! `gannet tracker`: where it says that it is, that peers meet there, and how it ends. BEP: 3, 15
 
-use crate::program::{Place, noise};
+use crate::program::{Place, Running, noise};
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 #[test]
 fn peers_meet_by_the_urls_that_it_prints() {
@@ -127,4 +130,58 @@ fn with_a_folder_for_it_a_restart_forgets_nobody() {
     assert_eq!((&line["peers"], line["damaged"].as_array().unwrap().len()), (&1.into(), 0), "{line}");
     second.signal("TERM");
     assert_eq!(second.end().code, Some(0));
+}
+
+#[test]
+fn a_service_manager_is_told_when_it_answers_reloads_and_ends() {
+    let place = Place::new();
+    let abstract_name = format!("gannet-manager-of-{}", std::process::id());
+    let by_name = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&abstract_name).unwrap()).unwrap();
+    let by_path = UnixDatagram::bind(place.path("notify")).unwrap();
+    let path = place.path("notify").display().to_string();
+    for (socket, name) in [(by_path, path), (by_name, format!("@{abstract_name}"))] {
+        socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        // Next to how it goes, which comes as time passes.
+        let told = || loop {
+            let mut buffer = [0; 1024];
+            let len = socket.recv(&mut buffer).unwrap();
+            let text = String::from_utf8(buffer[..len].to_vec()).unwrap();
+            if !text.starts_with("STATUS=0 peers of 0 torrents; ") {
+                break text;
+            }
+        };
+        let mut command = place.command(&["tracker", "--listen", "127.0.0.1:0", "--json"]);
+        let mut tracker = Running::start(command.env("NOTIFY_SOCKET", name));
+        assert_eq!(told(), "READY=1\n");
+        let line = tracker.wait_for_type("tracker_listening");
+        let at = line["addresses"][0].as_str().unwrap();
+        std::net::TcpStream::connect(at).unwrap();
+        tracker.signal("HUP");
+        assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(told(), "READY=1\n");
+        tracker.signal("TERM");
+        assert_eq!(told(), "STOPPING=1\n");
+        assert_eq!(tracker.end().code, Some(0));
+    }
+}
+
+#[test]
+fn what_the_tracker_warns_of_is_said() {
+    let place = Place::new();
+    let mut command = std::process::Command::new("sh");
+    let script = "ulimit -n 32 && exec \"$0\" tracker --listen 127.0.0.1:0 --json";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_gannet")]).current_dir(place.path("."));
+    let mut tracker = Running::start(&mut command);
+    let line = tracker.wait_for_type("tracker_listening");
+    let at = line["addresses"][0].as_str().unwrap();
+    let visitors: Vec<_> = (0..64).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
+    // It says so with its next news, if it has noticed by then.
+    tracker.signal("HUP");
+    tracker.wait_for("a visitor could not be let in: ");
+    drop(visitors);
+    tracker.signal("TERM");
+    let ended = tracker.end();
+    assert_eq!(ended.code, Some(0));
+    let said = ended.err.iter().filter(|line| line.contains("could not be let in")).count();
+    assert!(said <= 3, "{ended:?}");
 }
