@@ -1,6 +1,8 @@
 //! `gannet tracker`: starts the tracker server, says where it is, and now and then how it goes. What it answers is the crate `tracker`'s.
 
+mod admin;
 mod managed;
+mod office;
 mod settings;
 mod users;
 
@@ -10,11 +12,13 @@ use crate::notices;
 use crate::show;
 use crate::show::json::VERSION;
 use crate::words::{count, why};
+use admin::Admin;
 use managed::Managed;
+use office::Office;
 use os::signals::{Signal, Signals};
 use os::supervisor::State;
 use serde::Serialize;
-use settings::{Settings, Tls};
+use settings::Settings;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -73,14 +77,6 @@ impl StatsLine {
     }
 }
 
-/// The list was read again.
-#[derive(Serialize)]
-struct ReloadedLine {
-    v: u32,
-    r#type: &'static str,
-    error: Option<String>,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(TrackerCommand::Users(args)) = &args.command {
@@ -110,7 +106,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         tell_remembered(remembered, args.json)?;
     }
     let urls = urls(tracker.listening(), &names);
+    let doors = settings.admin.clone();
+    let reader = keeper.as_ref().map(Keeper::reader);
+    let office = Office::new(args, settings, tracker.handle().clone(), reader);
+    let admin = Admin::open(&doors, office)?;
     tell_where(&tracker, urls, &whom, keeper.is_some(), args.json)?;
+    admin.says().iter().for_each(|text| show::message(text));
     let managed = Managed::of_environment();
     managed.tell(State::Ready);
     let mut told = Figures::default();
@@ -129,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Some(Signal::End) => {
                 managed.tell(State::Stopping);
                 // Whoever is in a hurry asks a second time.
-                drop(signals);
+                drop((signals, admin));
                 tracker.end(END_PATIENCE);
                 // The last snapshot may not have found room on the disk.
                 tell_notices(&notices);
@@ -140,9 +141,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
             }
             Some(Signal::Reload) => {
                 managed.tell(State::Reloading);
-                let done = reload(args, &settings, &tracker, keeper.as_ref());
+                admin.reload_aloud();
                 managed.tell(State::Ready);
-                done?;
             }
             None => {}
         }
@@ -181,50 +181,10 @@ fn wait(
             }
         };
         if json {
-            print(&ReloadedLine { v: VERSION, r#type: "tracker_reloaded", error })?;
+            office::tell_reloaded(error)?;
         }
     }
     Ok(None)
-}
-
-/// Reads the list, the certificate, where they are, and the users again. What cannot be read changes nothing.
-fn reload(
-    args: &Args,
-    settings: &Settings,
-    tracker: &Tracker,
-    keeper: Option<&Keeper>,
-) -> Result<(), Failure> {
-    let read = Settings::of(args).and_then(|newer| {
-        let access = newer.read_access()?;
-        // Where TLS is spoken stays as it was.
-        let tls = Tls { listen: settings.tls.listen.clone(), ..newer.tls.clone() };
-        let certificate = if tls.listen.is_empty() { None } else { tls.read_certificate()? };
-        if let Some(keeper) = keeper {
-            tracker.set_members(keeper.read_again()?);
-        }
-        Ok((settings.needs_restart(&newer), access, certificate))
-    });
-    let error = match read {
-        Ok((needs_restart, access, certificate)) => {
-            let mode = in_mode(&access);
-            tracker.set_access(access);
-            if let Some(certificate) = certificate {
-                tracker.set_certificate(&certificate);
-            }
-            let rest =
-                if needs_restart { "; other settings that were changed hold after a restart" } else { "" };
-            show::message(&format!("read again: {mode}{rest}"));
-            None
-        }
-        Err(failure) => {
-            show::message(&format!("nothing was changed: {failure}"));
-            Some(failure.to_string())
-        }
-    };
-    if args.json {
-        print(&ReloadedLine { v: VERSION, r#type: "tracker_reloaded", error })?;
-    }
-    Ok(())
 }
 
 /// Which torrents are served, for people.

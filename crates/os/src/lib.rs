@@ -7,6 +7,7 @@ pub mod fault;
 pub mod fs;
 pub mod interfaces;
 pub mod limits;
+pub mod local;
 pub mod many_sources;
 pub mod multicast;
 pub mod net;

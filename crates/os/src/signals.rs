@@ -13,6 +13,12 @@ pub enum Signal {
     Reload,
 }
 
+/// Asks this program to end in order, as SIGTERM does.
+pub fn ask_to_end() {
+    // SAFETY: a signal to oneself, which is held back or ends the program.
+    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+}
+
 /// Holds these signals back from this thread, and from threads that it starts from now on. Dropped, it lets them do again what they do
 /// to any program: end it.
 #[derive(Debug)]

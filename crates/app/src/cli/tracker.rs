@@ -22,7 +22,7 @@ const WORKERS_MAX: u16 = 128;
 ///
 /// Open unless there is a list: every torrent is taken, and nothing needs to be set up. HTTP and UDP share one port number. Everything is held in memory (and, with `--state`, kept over a restart); peers that
 /// stay away are forgotten. Prints the announce URLs, to be given to `gannet create --tracker`. Ctrl-C or SIGTERM ends it.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
@@ -72,6 +72,9 @@ pub(crate) struct Tracker {
     /// Keep torrents and peers over a restart, in this folder of the tracker's own; without it they are forgotten
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+    /// A Unix socket by which its operator reaches it: see docs/tracker-admin.md
+    #[arg(long, value_name = "PATH")]
+    pub(crate) admin_socket: Option<PathBuf>,
     /// Settings (TOML); what is typed goes before
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -2,10 +2,12 @@
 //!
 //! Invariant: what is printed can be read, and means the same.
 
+mod admin;
 mod state;
 mod tls;
 mod udp;
 
+pub(super) use admin::Admin;
 pub(super) use tls::Tls;
 
 use crate::cli::{Tracker as Args, listen_at};
@@ -45,6 +47,7 @@ pub(super) struct Settings {
     udp: UdpRules,
     http: HttpRules,
     pub(super) tls: Tls,
+    pub(super) admin: Admin,
     websocket: Option<WebSocketRules>,
     state: Option<PathBuf>,
 }
@@ -69,6 +72,7 @@ struct File {
     udp: UdpTable,
     http: HttpTable,
     tls: tls::Table,
+    admin: admin::Table,
     websocket: WebSocketTable,
     state: StateTable,
 }
@@ -153,6 +157,9 @@ impl Settings {
         if !args.listen.is_empty() {
             settings.listen.clone_from(&args.listen);
         }
+        if let Some(socket) = &args.admin_socket {
+            settings.admin.socket = Some(socket.clone());
+        }
         if let Some(workers) = args.workers {
             settings.workers = workers;
         }
@@ -233,6 +240,7 @@ impl Settings {
                 },
             },
             tls: file.tls.read(folder)?,
+            admin: file.admin.read(folder)?,
             websocket: file.websocket.rules(WebSocketRules::default()),
             state: file.state.folder(folder),
         })
@@ -273,6 +281,14 @@ impl Settings {
             Listed::Allow(path) => Access::Allow(read(path)?),
             Listed::Deny(path) => Access::Deny(read(path)?),
         })
+    }
+
+    /// The file that lists torrents, if one does.
+    pub(super) fn list(&self) -> Option<&Path> {
+        match &self.access {
+            Listed::Open => None,
+            Listed::Allow(path) | Listed::Deny(path) => Some(path),
+        }
     }
 
     /// Whether the other differs in more than what can be changed at work.
@@ -321,7 +337,7 @@ min_interval = \"{min_interval}s\"
 peers_max = {peers_max}
 swarms_max = {swarms_max}
 
-{http}{tls}{websocket}{udp}{state}",
+{http}{tls}{websocket}{udp}{state}{admin}",
             listen = quoted(listen),
             workers = self.workers,
             interval = rules.interval.as_secs(),
@@ -333,6 +349,7 @@ swarms_max = {swarms_max}
             websocket = self.print_websocket(),
             udp = udp::print(self.udp),
             state = state::print(self.state.as_deref()),
+            admin = self.admin.print(),
         )
     }
 }
@@ -402,6 +419,7 @@ impl Default for Settings {
             udp: UdpRules::default(),
             http,
             tls: Tls::default(),
+            admin: Admin::default(),
             websocket,
             state: None,
         }
@@ -441,6 +459,10 @@ mod tests {
             listen = ['0.0.0.0', '[::]:8443']
             certificate = 'full chain.pem'
             key = '/key.pem'
+            [admin]
+            socket = 'run/admin socket'
+            listen = '127.0.0.1:6970'
+            tokens = '/etc/tokens'
             [websocket]
             connections_max = 9
             connections_per_address_max = 8
@@ -480,6 +502,9 @@ mod tests {
             ("[http]\nforwarded_by = ['proxy']", "http.forwarded_by: `proxy` is no network"),
             ("[udp]\nconnection_id_minutes = 1", "udp.connection_id_minutes: between 2 and 14"),
             ("[tls]\nlisten = ['nowhere']", "tls.listen: an address to listen at is given as"),
+            ("[admin]\nlisten = '192.0.2.7:80'", "admin.listen: a loopback address"),
+            ("[admin]\nlisten = '127.0.0.1:80'", "admin.tokens: which file"),
+            ("[admin]\ntokens = 'x'", "admin.listen: where"),
             ("listen =", "line 1"),
         ] {
             let error = read(text).unwrap_err();

@@ -9,7 +9,7 @@ mod database;
 mod keeper;
 mod text;
 
-pub(super) use keeper::Keeper;
+pub(super) use keeper::{Keeper, Reader};
 
 use crate::failure::Failure;
 use crate::words::why;

@@ -1,9 +1,11 @@
 //! `gannet tracker`: where it says that it is, that peers meet there, and how it ends. BEP: 3, 15
 
 use crate::program::{Place, Running, noise};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 #[test]
@@ -75,6 +77,36 @@ fn a_list_is_read_again_on_sighup_and_a_bad_one_changes_nothing() {
     assert_eq!(tracker.end().code, Some(0));
 }
 
+/// One question to the operator's socket.
+fn ask(socket: &Path, question: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(format!("{question} HTTP/1.1\r\nHost: tracker\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn its_operator_reaches_it_by_a_socket_and_ends_it() {
+    let place = Place::new();
+    // Left behind by one that was killed.
+    drop(UnixListener::bind(place.path("admin.sock")).unwrap());
+    let args = ["tracker", "--listen", "127.0.0.1:0", "--admin-socket", "admin.sock", "--json"];
+    let mut tracker = place.start(&args);
+    tracker.wait_for_type("tracker_listening");
+    let socket = place.path("admin.sock");
+    let answer = ask(&socket, "GET /figures");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"type\":\"tracker_stats\""), "{answer}");
+    let second = place.run(&args);
+    assert_eq!(second.code, Some(1));
+    assert!(second.last_word().contains("another tracker listens there"), "{second:?}");
+    assert!(ask(&socket, "POST /end").contains("it ends"));
+    let line = tracker.wait_for_type("tracker_admin");
+    assert_eq!((&line["who"], &line["command"]), (&"socket".into(), &"POST /end".into()));
+    assert_eq!(tracker.end().code, Some(0));
+    assert!(!socket.exists());
+}
+
 #[test]
 fn the_settings_that_are_printed_are_a_file_to_begin_with() {
     let place = Place::new();
@@ -85,6 +117,9 @@ fn the_settings_that_are_printed_are_a_file_to_begin_with() {
     place.write("tracker.toml", text.as_bytes());
     let again = place.run(&["tracker", "--print-config", "--config", "tracker.toml"]);
     assert_eq!(again.out, printed.out);
+    let lacking = place.run(&["tracker", "--tls-listen", "127.0.0.1:0"]);
+    assert_eq!(lacking.code, Some(1));
+    assert!(lacking.last_word().contains("TLS needs --certificate FILE and --key FILE"), "{lacking:?}");
     let absent = place.run(&["tracker", "--config", "absent.toml"]);
     assert_eq!(absent.code, Some(1));
     assert!(absent.last_word().contains("the configuration absent.toml: No such file"), "{absent:?}");

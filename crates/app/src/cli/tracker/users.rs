@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// What else a tracker needs than to run.
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 pub(crate) enum TrackerCommand {
     Users(TrackerUsers),
 }
@@ -14,7 +14,7 @@ pub(crate) enum TrackerCommand {
 ///
 /// Users are in a file: an SQLite database if it ends in .db, .sqlite or .sqlite3, otherwise text, one user a line. A tracker that
 /// runs notices what is changed in a database within seconds; a text file it reads again after SIGHUP.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     arg_required_else_help = true,
     after_help = "\
@@ -31,7 +31,7 @@ pub(crate) struct TrackerUsers {
     pub(crate) command: UsersCommand,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 pub(crate) enum UsersCommand {
     /// A new user; makes the file if there is none. Prints the user's announce URL, once
     Add(AddUser),
@@ -52,7 +52,7 @@ pub(crate) enum UsersCommand {
 }
 
 /// Whom.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct UserName {
     /// The user's name: letters, digits and -_.@+
     #[arg(value_name = "NAME")]
@@ -62,7 +62,7 @@ pub(crate) struct UserName {
     pub(crate) users: PathBuf,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct AddUser {
     #[command(flatten)]
     pub(crate) who: UserName,
@@ -80,7 +80,7 @@ pub(crate) struct AddUser {
     pub(crate) json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct NewKey {
     #[command(flatten)]
     pub(crate) who: UserName,
@@ -92,7 +92,7 @@ pub(crate) struct NewKey {
     pub(crate) json: bool,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ListUsers {
     /// Where the users are
     #[arg(long = "in", value_name = "FILE")]

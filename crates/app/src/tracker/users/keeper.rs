@@ -71,12 +71,9 @@ impl Keeper {
         self.news.try_recv().ok()
     }
 
-    /// Who there is now.
-    pub(crate) fn read_again(&self) -> Result<Members, Failure> {
-        let (tell, told) = sync_channel(1);
-        let gone = || Failure::plain("the keeper of the books has ended");
-        self.questions.send(tell).map_err(|_| gone())?;
-        told.recv().map_err(|_| gone())?
+    /// For whoever asks who there is.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader(self.questions.clone())
     }
 
     /// Waits until everything is written. The tracker must have ended.
@@ -85,6 +82,20 @@ impl Keeper {
         if self.thread.join().is_err() {
             show::message("the keeper of the books failed; what members did last is lost");
         }
+    }
+}
+
+/// Asks the keeper who there is, from any thread. Does not keep it from ending.
+#[derive(Clone)]
+pub(crate) struct Reader(SyncSender<Reply>);
+
+impl Reader {
+    /// Who there is now.
+    pub(crate) fn read_again(&self) -> Result<Members, Failure> {
+        let (tell, told) = sync_channel(1);
+        let gone = || Failure::plain("the keeper of the books has ended");
+        self.0.send(tell).map_err(|_| gone())?;
+        told.recv().map_err(|_| gone())?
     }
 }
 

@@ -1,0 +1,261 @@
+//! What an operator's request is answered: who may, what is done, and in which words. Knows requests and the tracker, not connections.
+//!
+//! Invariants: nothing is done before the table's role was compared with the caller's; whatever changes something is told, with who did
+//! it. Shapes are after docs/json.md.
+
+use super::command::{Command, NoWish, Role, Wish, wish};
+use super::tokens::Caller;
+use super::{Desk, Door, caller};
+use crate::show;
+use crate::show::json::VERSION;
+use crate::tracker::office::Listing;
+use crate::tracker::{StatsLine, print, this_machine};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tracker::{Busy, Counts};
+use wire::InfoHash;
+use wire::tracker_http::head::Head;
+
+/// Torrents told of at once if nobody says how many.
+const TORRENTS: usize = 100;
+
+/// How long a thread that serves visitors may take to say that it does.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Peers told of, at most.
+const PEERS: usize = 200;
+
+/// An answer.
+pub(super) struct Answer {
+    status: u16,
+    body: Value,
+    /// The tracker is to end behind it.
+    pub(super) ends: bool,
+}
+
+/// Who did what.
+#[derive(Serialize)]
+struct AuditLine<'a> {
+    v: u32,
+    r#type: &'static str,
+    who: &'a str,
+    command: &'a str,
+    error: Option<&'a str>,
+}
+
+impl Answer {
+    fn ok(body: Value) -> Answer {
+        Answer { status: 200, body, ends: false }
+    }
+
+    /// Nothing was done, and why.
+    pub(super) fn error(status: u16, text: &str) -> Answer {
+        let body = json!({ "v": VERSION, "type": "error", "error": text });
+        Answer { status, body, ends: false }
+    }
+
+    fn changed(what: &str) -> Answer {
+        Answer::ok(json!({ "v": VERSION, "type": "tracker_changed", "what": what }))
+    }
+
+    /// Its bytes.
+    pub(super) fn encode(&self) -> String {
+        let reason = match self.status {
+            200 => "OK",
+            400 => "Bad Request",
+            401 => "Unauthorized\r\nWWW-Authenticate: Bearer",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            409 => "Conflict",
+            421 => "Misdirected Request",
+            503 => "Service Unavailable",
+            _ => "Internal Server Error",
+        };
+        let body = format!("{}\n", self.body);
+        format!(
+            "HTTP/1.1 {} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n{body}",
+            self.status,
+            body.len()
+        )
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    #[cfg(test)]
+    pub(super) fn body(&self) -> &Value {
+        &self.body
+    }
+}
+
+impl From<Busy> for Answer {
+    fn from(busy: Busy) -> Answer {
+        Answer::error(503, &busy.to_string())
+    }
+}
+
+/// What a request is answered, once it was done.
+pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
+    let caller = match caller(head, door, desk) {
+        Ok(caller) => caller,
+        Err(answer) => return answer,
+    };
+    let wish = match wish(head.method, head.target) {
+        Ok(wish) => wish,
+        Err(NoWish::Path) => {
+            return Answer::error(404, "there is no such path; docs/tracker-admin.md has all");
+        }
+        Err(NoWish::Method) => return Answer::error(405, "that path is asked for in another way"),
+        Err(NoWish::InfoHash) => return Answer::error(400, "an info-hash has 40 hexadecimal digits"),
+    };
+    let rule = wish.command.rule();
+    let answer = if caller.role >= rule.role {
+        perform(&wish, desk)
+    } else {
+        Answer::error(
+            403,
+            match rule.role {
+                Role::Viewer => "this needs the role viewer",
+                Role::Operator => "this needs the role operator",
+                Role::Admin => "this needs the role admin",
+            },
+        )
+    };
+    if rule.changes {
+        tell(&caller, head, &answer, desk.office.json());
+    }
+    answer
+}
+
+fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
+    let (office, handle) = (&desk.office, desk.office.handle());
+    match (wish.command, wish.torrent) {
+        (Command::Figures, _) => said(&StatsLine::of(handle.figures())),
+        (Command::Health, _) => {
+            let (status, word) = match (handle.is_alive(PATIENCE), office.is_draining()) {
+                (false, _) => (503, "stuck"),
+                (true, true) => (503, "draining"),
+                (true, false) => (200, "serving"),
+            };
+            let body = json!({ "v": VERSION, "type": "tracker_health", "status": word });
+            Answer { status, body, ends: false }
+        }
+        (Command::Torrents, _) => torrents(wish.query, desk),
+        (Command::Torrent, Some(hash)) => torrent(hash, false, desk),
+        (Command::Peers, Some(hash)) => torrent(hash, true, desk),
+        (Command::Settings, _) => {
+            let settings = office.settings();
+            let listen = if settings.listen.is_empty() { this_machine() } else { settings.listen.clone() };
+            match toml::from_str::<Value>(&settings.print(&listen)) {
+                Ok(settings) => {
+                    Answer::ok(json!({ "v": VERSION, "type": "tracker_settings", "settings": settings }))
+                }
+                Err(error) => Answer::error(500, &error.to_string()),
+            }
+        }
+        (Command::Reload, _) => {
+            let error = |failure| Answer::error(409, &format!("nothing was changed: {failure}"));
+            desk.reload().map_or_else(error, |what| Answer::changed(&what))
+        }
+        (Command::List, Some(hash)) => list(hash, true, desk),
+        (Command::Unlist, Some(hash)) => list(hash, false, desk),
+        (Command::Drain, _) => {
+            office.set_draining(true);
+            Answer::changed("visitors are to go elsewhere: /health says 503")
+        }
+        (Command::Serve, _) => {
+            office.set_draining(false);
+            Answer::changed("visitors may come")
+        }
+        (Command::End, _) => Answer { ends: true, ..Answer::changed("it ends") },
+        // The table has an info-hash in their paths.
+        (Command::Torrent | Command::Peers | Command::List | Command::Unlist, None) => {
+            Answer::error(400, "which torrent?")
+        }
+    }
+}
+
+fn said(line: &impl Serialize) -> Answer {
+    match serde_json::to_value(line) {
+        Ok(body) => Answer::ok(body),
+        Err(error) => Answer::error(500, &error.to_string()),
+    }
+}
+
+fn row(hash: InfoHash, counts: Counts) -> Value {
+    let Counts { complete, incomplete, downloaded } = counts;
+    json!({ "info_hash": hash.to_string(), "seeds": complete, "leechers": incomplete, "downloads": downloaded })
+}
+
+fn torrents(query: &str, desk: &Desk) -> Answer {
+    let (mut after, mut most) = (None, TORRENTS);
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        match part.split_once('=') {
+            Some(("after", text)) => match text.parse() {
+                Ok(hash) => after = Some(hash),
+                Err(_) => return Answer::error(400, "after: an info-hash has 40 hexadecimal digits"),
+            },
+            Some(("count", text)) => match text.parse() {
+                Ok(count) if (1..=tracker::TORRENTS_MAX).contains(&count) => most = count,
+                _ => {
+                    let text = format!("count: between 1 and {}", tracker::TORRENTS_MAX);
+                    return Answer::error(400, &text);
+                }
+            },
+            _ => return Answer::error(400, "what can be said is `after` and `count`"),
+        }
+    }
+    let rows = match desk.office.handle().torrents(after, most) {
+        Ok(rows) => rows,
+        Err(busy) => return busy.into(),
+    };
+    let next = rows.last().filter(|_| rows.len() == most).map(|(hash, _)| hash.to_string());
+    let rows: Vec<Value> = rows.into_iter().map(|(hash, counts)| row(hash, counts)).collect();
+    Answer::ok(json!({ "v": VERSION, "type": "tracker_torrents", "torrents": rows, "next": next }))
+}
+
+fn torrent(hash: InfoHash, with_peers: bool, desk: &Desk) -> Answer {
+    let swarm = match desk.office.handle().swarm(hash, if with_peers { PEERS } else { 0 }) {
+        Ok(Some(swarm)) => swarm,
+        Ok(None) => return Answer::error(404, "nobody is in that torrent's swarm"),
+        Err(busy) => return busy.into(),
+    };
+    let mut body = row(hash, swarm.counts);
+    (body["v"], body["type"]) = (VERSION.into(), "tracker_torrent".into());
+    if with_peers {
+        let peers = swarm.peers.iter();
+        body["peers"] = peers.map(|(at, seed)| json!({ "address": at.to_string(), "seed": seed })).collect();
+    }
+    Answer::ok(body)
+}
+
+fn list(hash: InfoHash, listed: bool, desk: &Desk) -> Answer {
+    match desk.office.list(hash, listed) {
+        Ok(Listing::Done) => {
+            Answer::changed(if listed { "it is listed" } else { "it is not listed any more" })
+        }
+        Ok(Listing::WasSo) => Answer::changed("nothing: it was so already"),
+        Ok(Listing::NoList) => Answer::error(
+            409,
+            "every torrent is served: there is no list; `access` in the settings names one",
+        ),
+        Err(error) => Answer::error(500, &error.to_string()),
+    }
+}
+
+/// Says who changed what, or tried to.
+fn tell(caller: &Caller, head: &Head<'_>, answer: &Answer, json: bool) {
+    let command = format!("{} {}", head.method, head.target);
+    let error = answer.body["error"].as_str();
+    let became = error.or(answer.body["what"].as_str()).unwrap_or_default();
+    show::message(&format!("{}: {command}: {became}", caller.name));
+    if json {
+        let (r#type, who) = ("tracker_admin", &*caller.name);
+        // Who reads it no more has ended it.
+        let _ = print(&AuditLine { v: VERSION, r#type, who, command: &command, error });
+    }
+}

@@ -1,0 +1,216 @@
+//! What can be changed of a tracker at work, by a signal or by an operator's command: which torrents are served and whom, what is shown
+//! over TLS, whether visitors are to go elsewhere.
+//!
+//! Invariants: one change at a time; what cannot be read or written changes nothing.
+
+use super::settings::{Settings, Tls};
+use super::users::Reader;
+use super::{in_mode, print};
+use crate::cli::Tracker as Args;
+use crate::failure::Failure;
+use crate::show::json::VERSION;
+use crate::words::why;
+use serde::Serialize;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use tracker::Handle;
+use wire::InfoHash;
+
+/// The list, or the users, were read again.
+#[derive(Serialize)]
+struct ReloadedLine {
+    v: u32,
+    r#type: &'static str,
+    error: Option<String>,
+}
+
+/// Says so to programs.
+pub(super) fn tell_reloaded(error: Option<String>) -> Result<(), Failure> {
+    print(&ReloadedLine { v: VERSION, r#type: "tracker_reloaded", error })
+}
+
+/// A tracker at work, to be changed.
+pub(super) struct Office {
+    args: Args,
+    /// As they were at the start: what differs and needs a restart is told.
+    started: Settings,
+    /// As they hold now.
+    current: Mutex<Settings>,
+    draining: AtomicBool,
+    handle: Handle,
+    /// Of a private tracker.
+    users: Option<Reader>,
+}
+
+/// What became of a change to the list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Listing {
+    /// It was done, and holds.
+    Done,
+    /// It was so already.
+    WasSo,
+    /// Every torrent is served: there is no list.
+    NoList,
+}
+
+impl Office {
+    pub(super) fn new(args: &Args, settings: Settings, handle: Handle, users: Option<Reader>) -> Office {
+        let (started, current) = (settings.clone(), Mutex::new(settings));
+        Office { args: args.clone(), started, current, draining: AtomicBool::new(false), handle, users }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Whether programs read what it says.
+    pub(super) fn json(&self) -> bool {
+        self.args.json
+    }
+
+    /// The settings that hold now.
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        // Whoever panicked had changed nothing yet, or everything.
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Reads the list, the certificate, where they are, and the users again. What cannot be read changes nothing. Says what holds now.
+    pub(super) fn reload(&self) -> Result<String, Failure> {
+        let mut current = self.settings();
+        let read = self.read();
+        if self.args.json {
+            // Who reads it no more ends the program soon.
+            let _ = tell_reloaded(read.as_ref().err().map(Failure::to_string));
+        }
+        let (settings, said) = read?;
+        *current = settings;
+        Ok(said)
+    }
+
+    fn read(&self) -> Result<(Settings, String), Failure> {
+        let newer = Settings::of(&self.args)?;
+        let access = newer.read_access()?;
+        // Where TLS is spoken stays as it was.
+        let tls = Tls { listen: self.started.tls.listen.clone(), ..newer.tls.clone() };
+        let certificate = if tls.listen.is_empty() { None } else { tls.read_certificate()? };
+        let members = self.users.as_ref().map(Reader::read_again).transpose()?;
+        if let Some(certificate) = certificate {
+            self.handle.set_certificate(&certificate);
+        }
+        if let Some(members) = members {
+            self.handle.set_members(members);
+        }
+        let mode = in_mode(&access);
+        self.handle.set_access(access);
+        let rest = if self.started.needs_restart(&newer) {
+            "; other settings that were changed hold after a restart"
+        } else {
+            ""
+        };
+        Ok((newer, format!("read again: {mode}{rest}")))
+    }
+
+    /// The list has this torrent from now on, or has not: the file first, then what is served.
+    pub(super) fn list(&self, torrent: InfoHash, listed: bool) -> Result<Listing, Failure> {
+        let current = self.settings();
+        let Some(path) = current.list() else { return Ok(Listing::NoList) };
+        let named =
+            |error: &io::Error| Failure::plain(format!("the list {}: {}", path.display(), why(error)));
+        let text = fs::read(path).map_err(|error| named(&error))?;
+        let newer = changed(&text, torrent, listed);
+        if let Some(newer) = &newer {
+            replace(path, newer).map_err(|error| named(&error))?;
+        }
+        // Somebody else may have changed it by hand: what is in the file holds.
+        self.handle.set_access(current.read_access()?);
+        Ok(if newer.is_some() { Listing::Done } else { Listing::WasSo })
+    }
+
+    /// Whether visitors are to go elsewhere.
+    pub(super) fn set_draining(&self, draining: bool) {
+        let _one_at_a_time = self.settings();
+        self.draining.store(draining, Ordering::Relaxed);
+        self.handle.set_draining(draining);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// The list with, or without, this torrent; nothing if it is so already. Remarks stay.
+fn changed(text: &[u8], torrent: InfoHash, listed: bool) -> Option<Vec<u8>> {
+    let digits = torrent.to_string();
+    let names_it = |line: &[u8]| {
+        let (begins, rest) = line.split_at_checked(digits.len()).unwrap_or((line, &[]));
+        begins.eq_ignore_ascii_case(digits.as_bytes()) && !rest.first().is_some_and(u8::is_ascii_hexdigit)
+    };
+    let lines = text.split_inclusive(|&byte| byte == b'\n');
+    if lines.clone().any(names_it) == listed {
+        return None;
+    }
+    let mut newer: Vec<u8> = lines.filter(|line| listed || !names_it(line)).flatten().copied().collect();
+    if listed {
+        if newer.last().is_some_and(|&byte| byte != b'\n') {
+            newer.push(b'\n');
+        }
+        newer.extend_from_slice(digits.as_bytes());
+        newer.push(b'\n');
+    }
+    Some(newer)
+}
+
+/// Puts other content in a file's place, whole or not at all, with the same permissions. A link to it stays one.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    // Its name too is to outlive a loss of power.
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_keeps_its_remarks_and_has_a_torrent_once_or_not() {
+        let (one, two) = ("0123456789abcdef0123456789abcdef01234567", "f".repeat(40));
+        let hash: InfoHash = one.parse().unwrap();
+        let upper = one.to_uppercase();
+        for (before, listed, after) in [
+            ("", true, Some(format!("{one}\n"))),
+            ("# ours", true, Some(format!("# ours\n{one}\n"))),
+            (&*format!("{two}\n"), true, Some(format!("{two}\n{one}\n"))),
+            (&*format!("{upper} a name\n"), true, None),
+            (&*format!("{upper} a name\r\n{two}\n{one}"), false, Some(format!("{two}\n"))),
+            // One digit more is no info-hash.
+            (&*format!("{one}0\n"), true, Some(format!("{one}0\n{one}\n"))),
+            (&*format!("{one}0\n"), false, None),
+            ("", false, None),
+        ] {
+            let newer = changed(before.as_bytes(), hash, listed);
+            assert_eq!(newer.map(|text| String::from_utf8(text).unwrap()), after, "{before:?} {listed}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_behind_its_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("list"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(replace(&dir.path().join("absent"), b"x").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}
