@@ -43,6 +43,10 @@ const READ_LEN: usize = 4096;
 /// Reads in a row, after which others get their turn. With the third, a visitor who has asked once is known to have nothing more.
 const READS_MAX: usize = 3;
 
+/// Requests answered in a row, after which others get their turn: enough for a client that asks for several torrents at once, and for one
+/// call of the kernel to carry several answers.
+pub(crate) const REQUESTS_PER_TURN: u32 = 8;
+
 /// Buffers that are larger than this are given back when they are empty.
 const BUFFER_KEPT_MAX: usize = 4096;
 
@@ -235,8 +239,9 @@ impl Connection {
 
     /// Goes on as far as the socket allows.
     pub(crate) fn go_on(&mut self, service: &mut Service<'_>) -> Visitor {
+        let mut left = REQUESTS_PER_TURN;
         for _ in 0..READS_MAX {
-            let needs_more = self.answer_what_is_here(service);
+            let needs_more = self.answer_what_is_here(service, &mut left);
             if self.upgrades {
                 // It writes its answer itself, if there is room for it.
                 return Visitor::Upgrades;
@@ -257,6 +262,9 @@ impl Connection {
             if leaving >= OUTPUT_MAX || self.waiting.is_some() || (needs_more && !self.readable) {
                 return Visitor::Stays;
             }
+            if left == 0 {
+                return Visitor::HasMore;
+            }
             if needs_more && self.read().is_err() {
                 if self.stream.is_shaking_hands() {
                     service.tally.count(Count::TlsFailed);
@@ -267,10 +275,15 @@ impl Connection {
         Visitor::HasMore
     }
 
-    /// Answers whole requests until the visitor has to read first. Says whether it was for want of a whole request that it ended.
-    fn answer_what_is_here(&mut self, service: &mut Service<'_>) -> bool {
+    /// Answers whole requests, so many at most, until the visitor has to read first. Says whether it was for want of a whole request that
+    /// it ended.
+    fn answer_what_is_here(&mut self, service: &mut Service<'_>, left: &mut u32) -> bool {
         let (mut used, mut needs_more) = (0, false);
-        while !self.ends && self.waiting.is_none() && self.output.len() - self.written < OUTPUT_MAX {
+        while *left > 0
+            && !self.ends
+            && self.waiting.is_none()
+            && self.output.len() - self.written < OUTPUT_MAX
+        {
             if let ControlFlow::Break(wants) = self.come_in(&mut used, service) {
                 needs_more = wants;
                 break;
@@ -280,6 +293,7 @@ impl Connection {
                 Ok(Some(mut head)) => {
                     head.keep_alive &= !service.ends;
                     used += head.len;
+                    *left -= 1;
                     service.tally.count(Count::Request);
                     let ip = match self.door {
                         Door::Forwarded => {

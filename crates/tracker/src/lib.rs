@@ -22,6 +22,7 @@ mod sockets;
 mod state;
 mod stream;
 mod tally;
+mod turns;
 mod udp;
 mod visitors;
 mod websocket;

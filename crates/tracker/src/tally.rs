@@ -161,7 +161,8 @@ impl Tally {
         }
     }
 
-    fn get(&self, count: Count) -> u64 {
+    /// What was counted, or how large it is.
+    pub(crate) fn get(&self, count: Count) -> u64 {
         self.0.get(count as usize).map_or(0, |place| place.load(Ordering::Relaxed))
     }
 }

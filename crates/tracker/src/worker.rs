@@ -1,6 +1,7 @@
 //! The loop and its sockets. Knows readiness, not swarms.
 //!
-//! Invariant: whoever could go on at once does so only after everybody else had a turn.
+//! Invariants: whoever could go on at once does so only after everybody else had a turn; and between two looks at the sockets no more than
+//! [`TURNS_MAX`] of those have theirs, so that whoever has asked once waits neither for how many they are nor for what they have queued.
 
 use crate::access::Admission;
 use crate::certificate::Certificate;
@@ -12,6 +13,7 @@ use crate::http::answer::{put_announced, put_scraped};
 use crate::http::{Connection, Service, Visitor};
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use crate::tally::{Count, Tallies, Tally};
+use crate::turns::Turns;
 use crate::udp::{self, By, Datagrams, Visit};
 use crate::visitors::Visitors;
 use crate::websocket::Browsers;
@@ -36,6 +38,10 @@ const ACCEPT_BATCH_MAX: usize = 64;
 
 /// Errands done before others get their turn.
 const ERRANDS_PER_TURN: usize = 512;
+
+/// Visitors who had more to ask than one turn answers, of those that have another before the sockets are looked at again. With
+/// [`REQUESTS_PER_TURN`](crate::http::REQUESTS_PER_TURN) that is well below a millisecond.
+const TURNS_MAX: usize = 8;
 
 /// Bytes of answers that the kernel keeps for one visitor over HTTP, its own overhead not included: enough for dozens, and those who do not
 /// read fill no more (E9).
@@ -103,7 +109,7 @@ enum Course {
 #[derive(Default)]
 struct LeftOver {
     /// Visitors who could go on, and let others have their turn first.
-    visitors: Vec<usize>,
+    visitors: Turns,
     /// More errands were there than one turn does.
     errands: bool,
 }
@@ -172,39 +178,44 @@ impl Worker {
     fn serve(&mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut looked_around = Instant::now();
-        loop {
-            let patience = if self.could_go_on() { Duration::ZERO } else { self.patience() };
-            match self.poll.poll(&mut events, Some(patience)) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    tracing::error!(%error, "the tracker ends: it cannot wait for its sockets");
-                    return;
-                }
-                Ok(()) | Err(_) => {}
+        while self.turn(&mut events, &mut looked_around) {}
+    }
+
+    /// Waits for sockets, unless something was left over, and gives everybody a turn. Says whether there is another.
+    fn turn(&mut self, events: &mut Events, looked_around: &mut Instant) -> bool {
+        let patience = if self.could_go_on() { Duration::ZERO } else { self.patience() };
+        match self.poll.poll(events, Some(patience)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                tracing::error!(%error, "the tracker ends: it cannot wait for its sockets");
+                return false;
             }
-            // One look at the clock does for all that came together.
-            let now = Instant::now();
-            self.desk.set_time(now);
-            for name in std::mem::take(&mut self.left_over.visitors) {
-                self.visit(name, now);
-            }
-            for event in &events {
-                self.on_ready(event, now);
-            }
-            self.accept_all(now);
-            self.run_errands(now);
-            self.serve_datagrams();
-            self.desk.save_on();
-            self.routes.wake_others();
-            self.desk.settle();
-            if now.saturating_duration_since(looked_around) >= LOOK_AROUND {
-                looked_around = now;
-                self.look_around(now);
-            }
-            if let Course::Ends(at) = self.course
-                && (now >= at || self.is_done())
-            {
-                return;
-            }
+            Ok(()) | Err(_) => {}
+        }
+        // One look at the clock does for all that came together.
+        let now = Instant::now();
+        self.desk.set_time(now);
+        for event in &*events {
+            self.on_ready(event, now);
+        }
+        self.serve_left_over(now);
+        self.accept_all(now);
+        self.run_errands(now);
+        self.serve_datagrams();
+        self.desk.save_on();
+        self.routes.wake_others();
+        self.desk.settle();
+        if now.saturating_duration_since(*looked_around) >= LOOK_AROUND {
+            *looked_around = now;
+            self.look_around(now);
+        }
+        !matches!(self.course, Course::Ends(at) if now >= at || self.is_done())
+    }
+
+    /// Those who have asked for much go on, a few of them.
+    fn serve_left_over(&mut self, now: Instant) {
+        for _ in 0..TURNS_MAX {
+            let Some(name) = self.left_over.visitors.take() else { return };
+            self.visit(name, now);
         }
     }
 
@@ -260,7 +271,10 @@ impl Worker {
             if event.is_readable() || ended {
                 visitor.set_readable(ended);
             }
-            self.visit(event.token().0, now);
+            // Who waits for its turn does not get another by sending more.
+            if !self.left_over.visitors.has(event.token().0) {
+                self.visit(event.token().0, now);
+            }
         }
     }
 
@@ -327,7 +341,7 @@ impl Worker {
             Service { desk, routes, access, tally, tallies, visitor: name, rules, browsers, now, ends, body };
         match visitor.go_on(&mut service) {
             Visitor::Stays => {}
-            Visitor::HasMore => self.left_over.visitors.push(name),
+            Visitor::HasMore => self.left_over.visitors.put(name),
             Visitor::Leaves => self.visitors.remove(name),
             Visitor::Upgrades => self.hand_to_browsers(name),
         }
@@ -451,3 +465,6 @@ impl Worker {
         self.tally.set(Count::Connections, self.visitors.len() as u64);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! How long a connection may take, by a clock of the test's own. Threat E9.
+//! How long a connection may take, by a clock of the test's own, and how much of a turn. Threat E9.
 
 use super::*;
 use crate::access::Admission;
@@ -103,10 +103,10 @@ fn who_reads_no_answers_is_answered_no_further_and_cut_off() {
     let mut quiet = 0;
     while quiet < 100 {
         let said = client.write(&questions).is_ok();
-        counter.serve(&mut connection, began);
+        let goes_on = counter.serve(&mut connection, began) == Visitor::HasMore;
         assert!(connection.input.len() <= HEAD_LEN_MAX + READ_LEN, "{}", connection.input.len());
         assert!(connection.output.len() - connection.written < 2 * OUTPUT_MAX);
-        quiet = if said { 0 } else { quiet + 1 };
+        quiet = if said || goes_on { 0 } else { quiet + 1 };
     }
     assert_eq!(seconds_left(&connection, began), STALL_TIME_MAX.as_secs());
 }
@@ -153,4 +153,23 @@ fn what_tls_needs_counts_as_a_heads_time_and_no_record_prolongs_it() {
     assert_eq!(counter.serve(&mut connection, at(4)), Visitor::Stays);
     assert_eq!(seconds_left(&connection, at(4)), IDLE_TIME_MAX.as_secs());
     assert!(connection.is_idle());
+}
+
+#[test]
+fn a_turn_answers_so_many_requests_and_the_rest_has_another() {
+    let now = Instant::now();
+    let (mut client, mut connection) = pair(now);
+    let mut counter = Counter::new();
+    client.set_nonblocking(true).unwrap();
+    let (turn, rest) = (REQUESTS_PER_TURN as usize, 3);
+    client.write_all(&b"GET /health HTTP/1.1\r\n\r\n".repeat(2 * turn + rest)).unwrap();
+    for (answers, became) in
+        [(turn, Visitor::HasMore), (turn, Visitor::HasMore), (rest, Visitor::Stays), (0, Visitor::Stays)]
+    {
+        assert_eq!(counter.serve(&mut connection, now), became);
+        let mut text = [0; 8192];
+        let len = client.read(&mut text).unwrap_or_default();
+        let heads = text[..len].windows(9).filter(|bytes| bytes == b"HTTP/1.1 ");
+        assert_eq!(heads.count(), answers);
+    }
 }

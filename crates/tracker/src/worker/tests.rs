@@ -1,0 +1,109 @@
+//! Who has a turn when, turn by turn. Threat E9.
+
+use super::*;
+use crate::http::REQUESTS_PER_TURN;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+/// Of an endless visitor so much is here at once.
+const QUEUED: usize = 500;
+
+/// Requests of endless visitors that are answered at most while one waits who has asked once: those of two turns, and as many again for
+/// a kernel that takes its time.
+const MEANWHILE_MAX: u64 = 256;
+
+/// A worker's loop, turned by hand.
+struct Turned {
+    worker: Worker,
+    tally: Arc<Tally>,
+    events: Events,
+    looked_around: Instant,
+    at: SocketAddr,
+}
+
+impl Turned {
+    fn new() -> Turned {
+        let mut config = Config::default();
+        config.http.connections_per_address_max = 1000;
+        let poll = Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), CALLED).unwrap();
+        let (routes, _) = Routes::among(vec![Arc::new(waker)]);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let at = listener.local_addr().unwrap();
+        let tallies = Tallies::new(1);
+        let tally = tallies.each().next().unwrap();
+        let equipment = Equipment {
+            poll,
+            listeners: vec![Listener::new(listener, None)],
+            sockets: Vec::new(),
+            routes: routes.into_iter().next().unwrap(),
+            access: Arc::default(),
+            ids: ConnectionIds::new(2),
+            desk: Desk::new(config.rules, None, Arc::clone(&tally)),
+            tally: Arc::clone(&tally),
+            tallies,
+            browsers: None,
+        };
+        let worker = Worker::new(equipment, &config).unwrap();
+        Turned { worker, tally, events: Events::with_capacity(16), looked_around: Instant::now(), at }
+    }
+
+    /// A visitor who has asked so often.
+    fn visitor(&self, requests: usize) -> TcpStream {
+        let mut visitor = TcpStream::connect(self.at).unwrap();
+        visitor.write_all(&b"GET /health HTTP/1.1\r\n\r\n".repeat(requests)).unwrap();
+        visitor.set_nonblocking(true).unwrap();
+        visitor
+    }
+
+    fn turn(&mut self) {
+        assert!(self.worker.turn(&mut self.events, &mut self.looked_around));
+    }
+
+    fn turn_until(&mut self, mut done: impl FnMut(&Turned) -> bool) {
+        for _ in 0..1000 {
+            if done(self) {
+                return;
+            }
+            self.turn();
+        }
+        panic!("it does not come");
+    }
+
+    /// Requests answered so far.
+    fn answered(&self) -> u64 {
+        self.tally.get(Count::Request)
+    }
+}
+
+#[test]
+fn who_has_asked_once_waits_neither_for_how_many_ask_without_end_nor_for_what_they_have_queued() {
+    for endless in [20, 200] {
+        let mut turned = Turned::new();
+        let mut crowd = Vec::new();
+        for _ in 0..endless {
+            crowd.push(turned.visitor(QUEUED));
+            turned.turn();
+        }
+        let mut honest = turned.visitor(1);
+        turned.turn_until(|turned| turned.worker.visitors.len() > endless);
+        let before = turned.answered();
+        turned.turn_until(|_| honest.read(&mut [0; 512]).is_ok());
+        // It is there with the next look at the sockets, or the one after.
+        let meanwhile = turned.answered() - before;
+        assert!(meanwhile <= MEANWHILE_MAX, "{endless}: {meanwhile}");
+        // The crowd is answered, too: all of it, in as many turns as that takes.
+        assert!(turned.worker.left_over.visitors.len() > endless / 2);
+        let all = (endless * QUEUED + 1) as u64;
+        let most = all / u64::from(REQUESTS_PER_TURN) + 100;
+        for mut visitor in (0..most).zip(crowd.iter().cycle()).map(|(_, visitor)| visitor) {
+            // They read.
+            while visitor.read(&mut [0; 65_536]).is_ok() {}
+            turned.turn();
+            if turned.answered() == all {
+                break;
+            }
+        }
+        assert_eq!(turned.answered(), all, "{endless}");
+    }
+}
