@@ -133,6 +133,8 @@ fn make_certificate(ip: IpAddr, certificate: &Path, key: &Path) -> Result<()> {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     command.args(["-days", "2", "-subj", "/CN=tracker", "-addext", &format!("subjectAltName=IP:{ip}")]);
+    // By itself it makes that of an authority, which rustls does not take for a server's.
+    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     output(command.arg("-out").arg(certificate).arg("-keyout").arg(key))?;
     Ok(())
 }
