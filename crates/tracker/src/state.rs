@@ -11,6 +11,7 @@
 
 pub(crate) mod file;
 pub(crate) mod saving;
+mod start;
 mod writer;
 
 use crate::connection_id::ConnectionIds;
@@ -19,6 +20,7 @@ use crate::tally::Tally;
 use file::Reader;
 use proto::tracker::swarm_table::Restored;
 use saving::Piece;
+use start::Start;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -74,18 +76,19 @@ impl Folder {
     /// When nothing can be written here, be it that the disk is full.
     pub(crate) fn connection_ids(&self, minutes: u8) -> io::Result<ConnectionIds> {
         // Ids name minutes since the machine was started: those of before would be valid once more.
-        let boot = os::clock::boot_id();
+        let start = Start::of_machine();
         let path = self.path.join("key");
         let known = fs::read_to_string(&path).ok().and_then(|text| {
             let mut words = text.split_ascii_whitespace();
             let mut half = || u64::from_str_radix(words.next()?, 16).ok();
             let key = [half()?, half()?];
-            (boot.is_some() && words.next() == boot.as_deref()).then_some(key)
+            let known = Start::read(words.next()?, words.next()?)?;
+            known.is(&start).then_some(key)
         });
         let ids = known.map_or_else(|| ConnectionIds::new(minutes), |key| ConnectionIds::with(key, minutes));
         // Written in any case: what cannot be written now is better said now than when there is something to lose.
         let [one, other] = ids.key();
-        let text = format!("{one:016x} {other:016x} {}\n", boot.as_deref().unwrap_or("-"));
+        let text = format!("{one:016x} {other:016x} {start}\n");
         let written = || {
             let new = self.path.join("key.new");
             let mut file = private().truncate(true).open(&new)?;
