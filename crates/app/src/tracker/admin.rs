@@ -5,6 +5,7 @@
 //! TCP a request must name this machine's loopback as its host, so that no web page gets here by a name of its own. Threat F10
 
 mod command;
+mod people;
 mod perform;
 mod tokens;
 

@@ -4,7 +4,7 @@
 //! Invariants: one change at a time; what cannot be read or written changes nothing.
 
 use super::settings::{Settings, Tls};
-use super::users::Reader;
+use super::users::{Reader, Store};
 use super::{in_mode, print};
 use crate::cli::Tracker as Args;
 use crate::failure::Failure;
@@ -127,6 +127,35 @@ impl Office {
         // Somebody else may have changed it by hand: what is in the file holds.
         self.handle.set_access(current.read_access()?);
         Ok(if newer.is_some() { Listing::Done } else { Listing::WasSo })
+    }
+
+    /// Looks into the users' file; nothing if the tracker is open.
+    pub(super) fn look_at_users<T>(
+        &self,
+        look: impl FnOnce(&mut Store) -> Result<T, Failure>,
+    ) -> Option<Result<T, Failure>> {
+        let path = self.started.private.as_deref()?;
+        let _one_at_a_time = self.settings();
+        Some(Store::open(path, false).and_then(|mut store| look(&mut store)))
+    }
+
+    /// Changes the users' file. What it says then holds at once.
+    pub(super) fn change_users<T>(
+        &self,
+        change: impl FnOnce(&mut Store) -> Result<T, Failure>,
+    ) -> Option<Result<T, Failure>> {
+        self.look_at_users(|store| {
+            let done = change(store)?;
+            let members = match (store.own_members(), &self.users) {
+                (Some(members), _) => members,
+                (None, Some(reader)) => reader.read_again(),
+                (None, None) => return Ok(done),
+            };
+            let not_yet =
+                |failure| Failure::plain(format!("it is in the file, but does not hold: {failure}"));
+            self.handle.set_members(members.map_err(not_yet)?);
+            Ok(done)
+        })
     }
 
     /// Whether visitors are to go elsewhere.

@@ -108,6 +108,35 @@ fn its_operator_reaches_it_by_a_socket_and_ends_it() {
 }
 
 #[test]
+fn its_operator_makes_users_who_are_served_at_once_and_nobody_else_reads_their_passkeys() {
+    let place = Place::new();
+    place.write("users.txt", b"# ours\n");
+    let args = ["tracker", "--listen", "127.0.0.1:0", "--private", "users.txt", "--admin-socket", "a.sock"];
+    let mut tracker = place.start(&[&args[..], &["--json"]].concat());
+    let line = tracker.wait_for_type("tracker_listening");
+    let url = line["urls"][0].as_str().unwrap().to_owned();
+    let at = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
+    let made = ask(&place.path("a.sock"), "PUT /users/anna");
+    let body: serde_json::Value = serde_json::from_str(made.lines().last().unwrap()).unwrap();
+    let passkey = body["passkey"].as_str().unwrap();
+    // A passkey in the place of a name, by mistake.
+    assert!(ask(&place.path("a.sock"), &format!("DELETE /users/{passkey}")).starts_with("HTTP/1.1 400 "));
+    let mut visitor = std::net::TcpStream::connect(at).unwrap();
+    let (hash, id) = ("%07".repeat(20), "x".repeat(20));
+    let visit =
+        format!("GET /{passkey}/announce?info_hash={hash}&peer_id={id}&port=7&left=9 HTTP/1.0\r\n\r\n");
+    visitor.write_all(visit.as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    visitor.read_to_end(&mut heard).unwrap();
+    assert!(String::from_utf8_lossy(&heard).contains("interval"));
+    assert_eq!(place.read("users.txt"), format!("# ours\n{passkey} anna\n").into_bytes());
+    tracker.signal("TERM");
+    let ended = tracker.end();
+    let said = [&ended.out[..], &ended.err[..]].concat().join("\n");
+    assert!(said.contains("PUT /users/anna") && !said.contains(passkey), "{said}");
+}
+
+#[test]
 fn the_settings_that_are_printed_are_a_file_to_begin_with() {
     let place = Place::new();
     let printed = place.run(&["tracker", "--print-config", "--workers", "3", "--listen", "127.0.0.1:7070"]);

@@ -3,7 +3,8 @@
 //! Invariants: nothing is done before the table's role was compared with the caller's; whatever changes something is told, with who did
 //! it. Shapes are after docs/json.md.
 
-use super::command::{Command, NoWish, Role, Wish, wish};
+use super::command::{About, Command, NoWish, Role, Wish, wish};
+use super::people;
 use super::tokens::Caller;
 use super::{Desk, Door, caller};
 use crate::show;
@@ -45,7 +46,7 @@ struct AuditLine<'a> {
 }
 
 impl Answer {
-    fn ok(body: Value) -> Answer {
+    pub(super) fn ok(body: Value) -> Answer {
         Answer { status: 200, body, ends: false }
     }
 
@@ -55,7 +56,7 @@ impl Answer {
         Answer { status, body, ends: false }
     }
 
-    fn changed(what: &str) -> Answer {
+    pub(super) fn changed(what: &str) -> Answer {
         Answer::ok(json!({ "v": VERSION, "type": "tracker_changed", "what": what }))
     }
 
@@ -110,6 +111,7 @@ pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
             return Answer::error(404, "there is no such path; docs/tracker-admin.md has all");
         }
         Err(NoWish::Method) => return Answer::error(405, "that path is asked for in another way"),
+        Err(NoWish::User) => return Answer::error(400, "that is no user's name"),
         Err(NoWish::InfoHash) => return Answer::error(400, "an info-hash has 40 hexadecimal digits"),
     };
     let rule = wish.command.rule();
@@ -133,7 +135,7 @@ pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
 
 fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
     let (office, handle) = (&desk.office, desk.office.handle());
-    match (wish.command, wish.torrent) {
+    match (wish.command, &wish.about) {
         (Command::Figures, _) => said(&StatsLine::of(handle.figures())),
         (Command::Health, _) => {
             let (status, word) = match (handle.is_alive(PATIENCE), office.is_draining()) {
@@ -145,8 +147,8 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
             Answer { status, body, ends: false }
         }
         (Command::Torrents, _) => torrents(wish.query, desk),
-        (Command::Torrent, Some(hash)) => torrent(hash, false, desk),
-        (Command::Peers, Some(hash)) => torrent(hash, true, desk),
+        (Command::Torrent, About::Torrent(hash)) => torrent(*hash, false, desk),
+        (Command::Peers, About::Torrent(hash)) => torrent(*hash, true, desk),
         (Command::Settings, _) => {
             let settings = office.settings();
             let listen = if settings.listen.is_empty() { this_machine() } else { settings.listen.clone() };
@@ -161,8 +163,8 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
             let error = |failure| Answer::error(409, &format!("nothing was changed: {failure}"));
             desk.reload().map_or_else(error, |what| Answer::changed(&what))
         }
-        (Command::List, Some(hash)) => list(hash, true, desk),
-        (Command::Unlist, Some(hash)) => list(hash, false, desk),
+        (Command::List, About::Torrent(hash)) => list(*hash, true, desk),
+        (Command::Unlist, About::Torrent(hash)) => list(*hash, false, desk),
         (Command::Drain, _) => {
             office.set_draining(true);
             Answer::changed("visitors are to go elsewhere: /health says 503")
@@ -172,10 +174,13 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
             Answer::changed("visitors may come")
         }
         (Command::End, _) => Answer { ends: true, ..Answer::changed("it ends") },
-        // The table has an info-hash in their paths.
-        (Command::Torrent | Command::Peers | Command::List | Command::Unlist, None) => {
-            Answer::error(400, "which torrent?")
-        }
+        (Command::Users, _) => people::list(wish.query, office),
+        (Command::User(what), About::User(name)) => people::answer(what, name, wish.query, office),
+        // The table has an info-hash in their paths, or a name.
+        (
+            Command::Torrent | Command::Peers | Command::List | Command::Unlist | Command::User(_),
+            About::Tracker | About::Torrent(_) | About::User(_),
+        ) => Answer::error(400, "of what?"),
     }
 }
 
@@ -249,7 +254,8 @@ fn list(hash: InfoHash, listed: bool, desk: &Desk) -> Answer {
 
 /// Says who changed what, or tried to.
 fn tell(caller: &Caller, head: &Head<'_>, answer: &Answer, json: bool) {
-    let command = format!("{} {}", head.method, head.target);
+    let path = head.target.split('?').next().unwrap_or_default();
+    let command = format!("{} {path}", head.method);
     let error = answer.body["error"].as_str();
     let became = error.or(answer.body["what"].as_str()).unwrap_or_default();
     show::message(&format!("{}: {command}: {became}", caller.name));

@@ -1,14 +1,16 @@
 //! Every command at every door by everybody, and what comes in as bytes. Threat F10
 
-use super::command::{Command, Rule};
+use super::command::{Command, Rule, TORRENT, USER, UserCommand};
 use super::*;
 use crate::cli::Tracker as Args;
 use crate::tracker::settings::Settings;
+use crate::tracker::users::{Keeper, Record, Store};
 use clap::Parser;
 use serde_json::Value;
 use std::fs;
 use std::net::Ipv4Addr;
 use tracker::{Listen, Tracker};
+use wire::Passkey;
 
 const HASH: &str = "0707070707070707070707070707070707070707";
 
@@ -18,9 +20,10 @@ struct Typed {
     args: Args,
 }
 
-/// A tracker with a list that has one torrent, in which there is one peer; and its desk with a token for each role.
+/// A private tracker with one user and a list that has one torrent, in which there is one peer; and its desk with a token for each role.
 struct Place {
-    _tracker: Tracker,
+    tracker: Tracker,
+    _keeper: Keeper,
     desk: Arc<Desk>,
     dir: tempfile::TempDir,
 }
@@ -41,22 +44,49 @@ impl Place {
         fs::write(file("tokens"), lines.concat()).unwrap();
         #[cfg(unix)]
         fs::set_permissions(file("tokens"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let line = ["tracker", "--allow", file("list").to_str().unwrap()].map(str::to_owned);
-        let args = Typed::parse_from(line).args;
+        let (list, users) = (file("list"), file("users.db"));
+        let line = ["tracker", "--allow", list.to_str().unwrap(), "--private", users.to_str().unwrap()];
+        let args = Typed::parse_from(line.map(str::to_owned)).args;
+        let (name, passkey) = ("anna".into(), Passkey::of_chance([7; 16]));
+        let anna = Record { name, passkey, may_download: true, enabled: true, clients_max: None };
+        Store::open(&users, true).unwrap().add(anna).unwrap();
+        let (keeper, members) = Keeper::start(&users).unwrap();
+        let (rows, reader) = (keeper.rows(), keeper.reader());
         let settings = Settings::of(&args).unwrap();
         let listen = Listen::http((Ipv4Addr::LOCALHOST, 0).into());
-        let tracker = Tracker::start(settings.config(vec![listen], None).unwrap()).unwrap();
-        let mut visitor = TcpStream::connect(tracker.http_addr().unwrap()).unwrap();
-        let hash = "%07".repeat(20);
+        let tracker = Tracker::start(settings.config(vec![listen], Some((members, rows))).unwrap()).unwrap();
+        let office = Office::new(&args, settings, tracker.handle().clone(), Some(reader));
+        let desk = Desk::new(office, Some(&file("tokens"))).unwrap();
+        let place = Place { tracker, _keeper: keeper, desk, dir };
+        assert!(place.announce(passkey.reveal()).contains("interval"));
+        place
+    }
+
+    /// What a visitor with this passkey hears.
+    fn announce(&self, passkey: &str) -> String {
+        let mut visitor = TcpStream::connect(self.tracker.http_addr().unwrap()).unwrap();
+        let (hash, id) = ("%07".repeat(20), "x".repeat(20));
         let visit = format!(
-            "GET /announce?info_hash={hash}&peer_id={}&port=6881&left=5 HTTP/1.0\r\n\r\n",
-            "x".repeat(20)
+            "GET /{passkey}/announce?info_hash={hash}&peer_id={id}&port=6881&left=5 HTTP/1.0\r\n\r\n"
         );
         visitor.write_all(visit.as_bytes()).unwrap();
-        visitor.read_to_end(&mut Vec::new()).unwrap();
-        let office = Office::new(&args, settings, tracker.handle().clone(), None);
-        let desk = Desk::new(office, Some(&file("tokens"))).unwrap();
-        Place { _tracker: tracker, desk, dir }
+        let mut heard = Vec::new();
+        visitor.read_to_end(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+
+    /// What can be seen of everything that a command changes.
+    fn state(&self) -> (String, Value, u16) {
+        let health = self.ask(Door::Socket, "GET", "/health", "").status();
+        (self.list(), self.done("GET", "/users"), health)
+    }
+
+    /// As it was at first: what is done to one of everything can be done again.
+    fn restore(&self) {
+        self.done("DELETE", "/drain");
+        self.done("PUT", &format!("/access/{HASH}"));
+        self.ask(Door::Socket, "DELETE", "/users/new", "");
+        self.ask(Door::Socket, "PUT", "/users/anna", "");
     }
 
     fn ask(&self, door: Door, method: &str, target: &str, fields: &str) -> Answer {
@@ -84,6 +114,12 @@ fn least(command: Command) -> Role {
         Command::Settings | Command::Reload | Command::List | Command::Unlist => Role::Operator,
         Command::Drain | Command::Serve => Role::Operator,
         Command::Peers | Command::End => Role::Admin,
+        Command::Users => Role::Operator,
+        Command::User(what) => match what {
+            UserCommand::Show | UserCommand::Disable | UserCommand::Enable => Role::Operator,
+            UserCommand::NoDownload | UserCommand::Download => Role::Operator,
+            UserCommand::Add | UserCommand::Remove | UserCommand::NewKey => Role::Admin,
+        },
     }
 }
 
@@ -93,23 +129,23 @@ fn every_command_is_for_its_roles_at_every_door() {
     let host = "Host: 127.0.0.1:6970\r\n";
     for command in Command::ALL {
         let Rule { method, path, .. } = command.rule();
-        let target = path.replace('*', HASH);
+        let who = if command == Command::User(UserCommand::Add) { "new" } else { "anna" };
+        let target = path.replace(TORRENT, HASH).replace(USER, who);
         let ask = |door, fields: &str| {
-            let answer = place.ask(door, method, &target, fields);
-            // Whoever drained lets visitors in again, for the next question.
-            place.done("DELETE", "/drain");
-            answer
+            place.restore();
+            place.ask(door, method, &target, fields)
         };
         for role in [Role::Viewer, Role::Operator, Role::Admin] {
             let fields = format!("{host}Authorization: Bearer {}\r\n", token(role));
+            place.restore();
+            let before = place.state();
             let answer = ask(Door::Loopback, &fields);
             let wanted = if role >= least(command) { 200 } else { 403 };
             assert_eq!(answer.status(), wanted, "{command:?} as {role:?}: {}", answer.body());
+            assert!(wanted == 200 || place.state() == before, "{command:?} as {role:?}");
             assert_eq!(answer.ends, command == Command::End && wanted == 200);
             // A token changes nothing at the socket, nor does a host.
             assert_eq!(ask(Door::Socket, &fields).status(), 200, "{command:?}");
-            // What was unlisted is listed again.
-            place.done("PUT", &format!("/access/{HASH}"));
             for (fields, status) in [
                 (format!("Authorization: Bearer {}\r\n", token(role)), 421),
                 (format!("Host: evil.example\r\nAuthorization: Bearer {}\r\n", token(role)), 421),
@@ -123,8 +159,8 @@ fn every_command_is_for_its_roles_at_every_door() {
             }
         }
         assert_eq!(ask(Door::Socket, "").status(), 200, "{command:?}");
-        place.done("PUT", &format!("/access/{HASH}"));
     }
+    place.restore();
     assert!(place.list().starts_with(HASH));
 }
 
@@ -189,6 +225,47 @@ fn what_is_changed_holds_and_is_in_the_file() {
     let settings = place.done("GET", "/settings");
     assert_eq!(settings["settings"]["access"]["mode"], "allow");
     assert!(!settings.to_string().contains(&token(Role::Viewer)));
+}
+
+#[test]
+fn users_are_made_and_changed_and_that_holds_at_once() {
+    let place = Place::new();
+    let serves = |passkey: &str| place.announce(passkey).contains("interval");
+    let made = place.done("PUT", "/users/Zo%C3%AB?clients=3");
+    let (name, old) = (made["name"].as_str().unwrap(), made["passkey"].as_str().unwrap());
+    assert!(name == "Zo\u{eb}" && serves(old));
+    let shown = place.done("GET", "/users/Zo%C3%AB");
+    assert!(shown["clients_max"] == 3 && shown["enabled"] == true && shown["uploaded"] == 0, "{shown}");
+    assert_eq!(place.done("PUT", "/users/Zo%C3%AB/disabled")["what"], "the user is disabled");
+    assert!(!serves(old));
+    place.done("DELETE", "/users/Zo%C3%AB/disabled");
+    place.done("PUT", "/users/Zo%C3%AB/no-download");
+    assert_eq!(place.done("GET", "/users/Zo%C3%AB")["may_download"], false);
+    place.done("DELETE", "/users/Zo%C3%AB/no-download");
+    assert!(serves(old));
+    let newer = place.done("POST", "/users/Zo%C3%AB/passkey");
+    let newer = newer["passkey"].as_str().unwrap();
+    assert!(newer != old && serves(newer) && !serves(old));
+    let all = place.done("GET", "/users");
+    assert_eq!((&all["users"][1]["name"], &all["users"][0]["name"]), (&"anna".into(), &"Zo\u{eb}".into()));
+    assert!(all["next"].is_null() && !all.to_string().contains(newer), "{all}");
+    let one = place.done("GET", "/users?count=1&after=Zo%C3%AB");
+    assert_eq!((&one["users"][0]["name"], &one["next"]), (&"anna".into(), &"anna".into()));
+    place.done("DELETE", "/users/Zo%C3%AB");
+    assert!(!serves(newer));
+    for (method, target, status) in [
+        ("GET", "/users/nobody", 404),
+        ("PUT", "/users/nobody/disabled", 404),
+        ("DELETE", "/users/nobody", 404),
+        ("PUT", "/users/anna", 409),
+        ("PUT", "/users/an:na", 400),
+        ("PUT", "/users/bert?clients=0", 400),
+        ("PUT", "/users/bert?passkey=x", 400),
+        ("PUT", "/users/0123456789abcdef0123456789abcdef", 400),
+        ("GET", "/users?count=1001", 400),
+    ] {
+        assert_eq!(place.ask(Door::Socket, method, target, "").status(), status, "{method} {target}");
+    }
 }
 
 #[test]

@@ -25,7 +25,7 @@ struct PasskeyLine<'a> {
 
 /// A user, without the passkey.
 #[derive(Serialize)]
-struct UserLine {
+pub(crate) struct UserLine {
     v: u32,
     r#type: &'static str,
     name: String,
@@ -41,7 +41,7 @@ struct UserLine {
 }
 
 impl UserLine {
-    fn of(record: Record, totals: Totals) -> UserLine {
+    pub(crate) fn of(record: Record, totals: Totals) -> UserLine {
         let Record { name, passkey: _, may_download, enabled, clients_max } = record;
         let Totals { uploaded, downloaded, completed, seed_time, excesses, last_seen } = totals;
         UserLine {
