@@ -1,12 +1,12 @@
 // npm's bittorrent-tracker over WebSocket, with a real WebRTC: one browser of two, that meet by a tracker alone. Arguments: the folder of
-// modules, the tracker's address and port, the info-hash, `seed` or `leecher`. Prints lines of JSON: once it is announced; and when it has
+// modules, the tracker's address and port, the info-hash, `seed` or `leecher`, `ws` or `wss`. Prints lines of JSON: once it is announced; and when it has
 // met the other and bytes went both ways, whom it met, how many came right, and, from the leecher, which counts it was told over
-// WebSocket, over HTTP and UDP, and whom it heard of there, where browsers are not. Says goodbye when its input ends.
+// WebSocket, over HTTP and UDP, or HTTPS beside wss, and whom it heard of there, where browsers are not. Says goodbye when its input ends.
 
 import { createRequire, register } from 'node:module'
 import { pathToFileURL } from 'node:url'
 
-const [modules, at, infoHash, role] = process.argv.slice(2)
+const [modules, at, infoHash, role, scheme] = process.argv.slice(2)
 
 // What the client takes for its WebRTC is compiled when it is installed; this one comes compiled.
 const wrtc = createRequire(`${modules}/`)('@roamhq/wrtc')
@@ -52,7 +52,8 @@ const CHUNKS = 40
 const said = who => Buffer.alloc(CHUNK * CHUNKS, `I am the ${who}, and this is as long as a block or two. `)
 const other = role === 'seed' ? 'leecher' : 'seed'
 
-const client = start(role, [`ws://${at}/announce`], role === 'seed' ? 0 : 1000, 6881)
+const plain = scheme === 'wss' ? ['https'] : ['http', 'udp']
+const client = start(role, [`${scheme}://${at}/announce`], role === 'seed' ? 0 : 1000, 6881)
 const met = []
 const whole = new Promise(resolve => client.on('peer', peer => {
   if (typeof peer === 'string') return fail(`a browser was told of ${peer}`)
@@ -74,13 +75,13 @@ const line = { received: await whole, met_the_other: met.length === 1 && met[0] 
 
 if (role === 'leecher') {
   line.browsers = await scrape(client)
-  for (const scheme of ['http', 'udp']) {
+  for (const scheme of plain) {
     // Node's UDP sockets of this client are of IPv4.
     if (scheme === 'udp' && at.startsWith('[')) continue
     const heard = []
-    const plain = start(`plain-${scheme}`, [`${scheme}://${at}/announce`], 1000, scheme === 'http' ? 6901 : 6902)
-    plain.on('peer', address => heard.push(Number(String(address).split(':').pop())))
-    line[scheme] = { ...counts(await once(plain, 'update')), heard }
+    const client = start(`plain-${scheme}`, [`${scheme}://${at}/announce`], 1000, scheme === 'udp' ? 6902 : 6901)
+    client.on('peer', address => heard.push(Number(String(address).split(':').pop())))
+    line[scheme] = { ...counts(await once(client, 'update')), heard }
   }
   line.browsers_still = await scrape(client)
 }

@@ -1,5 +1,5 @@
 //! `gannet tracker` as browsers meet it: two of npm's bittorrent-tracker, each a process on a host of its own with a real WebRTC, announce
-//! over WebSocket, exchange an offer and its answer by our tracker alone, and send bytes both ways. Peers over HTTP and UDP hear of
+//! over WebSocket, plain or within TLS, exchange an offer and its answer by our tracker alone, and send bytes both ways. Peers over HTTP and UDP hear of
 //! neither, and are counted apart. BEP: 3, 15, 48
 
 use super::Case;
@@ -16,19 +16,20 @@ const LIMIT: Duration = Duration::from_secs(90);
 const INFO_HASH: &str = "aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb";
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = |family| {
-        let name = format!("gannet tracker: bittorrent-tracker, WebSocket, {family}");
-        Case::new(name, move |lab, dir| meet(lab, dir, family))
+    let case = |over: Over, family| {
+        let tls = if over == Over::Https { " in TLS" } else { "" };
+        let name = format!("gannet tracker: bittorrent-tracker, WebSocket{tls}, {family}");
+        Case::new(name, move |lab, dir| meet(lab, dir, over, family))
     };
-    vec![case(Family::V4), case(Family::V6)]
+    vec![case(Over::Http, Family::V4), case(Over::Http, Family::V6), case(Over::Https, Family::V4)]
 }
 
-fn meet(lab: &Lab, dir: &Path, family: Family) -> Result<String> {
-    let tracker = Tracker::start(lab, Over::Http, family, dir)?;
+fn meet(lab: &Lab, dir: &Path, over: Over, family: Family) -> Result<String> {
+    let tracker = Tracker::start(lab, over, family, dir)?;
     let began = Instant::now();
-    let mut seed = browser(lab.host()?, "seed", &tracker, family, dir)?;
+    let mut seed = browser(lab.host()?, "seed", &tracker, (over, family), dir)?;
     next(&mut seed, "announced")?;
-    let mut leecher = browser(lab.host()?, "leecher", &tracker, family, dir)?;
+    let mut leecher = browser(lab.host()?, "leecher", &tracker, (over, family), dir)?;
     next(&mut leecher, "announced")?;
     let [by_seed, by_leecher] = [next(&mut seed, "received")?, next(&mut leecher, "received")?];
     let took = began.elapsed();
@@ -40,10 +41,10 @@ fn meet(lab: &Lab, dir: &Path, family: Family) -> Result<String> {
     let mut wanted = json!({
         "received": bytes, "met_the_other": true,
         "browsers": { "complete": 1, "incomplete": 1 },
-        "http": { "complete": 0, "incomplete": 1, "heard": [] },
         "browsers_still": { "complete": 1, "incomplete": 1 },
     });
-    if family == Family::V4 {
+    wanted[over.scheme()] = json!({ "complete": 0, "incomplete": 1, "heard": [] });
+    if (over, family) == (Over::Http, Family::V4) {
         wanted["udp"] = json!({ "complete": 0, "incomplete": 2, "heard": [6901] });
     }
     ensure!(by_leecher == wanted, "the leecher: {by_leecher}, and not {wanted}");
@@ -54,11 +55,21 @@ fn meet(lab: &Lab, dir: &Path, family: Family) -> Result<String> {
     Ok(format!("{bytes} bytes both ways over WebRTC after {:.1} s", took.as_secs_f64()))
 }
 
-fn browser(host: Host, role: &str, tracker: &Tracker, family: Family, dir: &Path) -> Result<Running> {
+fn browser(
+    host: Host,
+    role: &str,
+    tracker: &Tracker,
+    (over, family): (Over, Family),
+    dir: &Path,
+) -> Result<Running> {
     address(host, family)?;
     let mut command = host.command("node");
     command.arg(crate::root().join("xtask/peers/bittorrent_tracker_ws.mjs")).arg(peers::node_modules());
-    command.args([&tracker.at.to_string(), INFO_HASH, role]);
+    let scheme = if over == Over::Https { "wss" } else { "ws" };
+    command.args([&tracker.at.to_string(), INFO_HASH, role, scheme]);
+    if over == Over::Https {
+        command.env("NODE_EXTRA_CA_CERTS", &tracker.certificate);
+    }
     Running::start(role, dir, &mut command)
 }
 

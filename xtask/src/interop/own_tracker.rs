@@ -94,7 +94,7 @@ pub(super) struct Tracker {
     pub(super) at: SocketAddr,
     url: String,
     /// What it shows over HTTPS; it vouches for itself.
-    certificate: PathBuf,
+    pub(super) certificate: PathBuf,
 }
 
 impl Tracker {
