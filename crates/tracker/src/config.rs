@@ -170,7 +170,7 @@ pub struct WebSocketRules {
     pub connections_max: usize,
     /// Connections at once from one IPv4 address, or one /64 of IPv6.
     pub connections_per_address_max: usize,
-    /// Messages a second of one connection, in the long run; further ones wait.
+    /// Messages a second of one connection, in the long run; further ones wait. A long one counts as another for every 4 KiB.
     pub messages_per_second_max: u32,
     /// How their swarms behave.
     pub swarms: signalling::Rules,

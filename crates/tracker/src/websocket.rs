@@ -6,6 +6,7 @@
 
 pub(crate) mod handshake;
 mod link;
+mod metered;
 
 use crate::access::{Admission, REFUSAL};
 use crate::config::WebSocketRules;
@@ -37,8 +38,9 @@ const ORDERS_MAX: usize = 1024;
 /// How often the loop looks around without being called; so long at most waits who spoke too often.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
 
-/// Messages of one connection before others get their turn.
+/// Messages of one connection before others get their turn, and bytes in them: the last may be a long one.
 const MESSAGES_PER_TURN: u32 = 16;
+const BYTES_PER_TURN: usize = 64 * 1024;
 
 /// The waker's token; behind it come connections.
 const CALLED: Token = Token(0);
@@ -243,12 +245,19 @@ impl Room {
 
     /// Reads what a browser says, as far as it may speak now, and does what follows.
     fn go_on(&mut self, name: usize, now: Instant) {
+        let mut bytes = 0;
         for _ in 0..MESSAGES_PER_TURN {
             let Some(link) = self.links.get_mut(&name) else { return };
             match link.turn(now, self.rules.messages_per_second_max) {
-                Turn::Said(text) => self.on_message(name, &text),
+                Turn::Said(text) => {
+                    self.on_message(name, &text);
+                    bytes += text.len();
+                    if bytes > BYTES_PER_TURN {
+                        break;
+                    }
+                }
                 Turn::Waits => return,
-                Turn::Continues => {}
+                Turn::Continues => break,
                 Turn::Over => return self.leave(name),
             }
         }

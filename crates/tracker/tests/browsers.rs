@@ -188,3 +188,48 @@ fn where_browsers_are_refused_or_ask_wrongly_they_are_told_so_over_http() {
         assert_eq!(all.matches("HTTP/1.1 ").count(), 2, "HTTP is spoken as before: {all}");
     }
 }
+
+#[test]
+fn a_message_of_empty_parts_without_end_keeps_nobody_waiting() {
+    let (_tracker, at) = tracker(Some(WebSocketRules::default()));
+    let endless = Browser::connect(at);
+    let mut stream = endless.0.get_ref().try_clone().unwrap();
+    // It ends when it is cut off, at the latest with the process.
+    std::thread::spawn(move || {
+        // The first part, and so many further ones at once that the next are there before these are read.
+        let parts = [&[0x01, 0x80, 0, 0, 0, 0][..], &[0x00, 0x80, 0, 0, 0, 0].repeat(20_000)].concat();
+        let mut said = stream.write_all(&parts);
+        while said.is_ok() {
+            said = stream.write_all(&parts[6..]);
+        }
+    });
+    let mut browser = Browser::connect(at);
+    for n in 0..20 {
+        browser.announce(1, n, &[]);
+        assert_eq!(browser.hears()["action"], "announce");
+    }
+    endless.0.get_ref().shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+#[test]
+fn a_long_message_counts_as_several() {
+    // So few a second that no more than what a newcomer may say at once is heard in time.
+    let rules = WebSocketRules { messages_per_second_max: 1, ..WebSocketRules::default() };
+    let (tracker, at) = tracker(Some(rules));
+    let mut long = Browser::connect(at);
+    let offer = |n| Offer { id: OfferId([n; 20]), sdp: "v=0 ".repeat(4000).into() };
+    for _ in 0..3 {
+        let offers = (0..10).map(offer).collect();
+        let (peer_id, event) = (PeerId([1; 20]), AnnounceEvent::None);
+        let announce = Announce { info_hash: TORRENT, peer_id, left: Some(5), event, offers };
+        long.say(&Request::Announce(announce));
+    }
+    long.hears();
+    let mut short = Browser::connect(at);
+    for n in 0..40 {
+        short.announce(2, n, &[]);
+        short.hears();
+    }
+    // One of some 160 KB, and the second before it was over; the third waits.
+    assert!((41..=42).contains(&tracker.figures().announces), "{:?}", tracker.figures());
+}

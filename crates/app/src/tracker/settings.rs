@@ -395,7 +395,7 @@ serve = {serve}
 # Their connections at once, and of those from one address (or /64 of IPv6).
 connections_max = {connections_max}
 connections_per_address_max = {per_address}
-# Messages of one connection, in the long run.
+# Messages of one connection a second, in the long run; a long one counts as another for every 4 KiB.
 messages_per_second_max = {messages}
 ",
             serve = self.websocket.is_some(),

@@ -1,7 +1,7 @@
 //! One browser's connection: messages in and out, how often it may speak, whether it is still there.
 
 use super::Newcomer;
-use crate::stream::Stream;
+use super::metered::Metered;
 use mio::event::Event;
 use mio::net::TcpStream;
 use std::io::{ErrorKind, Write};
@@ -20,6 +20,12 @@ const READ_LEN: usize = 4096;
 /// Messages that may come together before it is asked to be slower: what a browser with many torrents says when it comes.
 const BURST: f64 = 200.0;
 
+/// Of those, what a newcomer may say at once: whoever is cut off and comes again gains nothing by it.
+const BURST_AT_FIRST: f64 = 50.0;
+
+/// So many bytes that are read count as a further message: reading offers takes time by their length, and so does passing them on.
+const BYTES_PER_MESSAGE: f64 = 4096.0;
+
 /// Who has said nothing for so long is asked whether it is there.
 const ASKED_AFTER: Duration = Duration::from_secs(50);
 
@@ -28,12 +34,12 @@ const GONE_AFTER: Duration = Duration::from_secs(110);
 
 /// A browser's connection.
 pub(super) struct Link {
-    socket: WebSocket<Stream>,
+    socket: WebSocket<Metered>,
     ip: IpAddr,
     /// What is left of the answer to its request.
     answer: Vec<u8>,
     readable: bool,
-    /// Messages that it may say now, and when that was so.
+    /// Messages that it may say now, and when that was so. Less than none after a long one.
     allowance: (f64, Instant),
     held_back: bool,
     heard: Instant,
@@ -44,7 +50,7 @@ pub(super) struct Link {
 pub(super) enum Turn {
     /// It said this.
     Said(String),
-    /// It has sent what is no word yet, and may have more.
+    /// It has sent enough for this turn that is no word yet, and may have more.
     Continues,
     /// It says nothing now, or may not.
     Waits,
@@ -65,13 +71,13 @@ impl Link {
             .max_write_buffer_size(OUTPUT_MAX)
             .max_message_size(Some(MESSAGE_LEN_MAX))
             .max_frame_size(Some(MESSAGE_LEN_MAX));
-        let socket = WebSocket::from_partially_read(stream, came, Role::Server, Some(config));
+        let socket = WebSocket::from_partially_read(Metered::new(stream), came, Role::Server, Some(config));
         Link {
             socket,
             ip,
             answer,
             readable: true,
-            allowance: (BURST, now),
+            allowance: (BURST_AT_FIRST, now),
             held_back: false,
             heard: now,
             asked: false,
@@ -79,7 +85,7 @@ impl Link {
     }
 
     pub(super) fn socket_mut(&mut self) -> &mut TcpStream {
-        self.socket.get_mut().socket_mut()
+        self.socket.get_mut().stream_mut().socket_mut()
     }
 
     pub(super) fn ip(&self) -> IpAddr {
@@ -110,6 +116,14 @@ impl Link {
         if self.held_back {
             return Turn::Waits;
         }
+        self.socket.get_mut().begin();
+        let turn = self.read(now);
+        self.allowance.0 -= self.socket.get_ref().read_in_turn() as f64 / BYTES_PER_MESSAGE;
+        turn
+    }
+
+    /// Reads one message, as far as it goes in this turn.
+    fn read(&mut self, now: Instant) -> Turn {
         loop {
             let message = match self.socket.read() {
                 Ok(message) => message,
@@ -117,7 +131,7 @@ impl Link {
                     self.readable = false;
                     return Turn::Waits;
                 }
-                // Records without content: they cost as much as words.
+                // Records or frames without content, or parts of a long message: they cost as much as words.
                 Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {
                     self.allowance.0 -= 1.0;
                     return Turn::Continues;
