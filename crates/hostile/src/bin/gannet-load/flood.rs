@@ -158,7 +158,7 @@ fn questions_from(said: usize) -> &'static [u8] {
     &QUESTION[said % QUESTION.len()..]
 }
 
-fn dial(source: Ipv4Addr, server: SocketAddrV4) -> Result<TcpStream> {
+pub(crate) fn dial(source: Ipv4Addr, server: SocketAddrV4) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
     socket.bind(&SocketAddr::from((source, 0)).into())?;
     // On this machine a dial is answered at once or not at all: a full backlog is the server's affair, and not worth a wait.

@@ -3,6 +3,7 @@
 //! No part of what ships: a tool for measuring and testing trackers, which refuses every server that is not on this machine. Everything
 //! comes from a seed; what it prints are lines of JSON. Ends with 1 if any answer was wrong.
 
+mod browsers;
 mod crowd;
 mod echo;
 mod flood;
@@ -28,6 +29,8 @@ Usage: gannet-load udp --server 127.IP:PORT [options]   clients over UDP
        gannet-load http --server 127.IP:PORT [options]  clients over HTTP, on connections that stay
        gannet-load forge --server 127.IP:PORT [--count N]   connection ids of strangers: none may be answered (1048576)
        gannet-load flood --server 127.IP:PORT --kind slow|silent|huge|deaf [--connections N] [--seconds X]   ill will over HTTP
+       gannet-load browsers --server 127.IP:PORT [--connections N] [--seconds X]   pairs that meet over WebSocket
+       gannet-load browsers --server 127.IP:PORT --kind offers|frames|deaf|swarms [...]   ill will over WebSocket
        gannet-load hashes [options]                     the info-hashes of the population, one a line
        gannet-load echo --listen 127.IP:PORT            a server that answers with a tracker's sizes, and keeps nothing
 
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             forge::run(server, words.number("--count", 1 << 20)?, words.number("--seed", 1)?)
         }),
         Some("flood") => flood(&words),
+        Some("browsers") => browsers(&words),
         Some("hashes") => hashes(&words),
         Some("echo") => words.address("--listen").and_then(echo::run),
         _ => {
@@ -199,6 +203,20 @@ fn flood(words: &Words<'_>) -> Result<()> {
     let kind = flood::Kind::named(words.word("--kind").context("--kind is missing")?)?;
     let span = words.seconds("--seconds", 5.0)?;
     flood::run(words.address("--server")?, kind, words.number("--connections", 1000)?, span)
+}
+
+fn browsers(words: &Words<'_>) -> Result<()> {
+    let (server, span) = (words.address("--server")?, words.seconds("--seconds", 5.0)?);
+    match words.word("--kind") {
+        Some(kind) => {
+            let kind = browsers::Kind::named(kind)?;
+            browsers::flood(server, kind, words.number("--connections", 500)?, span)
+        }
+        None => {
+            let pairs = words.number("--connections", 64)? / 2;
+            browsers::meet(server, pairs, span, words.seconds("--in-time", 5.0)?)
+        }
+    }
 }
 
 fn conclude(judge: &Judge) -> Result<()> {
