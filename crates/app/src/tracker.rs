@@ -56,6 +56,7 @@ struct RememberedLine<'a> {
     peers: u64,
     stale: u64,
     left_out: u64,
+    clients: u64,
     damaged: &'a [String],
 }
 
@@ -235,14 +236,15 @@ fn refused(error: &StartError) -> Failure {
 
 /// Who is known again, and what could not be read.
 fn tell_remembered(remembered: &Remembered, json: bool) -> Result<(), Failure> {
-    let Remembered { peers, damaged } = remembered;
+    let Remembered { peers, clients, damaged } = remembered;
     for file in damaged {
         show::message(&format!("not all that was saved can be read: {file}; the rest is used"));
     }
     if json {
         let (peers, stale, left_out) = (peers.peers, peers.stale, peers.left_out);
         let r#type = "tracker_remembered";
-        return print(&RememberedLine { v: VERSION, r#type, peers, stale, left_out, damaged });
+        let line = RememberedLine { v: VERSION, r#type, peers, stale, left_out, clients: *clients, damaged };
+        return print(&line);
     }
     show::message(&format!("{} remembered", count(peers.peers, "peer")));
     Ok(())

@@ -5,10 +5,11 @@
 
 use crate::members::{MAY_NOT_DOWNLOAD, TOO_MANY_CLIENTS};
 use proto::tracker::Ledger;
-use proto::tracker::ledger::{Member, Row, Rules, Verdict};
+use proto::tracker::ledger::{Member, NoLedger, Row, Rules, Verdict, Walk};
 use proto::{Duration, Instant};
 use std::net::SocketAddr;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use wire::InfoHash;
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 
 /// Rows that are handed over at once, and as soon as so many wait.
@@ -16,6 +17,10 @@ const ROWS_MAX: usize = 4096;
 
 /// How long a row waits at most for others.
 const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The ledger's time begins so long before the tracker's, so that there is a time for who was here before it was started: longer than anybody
+/// may stay away.
+const BEFORE: Duration = Duration::from_secs(8 * 86_400);
 
 /// Where rows go.
 #[derive(Clone, Debug)]
@@ -50,7 +55,7 @@ impl Accounts {
         peer: SocketAddr,
         request: &AnnounceRequest,
     ) -> Result<(), &'static str> {
-        match self.ledger.announce(now, member, peer, request) {
+        match self.ledger.announce(now + BEFORE, member, peer, request) {
             Verdict::Welcome => Ok(()),
             Verdict::MayNotDownload => Err(MAY_NOT_DOWNLOAD),
             Verdict::TooManyClients => Err(TOO_MANY_CLIENTS),
@@ -80,7 +85,23 @@ impl Accounts {
 
     /// To be called about once a second: forgets who stayed away.
     pub(crate) fn look_around(&mut self, now: Instant) {
-        self.ledger.sweep(now);
+        self.ledger.sweep(now + BEFORE);
+    }
+
+    /// Appends where counting of the next so many stands: see [`Ledger::snapshot`].
+    pub(crate) fn snapshot(&self, now: Instant, walk: Walk, most: usize, out: &mut Vec<u8>) -> Option<Walk> {
+        self.ledger.snapshot(now + BEFORE, walk, most, out)
+    }
+
+    /// Goes on counting where it stood so long ago: see [`Ledger::restore`].
+    pub(crate) fn restore(
+        &mut self,
+        now: Instant,
+        slice: &[u8],
+        since: Duration,
+        is_ours: impl Fn(&InfoHash) -> bool,
+    ) -> Result<u64, NoLedger> {
+        self.ledger.restore(now + BEFORE, slice, since, is_ours)
     }
 
     /// Hands everything over, for which it waits.

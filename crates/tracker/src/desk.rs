@@ -4,7 +4,7 @@ use crate::accounts::{Accounts, Books, leaving};
 use crate::state::saving::{Piece, Saving, Told};
 use crate::tally::{Count, Tally};
 use proto::tracker::SwarmTable;
-use proto::tracker::ledger::Member;
+use proto::tracker::ledger::{Member, NoLedger};
 use proto::tracker::swarm_table::{Kept, Peers, Restored, Rules, SnapshotError, Standing, Visit};
 use proto::{Duration, Instant, Seed};
 use std::hash::{BuildHasher, RandomState};
@@ -166,6 +166,22 @@ impl Desk {
         restored
     }
 
+    /// Whether it counts for members.
+    pub(crate) fn has_accounts(&self) -> bool {
+        self.accounts.is_some()
+    }
+
+    /// Goes on counting for members in swarms that are ours where it stood so long ago.
+    pub(crate) fn restore_accounts(
+        &mut self,
+        slice: &[u8],
+        since: Duration,
+        is_ours: impl Fn(&InfoHash) -> bool,
+    ) -> Result<u64, NoLedger> {
+        self.set_time(std::time::Instant::now());
+        self.accounts.as_mut().map_or(Ok(0), |accounts| accounts.restore(self.now, slice, since, is_ours))
+    }
+
     /// From now on snapshots are taken and sent there, as this worker's.
     pub(crate) fn save_to(&mut self, pieces: SyncSender<Piece>, worker: usize) {
         self.saving = Some(Saving::new(worker, self.interval, self.now, pieces));
@@ -192,10 +208,10 @@ impl Desk {
         }
     }
 
-    /// Takes the last snapshot.
+    /// Takes the last snapshots.
     pub(crate) fn finish_saving(&mut self) {
         if let Some(saving) = self.saving.take() {
-            saving.finish(self.now, &mut self.table);
+            saving.finish(self.now, &mut self.table, self.accounts.as_ref());
         }
     }
 

@@ -4,10 +4,12 @@
 //! lock                 held for as long as a tracker uses the folder
 //! key                  the key of connection ids, and since which start of the machine it is used
 //! swarms-N-of-M        a snapshot of the N-th of M workers (see `file`); .new while it is being written
+//! accounts-N-of-M      where counting for members stood at an end in order
 //! ```
 //! Invariants: a snapshot replaces the one before only when it is whole and on the disk; what other numbers of workers have left is removed
 //! only when every worker of this one has written its own, so that at any moment nobody is lost. Nobody but this user can read any
-//! of it: it says who takes part in what. Threat E5.
+//! of it: it says who takes part in what. Where counting stood is used once, and gone before it is: what was counted behind it, until a
+//! tracker is killed, is in the books, and must not be counted again. Threat E5.
 
 pub(crate) mod file;
 pub(crate) mod saving;
@@ -19,7 +21,7 @@ use crate::desk::Desk;
 use crate::tally::Tally;
 use file::Reader;
 use proto::tracker::swarm_table::Restored;
-use saving::Piece;
+use saving::{Of, Piece};
 use start::Start;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -47,6 +49,8 @@ pub(crate) struct Folder {
 pub struct Remembered {
     /// Peers that are known again, and who of those that were is not.
     pub peers: Restored,
+    /// Clients of members for which counting goes on where it stood.
+    pub clients: u64,
     /// Files that could not be read to their end, and why. What stands before that is believed, and the rest left out.
     pub damaged: Vec<String>,
 }
@@ -107,7 +111,7 @@ impl Folder {
         desks: &mut [Desk],
         owner: impl Fn(&InfoHash) -> usize + Sync,
     ) -> Remembered {
-        let mut paths: Vec<PathBuf> = snapshots(&self.path).map(|(path, _)| path).collect();
+        let mut paths: Vec<PathBuf> = snapshots(&self.path, Of::Swarms).map(|(path, _)| path).collect();
         paths.sort();
         let (paths, owner) = (&paths, &owner);
         let mut remembered = Remembered::default();
@@ -124,7 +128,36 @@ impl Folder {
                 remembered.peers.left_out += share.peers.left_out;
             }
         });
+        if desks.iter().any(Desk::has_accounts) {
+            for (path, _) in snapshots(&self.path, Of::Accounts) {
+                if let Err(error) = self.restore_accounts(&path, desks, owner, &mut remembered.clients) {
+                    remembered.damaged.push(format!("{}: {error}", path.display()));
+                }
+            }
+        }
         remembered
+    }
+
+    fn restore_accounts(
+        &self,
+        path: &Path,
+        desks: &mut [Desk],
+        owner: impl Fn(&InfoHash) -> usize,
+        clients: &mut u64,
+    ) -> io::Result<()> {
+        let file = File::open(path)?;
+        // Before anything is believed: nobody finds it again.
+        fs::remove_file(path)?;
+        File::open(&self.path)?.sync_all()?;
+        let mut reader = Reader::new(file)?;
+        let since = SystemTime::now().duration_since(reader.began()).unwrap_or_default();
+        while let Some(slice) = reader.next_block()? {
+            for (number, desk) in desks.iter_mut().enumerate() {
+                let became = desk.restore_accounts(slice, since, |hash| owner(hash) == number);
+                *clients += became.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins to write what workers send, until none of them is left. Holds the folder until then.
@@ -168,11 +201,11 @@ fn restore_one(paths: &[PathBuf], desk: &mut Desk, is_ours: impl Fn(&InfoHash) -
 }
 
 /// Whole snapshots, each with the number of workers that there were.
-fn snapshots(folder: &Path) -> impl Iterator<Item = (PathBuf, usize)> {
+fn snapshots(folder: &Path, of: Of) -> impl Iterator<Item = (PathBuf, usize)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
+    entries.filter_map(move |entry| {
         let name = entry.file_name().into_string().ok()?;
-        let (worker, workers) = name.strip_prefix("swarms-")?.split_once("-of-")?;
+        let (worker, workers) = name.strip_prefix(prefix(of))?.split_once("-of-")?;
         let _: usize = worker.parse().ok()?;
         Some((entry.path(), workers.parse().ok()?))
     })
@@ -182,16 +215,25 @@ fn snapshots(folder: &Path) -> impl Iterator<Item = (PathBuf, usize)> {
 fn remove_unfinished(folder: &Path) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let is_new = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "new");
-    let is_ours =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"swarms-"));
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        [Of::Swarms, Of::Accounts].into_iter().any(|of| name.starts_with(prefix(of)))
+    };
     for path in entries.filter(|path| is_new(path) && is_ours(path)) {
         // It is in nobody's way but the disk's.
         let _ = fs::remove_file(path);
     }
 }
 
-fn snapshot_name(worker: usize, workers: usize) -> String {
-    format!("swarms-{worker}-of-{workers}")
+fn prefix(of: Of) -> &'static str {
+    match of {
+        Of::Swarms => "swarms-",
+        Of::Accounts => "accounts-",
+    }
+}
+
+fn snapshot_name(of: Of, worker: usize, workers: usize) -> String {
+    format!("{}{worker}-of-{workers}", prefix(of))
 }
 
 /// For this user alone.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -321,4 +322,42 @@ fn no_page_and_no_dump_shows_a_passkey() {
     for key in keys {
         assert!(!said.contains(key.reveal()));
     }
+}
+
+#[test]
+fn counting_goes_on_after_an_end_in_order_and_begins_anew_after_a_kill() {
+    let [home, copy] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let start = |workers, folder: &std::path::Path| {
+        let (config, books) = config(workers, 64);
+        (Tracker::start(Config { state: Some(folder.to_owned()), ..config }).unwrap(), books)
+    };
+    // The same client in several torrents; what user 1 is credited by it.
+    let visit = |(tracker, books): (Tracker, Receiver<Vec<Row>>), uploaded, folder: &std::path::Path| {
+        for torrent in 1..=8 {
+            let request = AnnounceRequest { uploaded, ..request(torrent, 1001, 0, AnnounceEvent::None) };
+            announce(tracker.http_addr().unwrap(), &path(1), &request).unwrap();
+        }
+        // What a kill would leave.
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        tracker.end(PATIENCE);
+        books.iter().flatten().map(|row| row.uploaded).sum::<u64>()
+    };
+    let clients = |tracker: &Tracker| tracker.remembered().unwrap().clients;
+    assert_eq!(visit(start(1, home.path()), 100, home.path()), 0);
+    let again = start(3, home.path());
+    assert_eq!(clients(&again.0), 8);
+    assert_eq!(visit(again, 150, home.path()), 8 * 50);
+    // It had counted up to 150, and what it began with is not there to be counted from once more.
+    let killed = start(2, copy.path());
+    assert_eq!((clients(&killed.0), killed.0.remembered().unwrap().damaged.len()), (0, 0));
+    drop(killed);
+    // An open tracker in between leaves it alone.
+    Tracker::start(Config { state: Some(home.path().to_owned()), ..Config::default() })
+        .unwrap()
+        .end(PATIENCE);
+    let last = start(1, home.path());
+    assert_eq!(clients(&last.0), 8);
+    assert_eq!(visit(last, 151, home.path()), 8);
 }

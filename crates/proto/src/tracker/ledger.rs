@@ -5,8 +5,11 @@
 //! [`Rules::rate_max`] times the time since it was first here; the number of accounts is bounded, and one user has no more of them
 //! than are free; what is due stays here until it is taken. BEP: 3, 7. Threats: E8
 
+mod snapshot;
 #[cfg(test)]
 mod tests;
+
+pub use snapshot::{NoLedger, Walk};
 
 use crate::{Duration, Instant};
 use core::net::SocketAddr;

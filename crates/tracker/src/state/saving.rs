@@ -4,7 +4,9 @@
 //! is slow (what it has no room for waits, and the walk with it). A walk begins half an interval after the one before and takes a quarter
 //! of one, so that a swarm that is older than an interval is in a snapshot that was whole before.
 
+use crate::accounts::Accounts;
 use proto::tracker::SwarmTable;
+use proto::tracker::ledger;
 use proto::tracker::swarm_table::{Progress, Walk};
 use proto::{Duration, Instant};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -20,12 +22,24 @@ const PART_MAX: u64 = 16_384;
 /// Bytes that are worth being written.
 const PIECE_LEN: usize = 256 << 10;
 
+/// Accounts in a piece: a few hundred KiB.
+const ACCOUNTS_PER_PIECE: usize = 2048;
+
+/// What a snapshot is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Of {
+    Swarms,
+    /// Where counting for members stands, at the end.
+    Accounts,
+}
+
 /// Whom to tell when it is on the disk, or why it is not.
 pub(crate) type Told = SyncSender<Result<(), String>>;
 
 /// Part of a worker's snapshot, on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Piece {
+    pub(crate) of: Of,
     pub(crate) worker: usize,
     /// It is the first, of a walk that began then.
     pub(crate) began: Option<SystemTime>,
@@ -97,8 +111,23 @@ impl Saving {
         self.due = if is_busy { now + PAUSE } else { self.next };
     }
 
-    /// A last snapshot, however long it takes.
-    pub(crate) fn finish(mut self, now: Instant, table: &mut SwarmTable) {
+    /// Last snapshots, however long it takes. Whoever has accounts does not credit anything any more.
+    pub(crate) fn finish(mut self, now: Instant, table: &mut SwarmTable, accounts: Option<&Accounts>) {
+        self.finish_swarms(now, table);
+        let Some(accounts) = accounts else { return };
+        let (mut walk, mut began) = (Some(ledger::Walk::default()), Some(SystemTime::now()));
+        while let Some(at) = walk {
+            let mut slices = Vec::new();
+            walk = accounts.snapshot(now, at, ACCOUNTS_PER_PIECE, &mut slices);
+            let last = walk.is_none().then(Vec::new);
+            let piece = Piece { of: Of::Accounts, worker: self.worker, began: began.take(), slices, last };
+            if self.to.send(piece).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn finish_swarms(&mut self, now: Instant, table: &mut SwarmTable) {
         self.walking = None;
         let mut piece = self.unsent.take();
         loop {
@@ -127,6 +156,7 @@ impl Saving {
         let progress = table.snapshot(now, &mut walking.walk, part, &mut walking.slices);
         let is_done = progress == Progress::Done;
         let piece = (is_done || walking.slices.len() >= PIECE_LEN).then(|| Piece {
+            of: Of::Swarms,
             worker: self.worker,
             began: walking.began.take(),
             slices: std::mem::take(&mut walking.slices),

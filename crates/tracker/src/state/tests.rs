@@ -125,7 +125,7 @@ fn the_last_snapshot_is_whole_whatever_was_under_way() {
         let (mut table, mut now) = (table(200_000), at(0));
         let mut saving = Saving::new(7, RULES.interval, now, to);
         pass(&mut saving, &mut table, &mut now, at(seconds));
-        saving.finish(now, &mut table);
+        saving.finish(now, &mut table, None);
         let (mut slices, mut is_last) = (Vec::new(), false);
         for piece in pieces.try_iter() {
             if piece.began.is_some() {

@@ -4,7 +4,7 @@
 //! What fails is said once, until everything works again.
 
 use super::file::SnapshotWriter;
-use super::saving::Piece;
+use super::saving::{Of, Piece};
 use super::{Folder, private, snapshot_name, snapshots};
 use crate::tally::{Count, Tally};
 use std::fs::{self, File};
@@ -55,9 +55,9 @@ impl Writer {
     pub(super) fn run(mut self, pieces: &Receiver<Piece>) {
         while let Ok(piece) = pieces.recv() {
             match self.write(&piece) {
-                Ok(Written::Whole) => self.on_whole(piece.worker),
-                Ok(Written::Part | Written::Nothing) => {}
-                Err(error) => self.on_failure(piece.worker, &error),
+                Ok(Written::Whole) if piece.of == Of::Swarms => self.on_whole(piece.worker),
+                Ok(Written::Whole | Written::Part | Written::Nothing) => {}
+                Err(error) => self.on_failure(&piece, &error),
             }
             let fails = self.shards.get(piece.worker).and_then(|shard| shard.fails.as_ref());
             for told in piece.last.into_iter().flatten() {
@@ -68,7 +68,7 @@ impl Writer {
     }
 
     fn write(&mut self, piece: &Piece) -> io::Result<Written> {
-        let path = self.path(piece.worker);
+        let path = self.path(piece.of, piece.worker);
         let new = path.with_extension("new");
         let Some(shard) = self.shards.get_mut(piece.worker) else { return Ok(Written::Nothing) };
         if let Some(began) = piece.began {
@@ -100,28 +100,28 @@ impl Writer {
         if !had_all && self.shards.iter().all(|shard| shard.whole) {
             // Whatever another number of workers has left is in these by now, or was forgotten.
             let workers = self.shards.len();
-            for (path, _) in snapshots(&self.folder.path).filter(|(_, of)| *of != workers) {
+            for (path, _) in snapshots(&self.folder.path, Of::Swarms).filter(|(_, of)| *of != workers) {
                 // The next run knows by ages what is old.
                 let _ = fs::remove_file(path);
             }
         }
     }
 
-    fn on_failure(&mut self, worker: usize, error: &io::Error) {
+    fn on_failure(&mut self, piece: &Piece, error: &io::Error) {
         self.tally.count(Count::StateFailures);
         if !self.told {
             self.told = true;
             let folder = self.folder.path.display();
             tracing::error!(%error, "the tracker goes on, but cannot save its swarms in {folder}");
         }
-        if let Some(shard) = self.shards.get_mut(worker) {
+        if let Some(shard) = self.shards.get_mut(piece.worker) {
             (shard.file, shard.fails) = (None, Some(error.to_string()));
         }
         // It may have taken all the room that there was.
-        let _ = fs::remove_file(self.path(worker).with_extension("new"));
+        let _ = fs::remove_file(self.path(piece.of, piece.worker).with_extension("new"));
     }
 
-    fn path(&self, worker: usize) -> PathBuf {
-        self.folder.path.join(snapshot_name(worker, self.shards.len()))
+    fn path(&self, of: Of, worker: usize) -> PathBuf {
+        self.folder.path.join(snapshot_name(of, worker, self.shards.len()))
     }
 }

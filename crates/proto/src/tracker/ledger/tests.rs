@@ -195,3 +195,82 @@ fn one_user_has_no_more_accounts_than_are_free() {
     }
     assert!(ledger.accounts.values().all(|account| account.clients.len() <= CLIENTS_MAX));
 }
+
+/// A ledger's snapshot, an account to a slice.
+fn slices(ledger: &Ledger, now: Instant) -> Vec<Vec<u8>> {
+    let (mut slices, mut walk) = (Vec::new(), Some(Walk::default()));
+    while let Some(at) = walk {
+        let mut slice = Vec::new();
+        walk = ledger.snapshot(now, at, 1, &mut slice);
+        slices.push(slice);
+    }
+    slices
+}
+
+#[test]
+fn over_a_restart_counting_goes_on_where_it_stood() {
+    let mut before = ledger(9);
+    let torrent = |n| InfoHash([n; 20]);
+    let of = |n, request| AnnounceRequest { info_hash: torrent(n), ..request };
+    let there = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 1));
+    before.announce(at(0), &member(1), here(1), &of(1, said(1, 100, 7, 0)));
+    before.announce(at(0), &member(1), there, &of(2, said(2, 200, 0, 9)));
+    before.announce(at(60), &member(2), here(2), &of(1, said(3, 300, 0, 9)));
+    before.announce(at(60), &member(2), here(3), &of(1, said(4, 0, 0, 9)));
+    let slices = slices(&before, at(90));
+    // Half a minute later, in a ledger whose clock is another, and of one torrent alone.
+    let mut after = ledger(9);
+    let (now, since) = (at(50_000), Duration::from_secs(30));
+    // A second time nobody is new.
+    for new in [3, 0] {
+        let restored =
+            slices.iter().map(|slice| after.restore(now, slice, since, |hash| *hash == torrent(1)));
+        assert_eq!(restored.map(Result::unwrap).sum::<u64>(), new);
+    }
+    assert_eq!((after.accounts(), after.rows_due()), (2, 0));
+    after.announce(now, &member(1), here(1), &of(1, said(1, 150, 7, 0)));
+    let first = row(&mut after);
+    assert_eq!((first.uploaded, first.seeded), (50, Duration::from_secs(120)));
+    after.announce(now, &member(2), here(2), &of(1, said(3, 300 + 61 * GB, 0, 9)));
+    let second = row(&mut after);
+    assert_eq!((second.uploaded, second.excesses), (60 * GB, 1), "a minute has passed");
+}
+
+#[test]
+fn who_has_stayed_away_for_too_long_by_the_restart_is_forgotten_and_bounds_hold() {
+    let mut before = ledger(99);
+    for user in 0..20 {
+        before.announce(at(0), &member(user), here(1), &said(1, 1, 0, 9));
+    }
+    let slices = slices(&before, at(LIFE - 10));
+    let restore = |seconds, most| {
+        let mut after = ledger(most);
+        let since = Duration::from_secs(seconds);
+        for slice in &slices {
+            after.restore(at(50_000), slice, since, |_| true).unwrap();
+        }
+        after.accounts()
+    };
+    assert_eq!((restore(10, 99), restore(11, 99), restore(0, 5)), (20, 0, 5));
+}
+
+#[test]
+fn what_is_no_snapshot_does_no_harm() {
+    let mut before = ledger(9);
+    before.announce(at(0), &member(1), here(1), &said(1, 1, 0, 9));
+    let slice = slices(&before, at(1)).swap_remove(0);
+    for len in (0..slice.len()).filter(|len| *len != 1) {
+        assert_eq!(ledger(9).restore(at(9), &slice[..len], Duration::ZERO, |_| true), Err(NoLedger), "{len}");
+    }
+    for at_byte in 0..slice.len() {
+        for byte in 0..=255 {
+            let mut changed = slice.clone();
+            changed[at_byte] = byte;
+            let mut after = ledger(9);
+            let _ = after.restore(at(9), &changed, Duration::MAX, |_| true);
+            let _ = after.restore(at(9), &changed, Duration::ZERO, |_| true);
+            after.announce(at(9), &member(1), here(1), &said(1, 5, 0, 9));
+            assert!(after.take(9).iter().all(|row| row.uploaded <= 5));
+        }
+    }
+}
