@@ -6,6 +6,7 @@
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::{InconsistentKeys, ServerConfig, ServerConnection};
 use std::fmt;
 use std::sync::Arc;
@@ -88,6 +89,8 @@ impl Certificate {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // One is enough for who comes again; without a source of chance nobody resumes.
         config.send_tls13_tickets = 1;
+        // What stands there by default holds sessions of version 1.2, behind a lock that all workers would share.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         if let Ok(ticketer) = ring::Ticketer::new() {
             config.ticketer = ticketer;
         }
@@ -126,3 +129,12 @@ impl PartialEq for Certificate {
 }
 
 impl Eq for Certificate {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn nothing_is_kept_for_who_may_resume() {
+        let (certificate, _) = crate::http::tests::identity();
+        assert!(!certificate.config.session_storage.can_cache());
+    }
+}

@@ -194,6 +194,11 @@ impl Connection {
         self.door != Door::Own
     }
 
+    /// TLS has begun with it and not come about yet.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        self.stream.is_shaking_hands()
+    }
+
     /// There is something to read, and perhaps the end.
     pub(crate) fn set_readable(&mut self, to_the_end: bool) {
         self.readable = true;
@@ -266,9 +271,6 @@ impl Connection {
                 return Visitor::HasMore;
             }
             if needs_more && self.read().is_err() {
-                if self.stream.is_shaking_hands() {
-                    service.tally.count(Count::TlsFailed);
-                }
                 return Visitor::Leaves;
             }
         }
@@ -417,6 +419,8 @@ impl Connection {
             Err(_) if !self.stream.is_shaking_hands() && !matches!(self.since, Since::Stalled(_)) => {
                 self.since = Since::Stalled(now);
             }
+            // What waited was sealed already, so that the loop had nothing to do.
+            Ok(()) if matches!(self.since, Since::Stalled(_)) => self.since = Since::Idle(now),
             Ok(()) | Err(_) => {}
         }
         self.written = 0;
@@ -432,4 +436,4 @@ impl Connection {
 struct Gone;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -30,7 +30,7 @@ pub(crate) struct Tls {
     phase: Phase,
     /// Bytes of the session that came before it began.
     came: Vec<u8>,
-    /// The last read took all that the socket had.
+    /// The last read took all that the socket had. One that was served from what is here already knows nothing of the socket.
     drained: bool,
 }
 
@@ -137,6 +137,7 @@ impl Tls {
     }
 
     fn read_sealed(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.drained = false;
         for _ in 0..SILENT_READS_MAX {
             match self.session.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -5,8 +5,10 @@
 
 use crate::config::HttpRules;
 use crate::http::Connection;
+use crate::tally::{Count, Tally};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Connections looked at to find one that gives way: enough that it has waited long, and few enough for a flood of newcomers.
@@ -14,6 +16,7 @@ const LOOKED_AT: usize = 16;
 
 /// The connections of a worker, by names that ascend.
 pub(crate) struct Visitors {
+    tally: Arc<Tally>,
     rows: BTreeMap<usize, Connection>,
     next: usize,
     /// Where it was last looked for one that gives way.
@@ -24,13 +27,19 @@ pub(crate) struct Visitors {
 
 impl Visitors {
     /// Nobody is here; the first will have this name.
-    pub(crate) fn new(first: usize) -> Visitors {
-        Visitors { rows: BTreeMap::new(), next: first, hand: first, per_address: BTreeMap::new() }
+    pub(crate) fn new(first: usize, tally: Arc<Tally>) -> Visitors {
+        Visitors { tally, rows: BTreeMap::new(), next: first, hand: first, per_address: BTreeMap::new() }
     }
 
     /// How many are here.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many of them are in a handshake.
+    #[cfg(test)]
+    pub(crate) fn shaking_hands(&self) -> usize {
+        self.rows.values().filter(|visitor| visitor.is_shaking_hands()).count()
     }
 
     /// The name of the next one.
@@ -67,6 +76,10 @@ impl Visitors {
     /// It goes elsewhere.
     pub(crate) fn take(&mut self, name: usize) -> Option<Connection> {
         let visitor = self.rows.remove(&name)?;
+        // However it goes: refused, hung up, overdue, or to make room.
+        if visitor.is_shaking_hands() {
+            self.tally.count(Count::TlsFailed);
+        }
         let key = neighbourhood(visitor.remote());
         if visitor.is_a_proxys() {
             return Some(visitor);

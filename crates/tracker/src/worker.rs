@@ -153,7 +153,7 @@ impl Worker {
             poll,
             listeners,
             sockets,
-            visitors: Visitors::new(next),
+            visitors: Visitors::new(next, Arc::clone(&tally)),
             left_over: LeftOver::default(),
             rules: config.http.clone(),
             body: Vec::new(),

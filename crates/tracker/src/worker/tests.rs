@@ -23,6 +23,11 @@ struct Turned {
 
 impl Turned {
     fn new() -> Turned {
+        Turned::with(None)
+    }
+
+    /// One that shows this.
+    fn with(certificate: Option<Certificate>) -> Turned {
         let mut config = Config::default();
         config.http.connections_per_address_max = 1000;
         let poll = Poll::new().unwrap();
@@ -34,7 +39,7 @@ impl Turned {
         let tally = tallies.each().next().unwrap();
         let equipment = Equipment {
             poll,
-            listeners: vec![Listener::new(listener, None)],
+            listeners: vec![Listener::new(listener, certificate)],
             sockets: Vec::new(),
             routes: routes.into_iter().next().unwrap(),
             access: Arc::default(),
@@ -106,4 +111,31 @@ fn who_has_asked_once_waits_neither_for_how_many_ask_without_end_nor_for_what_th
         }
         assert_eq!(turned.answered(), all, "{endless}");
     }
+}
+
+#[test]
+fn a_handshake_that_comes_to_nothing_is_counted_once_however_it_ends() {
+    let (certificate, _) = crate::http::tests::identity();
+    let mut turned = Turned::with(Some(certificate));
+    let failed = |turned: &Turned| turned.tally.get(Count::TlsFailed);
+    // The beginning of a record, and then: the end, nothing at all, what is no TLS.
+    let [ends, _stays, mut raves] = [(); 3].map(|()| {
+        let mut visitor = TcpStream::connect(turned.at).unwrap();
+        visitor.write_all(&[22, 3, 1, 0, 200, 1]).unwrap();
+        visitor
+    });
+    turned.turn_until(|turned| turned.worker.visitors.shaking_hands() == 3);
+    drop(ends);
+    turned.turn_until(|turned| turned.worker.visitors.len() == 2);
+    assert_eq!(failed(&turned), 1);
+    raves.write_all(&[0xff; 1000]).unwrap();
+    turned.turn_until(|turned| turned.worker.visitors.len() == 1);
+    assert_eq!(failed(&turned), 2);
+    turned.worker.look_around(Instant::now() + Duration::from_secs(6));
+    assert_eq!((turned.worker.visitors.len(), failed(&turned)), (0, 3));
+    // Who has said nothing has not tried.
+    let _silent = TcpStream::connect(turned.at).unwrap();
+    turned.turn_until(|turned| turned.worker.visitors.len() == 1);
+    turned.worker.look_around(Instant::now() + Duration::from_secs(6));
+    assert_eq!((turned.worker.visitors.len(), failed(&turned)), (0, 3));
 }
