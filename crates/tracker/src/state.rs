@@ -30,12 +30,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use wire::InfoHash;
 use writer::Writer;
 
 /// Pieces of snapshots that wait for the disk, of all workers: a few MiB.
 const PIECES_MAX: usize = 16;
+
+/// So far a clock may have been set back since something was saved.
+const CLOCK_ERROR_MAX: Duration = Duration::from_secs(60);
 
 /// The folder, which is this tracker's alone as long as this exists.
 #[derive(Debug)]
@@ -89,8 +92,11 @@ impl Folder {
             let known = Start::read(words.next()?, words.next()?)?;
             known.is(&start).then_some(key)
         });
-        let ids = known.map_or_else(|| ConnectionIds::new(minutes), |key| ConnectionIds::with(key, minutes));
-        // Written in any case: what cannot be written now is better said now than when there is something to lose.
+        // As it stands: a disk that has become full while a tracker was at work does not keep it from being started again.
+        if let Some(key) = known {
+            return Ok(ConnectionIds::with(key, minutes));
+        }
+        let ids = ConnectionIds::new(minutes);
         let [one, other] = ids.key();
         let text = format!("{one:016x} {other:016x} {start}\n");
         let written = || {
@@ -111,25 +117,38 @@ impl Folder {
         desks: &mut [Desk],
         owner: impl Fn(&InfoHash) -> usize + Sync,
     ) -> Remembered {
-        let mut paths: Vec<PathBuf> = snapshots(&self.path, Of::Swarms).map(|(path, _)| path).collect();
+        let mut remembered = Remembered::default();
+        let mut paths: Vec<PathBuf> = match snapshots(&self.path, Of::Swarms) {
+            Ok(snapshots) => snapshots.map(|(path, _)| path).collect(),
+            Err(error) => {
+                remembered.damaged.push(named(&self.path, &error).to_string());
+                return remembered;
+            }
+        };
         paths.sort();
         let (paths, owner) = (&paths, &owner);
-        let mut remembered = Remembered::default();
         std::thread::scope(|scope| {
             let shares = desks.iter_mut().enumerate().map(|(number, desk)| {
                 scope.spawn(move || restore_one(paths, desk, |hash| owner(hash) == number))
             });
             for share in shares.collect::<Vec<_>>() {
+                let Ok(share) = share.join() else {
+                    remembered.damaged.push(format!("{}: a reader of it panicked", self.path.display()));
+                    continue;
+                };
                 // All have read the same files.
-                let share = share.join().unwrap_or_default();
-                remembered.damaged = share.damaged;
+                share.damaged.into_iter().for_each(|said| {
+                    if !remembered.damaged.contains(&said) {
+                        remembered.damaged.push(said);
+                    }
+                });
                 remembered.peers.peers += share.peers.peers;
                 remembered.peers.stale += share.peers.stale;
                 remembered.peers.left_out += share.peers.left_out;
             }
         });
         if desks.iter().any(Desk::has_accounts) {
-            for (path, _) in snapshots(&self.path, Of::Accounts) {
+            for (path, _) in snapshots(&self.path, Of::Accounts).into_iter().flatten() {
                 if let Err(error) = self.restore_accounts(&path, desks, owner, &mut remembered.clients) {
                     remembered.damaged.push(format!("{}: {error}", path.display()));
                 }
@@ -150,7 +169,7 @@ impl Folder {
         fs::remove_file(path)?;
         File::open(&self.path)?.sync_all()?;
         let mut reader = Reader::new(file)?;
-        let since = SystemTime::now().duration_since(reader.began()).unwrap_or_default();
+        let since = since(reader.began())?;
         while let Some(slice) = reader.next_block()? {
             for (number, desk) in desks.iter_mut().enumerate() {
                 let became = desk.restore_accounts(slice, since, |hash| owner(hash) == number);
@@ -181,9 +200,8 @@ fn restore_one(paths: &[PathBuf], desk: &mut Desk, is_ours: impl Fn(&InfoHash) -
     for path in paths {
         let mut restore = || {
             let mut reader = Reader::new(File::open(path)?)?;
-            let began = reader.began();
+            let since = since(reader.began())?;
             while let Some(slices) = reader.next_block()? {
-                let since = SystemTime::now().duration_since(began).unwrap_or_default();
                 let became = desk.restore(slices, since, &is_ours);
                 let became = became.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
                 remembered.peers.peers += became.peers;
@@ -200,15 +218,29 @@ fn restore_one(paths: &[PathBuf], desk: &mut Desk, is_ours: impl Fn(&InfoHash) -
     remembered
 }
 
+/// How long ago something was saved. A clock that was set back a little makes no difference; one that knows nothing of the time, as at the
+/// start of a machine without a battery, must not make people of last week as fresh as those of now.
+fn since(began: SystemTime) -> io::Result<Duration> {
+    match SystemTime::now().duration_since(began) {
+        Ok(since) => Ok(since),
+        Err(ahead) if ahead.duration() <= CLOCK_ERROR_MAX => Ok(Duration::ZERO),
+        Err(ahead) => {
+            let ahead = ahead.duration().as_secs();
+            let what =
+                format!("by this machine's clock it was saved {ahead} s from now: is the clock right?");
+            Err(io::Error::new(ErrorKind::InvalidData, what))
+        }
+    }
+}
+
 /// Whole snapshots, each with the number of workers that there were.
-fn snapshots(folder: &Path, of: Of) -> impl Iterator<Item = (PathBuf, usize)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
+fn snapshots(folder: &Path, of: Of) -> io::Result<impl Iterator<Item = (PathBuf, usize)>> {
+    Ok(fs::read_dir(folder)?.flatten().filter_map(move |entry| {
         let name = entry.file_name().into_string().ok()?;
         let (worker, workers) = name.strip_prefix(prefix(of))?.split_once("-of-")?;
         let _: usize = worker.parse().ok()?;
         Some((entry.path(), workers.parse().ok()?))
-    })
+    }))
 }
 
 /// What was being written when a tracker was killed; with another number of workers nobody would write over it.

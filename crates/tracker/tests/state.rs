@@ -204,10 +204,12 @@ fn a_folder_that_cannot_be_used_is_said_at_the_start() {
     assert_eq!(said(&folder), format!("the folder {}: another tracker uses it", folder.display()));
     drop(running);
     symlink("/dev/full", folder.join("key.new")).unwrap();
+    // What is there needs no room.
+    tracker(&folder, 1).end(PATIENCE);
+    fs::remove_file(folder.join("key")).unwrap();
     assert!(said(&folder).contains("No space left"));
     fs::remove_file(folder.join("key.new")).unwrap();
     // A directory where the key should be.
-    fs::remove_file(folder.join("key")).unwrap();
     fs::create_dir(folder.join("key")).unwrap();
     assert!(said(&folder).contains(folder.to_str().unwrap()));
 }

@@ -1,5 +1,7 @@
 //! When snapshots are taken and how, by a clock of the test's own.
 
+mod folder;
+
 use super::saving::{Piece, Saving};
 use proto::tracker::SwarmTable;
 use proto::tracker::swarm_table::{Peers, Rules, Visit};

@@ -100,7 +100,8 @@ impl Writer {
         if !had_all && self.shards.iter().all(|shard| shard.whole) {
             // Whatever another number of workers has left is in these by now, or was forgotten.
             let workers = self.shards.len();
-            for (path, _) in snapshots(&self.folder.path, Of::Swarms).filter(|(_, of)| *of != workers) {
+            let left = snapshots(&self.folder.path, Of::Swarms).into_iter().flatten();
+            for (path, _) in left.filter(|(_, of)| *of != workers) {
                 // The next run knows by ages what is old.
                 let _ = fs::remove_file(path);
             }

@@ -1,0 +1,38 @@
+//! What is believed of a folder, and what is said instead.
+
+use crate::state::{CLOCK_ERROR_MAX, Folder, Remembered, since};
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+#[test]
+fn a_clock_that_is_days_behind_is_said_and_makes_nobody_young() {
+    let now = SystemTime::now();
+    let ago = Duration::from_secs(600);
+    assert!(since(now - ago).unwrap() >= ago);
+    // Set back a little, as clocks are that somebody looks after.
+    assert_eq!(since(now + CLOCK_ERROR_MAX / 2).unwrap(), Duration::ZERO);
+    let error = since(now + Duration::from_secs(86_400)).unwrap_err().to_string();
+    assert!(error.contains("is the clock right?"), "{error}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_is_no_empty_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&parent.path().join("state")).unwrap();
+    assert_eq!(folder.restore(&mut [], |_| 0), Remembered::default());
+    fs::remove_dir_all(&folder.path).unwrap();
+    let damaged = folder.restore(&mut [], |_| 0).damaged;
+    assert!(matches!(&damaged[..], [said] if said.contains("state")), "{damaged:?}");
+}
+
+#[test]
+fn a_key_that_is_known_needs_no_room_on_the_disk() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = Folder::open(parent.path()).unwrap();
+    let key = folder.connection_ids(2).unwrap().key();
+    // Nothing can be made under this name any more.
+    fs::create_dir(parent.path().join("key.new")).unwrap();
+    assert_eq!(folder.connection_ids(2).unwrap().key(), key);
+    fs::remove_file(parent.path().join("key")).unwrap();
+    assert!(folder.connection_ids(2).is_err());
+}
