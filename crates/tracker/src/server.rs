@@ -85,7 +85,8 @@ impl Tracker {
     /// certificate, or the system has no thread to give.
     pub fn start(config: Config) -> Result<Tracker, StartError> {
         let workers = config.workers.get();
-        let folder = config.state.as_deref().map(Folder::open).transpose().map_err(StartError::State)?;
+        let open = |path| Folder::open(path, config.private.is_some());
+        let folder = config.state.as_deref().map(open).transpose().map_err(StartError::State)?;
         let mut listening = Vec::new();
         let mut listeners: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
         let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();

@@ -4,11 +4,12 @@
 //! lock                 held for as long as a tracker uses the folder
 //! key                  the key of connection ids, and since which start of the machine it is used
 //! swarms-N-of-M        a snapshot of the N-th of M workers (see `file`); .new while it is being written
+//! members-N-of-M       the same of a private tracker
 //! accounts-N-of-M      where counting for members stood at an end in order
 //! ```
 //! Invariants: a snapshot replaces the one before only when it is whole and on the disk; what other numbers of workers have left is removed
 //! only when every worker of this one has written its own, so that at any moment nobody is lost. Nobody but this user can read any
-//! of it: it says who takes part in what. Where counting stood is used once, and gone before it is: what was counted behind it, until a
+//! of it: it says who takes part in what; and what a private tracker knows of its members, no open one hands to strangers. Where counting stood is used once, and gone before it is: what was counted behind it, until a
 //! tracker is killed, is in the books, and must not be counted again. Threat E5.
 
 pub(crate) mod file;
@@ -34,6 +35,11 @@ use std::time::{Duration, SystemTime};
 use wire::InfoHash;
 use writer::Writer;
 
+/// How snapshots are called: swarms of an open tracker, of a private one, and where counting stood.
+const OPEN: &str = "swarms-";
+const MEMBERS: &str = "members-";
+const ACCOUNTS: &str = "accounts-";
+
 /// Pieces of snapshots that wait for the disk, of all workers: a few MiB.
 const PIECES_MAX: usize = 16;
 
@@ -44,6 +50,8 @@ const CLOCK_ERROR_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// The tracker serves members alone.
+    is_private: bool,
     _lock: File,
 }
 
@@ -63,7 +71,7 @@ impl Folder {
     ///
     /// # Errors
     /// When it cannot be made or written to, or another tracker uses it; it is named.
-    pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+    pub(crate) fn open(path: &Path, is_private: bool) -> io::Result<Folder> {
         let opened = || {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             let lock = private().truncate(false).open(path.join("lock"))?;
@@ -72,7 +80,7 @@ impl Folder {
                 TryLockError::Error(error) => error,
             })?;
             remove_unfinished(path);
-            Ok(Folder { path: path.to_owned(), _lock: lock })
+            Ok(Folder { path: path.to_owned(), is_private, _lock: lock })
         };
         opened().map_err(|error| named(path, &error))
     }
@@ -118,7 +126,7 @@ impl Folder {
         owner: impl Fn(&InfoHash) -> usize + Sync,
     ) -> Remembered {
         let mut remembered = Remembered::default();
-        let mut paths: Vec<PathBuf> = match snapshots(&self.path, Of::Swarms) {
+        let mut paths: Vec<PathBuf> = match snapshots(&self.path, self.prefix(Of::Swarms)) {
             Ok(snapshots) => snapshots.map(|(path, _)| path).collect(),
             Err(error) => {
                 remembered.damaged.push(named(&self.path, &error).to_string());
@@ -126,6 +134,10 @@ impl Folder {
             }
         };
         paths.sort();
+        for (path, _) in snapshots(&self.path, self.prefix_of_others()).into_iter().flatten() {
+            let whose = if self.is_private { "an open tracker" } else { "a private tracker" };
+            remembered.damaged.push(format!("{}: it is of {whose}, which this is not", path.display()));
+        }
         let (paths, owner) = (&paths, &owner);
         std::thread::scope(|scope| {
             let shares = desks.iter_mut().enumerate().map(|(number, desk)| {
@@ -148,13 +160,27 @@ impl Folder {
             }
         });
         if desks.iter().any(Desk::has_accounts) {
-            for (path, _) in snapshots(&self.path, Of::Accounts).into_iter().flatten() {
+            for (path, _) in snapshots(&self.path, self.prefix(Of::Accounts)).into_iter().flatten() {
                 if let Err(error) = self.restore_accounts(&path, desks, owner, &mut remembered.clients) {
                     remembered.damaged.push(format!("{}: {error}", path.display()));
                 }
             }
         }
         remembered
+    }
+
+    /// How what is kept of it is called.
+    fn prefix(&self, of: Of) -> &'static str {
+        match (of, self.is_private) {
+            (Of::Swarms, false) => OPEN,
+            (Of::Swarms, true) => MEMBERS,
+            (Of::Accounts, _) => ACCOUNTS,
+        }
+    }
+
+    /// How swarms are called that a tracker of the other kind has left.
+    fn prefix_of_others(&self) -> &'static str {
+        if self.is_private { OPEN } else { MEMBERS }
     }
 
     fn restore_accounts(
@@ -234,10 +260,10 @@ fn since(began: SystemTime) -> io::Result<Duration> {
 }
 
 /// Whole snapshots, each with the number of workers that there were.
-fn snapshots(folder: &Path, of: Of) -> io::Result<impl Iterator<Item = (PathBuf, usize)>> {
+fn snapshots(folder: &Path, prefix: &'static str) -> io::Result<impl Iterator<Item = (PathBuf, usize)>> {
     Ok(fs::read_dir(folder)?.flatten().filter_map(move |entry| {
         let name = entry.file_name().into_string().ok()?;
-        let (worker, workers) = name.strip_prefix(prefix(of))?.split_once("-of-")?;
+        let (worker, workers) = name.strip_prefix(prefix)?.split_once("-of-")?;
         let _: usize = worker.parse().ok()?;
         Some((entry.path(), workers.parse().ok()?))
     }))
@@ -249,23 +275,12 @@ fn remove_unfinished(folder: &Path) {
     let is_new = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "new");
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        [Of::Swarms, Of::Accounts].into_iter().any(|of| name.starts_with(prefix(of)))
+        [OPEN, MEMBERS, ACCOUNTS].into_iter().any(|prefix| name.starts_with(prefix))
     };
     for path in entries.filter(|path| is_new(path) && is_ours(path)) {
         // It is in nobody's way but the disk's.
         let _ = fs::remove_file(path);
     }
-}
-
-fn prefix(of: Of) -> &'static str {
-    match of {
-        Of::Swarms => "swarms-",
-        Of::Accounts => "accounts-",
-    }
-}
-
-fn snapshot_name(of: Of, worker: usize, workers: usize) -> String {
-    format!("{}{worker}-of-{workers}", prefix(of))
 }
 
 /// For this user alone.

@@ -5,7 +5,7 @@
 
 use super::file::SnapshotWriter;
 use super::saving::{Of, Piece};
-use super::{Folder, private, snapshot_name, snapshots};
+use super::{Folder, private, snapshots};
 use crate::tally::{Count, Tally};
 use std::fs::{self, File};
 use std::io;
@@ -100,8 +100,9 @@ impl Writer {
         if !had_all && self.shards.iter().all(|shard| shard.whole) {
             // Whatever another number of workers has left is in these by now, or was forgotten.
             let workers = self.shards.len();
-            let left = snapshots(&self.folder.path, Of::Swarms).into_iter().flatten();
-            for (path, _) in left.filter(|(_, of)| *of != workers) {
+            let of = |prefix| snapshots(&self.folder.path, prefix).into_iter().flatten();
+            let left = of(self.folder.prefix(Of::Swarms)).filter(|(_, of)| *of != workers);
+            for (path, _) in left.chain(of(self.folder.prefix_of_others())) {
                 // The next run knows by ages what is old.
                 let _ = fs::remove_file(path);
             }
@@ -123,6 +124,7 @@ impl Writer {
     }
 
     fn path(&self, of: Of, worker: usize) -> PathBuf {
-        self.folder.path.join(snapshot_name(of, worker, self.shards.len()))
+        let prefix = self.folder.prefix(of);
+        self.folder.path.join(format!("{prefix}{worker}-of-{}", self.shards.len()))
     }
 }

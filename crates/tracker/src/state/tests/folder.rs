@@ -18,7 +18,7 @@ fn a_clock_that_is_days_behind_is_said_and_makes_nobody_young() {
 #[test]
 fn a_folder_that_cannot_be_listed_is_no_empty_one() {
     let parent = tempfile::tempdir().unwrap();
-    let folder = Folder::open(&parent.path().join("state")).unwrap();
+    let folder = Folder::open(&parent.path().join("state"), false).unwrap();
     assert_eq!(folder.restore(&mut [], |_| 0), Remembered::default());
     fs::remove_dir_all(&folder.path).unwrap();
     let damaged = folder.restore(&mut [], |_| 0).damaged;
@@ -28,11 +28,23 @@ fn a_folder_that_cannot_be_listed_is_no_empty_one() {
 #[test]
 fn a_key_that_is_known_needs_no_room_on_the_disk() {
     let parent = tempfile::tempdir().unwrap();
-    let folder = Folder::open(parent.path()).unwrap();
+    let folder = Folder::open(parent.path(), false).unwrap();
     let key = folder.connection_ids(2).unwrap().key();
     // Nothing can be made under this name any more.
     fs::create_dir(parent.path().join("key.new")).unwrap();
     assert_eq!(folder.connection_ids(2).unwrap().key(), key);
     fs::remove_file(parent.path().join("key")).unwrap();
     assert!(folder.connection_ids(2).is_err());
+}
+
+#[test]
+fn what_is_known_of_members_is_not_for_strangers_nor_strangers_for_members() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("members-0-of-1"), "").unwrap();
+    fs::write(home.path().join("swarms-0-of-1"), "").unwrap();
+    for (is_private, left) in [(false, "members-0-of-1"), (true, "swarms-0-of-1")] {
+        let folder = Folder::open(home.path(), is_private).unwrap();
+        let damaged = folder.restore(&mut [], |_| 0).damaged;
+        assert!(matches!(&damaged[..], [said] if said.contains(left)), "{is_private}: {damaged:?}");
+    }
 }
