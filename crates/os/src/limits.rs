@@ -1,4 +1,4 @@
-//! Limits that the system puts on this process.
+//! Limits that the system puts on this process, and as whom it runs.
 
 use rustix::process::{Resource, Rlimit};
 
@@ -11,4 +11,9 @@ pub fn raise_open_files() -> u64 {
         Err(_) => limit.current,
     };
     now.unwrap_or(u64::MAX)
+}
+
+/// The user with whose rights this process works.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }

@@ -26,7 +26,7 @@ use saving::{Of, Piece};
 use start::Start;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -74,6 +74,8 @@ impl Folder {
     pub(crate) fn open(path: &Path, is_private: bool) -> io::Result<Folder> {
         let opened = || {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            let owner = fs::metadata(path)?;
+            refuse_others(owner.uid(), owner.mode(), os::limits::user())?;
             let lock = private().truncate(false).open(path.join("lock"))?;
             lock.try_lock().map_err(|error| match error {
                 TryLockError::WouldBlock => io::Error::new(ErrorKind::WouldBlock, "another tracker uses it"),
@@ -267,6 +269,20 @@ fn snapshots(folder: &Path, prefix: &'static str) -> io::Result<impl Iterator<It
         let _: usize = worker.parse().ok()?;
         Some((entry.path(), workers.parse().ok()?))
     }))
+}
+
+/// Somebody else who may write into it could put files there that are not what they seem, links among them, and read the key.
+fn refuse_others(owner: u32, mode: u32, we: u32) -> io::Result<()> {
+    let what = if owner != we {
+        format!(
+            "it belongs to another user ({owner}, we are {we}): run the tracker as that user, or give it one of its own"
+        )
+    } else if mode & 0o002 != 0 {
+        "everybody may write into it: chmod o-w it, or give the tracker one of its own".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(ErrorKind::PermissionDenied, what))
 }
 
 /// What was being written when a tracker was killed; with another number of workers nobody would write over it.

@@ -1,7 +1,8 @@
 //! What is believed of a folder, and what is said instead.
 
-use crate::state::{CLOCK_ERROR_MAX, Folder, Remembered, since};
-use std::fs;
+use crate::state::{CLOCK_ERROR_MAX, Folder, Remembered, refuse_others, since};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
 #[test]
@@ -47,4 +48,15 @@ fn what_is_known_of_members_is_not_for_strangers_nor_strangers_for_members() {
         let damaged = folder.restore(&mut [], |_| 0).damaged;
         assert!(matches!(&damaged[..], [said] if said.contains(left)), "{is_private}: {damaged:?}");
     }
+}
+
+#[test]
+fn a_folder_into_which_others_may_write_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), Permissions::from_mode(0o1777)).unwrap();
+    let error = Folder::open(home.path(), false).unwrap_err().to_string();
+    assert!(error.contains("everybody may write into it"), "{error}");
+    assert!(!home.path().join("lock").exists());
+    assert!(refuse_others(1000, 0o700, 0).unwrap_err().to_string().contains("another user (1000, we are 0)"));
+    refuse_others(1000, 0o775, 1000).unwrap();
 }
