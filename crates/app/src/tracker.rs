@@ -96,13 +96,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     os::limits::raise_open_files();
     let keeper = settings.private.as_deref().map(Keeper::start).transpose()?;
     let (keeper, private) = keeper
-        .map(|(keeper, members)| (keeper.rows(), keeper, members))
-        .map_or((None, None), |(rows, keeper, members)| (Some(keeper), Some((members, rows))));
+        .map(|(keeper, members)| (keeper.rows().map(|rows| (members, rows)), keeper))
+        .map_or((None, None), |(private, keeper)| (Some(keeper), private));
     let https = settings.tls.listen.iter().map(|&at| Listen::https(at));
     let config = settings.config(listen.into_iter().map(Listen::all).chain(https).collect(), private)?;
     let whom = for_whom(config.private.as_ref()) + &in_mode(&config.access);
     let names = config.certificate.as_ref().map_or(Vec::new(), |shown| shown.names().to_vec());
     let tracker = Tracker::start(config).map_err(|error| refused(&error))?;
+    // However this ends: first this, then the tracker, then the books.
+    let end_in_sight = keeper.as_ref().map(Keeper::end_in_sight);
     if let Some(remembered) = tracker.remembered() {
         tell_remembered(remembered, args.json)?;
     }
@@ -115,13 +117,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     admin.says().iter().for_each(|text| show::message(text));
     let managed = Managed::of_environment();
     managed.tell(State::Ready);
-    let mut told = Figures::default();
+    let (mut told, mut news) = (Figures::default(), News::default());
     loop {
-        let signal = wait(&signals, &tracker, keeper.as_ref(), args.json)?;
+        let signal = wait(&signals, &tracker, keeper.as_ref(), args.json.then_some(&mut news));
         tell_notices(&notices);
         let figures = tracker.figures();
         if args.json {
-            print(&StatsLine::of(figures))?;
+            news.forgive(print(&StatsLine::of(figures)));
         } else if figures != told && !managed.is_managed() {
             show::message(&in_words(figures));
         }
@@ -131,13 +133,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Some(Signal::End) => {
                 managed.tell(State::Stopping);
                 // Whoever is in a hurry asks a second time.
-                drop((signals, admin));
+                drop((signals, admin, end_in_sight));
                 tracker.end(END_PATIENCE);
                 // The last snapshot may not have found room on the disk.
                 tell_notices(&notices);
-                if let Some(keeper) = keeper {
-                    keeper.end();
-                }
+                drop(keeper);
                 return Ok(Exit::Done);
             }
             Some(Signal::Reload) => {
@@ -161,13 +161,13 @@ fn wait(
     signals: &Signals,
     tracker: &Tracker,
     keeper: Option<&Keeper>,
-    json: bool,
-) -> Result<Option<Signal>, Failure> {
-    let Some(keeper) = keeper else { return Ok(signals.wait(NEWS_INTERVAL)) };
+    mut json: Option<&mut News>,
+) -> Option<Signal> {
+    let Some(keeper) = keeper else { return signals.wait(NEWS_INTERVAL) };
     let began = Instant::now();
     while began.elapsed() < NEWS_INTERVAL {
         if let Some(signal) = signals.wait(LOOK_INTERVAL) {
-            return Ok(Some(signal));
+            return Some(signal);
         }
         let error = match keeper.news() {
             None => continue,
@@ -181,11 +181,27 @@ fn wait(
                 Some(failure.to_string())
             }
         };
-        if json {
-            office::tell_reloaded(error)?;
+        if let Some(news) = &mut json {
+            news.forgive(office::tell_reloaded(error));
         }
     }
-    Ok(None)
+    None
+}
+
+/// What is told while it runs. A tracker does not end because nobody can be told how it goes.
+#[derive(Default)]
+struct News {
+    fails: bool,
+}
+
+impl News {
+    /// That it cannot be told is said once, until it can be again.
+    fn forgive(&mut self, told: Result<(), Failure>) {
+        let failed_before = std::mem::replace(&mut self.fails, told.is_err());
+        if let (Err(failure), false) = (told, failed_before) {
+            show::message(&format!("{failure}; the tracker goes on"));
+        }
+    }
 }
 
 /// Which torrents are served, for people.

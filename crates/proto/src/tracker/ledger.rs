@@ -186,7 +186,11 @@ impl Ledger {
                 }
             }
             None if leaves => {}
-            None if member.clients_max.is_some_and(|most| account.clients.len() >= most.get() as usize) => {
+            // A larger number than are known is as good as the most that are.
+            None if member
+                .clients_max
+                .is_some_and(|most| account.clients.len() >= CLIENTS_MAX.min(most.get() as usize)) =>
+            {
                 return Verdict::TooManyClients;
             }
             None => {

@@ -51,7 +51,7 @@ impl Place {
         let anna = Record { name, passkey, may_download: true, enabled: true, clients_max: None };
         Store::open(&users, true).unwrap().add(anna).unwrap();
         let (keeper, members) = Keeper::start(&users).unwrap();
-        let (rows, reader) = (keeper.rows(), keeper.reader());
+        let (rows, reader) = (keeper.rows().unwrap(), keeper.reader());
         let settings = Settings::of(&args).unwrap();
         let listen = Listen::http((Ipv4Addr::LOCALHOST, 0).into());
         let tracker = Tracker::start(settings.config(vec![listen], Some((members, rows))).unwrap()).unwrap();

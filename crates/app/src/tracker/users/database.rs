@@ -12,6 +12,8 @@
 use super::{Change, Record, Totals, failed, nobody};
 use crate::failure::Failure;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::OpenOptions;
 use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt;
@@ -71,15 +73,21 @@ UPDATE users SET
 WHERE id = ?1";
 
 const CREDIT_TRANSFER: &str = "
+UPDATE transfers SET
+    uploaded = min(uploaded, 9223372036854775807 - ?3) + ?3,
+    downloaded = min(downloaded, 9223372036854775807 - ?4) + ?4,
+    left = ?5,
+    completed = min(completed, 9223372036854775807 - ?6) + ?6,
+    seed_time = min(seed_time, 9223372036854775807 - ?7) + ?7,
+    last_seen = ?8
+WHERE user = ?1 AND info_hash = ?2";
+
+const NEW_TRANSFER: &str = "
 INSERT INTO transfers (user, info_hash, uploaded, downloaded, left, completed, seed_time, first_seen, last_seen)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
-ON CONFLICT (user, info_hash) DO UPDATE SET
-    uploaded = min(uploaded, 9223372036854775807 - excluded.uploaded) + excluded.uploaded,
-    downloaded = min(downloaded, 9223372036854775807 - excluded.downloaded) + excluded.downloaded,
-    left = excluded.left,
-    completed = min(completed, 9223372036854775807 - excluded.completed) + excluded.completed,
-    seed_time = min(seed_time, 9223372036854775807 - excluded.seed_time) + excluded.seed_time,
-    last_seen = excluded.last_seen";
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
+
+/// Transfers of one user; what it does in further torrents is added to its account alone. Whoever invents torrents fills no disk.
+const TRANSFERS_MAX: u32 = 100_000;
 
 /// Such a database, open.
 pub(crate) struct Database {
@@ -87,6 +95,9 @@ pub(crate) struct Database {
     db: Connection,
     /// As `data_version` was last: it changes when somebody else commits.
     seen: Option<i64>,
+    /// How many transfers users have to whom one was added.
+    transfers: BTreeMap<i64, u32>,
+    transfers_max: u32,
 }
 
 impl Database {
@@ -106,7 +117,13 @@ impl Database {
             Ok(db)
         };
         let db = open().map_err(|error| said(path, &error))?;
-        let mut database = Database { path: path.into(), db, seen: None };
+        let mut database = Database {
+            path: path.into(),
+            db,
+            seen: None,
+            transfers: BTreeMap::new(),
+            transfers_max: TRANSFERS_MAX,
+        };
         match database.version()? {
             VERSION => {}
             0 if create => database.make_tables()?,
@@ -214,27 +231,43 @@ impl Database {
         }
     }
 
-    /// Adds everything in one transaction. What is due to users that were removed meanwhile is passed over.
+    /// Adds everything in one transaction. What is due to users that were removed meanwhile is passed over. A torrent for which nothing was
+    /// ever due to a user has no row.
     pub(super) fn credit(&mut self, rows: &[Row], now: u64) -> Result<(), Failure> {
-        let credit = |db: &mut Connection| {
+        let most = self.transfers_max;
+        let credit = |db: &mut Connection, transfers: &mut BTreeMap<i64, u32>| {
             let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
                 let mut user = tx.prepare(CREDIT_USER)?;
                 let mut transfer = tx.prepare(CREDIT_TRANSFER)?;
+                let mut new_transfer = tx.prepare(NEW_TRANSFER)?;
                 let now = column(now);
                 for row in rows {
                     let id = column(row.user.0);
                     let [up, down, left] = [row.uploaded, row.downloaded, row.left].map(column);
                     let seeded = column(row.seeded.as_secs());
-                    if user.execute(params![id, up, down, row.completed, seeded, row.excesses, now])? > 0 {
-                        let torrent = row.info_hash.to_string();
-                        transfer.execute(params![id, torrent, up, down, left, row.completed, seeded, now])?;
+                    if user.execute(params![id, up, down, row.completed, seeded, row.excesses, now])? == 0 {
+                        continue;
+                    }
+                    let torrent = row.info_hash.to_string();
+                    let due = params![id, torrent, up, down, left, row.completed, seeded, now];
+                    let is_nothing = up == 0 && down == 0 && row.completed == 0 && seeded == 0;
+                    if transfer.execute(due)? == 0 && !is_nothing {
+                        let has = has_transfers(&tx, transfers, id)?;
+                        if *has < most {
+                            new_transfer.execute(due)?;
+                            *has += 1;
+                        }
                     }
                 }
             }
             tx.commit()
         };
-        credit(&mut self.db).map_err(|error| said(&self.path, &error))
+        credit(&mut self.db, &mut self.transfers).map_err(|error| {
+            // Some of those that were counted are not there.
+            self.transfers.clear();
+            said(&self.path, &error)
+        })
     }
 
     /// Whether somebody else has committed something since this was asked last.
@@ -242,8 +275,28 @@ impl Database {
         let read = self.db.query_row("PRAGMA data_version", [], |row| row.get(0)).optional();
         // What cannot be read now is asked again soon.
         let now = read.ok().flatten().or(self.seen);
-        std::mem::replace(&mut self.seen, now) != now
+        let has_changed = std::mem::replace(&mut self.seen, now) != now;
+        if has_changed {
+            // Old transfers may have been cleared away.
+            self.transfers.clear();
+        }
+        has_changed
     }
+}
+
+/// How many transfers a user has, counted once.
+fn has_transfers<'a>(
+    db: &Connection,
+    known: &'a mut BTreeMap<i64, u32>,
+    user: i64,
+) -> rusqlite::Result<&'a mut u32> {
+    Ok(match known.entry(user) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let count = "SELECT count(*) FROM transfers WHERE user = ?1";
+            new.insert(db.query_row(count, [user], |row| row.get(0))?)
+        }
+    })
 }
 
 /// What a row of `users` says, from its second column on; nothing if what should be a passkey is none.
@@ -348,6 +401,37 @@ mod tests {
         ours.credit(&[row(1, 10)], 2).unwrap();
         assert_eq!(ours.users().unwrap()[0].member.user, UserId(2));
         assert_eq!(ours.list().unwrap()[0].1, Totals::default());
+    }
+
+    #[test]
+    fn torrents_that_a_member_invents_leave_no_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.db");
+        let mut database = Database::open(&path, true).unwrap();
+        database.transfers_max = 2;
+        database.add(&record_of("anna", 1)).unwrap();
+        let nothing = Row { downloaded: 0, completed: 0, seeded: Duration::ZERO, ..row(1, 0) };
+        let of = |torrent, uploaded| Row { info_hash: InfoHash([torrent; 20]), uploaded, ..nothing };
+        let stored = |database: &Database| {
+            let all = "SELECT count(*), sum(uploaded), max(last_seen) FROM transfers";
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            database.db.query_row(all, [], read).unwrap()
+        };
+        database.credit(&[of(1, 0), of(2, 0), of(3, 0)], 1).unwrap();
+        assert_eq!(stored(&database), (0, None::<i64>, None::<i64>));
+        database.credit(&[of(1, 5)], 2).unwrap();
+        // Who says nothing new was seen all the same.
+        database.credit(&[of(1, 0)], 3).unwrap();
+        assert_eq!(stored(&database), (1, Some(5), Some(3)));
+        // There are no more than these, and what is done beyond them is the account's alone.
+        database.credit(&[of(2, 5), of(3, 5), of(1, 5)], 4).unwrap();
+        assert_eq!(stored(&database), (2, Some(15), Some(4)));
+        assert_eq!(database.list().unwrap()[0].1.uploaded, 20);
+        // Somebody makes room.
+        Connection::open(&path).unwrap().execute("DELETE FROM transfers", []).unwrap();
+        assert!(database.has_changed());
+        database.credit(&[of(3, 5)], 5).unwrap();
+        assert_eq!(stored(&database), (1, Some(5), Some(5)));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! somebody else has changed the users.
 //!
 //! Invariants: what could not be written is tried again, and meanwhile no more is taken than [`ROWS_WAITING_MAX`] rows: the rest adds up
-//! at the tracker. When the tracker has ended, everything that it handed over is written, or it is said that it is not.
+//! at the tracker. When the tracker has ended, everything that it handed over is written, or it is said that it is not. From when its end
+//! is foreseen, nobody waits for longer than [`LAST_PATIENCE`] for what cannot be written.
 
 use super::Store;
 use crate::failure::Failure;
@@ -10,8 +11,9 @@ use crate::show;
 use crate::words::count;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracker::Members;
 use tracker::ledger::Row;
 
@@ -24,19 +26,31 @@ const ROWS_WAITING_MAX: usize = 16 * 4096;
 /// How often it looks whether users were changed, and tries again what failed.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
-/// How often what is left at the end is tried before it is given up. Each time a lock is waited for, too.
-const LAST_TRIES: usize = 3;
+/// How long it goes on trying to write, once the end is foreseen, before it gives up. Long enough for visitors who are still being served,
+/// and for a few attempts that wait for somebody else's lock; short enough for a supervisor.
+const LAST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where who there is now is told.
 type Reply = SyncSender<Result<Members, Failure>>;
 
 /// The keeper at work.
 pub(crate) struct Keeper {
-    thread: JoinHandle<()>,
-    rows: SyncSender<Vec<Row>>,
+    /// Both are there until it ends.
+    thread: Option<JoinHandle<()>>,
+    rows: Option<SyncSender<Vec<Row>>>,
     questions: SyncSender<Reply>,
     /// Who there is, each time that somebody else has changed it.
     news: Receiver<Result<Members, Failure>>,
+    gives_up: Arc<OnceLock<Instant>>,
+}
+
+/// Dropped before the tracker is ended, it bounds how long the tracker waits for books that cannot be written.
+pub(crate) struct EndInSight(Arc<OnceLock<Instant>>);
+
+impl Drop for EndInSight {
+    fn drop(&mut self) {
+        self.0.get_or_init(|| Instant::now() + LAST_PATIENCE);
+    }
 }
 
 impl Keeper {
@@ -44,26 +58,39 @@ impl Keeper {
     pub(crate) fn start(path: &Path) -> Result<(Keeper, Members), Failure> {
         let mut store = Store::open(path, false)?;
         let members = store.members()?;
+        let (mut keeper, books) = Keeper::of(store);
+        let thread = std::thread::Builder::new().name("tracker-books".into());
+        keeper.thread = Some(thread.spawn(move || books.keep()).map_err(Failure::plain)?);
+        Ok((keeper, members))
+    }
+
+    fn of(store: Store) -> (Keeper, Books) {
         let (rows, received) = sync_channel(BATCHES_MAX);
         let (questions, asked) = sync_channel(1);
         let (tell, news) = sync_channel(1);
+        let gives_up = Arc::new(OnceLock::new());
         let books = Books {
             store,
             rows: received,
             questions: asked,
             news: tell,
+            gives_up: Arc::clone(&gives_up),
             waiting: Vec::new(),
             fails: false,
             has_news: false,
+            told_unread: false,
         };
-        let thread = std::thread::Builder::new().name("tracker-books".into());
-        let thread = thread.spawn(move || books.keep()).map_err(Failure::plain)?;
-        Ok((Keeper { thread, rows, questions, news }, members))
+        (Keeper { thread: None, rows: Some(rows), questions, news, gives_up }, books)
     }
 
-    /// To it.
-    pub(crate) fn rows(&self) -> SyncSender<Vec<Row>> {
+    /// To it; nothing once it ends.
+    pub(crate) fn rows(&self) -> Option<SyncSender<Vec<Row>>> {
         self.rows.clone()
+    }
+
+    /// To be dropped before the tracker is ended.
+    pub(crate) fn end_in_sight(&self) -> EndInSight {
+        EndInSight(Arc::clone(&self.gives_up))
     }
 
     /// Who there is now, if somebody else has changed it since this was asked last.
@@ -75,11 +102,14 @@ impl Keeper {
     pub(crate) fn reader(&self) -> Reader {
         Reader(self.questions.clone())
     }
+}
 
-    /// Waits until everything is written. The tracker must have ended.
-    pub(crate) fn end(self) {
-        drop(self.rows);
-        if self.thread.join().is_err() {
+impl Drop for Keeper {
+    /// Waits until everything is written, or given up. The tracker must have ended.
+    fn drop(&mut self) {
+        drop(self.end_in_sight());
+        self.rows = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             show::message("the keeper of the books failed; what members did last is lost");
         }
     }
@@ -105,11 +135,15 @@ struct Books {
     rows: Receiver<Vec<Row>>,
     questions: Receiver<Reply>,
     news: Reply,
+    /// When what cannot be written is given up, once the end is foreseen.
+    gives_up: Arc<OnceLock<Instant>>,
     waiting: Vec<Row>,
     /// The last attempt to write failed, which was said.
     fails: bool,
     /// Somebody has changed who there is, and it was not told yet.
     has_news: bool,
+    /// That they cannot be read was told, and is not told again.
+    told_unread: bool,
 }
 
 impl Books {
@@ -126,19 +160,32 @@ impl Books {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.write();
+            if self.is_given_up() {
+                break;
+            }
             self.look_around();
         }
-        for _ in 0..LAST_TRIES {
-            if !self.waiting.is_empty() {
-                self.write();
+        while !self.waiting.is_empty() && !self.is_given_up() {
+            self.write();
+            if self.fails {
+                self.pause();
             }
         }
-        if !self.waiting.is_empty() {
+        // Whoever still hands something over is told that nobody takes it.
+        let Books { rows, mut waiting, .. } = self;
+        rows.try_iter().for_each(|rows| waiting.extend(rows));
+        drop(rows);
+        if !waiting.is_empty() {
             show::message(&format!(
                 "{} of what members did last are lost",
-                count(self.waiting.len() as u64, "row")
+                count(waiting.len() as u64, "row")
             ));
         }
+    }
+
+    /// What is left cannot be written, and it has been tried for long enough.
+    fn is_given_up(&self) -> bool {
+        self.fails && self.gives_up.get().is_some_and(|&then| Instant::now() >= then)
     }
 
     /// Everything that has come by now is written together.
@@ -153,8 +200,11 @@ impl Books {
 
     /// Lets time pass until the next attempt; questions are answered meanwhile.
     fn pause(&mut self) -> RecvTimeoutError {
-        if let Ok(reply) = self.questions.recv_timeout(LOOK_AROUND) {
-            let _ = reply.send(self.store.members());
+        match self.questions.recv_timeout(LOOK_AROUND) {
+            Ok(reply) => drop(reply.send(self.store.members())),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Nobody will ask any more.
+            Err(RecvTimeoutError::Disconnected) => std::thread::park_timeout(LOOK_AROUND),
         }
         RecvTimeoutError::Timeout
     }
@@ -183,9 +233,22 @@ impl Books {
             let _ = reply.send(self.store.members());
         }
         self.has_news |= self.store.has_changed();
+        if !self.has_news {
+            return;
+        }
+        let members = self.store.members();
+        let is_read = members.is_ok();
+        // What cannot be read is told once, and read again until it can be.
+        if !is_read && self.told_unread {
+            return;
+        }
         // What cannot be told yet, since the last was not heard, is told later: nobody is waited for.
-        if self.has_news && self.news.try_send(self.store.members()).is_ok() {
-            self.has_news = false;
+        if self.news.try_send(members).is_ok() {
+            self.has_news = !is_read;
+            self.told_unread = !is_read;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,6 +156,16 @@ fn a_member_takes_part_with_as_many_clients_as_it_may() {
 }
 
 #[test]
+fn no_limit_is_above_what_can_be_counted() {
+    let mut ledger = ledger(9);
+    let member = Member { clients_max: NonZeroU32::new(40), ..member(1) };
+    let visits =
+        (1..=40).map(|client| ledger.announce(at(0), &member, here(client.into()), &said(client, 0, 0, 9)));
+    let welcome = visits.filter(|verdict| *verdict == Verdict::Welcome).count();
+    assert_eq!(welcome, CLIENTS_MAX);
+}
+
+#[test]
 fn who_stays_away_is_forgotten_but_not_what_is_due() {
     let mut ledger = ledger(1000);
     for user in 0..100 {

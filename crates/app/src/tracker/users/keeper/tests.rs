@@ -1,0 +1,73 @@
+//! Books that cannot be written or read for a while.
+
+use super::*;
+use crate::tracker::users::Record;
+use tracker::ledger::UserId;
+use wire::{InfoHash, Passkey};
+
+fn row() -> Row {
+    let (user, info_hash) = (UserId(0), InfoHash([7; 20]));
+    let (uploaded, downloaded, left, completed) = (1, 0, 0, 0);
+    Row { user, info_hash, uploaded, downloaded, left, completed, seeded: Duration::ZERO, excesses: 0 }
+}
+
+/// Users in a text file that is there, with totals that cannot be read, so that nothing can be written.
+fn spoilt(folder: &Path) -> Store {
+    let path = folder.join("users.txt");
+    let mut store = Store::open(&path, true).unwrap();
+    let passkey = Passkey::of_chance([1; 16]);
+    let anna = Record { name: "anna".into(), passkey, may_download: true, enabled: true, clients_max: None };
+    store.add(anna).unwrap();
+    std::fs::write(folder.join("users.txt.totals"), "spoilt\n").unwrap();
+    store
+}
+
+#[test]
+fn a_full_keeper_that_cannot_write_ends_and_lets_the_tracker_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keeper, mut books) = Keeper::of(spoilt(folder.path()));
+    let rows = keeper.rows().unwrap();
+    books.waiting = vec![row(); ROWS_WAITING_MAX];
+    // Workers are still there, and more than fits is on its way.
+    (0..BATCHES_MAX).for_each(|_| rows.send(vec![row()]).unwrap());
+    assert!(rows.try_send(vec![row()]).is_err());
+    keeper.gives_up.set(Instant::now()).unwrap();
+    books.keep();
+    assert!(rows.send(vec![row()]).is_err(), "nobody takes it, and nobody waits");
+}
+
+#[test]
+fn what_could_not_be_written_is_as_soon_as_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keeper, mut books) = Keeper::of(spoilt(folder.path()));
+    let totals = folder.path().join("users.txt.totals");
+    books.store.members().unwrap();
+    books.waiting = vec![row(); 3];
+    books.write();
+    assert!(books.fails && !books.is_given_up(), "as long as no end is in sight it is tried");
+    std::fs::remove_file(&totals).unwrap();
+    drop(keeper.end_in_sight());
+    keeper.rows = None;
+    books.keep();
+    assert!(std::fs::read_to_string(&totals).unwrap().contains("\nanna 3 "));
+}
+
+#[test]
+fn changes_that_cannot_be_read_are_told_once_and_read_when_they_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = spoilt(folder.path());
+    let path = folder.path().join("users.txt");
+    let (keeper, mut books) = Keeper::of(store);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "no user\n").unwrap();
+    books.has_news = true;
+    books.look_around();
+    assert!(matches!(keeper.news(), Some(Err(_))));
+    books.look_around();
+    assert!(keeper.news().is_none(), "once is enough");
+    std::fs::write(&path, whole).unwrap();
+    books.look_around();
+    assert_eq!(keeper.news().map(|read| read.unwrap().len()), Some(1));
+    books.look_around();
+    assert!(keeper.news().is_none());
+}
