@@ -199,6 +199,11 @@ impl Connection {
         self.stream.is_shaking_hands()
     }
 
+    /// What it says next may cost a signature.
+    pub(crate) fn needs_handshake(&self) -> bool {
+        self.stream.needs_handshake()
+    }
+
     /// There is something to read, and perhaps the end.
     pub(crate) fn set_readable(&mut self, to_the_end: bool) {
         self.readable = true;

@@ -92,6 +92,18 @@ impl Stream {
         matches!(self, Stream::Tls(tls) if tls.phase == Phase::Sealed && tls.session.is_handshaking())
     }
 
+    /// TLS is spoken here, and a handshake is still to be made.
+    pub(crate) fn needs_handshake(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(tls) => match tls.phase {
+                Phase::Before | Phase::Fresh => true,
+                Phase::Sealed => tls.session.is_handshaking(),
+                Phase::Mistaken => false,
+            },
+        }
+    }
+
     /// After a read of so many bytes into a buffer of such length, whether the next may bring more before the poll tells of it.
     pub(crate) fn may_have_more(&self, len: usize, room: usize) -> bool {
         match self {

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 /// Between two parts of a walk.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Peers and swarms looked at in one turn of the loop: at least so many, which takes some 10 microseconds, and at most, 0.2 ms.
+/// Peers and swarms looked at in one turn of the loop, by the time since the last: at least so many, which takes some 10 microseconds, and at most, 0.2 ms.
 const PART_MIN: u64 = 1024;
 const PART_MAX: u64 = 16_384;
 
@@ -57,6 +57,8 @@ pub(crate) struct Saving {
     walking: Option<Walking>,
     /// What there was no room for.
     unsent: Option<Piece>,
+    /// When it last went on.
+    walked: Instant,
     /// When the next walk begins.
     next: Instant,
     /// When there is something to do.
@@ -76,7 +78,8 @@ impl Saving {
     /// For this worker, whose peers come again after this interval.
     pub(crate) fn new(worker: usize, interval: Duration, now: Instant, to: SyncSender<Piece>) -> Saving {
         let next = now + interval / 2;
-        Saving { worker, interval, to, walking: None, unsent: None, next, due: next, waiting: Vec::new() }
+        let (walking, unsent, waiting) = (None, None, Vec::new());
+        Saving { worker, interval, to, walking, unsent, walked: now, next, due: next, waiting }
     }
 
     /// When there is something to do.
@@ -100,10 +103,13 @@ impl Saving {
             self.send(piece);
         }
         if self.unsent.is_none() && (self.walking.is_some() || now >= self.next) {
-            let steps = (self.interval / 4).as_micros() / PAUSE.as_micros();
-            let all = u64::from(table.peers()) + u64::from(table.swarms());
-            let part = all / u64::try_from(steps).unwrap_or(u64::MAX).max(1) + 1;
-            if let Some(piece) = self.walk_on(now, table, part.clamp(PART_MIN, PART_MAX) as u32) {
+            // Turns may take longer than the pause: what was missed by that is made up for.
+            let since = if self.walking.is_some() { now.since(self.walked) } else { PAUSE };
+            self.walked = now;
+            let all = u128::from(table.peers()) + u128::from(table.swarms());
+            let part = all * since.as_micros() / (self.interval / 4).as_micros().max(1);
+            let part = u64::try_from(part).unwrap_or(u64::MAX).clamp(PART_MIN, PART_MAX);
+            if let Some(piece) = self.walk_on(now, table, part as u32) {
                 self.send(piece);
             }
         }

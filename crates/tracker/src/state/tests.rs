@@ -75,6 +75,17 @@ fn a_snapshot_is_taken_twice_an_interval_within_a_quarter_of_it() {
 }
 
 #[test]
+fn turns_that_take_long_do_not_prolong_a_walk() {
+    let (to, pieces) = sync_channel(1000);
+    let (mut table, began) = (table(200_000), at(30));
+    let mut saving = Saving::new(7, RULES.interval, Instant::ZERO, to);
+    for turn in 0..34 {
+        saving.go_on(began + Duration::from_millis(500) * turn, &mut table);
+    }
+    assert_eq!(whole(&pieces).len(), 1);
+}
+
+#[test]
 fn a_slow_disk_holds_the_walk_up_and_nothing_is_lost() {
     let (to, pieces) = sync_channel(1);
     let (mut table, mut now) = (table(100_000), at(0));

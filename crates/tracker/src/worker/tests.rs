@@ -139,3 +139,26 @@ fn a_handshake_that_comes_to_nothing_is_counted_once_however_it_ends() {
     turned.worker.look_around(Instant::now() + Duration::from_secs(6));
     assert_eq!((turned.worker.visitors.len(), failed(&turned)), (0, 3));
 }
+
+#[test]
+fn a_turn_makes_so_many_handshakes_and_the_others_are_made_in_the_next() {
+    const VISITORS: usize = 3 * HANDSHAKES_MAX + 5;
+    let (certificate, mut session) = crate::http::tests::identity();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    let mut turned = Turned::with(Some(certificate));
+    turned.events = Events::with_capacity(EVENTS_MAX);
+    let mut crowd: Vec<_> = (0..VISITORS).map(|_| TcpStream::connect(turned.at).unwrap()).collect();
+    turned.turn_until(|turned| turned.worker.visitors.len() == VISITORS);
+    // The poll has told that they can be written to.
+    turned.turn();
+    turned.turn_until(|turned| !turned.worker.could_go_on());
+    crowd.iter_mut().for_each(|visitor| visitor.write_all(&hello).unwrap());
+    let mut answered = Vec::new();
+    while turned.worker.visitors.shaking_hands() < VISITORS {
+        let before = turned.worker.visitors.shaking_hands();
+        turned.turn();
+        answered.push(turned.worker.visitors.shaking_hands() - before);
+    }
+    assert_eq!(answered, [HANDSHAKES_MAX, HANDSHAKES_MAX, HANDSHAKES_MAX, 5]);
+}
