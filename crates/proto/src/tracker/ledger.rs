@@ -22,6 +22,9 @@ use wire::{InfoHash, PeerId};
 /// Clients of one user in one torrent of which is known what they said; more are told of others, but not credited.
 const CLIENTS_MAX: usize = 32;
 
+/// Lower counts so soon after a visit are an earlier visit that comes late (a datagram sent again, the other family), not a new beginning.
+const LATE_MAX: Duration = Duration::from_secs(60);
+
 /// Accounts looked at by [`Ledger::sweep`], at least.
 const SWEEP_MIN: usize = 16;
 
@@ -43,7 +46,8 @@ pub struct Member {
 /// How a ledger behaves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rules {
-    /// Users in torrents, each pair one account, that are known at once. Some 300 bytes each.
+    /// Clients of users in torrents that are known at once; a user in a torrent whose clients have left, and of which something is still
+    /// due, counts as one. At most some 300 bytes each.
     pub accounts_max: u32,
     /// Bytes a second, of one client in one direction, beyond which nothing is believed.
     pub rate_max: u64,
@@ -52,7 +56,7 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// Two million accounts; 10 Gbit/s; two of a tracker's usual intervals.
+    /// Two million clients; 10 Gbit/s; two of a tracker's usual intervals.
     fn default() -> Rules {
         Rules { accounts_max: 2_000_000, rate_max: 1_250_000_000, life: Duration::from_secs(3600) }
     }
@@ -95,8 +99,9 @@ pub struct Row {
 pub struct Ledger {
     rules: Rules,
     accounts: BTreeMap<Key, Account>,
-    /// How many of them each user has.
+    /// How much of the room each user takes, and all of them: see [`Account::weight`].
     per_user: BTreeMap<UserId, u32>,
+    weight: u32,
     /// Accounts with something due, in the order in which it became so.
     due: VecDeque<Key>,
     /// Where the sweep looked last.
@@ -140,7 +145,7 @@ impl Ledger {
     /// Without any account.
     pub fn new(rules: Rules) -> Ledger {
         let (accounts, per_user) = (BTreeMap::new(), BTreeMap::new());
-        Ledger { rules, accounts, per_user, due: VecDeque::new(), swept: None, unkept: 0 }
+        Ledger { rules, accounts, per_user, weight: 0, due: VecDeque::new(), swept: None, unkept: 0 }
     }
 
     /// A member announces: what it is credited becomes due. Where counting begins (a new client, one that was started anew, one that was
@@ -156,62 +161,54 @@ impl Ledger {
         let lacks = request.left > 0 && !leaves;
         let verdict = if lacks && !member.may_download { Verdict::MayNotDownload } else { Verdict::Welcome };
         let key = (member.user, request.info_hash);
-        if !self.accounts.contains_key(&key) {
+        let has_room = self.has_room(member.user);
+        let weight = self.accounts.get(&key).map_or(0, Account::weight);
+        if weight == 0 {
             if leaves {
                 return verdict;
             }
-            if !self.has_room(member.user) {
+            if !has_room {
                 self.unkept += 1;
                 return verdict;
             }
-            *self.per_user.entry(member.user).or_default() += 1;
         }
-        let (life, rate_max) = (self.rules.life, self.rules.rate_max);
+        let life = self.rules.life;
         let account = self.accounts.entry(key).or_default();
         account.clients.retain(|client| !client.is_stale(now, life));
-        let place = account.clients.iter().position(|client| client.id == request.peer_id);
-        let restarted = || account.clients.iter().position(|client| client.peer == peer);
-        let client = Client::now(now, peer, request);
-        let mut due = account.due.unwrap_or_default();
-        due.left = request.left;
-        match place.or_else(restarted) {
-            Some(place) => {
-                if let Some(before) = account.clients.get_mut(place) {
-                    due.credit(before, &client, rate_max);
-                    due.completed += u32::from(completes(request) && !before.seeds);
-                    *before = client;
-                }
-                if leaves {
-                    account.clients.swap_remove(place);
-                }
-            }
-            None if leaves => {}
-            // A larger number than are known is as good as the most that are.
-            None if member
-                .clients_max
-                .is_some_and(|most| account.clients.len() >= CLIENTS_MAX.min(most.get() as usize)) =>
-            {
-                return Verdict::TooManyClients;
-            }
-            None => {
-                due.completed += u32::from(completes(request));
-                if account.clients.len() < CLIENTS_MAX {
-                    account.clients.push(client);
-                } else {
-                    self.unkept += 1;
-                }
-            }
-        }
-        if account.due.replace(due).is_none() {
+        let had_due = account.due.is_some();
+        let told = account.visit(&self.rules, member, has_room, &Client::now(now, peer, request), request);
+        account.fit();
+        let (becomes, is_due) = (account.weight(), account.due.is_some());
+        self.weigh(member.user, weight, becomes);
+        if is_due && !had_due {
             self.due.push_back(key);
         }
-        verdict
+        match told {
+            Told::Counted => verdict,
+            Told::Unkept => {
+                self.unkept += 1;
+                verdict
+            }
+            Told::OneTooMany => Verdict::TooManyClients,
+        }
     }
 
     fn has_room(&self, user: UserId) -> bool {
-        let accounts = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
-        let free = self.rules.accounts_max.saturating_sub(accounts);
+        let free = self.rules.accounts_max.saturating_sub(self.weight);
         self.per_user.get(&user).copied().unwrap_or_default() < free
+    }
+
+    /// One of this user's accounts weighs no longer this, but that.
+    fn weigh(&mut self, user: UserId, before: u32, after: u32) {
+        if before == after {
+            return;
+        }
+        self.weight = self.weight.saturating_sub(before).saturating_add(after);
+        let all = self.per_user.entry(user).or_default();
+        *all = all.saturating_sub(before).saturating_add(after);
+        if *all == 0 {
+            self.per_user.remove(&user);
+        }
     }
 
     /// How many rows are due.
@@ -252,9 +249,14 @@ impl Ledger {
         let calls = usize::try_from(self.rules.life.as_secs() / 4).unwrap_or(usize::MAX).max(1);
         let budget = SWEEP_MIN + self.accounts.len() / calls;
         let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
-        let (life, mut over, mut last) = (self.rules.life, Vec::new(), None);
+        let (life, mut over, mut lighter, mut last) = (self.rules.life, Vec::new(), Vec::new(), None);
         for (key, account) in self.accounts.range_mut((from, Bound::Unbounded)).take(budget) {
+            let weight = account.weight();
             account.clients.retain(|client| !client.is_stale(now, life));
+            account.fit();
+            if account.weight() < weight {
+                lighter.push((key.0, weight, account.weight()));
+            }
             if account.clients.is_empty() && account.due.is_none() {
                 over.push(*key);
             }
@@ -262,17 +264,97 @@ impl Ledger {
         }
         // Behind the last one it begins again.
         self.swept = last;
+        lighter.into_iter().for_each(|(user, before, after)| self.weigh(user, before, after));
         over.into_iter().for_each(|key| self.remove(key));
     }
 
     fn remove(&mut self, key: Key) {
-        self.accounts.remove(&key);
-        if let Some(count) = self.per_user.get_mut(&key.0) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.per_user.remove(&key.0);
-            }
+        if let Some(account) = self.accounts.remove(&key) {
+            self.weigh(key.0, account.weight(), 0);
         }
+    }
+}
+
+/// What became of a visit.
+enum Told {
+    Counted,
+    /// For want of room.
+    Unkept,
+    OneTooMany,
+}
+
+impl Account {
+    /// How much of the room it takes.
+    fn weight(&self) -> u32 {
+        u32::try_from(self.clients.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Holds no memory for clients that are gone.
+    fn fit(&mut self) {
+        if self.clients.capacity() > 2 * self.clients.len() {
+            self.clients.shrink_to_fit();
+        }
+    }
+
+    /// A client is here: what it is credited becomes due.
+    fn visit(
+        &mut self,
+        rules: &Rules,
+        member: &Member,
+        has_room: bool,
+        client: &Client,
+        request: &AnnounceRequest,
+    ) -> Told {
+        let leaves = request.event == AnnounceEvent::Stopped;
+        let place = self.clients.iter().position(|known| known.id == client.id);
+        let restarted = || self.clients.iter().position(|known| known.peer == client.peer);
+        let mut due = self.due.unwrap_or_default();
+        due.left = request.left;
+        let Some(place) = place.or_else(restarted) else {
+            if !leaves {
+                // A larger number than are known is as good as the most that are.
+                let most = member.clients_max.map_or(usize::MAX, |most| CLIENTS_MAX.min(most.get() as usize));
+                if self.clients.len() >= most && !self.forget_absent(rules, client.at) {
+                    return Told::OneTooMany;
+                }
+                due.completed += u32::from(completes(request));
+            }
+            self.due = Some(due);
+            // The first has its room with the account.
+            if leaves {
+                return Told::Counted;
+            }
+            if self.clients.len() >= CLIENTS_MAX || !has_room && !self.clients.is_empty() {
+                return Told::Unkept;
+            }
+            self.clients.reserve_exact(1);
+            self.clients.push(*client);
+            return Told::Counted;
+        };
+        if let Some(before) = self.clients.get_mut(place)
+            && !client.comes_late(before, request.event)
+        {
+            due.credit(before, client, rules.rate_max);
+            due.completed += u32::from(completes(request) && !before.seeds);
+            *before = *client;
+            self.due = Some(due);
+        }
+        if leaves {
+            self.clients.swap_remove(place);
+        }
+        Told::Counted
+    }
+
+    /// Forgets the client that was silent longest, if it has missed its time to come: it was probably ended without a word. Whether it has.
+    fn forget_absent(&mut self, rules: &Rules, now: Instant) -> bool {
+        // Half a life is the interval; it may be late by some of it.
+        let absent = rules.life / 8 * 5;
+        let silent = self.clients.iter().enumerate().min_by_key(|(_, client)| client.at);
+        let Some((place, _)) = silent.filter(|(_, client)| now.since(client.at) > absent) else {
+            return false;
+        };
+        self.clients.swap_remove(place);
+        true
     }
 }
 
@@ -284,6 +366,14 @@ impl Client {
     fn now(now: Instant, peer: SocketAddr, request: &AnnounceRequest) -> Client {
         let AnnounceRequest { peer_id: id, uploaded, downloaded, left, .. } = *request;
         Client { id, peer, at: now, uploaded, downloaded, seeds: left == 0 }
+    }
+
+    /// It was said before what is known was, and only came later.
+    fn comes_late(&self, before: &Client, event: AnnounceEvent) -> bool {
+        let less = self.uploaded < before.uploaded || self.downloaded < before.downloaded;
+        less && self.id == before.id
+            && event != AnnounceEvent::Started
+            && self.at.since(before.at) <= LATE_MAX
     }
 
     fn is_stale(&self, now: Instant, life: Duration) -> bool {

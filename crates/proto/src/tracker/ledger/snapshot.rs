@@ -78,17 +78,19 @@ impl Ledger {
     }
 
     fn take_in(&mut self, key: Key, client: Client) -> bool {
-        if !self.accounts.contains_key(&key) {
-            if !self.has_room(key.0) {
-                return false;
-            }
-            *self.per_user.entry(key.0).or_default() += 1;
+        let weight = self.accounts.get(&key).map_or(0, Account::weight);
+        if !self.has_room(key.0) {
+            return false;
         }
-        let Account { clients, .. } = self.accounts.entry(key).or_default();
-        let is_new = clients.len() < CLIENTS_MAX && clients.iter().all(|known| known.id != client.id);
+        let account = self.accounts.entry(key).or_default();
+        let is_new =
+            account.clients.len() < CLIENTS_MAX && account.clients.iter().all(|known| known.id != client.id);
         if is_new {
-            clients.push(client);
+            account.clients.reserve_exact(1);
+            account.clients.push(client);
         }
+        let becomes = account.weight();
+        self.weigh(key.0, weight, becomes);
         is_new
     }
 }

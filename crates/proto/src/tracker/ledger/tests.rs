@@ -62,9 +62,9 @@ fn differences_are_credited_and_what_was_before_is_not() {
     assert_eq!(visit(30, &with(AnnounceEvent::Started, said(1, 0, 0, 70))), (0, 0, 70));
     assert_eq!(visit(40, &said(1, 3, 70, 0)), (3, 70, 0));
     // It forgot to say so: nothing is taken away.
-    assert_eq!(visit(50, &said(1, 2, 1, 0)), (0, 0, 0));
-    assert_eq!(visit(60, &with(AnnounceEvent::Stopped, said(1, 9, 1, 0))), (7, 0, 0));
-    assert_eq!(visit(70, &said(1, 99, 99, 0)), (0, 0, 0));
+    assert_eq!(visit(110, &said(1, 2, 1, 0)), (0, 0, 0));
+    assert_eq!(visit(120, &with(AnnounceEvent::Stopped, said(1, 9, 1, 0))), (7, 0, 0));
+    assert_eq!(visit(130, &said(1, 99, 99, 0)), (0, 0, 0));
 }
 
 #[test]
@@ -157,12 +157,52 @@ fn a_member_takes_part_with_as_many_clients_as_it_may() {
 
 #[test]
 fn no_limit_is_above_what_can_be_counted() {
-    let mut ledger = ledger(9);
+    let mut ledger = ledger(99);
     let member = Member { clients_max: NonZeroU32::new(40), ..member(1) };
     let visits =
         (1..=40).map(|client| ledger.announce(at(0), &member, here(client.into()), &said(client, 0, 0, 9)));
     let welcome = visits.filter(|verdict| *verdict == Verdict::Welcome).count();
     assert_eq!(welcome, CLIENTS_MAX);
+}
+
+#[test]
+fn what_comes_late_is_neither_a_new_beginning_nor_credited_twice() {
+    let mut ledger = ledger(9);
+    let over_v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 1));
+    let completed = with(AnnounceEvent::Completed, said(1, 500, 90, 0));
+    for (second, way, request) in [
+        (0, here(1), said(1, 0, 0, 90)),
+        (1000, here(1), completed.clone()),
+        // Sent before, and again since no answer came.
+        (1010, here(1), said(1, 300, 70, 20)),
+        (1020, over_v6, completed),
+        (1030, here(1), said(1, 510, 90, 0)),
+    ] {
+        ledger.announce(at(second), &member(1), way, &request);
+    }
+    let row = row(&mut ledger);
+    assert_eq!((row.uploaded, row.downloaded, row.completed, row.left), (510, 90, 1, 0));
+    assert_eq!(row.seeded, Duration::from_secs(30));
+    // One that was started anew says so, or comes a while later.
+    ledger.announce(at(1040), &member(1), here(1), &with(AnnounceEvent::Started, said(1, 0, 0, 0)));
+    ledger.announce(at(1050), &member(1), here(1), &said(1, 7, 0, 0));
+    ledger.announce(at(1111), &member(1), here(1), &said(1, 2, 0, 0));
+    ledger.announce(at(1112), &member(1), here(1), &said(1, 5, 0, 0));
+    assert_eq!(ledger.take(1)[0].uploaded, 10);
+}
+
+#[test]
+fn a_client_that_was_ended_without_a_word_gives_way_once_it_is_missed() {
+    let mut ledger = ledger(9);
+    let member = Member { clients_max: NonZeroU32::new(1), ..member(1) };
+    let mut visit = |second, client: u8| {
+        ledger.announce(at(second), &member, here(client.into()), &said(client, 0, 0, 9))
+    };
+    assert_eq!(visit(0, 1), Verdict::Welcome);
+    assert_eq!(visit(LIFE / 2, 1), Verdict::Welcome);
+    assert_eq!(visit(LIFE / 2 + LIFE / 2, 2), Verdict::TooManyClients);
+    assert_eq!(visit(LIFE / 2 + LIFE / 8 * 5 + 1, 2), Verdict::Welcome);
+    assert_eq!(visit(LIFE / 2 + LIFE / 8 * 5 + 2, 1), Verdict::TooManyClients);
 }
 
 #[test]
@@ -204,6 +244,20 @@ fn one_user_has_no_more_accounts_than_are_free() {
         ledger.announce(at(0), &member(2), here(client.into()), &said(client, 0, 0, 9));
     }
     assert!(ledger.accounts.values().all(|account| account.clients.len() <= CLIENTS_MAX));
+    let clients =
+        |ledger: &Ledger| ledger.accounts.values().map(|account| account.clients.len()).sum::<usize>();
+    assert_eq!((clients(&ledger), ledger.weight), (80, 80), "clients take room as well, and leave some");
+    // Where clients leave, there is room again, and no memory is held for them.
+    for client in 0..=99 {
+        let leaves = with(AnnounceEvent::Stopped, said(client, 0, 0, 9));
+        ledger.announce(at(1), &member(2), here(client.into()), &leaves);
+    }
+    assert_eq!(ledger.weight, 61);
+    assert!(ledger.accounts.values().all(|account| account.clients.capacity() <= 2 * account.clients.len()));
+    ledger.take(99);
+    assert_eq!((ledger.accounts(), ledger.weight), (60, 60));
+    (0..99).for_each(|_| ledger.sweep(at(2 + LIFE)));
+    assert_eq!((ledger.accounts(), ledger.weight, ledger.per_user.len()), (0, 0, 0));
 }
 
 /// A ledger's snapshot, an account to a slice.
