@@ -129,8 +129,11 @@ fn two_halves_are_one(home: &Home, size: u64, figures: &mut Figures) -> Result<(
     let finished = receivers.each_mut().map(|receiver| receiver.has_said("finished"));
     ensure!(finished != [true; 2], "both had everything before the sharer was killed");
     hosts[1..].iter().try_for_each(|host| host.shape_uplink(slow(size) * 10))?;
+    // None is stopped before both have finished: it may be all that the other has.
+    receivers
+        .iter_mut()
+        .try_for_each(|receiver| receiver.wait("finished", Duration::from_secs(60)).map(drop))?;
     for (receiver, folder) in receivers.iter_mut().zip(&folders) {
-        receiver.wait("finished", Duration::from_secs(60))?;
         receiver.stop()?;
         content::same(&source, &folder.join(NAME))?;
     }
