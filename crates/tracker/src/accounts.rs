@@ -8,6 +8,8 @@ use proto::tracker::Ledger;
 use proto::tracker::ledger::{Member, NoLedger, Row, Rules, Verdict, Walk};
 use proto::{Duration, Instant};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use wire::InfoHash;
 use wire::announce::{AnnounceEvent, AnnounceRequest};
@@ -29,12 +31,48 @@ pub struct Books {
     pub rules: Rules,
     /// To whoever keeps them; full, it is left alone for a while.
     pub rows: SyncSender<Vec<Row>>,
+    /// How the books stand, which `/metrics` tells.
+    pub standing: Arc<Standing>,
+}
+
+/// How books stand. Whoever keeps them says what becomes of rows.
+#[derive(Debug, Default)]
+pub struct Standing {
+    unwritten: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Standing {
+    /// So many of the rows that were handed over are written.
+    pub fn written(&self, rows: usize) {
+        self.unwritten.fetch_sub(rows as u64, Ordering::Relaxed);
+    }
+
+    /// What was handed over could not be written just now.
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Rows that were handed over and are not written.
+    pub fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// How often what was handed over could not be written.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn handed_over(&self, rows: usize) {
+        self.unwritten.fetch_add(rows as u64, Ordering::Relaxed);
+    }
 }
 
 /// What a worker knows of members.
 pub(crate) struct Accounts {
     ledger: Ledger,
     books: SyncSender<Vec<Row>>,
+    standing: Arc<Standing>,
     /// Taken from the ledger, and not yet handed over.
     ready: Vec<Row>,
     handed_over: Instant,
@@ -43,8 +81,9 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// Of nobody so far.
     pub(crate) fn new(books: Books) -> Accounts {
-        let ledger = Ledger::new(books.rules);
-        Accounts { ledger, books: books.rows, ready: Vec::new(), handed_over: Instant::ZERO }
+        let Books { rules, rows: books, standing } = books;
+        let ledger = Ledger::new(rules);
+        Accounts { ledger, books, standing, ready: Vec::new(), handed_over: Instant::ZERO }
     }
 
     /// A member announces. If it is not to be served, then why.
@@ -72,10 +111,13 @@ impl Accounts {
             if self.ready.is_empty() {
                 self.ready = self.ledger.take(ROWS_MAX);
             }
+            // Before it is there, so that it is never taken away before.
+            self.standing.handed_over(self.ready.len());
             match self.books.try_send(std::mem::take(&mut self.ready)) {
                 Ok(()) => self.handed_over = now,
                 // Its keeper is behind, or gone: then this is for as long as the tracker lives.
                 Err(TrySendError::Full(rows) | TrySendError::Disconnected(rows)) => {
+                    self.standing.written(rows.len());
                     self.ready = rows;
                     return;
                 }
@@ -114,6 +156,7 @@ impl Accounts {
             if rows.is_empty() {
                 return;
             }
+            self.standing.handed_over(rows.len());
             if self.books.send(rows).is_err() {
                 tracing::error!(
                     "what members sent and received last is lost: nobody keeps the books any more"

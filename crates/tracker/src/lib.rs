@@ -29,7 +29,7 @@ mod websocket;
 mod worker;
 
 pub use access::{Access, TorrentList};
-pub use accounts::Books;
+pub use accounts::{Books, Standing};
 pub use certificate::{Certificate, CertificateError};
 pub use config::{Config, HttpRules, Listen, Private, UdpRules, WebSocketRules};
 pub use handle::{Busy, Handle, PEERS_MAX, Swarm, TORRENTS_MAX};

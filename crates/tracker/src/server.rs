@@ -123,7 +123,8 @@ impl Tracker {
         let config = config.of_one_worker();
         let (routes, orders) = Routes::among(wakers);
         // Two more: for the browsers, and for who writes the state.
-        let tallies = Tallies::new(workers + 2);
+        let standing = config.private.as_ref().map(|private| Arc::clone(&private.books.standing));
+        let tallies = Tallies::new(workers + 2).with_books(standing.unwrap_or_default());
         let mut each_tally = tallies.each().collect::<Vec<_>>();
         let (for_browsers, for_state) = (each_tally.pop(), each_tally.pop().unwrap_or_default());
         let books = config.private.as_ref().map(|private| &private.books);

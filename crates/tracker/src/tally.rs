@@ -3,6 +3,7 @@
 //! Invariants: a worker's numbers are written by it alone, so that counting is a load and a store; every number is in [`ROWS`] once.
 //! Names are after the conventions of Prometheus.
 
+use crate::accounts::Standing;
 use crate::server::Figures;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub(crate) enum Count {
     Uncredited,
     Accounts,
     RowsDue,
+    BooksFailures,
     StateSaved,
     StateFailures,
 }
@@ -59,7 +61,7 @@ const fn row(count: Count, name: &'static str, labels: &'static str, help: &'sta
 }
 
 /// All numbers, in the order of [`Count`]; those of one name stand together.
-const ROWS: [Row; 33] = [
+const ROWS: [Row; 34] = [
     row(Count::AnnounceUdp4, "announces_total", "transport=\"udp\",family=\"ipv4\"", "Announces answered"),
     row(Count::AnnounceUdp6, "announces_total", "transport=\"udp\",family=\"ipv6\"", ""),
     row(Count::AnnounceHttp4, "announces_total", "transport=\"http\",family=\"ipv4\"", ""),
@@ -122,6 +124,12 @@ const ROWS: [Row; 33] = [
     row(Count::Accounts, "accounts", "", "Members in torrents now, counted in each"),
     row(Count::RowsDue, "account_rows_due", "", "Accounts of which the books do not know the newest"),
     row(
+        Count::BooksFailures,
+        "account_failures_total",
+        "",
+        "Attempts to write what is due to members that failed, each tried again",
+    ),
+    row(
         Count::StateSaved,
         "state_saved_timestamp_seconds",
         "",
@@ -169,12 +177,25 @@ impl Tally {
 
 /// The numbers of all workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Tallies(Arc<[Arc<Tally>]>);
+pub(crate) struct Tallies(Arc<[Arc<Tally>]>, Arc<Standing>);
 
 impl Tallies {
     /// For so many workers.
     pub(crate) fn new(workers: usize) -> Tallies {
-        Tallies((0..workers).map(|_| Arc::default()).collect())
+        Tallies((0..workers).map(|_| Arc::default()).collect(), Arc::default())
+    }
+
+    /// Beside them, how the books of a private tracker stand.
+    pub(crate) fn with_books(self, standing: Arc<Standing>) -> Tallies {
+        Tallies(self.0, standing)
+    }
+
+    fn in_books(&self, count: Count) -> u64 {
+        match count {
+            Count::RowsDue => self.1.unwritten(),
+            Count::BooksFailures => self.1.failures(),
+            _ => 0,
+        }
     }
 
     /// One worker's, in its order.
@@ -214,7 +235,7 @@ impl Tallies {
                     write!(out, "# HELP gannet_tracker_{name} {help}\n# TYPE gannet_tracker_{name} {kind}\n");
                 before = name;
             }
-            let sum = self.sum(&[*count]);
+            let sum = self.sum(&[*count]) + self.in_books(*count);
             let _ = match labels.is_empty() {
                 true => writeln!(out, "gannet_tracker_{name} {sum}"),
                 false => writeln!(out, "gannet_tracker_{name}{{{labels}}} {sum}"),
@@ -239,6 +260,24 @@ mod tests {
             before = row.name;
         }
         assert_eq!(Count::StateFailures as usize + 1, ROWS.len());
+    }
+
+    #[test]
+    fn rows_are_due_until_they_are_written() {
+        let standing = Arc::new(Standing::default());
+        let tallies = Tallies::new(2).with_books(Arc::clone(&standing));
+        let says = |text: &str| {
+            let mut all = String::new();
+            tallies.metrics(&mut all);
+            assert!(all.contains(text), "{all}");
+        };
+        tallies.each().for_each(|tally| tally.set(Count::RowsDue, 3));
+        standing.handed_over(4);
+        standing.failed();
+        says("\ngannet_tracker_account_rows_due 10\n");
+        says("\ngannet_tracker_account_failures_total 1\n");
+        standing.written(4);
+        says("\ngannet_tracker_account_rows_due 6\n");
     }
 
     #[test]

@@ -44,8 +44,10 @@ fn users() -> Vec<User> {
 
 fn config(workers: usize, queue: usize) -> (Config, Receiver<Vec<Row>>) {
     let (rows, books) = sync_channel(queue);
-    let private =
-        Private { members: Arc::new(Members::new(users())), books: Books { rules: Rules::default(), rows } };
+    let private = Private {
+        members: Arc::new(Members::new(users())),
+        books: Books { rules: Rules::default(), rows, standing: Default::default() },
+    };
     let listen = vec![Listen::all((Ipv4Addr::LOCALHOST, 0).into())];
     let workers = NonZeroUsize::new(workers).unwrap();
     (Config { listen, workers, private: Some(private), ..Config::default() }, books)

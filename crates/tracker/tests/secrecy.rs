@@ -102,7 +102,7 @@ fn config(workers: usize) -> Config {
     // One row on its way fills the queue, so that books that are not kept are spoken of.
     let (rows, received) = sync_channel(1);
     drop(received);
-    let books = Books { rules: Rules::default(), rows };
+    let books = Books { rules: Rules::default(), rows, standing: Default::default() };
     let mut config = Config {
         listen: vec![Listen::all((Ipv4Addr::LOCALHOST, 0).into())],
         workers: NonZeroUsize::new(workers).unwrap(),

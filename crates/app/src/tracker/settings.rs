@@ -25,8 +25,8 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tracker::ledger;
 use tracker::{
-    Access, Books, Config, HttpRules, Listen, Members, Network, Private, Rules, TorrentList, UdpRules,
-    WebSocketRules,
+    Access, Books, Config, HttpRules, Listen, Members, Network, Private, Rules, Standing, TorrentList,
+    UdpRules, WebSocketRules,
 };
 use udp::UdpTable;
 
@@ -250,12 +250,14 @@ impl Settings {
     pub(super) fn config(
         &self,
         listen: Vec<Listen>,
-        private: Option<(Members, SyncSender<Vec<ledger::Row>>)>,
+        private: Option<(Members, SyncSender<Vec<ledger::Row>>, Arc<Standing>)>,
     ) -> Result<Config, Failure> {
         // Accounts are forgotten when peers are.
         let rules = ledger::Rules { life: self.rules.interval * 2, ..ledger::Rules::default() };
-        let private = private
-            .map(|(members, rows)| Private { members: Arc::new(members), books: Books { rules, rows } });
+        let private = private.map(|(members, rows, standing)| Private {
+            members: Arc::new(members),
+            books: Books { rules, rows, standing },
+        });
         Ok(Config {
             listen,
             workers: self.workers.into(),

@@ -54,7 +54,9 @@ impl Place {
         let (rows, reader) = (keeper.rows().unwrap(), keeper.reader());
         let settings = Settings::of(&args).unwrap();
         let listen = Listen::http((Ipv4Addr::LOCALHOST, 0).into());
-        let tracker = Tracker::start(settings.config(vec![listen], Some((members, rows))).unwrap()).unwrap();
+        let tracker =
+            Tracker::start(settings.config(vec![listen], Some((members, rows, keeper.standing()))).unwrap())
+                .unwrap();
         let office = Office::new(&args, settings, tracker.handle().clone(), Some(reader));
         let desk = Desk::new(office, Some(&file("tokens"))).unwrap();
         let place = Place { tracker, _keeper: keeper, desk, dir };

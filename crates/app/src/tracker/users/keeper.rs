@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tracker::Members;
 use tracker::ledger::Row;
+use tracker::{Members, Standing};
 
 /// Batches on their way, of some 4,096 rows each.
 const BATCHES_MAX: usize = 8;
@@ -42,6 +42,7 @@ pub(crate) struct Keeper {
     /// Who there is, each time that somebody else has changed it.
     news: Receiver<Result<Members, Failure>>,
     gives_up: Arc<OnceLock<Instant>>,
+    standing: Arc<Standing>,
 }
 
 /// Dropped before the tracker is ended, it bounds how long the tracker waits for books that cannot be written.
@@ -69,23 +70,30 @@ impl Keeper {
         let (questions, asked) = sync_channel(1);
         let (tell, news) = sync_channel(1);
         let gives_up = Arc::new(OnceLock::new());
+        let standing = Arc::new(Standing::default());
         let books = Books {
             store,
             rows: received,
             questions: asked,
             news: tell,
             gives_up: Arc::clone(&gives_up),
+            standing: Arc::clone(&standing),
             waiting: Vec::new(),
             fails: false,
             has_news: false,
             told_unread: false,
         };
-        (Keeper { thread: None, rows: Some(rows), questions, news, gives_up }, books)
+        (Keeper { thread: None, rows: Some(rows), questions, news, gives_up, standing }, books)
     }
 
     /// To it; nothing once it ends.
     pub(crate) fn rows(&self) -> Option<SyncSender<Vec<Row>>> {
         self.rows.clone()
+    }
+
+    /// How the books stand.
+    pub(crate) fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing)
     }
 
     /// To be dropped before the tracker is ended.
@@ -137,6 +145,7 @@ struct Books {
     news: Reply,
     /// When what cannot be written is given up, once the end is foreseen.
     gives_up: Arc<OnceLock<Instant>>,
+    standing: Arc<Standing>,
     waiting: Vec<Row>,
     /// The last attempt to write failed, which was said.
     fails: bool,
@@ -215,12 +224,14 @@ impl Books {
         }
         match self.store.credit(&self.waiting) {
             Ok(()) => {
+                self.standing.written(self.waiting.len());
                 self.waiting.clear();
                 if std::mem::take(&mut self.fails) {
                     show::message("what members send and receive is written again; nothing is lost");
                 }
             }
             Err(failure) => {
+                self.standing.failed();
                 if !std::mem::replace(&mut self.fails, true) {
                     show::message(&format!("{failure}; it is tried again, and nothing is lost until then"));
                 }

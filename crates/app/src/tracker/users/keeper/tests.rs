@@ -44,6 +44,7 @@ fn what_could_not_be_written_is_as_soon_as_it_can_be() {
     books.store.members().unwrap();
     books.waiting = vec![row(); 3];
     books.write();
+    assert_eq!(keeper.standing().failures(), 1);
     assert!(books.fails && !books.is_given_up(), "as long as no end is in sight it is tried");
     std::fs::remove_file(&totals).unwrap();
     drop(keeper.end_in_sight());
