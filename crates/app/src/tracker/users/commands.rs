@@ -11,7 +11,7 @@ use crate::show::json::VERSION;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
-use wire::Passkey;
+use wire::{DisplaySafe, Passkey};
 
 /// A passkey, for whoever made it.
 #[derive(Serialize)]
@@ -47,7 +47,7 @@ impl UserLine {
         UserLine {
             v: VERSION,
             r#type: "tracker_user",
-            name,
+            name: shown(&name),
             enabled,
             may_download,
             clients_max: clients_max.map(Into::into),
@@ -134,20 +134,32 @@ fn list(users: &Path, json: bool) -> Outcome {
         }
         return Ok(Exit::Done);
     }
-    let width = list.iter().map(|(record, _)| record.name.chars().count()).max().unwrap_or(0).max(4);
+    show::print(&table(&list))?;
+    Ok(Exit::Done)
+}
+
+/// A name as it is shown. A database takes any from whoever else writes into it: one that moves the cursor, or is somebody's passkey.
+fn shown(name: &str) -> String {
+    match Passkey::read(name.as_bytes()) {
+        Some(_) => "(looks like a passkey)".into(),
+        None => DisplaySafe::new(name).to_string(),
+    }
+}
+
+fn table(list: &[(Record, Totals)]) -> String {
+    let names: Vec<String> = list.iter().map(|(record, _)| shown(&record.name)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4);
     let mut text =
         format!("{:width$}  {:>15}  {:>15}  {:>9}  state\n", "name", "uploaded", "downloaded", "completed");
-    for (record, totals) in &list {
+    for ((record, totals), name) in list.iter().zip(names) {
         let Totals { uploaded, downloaded, completed, .. } = totals;
         let _ = writeln!(
             text,
-            "{:width$}  {uploaded:>15}  {downloaded:>15}  {completed:>9}  {}",
-            record.name,
+            "{name:width$}  {uploaded:>15}  {downloaded:>15}  {completed:>9}  {}",
             state(record)
         );
     }
-    show::print(&text)?;
-    Ok(Exit::Done)
+    text
 }
 
 fn state(record: &Record) -> String {
@@ -162,4 +174,29 @@ fn state(record: &Record) -> String {
 /// A line of JSON.
 fn print(line: &impl Serialize) -> Result<(), Failure> {
     show::print(&(serde_json::to_string(line).map_err(Failure::plain)? + "\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_others_wrote_into_the_database_forge_nothing_and_tell_no_passkey() {
+        let passkey = Passkey::of_chance([7; 16]);
+        let of = |name: &str| {
+            let name = name.into();
+            (
+                Record { name, passkey, may_download: true, enabled: true, clients_max: None },
+                Totals::default(),
+            )
+        };
+        let list = [of("an\u{1b}[2Ja\nbert  999"), of(passkey.reveal())];
+        let text = table(&list);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(!text.contains('\u{1b}') && !text.contains(passkey.reveal()), "{text}");
+        for (record, totals) in list {
+            let line = serde_json::to_string(&UserLine::of(record, totals)).unwrap();
+            assert!(!line.contains(passkey.reveal()), "{line}");
+        }
+    }
 }
