@@ -3,7 +3,7 @@
 //! A list is a file as opentracker reads it: a line that begins with 40 hexadecimal digits, and no further one, names a torrent; whatever
 //! stands behind is a remark, and every other line is one whole.
 
-use crate::members::Members;
+use crate::members::{Members, Unwelcome};
 use proto::tracker::ledger::Member;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -55,11 +55,8 @@ impl Admission {
         self.members.is_some()
     }
 
-    /// Who visits with the passkey that is found so: a member, or anybody on an open tracker; or what is told to whoever is none.
-    pub(crate) fn who(
-        &self,
-        passkey: impl FnOnce() -> Option<Passkey>,
-    ) -> Result<Option<Member>, &'static str> {
+    /// Who visits with the passkey that is found so: a member, or anybody on an open tracker.
+    pub(crate) fn who(&self, passkey: impl FnOnce() -> Option<Passkey>) -> Result<Option<Member>, Unwelcome> {
         self.members.as_ref().map(|members| members.find(passkey())).transpose()
     }
 }

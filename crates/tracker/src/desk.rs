@@ -1,6 +1,7 @@
 //! Where both kinds of visitors are answered: the swarm table with its clock.
 
 use crate::accounts::{Accounts, Books, leaving};
+use crate::shards::{Errand, Routes};
 use crate::state::saving::{Piece, Saving, Told};
 use crate::tally::{Count, Tally};
 use proto::tracker::SwarmTable;
@@ -76,7 +77,7 @@ impl Desk {
         {
             self.tally.count(Count::Withheld);
             // It may have been served until now: others are to hear of it no more.
-            self.attend(from, &leaving(request), 0);
+            self.take_out(from, request);
             return Err(reason);
         }
         let standing = self.attend(from, request, want_max);
@@ -90,6 +91,11 @@ impl Desk {
             self.tally.count(Count::NotKept);
         }
         Ok((standing, &self.peers))
+    }
+
+    /// Others are not told any more of who announces this from there.
+    pub(crate) fn take_out(&mut self, from: IpAddr, request: &AnnounceRequest) {
+        self.attend(from, &leaving(request), 0);
     }
 
     /// The table is told, and others of the swarm are written to `peers`.
@@ -224,5 +230,15 @@ impl Desk {
     pub(crate) fn set_time(&mut self, now: std::time::Instant) {
         let passed = now.saturating_duration_since(self.began).as_micros();
         self.now = Instant::from_micros(u64::try_from(passed).unwrap_or(u64::MAX));
+    }
+}
+
+/// Somebody announces who is not served any more: whose swarm it is takes it out. If that one is too busy, it is when it comes again.
+pub(crate) fn take_out(from: IpAddr, request: &AnnounceRequest, desk: &mut Desk, routes: &mut Routes) {
+    if routes.is_mine(&request.info_hash) {
+        desk.take_out(from, request);
+    } else {
+        let owner = routes.owner(&request.info_hash);
+        let _ = routes.send(owner, Errand::TakeOut { ip: from, announce: request.clone() });
     }
 }

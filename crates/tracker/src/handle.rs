@@ -74,11 +74,12 @@ impl Handle {
         self.admit(|admission| admission.access = access);
     }
 
-    /// Whoever is among these members is served from when this returns, and nobody else. An open tracker stays open.
+    /// Whoever is among these members is served from when this returns, and nobody else. Peers of those who are not any more are kept until
+    /// they come again, or their time is over. An open tracker stays open.
     pub fn set_members(&self, members: Members) {
         self.admit(|admission| {
             if let Some(place) = &mut admission.members {
-                *place = Arc::new(members);
+                *place = Arc::new(members.after(place));
             }
         });
     }

@@ -4,14 +4,21 @@
 //! by letter (E11); whoever is no member learns nothing but that.
 
 use proto::tracker::ledger::Member;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use wire::Passkey;
 
+/// Two hashes of 64 bits, each with keys of its own: with a chance of 2^-128 somebody is taken for another. They are made once, so that
+/// members can be told from those who were before.
+static HASHES: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
+/// Passkeys that are remembered beyond their time: those of a large site that gives everybody a new one take a megabyte or two.
+const FORMER_MAX: usize = 65_536;
+
 /// What is told to whoever has no passkey, or one that is not valid.
-pub(crate) const STRANGER: &str =
-    "this tracker is private: a personal announce URL is needed, and this is none";
+const STRANGER: &str = "this tracker is private: a personal announce URL is needed, and this is none";
 
 /// What is told to a member that was disabled.
 const DISABLED: &str = "this account is disabled; whoever runs this tracker knows why";
@@ -38,9 +45,9 @@ pub struct User {
 
 /// Everybody who is known.
 pub struct Members {
-    /// Two hashes of 64 bits, each with keys of its own: with a chance of 2^-128 somebody is taken for another.
-    hashes: [RandomState; 2],
     known: HashMap<u128, Known>,
+    /// Passkeys that were good before, of users who were removed or have a new one.
+    former: HashSet<u128>,
 }
 
 #[derive(Clone, Copy)]
@@ -49,15 +56,50 @@ enum Known {
     Disabled,
 }
 
+/// Somebody who is not served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unwelcome {
+    /// Has no passkey, or one that never was good.
+    Stranger,
+    /// A member that was disabled.
+    Disabled,
+    /// Has a passkey that was good before.
+    Former,
+}
+
+impl Unwelcome {
+    /// What it is told.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Unwelcome::Stranger | Unwelcome::Former => STRANGER,
+            Unwelcome::Disabled => DISABLED,
+        }
+    }
+
+    /// Whether it may have been served before, so that others are still told of it. No stranger may take anybody out of a swarm, for
+    /// many may have one address.
+    pub(crate) fn was_served(self) -> bool {
+        match self {
+            Unwelcome::Stranger => false,
+            Unwelcome::Disabled | Unwelcome::Former => true,
+        }
+    }
+}
+
 impl Members {
     /// These users. Of two that have the same passkey the later counts.
     pub fn new(users: impl IntoIterator<Item = User>) -> Members {
-        let mut members = Members { hashes: [RandomState::new(), RandomState::new()], known: HashMap::new() };
-        for User { passkey, member, enabled } in users {
-            let known = if enabled { Known::Member(member) } else { Known::Disabled };
-            members.known.insert(members.hash(&passkey), known);
-        }
-        members
+        let known_as = |User { passkey, member, enabled }| {
+            (hash(&passkey), if enabled { Known::Member(member) } else { Known::Disabled })
+        };
+        Members { known: users.into_iter().map(known_as).collect(), former: HashSet::new() }
+    }
+
+    /// The same, who come in the place of these.
+    pub(crate) fn after(mut self, before: &Members) -> Members {
+        let all = before.known.keys().chain(&before.former).copied();
+        self.former = all.filter(|key| !self.known.contains_key(key)).take(FORMER_MAX).collect();
+        self
     }
 
     /// How many.
@@ -70,19 +112,21 @@ impl Members {
         self.known.is_empty()
     }
 
-    /// Whose passkey this is, or what its bearer is told.
-    pub(crate) fn find(&self, passkey: Option<Passkey>) -> Result<Member, &'static str> {
-        match passkey.and_then(|passkey| self.known.get(&self.hash(&passkey))) {
+    /// Whose passkey this is.
+    pub(crate) fn find(&self, passkey: Option<Passkey>) -> Result<Member, Unwelcome> {
+        let key = passkey.map(|passkey| hash(&passkey)).ok_or(Unwelcome::Stranger)?;
+        match self.known.get(&key) {
             Some(&Known::Member(member)) => Ok(member),
-            Some(Known::Disabled) => Err(DISABLED),
-            None => Err(STRANGER),
+            Some(Known::Disabled) => Err(Unwelcome::Disabled),
+            None if self.former.contains(&key) => Err(Unwelcome::Former),
+            None => Err(Unwelcome::Stranger),
         }
     }
+}
 
-    fn hash(&self, passkey: &Passkey) -> u128 {
-        let [high, low] = self.hashes.each_ref().map(|hash| u128::from(hash.hash_one(passkey)));
-        high << 64 | low
-    }
+fn hash(passkey: &Passkey) -> u128 {
+    let [high, low] = HASHES.each_ref().map(|hash| u128::from(hash.hash_one(passkey)));
+    high << 64 | low
 }
 
 impl fmt::Debug for Members {
@@ -107,10 +151,28 @@ mod tests {
         let find = |chance| members.find(Some(Passkey::of_chance([chance; 16])));
         assert_eq!(find(1), Ok(user(1, true).member));
         assert_eq!(find(3), Ok(user(3, true).member));
-        assert_eq!(find(2), Err(DISABLED));
-        assert_eq!(find(4), Err(STRANGER));
-        assert_eq!(members.find(None), Err(STRANGER));
+        assert_eq!(find(2), Err(Unwelcome::Disabled));
+        assert_eq!(find(4), Err(Unwelcome::Stranger));
+        assert_eq!(members.find(None), Err(Unwelcome::Stranger));
         let shown = format!("{members:?}{:?}", user(1, true));
         assert!(!shown.contains("0101"), "{shown}");
+    }
+
+    #[test]
+    fn who_was_a_member_is_told_from_who_never_was() {
+        let find = |members: &Members, chance| members.find(Some(Passkey::of_chance([chance; 16]))).map(drop);
+        let first = Members::new([user(1, true), user(2, false), user(3, true)]);
+        let second = Members::new([user(3, true)]).after(&first);
+        let third = Members::new([user(1, true)]).after(&second);
+        for (chance, now, then) in [
+            (1, Err(Unwelcome::Former), Ok(())),
+            (2, Err(Unwelcome::Former), Err(Unwelcome::Former)),
+            (3, Ok(()), Err(Unwelcome::Former)),
+            (4, Err(Unwelcome::Stranger), Err(Unwelcome::Stranger)),
+        ] {
+            assert_eq!((find(&second, chance), find(&third, chance)), (now, then), "{chance}");
+        }
+        assert_eq!(third.len(), 1);
+        assert_eq!(Unwelcome::Former.reason(), Unwelcome::Stranger.reason(), "it learns no more");
     }
 }

@@ -32,6 +32,8 @@ const ERRANDS_MAX: usize = 4096;
 pub(crate) enum Errand {
     /// A visit to a swarm of yours.
     Announce { ip: IpAddr, who: Option<Member>, announce: AnnounceRequest, back: Back },
+    /// Who announced this to a swarm of yours is not served any more.
+    TakeOut { ip: IpAddr, announce: AnnounceRequest },
     /// How are those of your swarms? Goes from worker to worker until no row is open.
     Scrape { rows: Vec<ScrapeRow>, back: Back },
     /// End when everybody who has asked is answered, or so long from now at the latest.

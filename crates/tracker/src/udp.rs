@@ -6,7 +6,7 @@
 
 use crate::access::{Admission, REFUSAL};
 use crate::connection_id::ConnectionIds;
-use crate::desk::{Desk, Over};
+use crate::desk::{self, Desk, Over};
 use crate::members::NO_SCRAPE;
 use crate::shards::{Back, Errand, Routes, ScrapeRow};
 use crate::tally::{Count, Tally};
@@ -135,7 +135,12 @@ impl Asked<'_> {
             Ok(Question::Announce { transaction, announce, url_data, .. }) => {
                 match self.by.access.who(|| passkey::in_url_data(url_data.joined(&mut [0; URL_DATA_MAX]))) {
                     Ok(who) => self.announce(transaction, ip, who, announce, out),
-                    Err(reason) => self.refuse_stranger(transaction, reason, out),
+                    Err(unwelcome) => {
+                        if unwelcome.was_served() {
+                            desk::take_out(ip, &announce, self.by.desk, self.by.routes);
+                        }
+                        self.refuse_stranger(transaction, unwelcome.reason(), out);
+                    }
                 }
             }
             Ok(Question::Scrape { transaction, .. }) if self.by.access.is_private() => {

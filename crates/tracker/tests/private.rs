@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -266,6 +267,40 @@ fn members_come_and_go_without_a_restart_and_lists_hold_beside_them() {
     let at = open.http_addr().unwrap();
     announce(at, "/announce", &request(7, 1001, 0, AnnounceEvent::None)).unwrap();
     assert!(get(at, &path(6)).0.starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn others_hear_no_more_of_who_is_disabled_or_removed_once_it_comes() {
+    for workers in [1, 2] {
+        let (config, _books) = config(workers, 16);
+        let tracker = Tracker::start(config).unwrap();
+        let (at, udp) = (tracker.http_addr().unwrap(), Udp::connect(tracker.udp_addr().unwrap()));
+        // A worker is asked behind what the other one has told it.
+        let ports = |torrent| {
+            let swarm = tracker.handle().swarm(InfoHash([torrent; 20]), 10).unwrap().unwrap();
+            swarm.peers.iter().map(|(peer, _)| peer.port()).collect::<BTreeSet<_>>()
+        };
+        let disabled = User { enabled: false, ..user(2) };
+        for torrent in 0..8 {
+            tracker.set_members(Members::new(users()));
+            let visit = |port| request(torrent, port, 0, AnnounceEvent::Started);
+            announce(at, &path(1), &visit(1001)).unwrap();
+            announce(at, &path(2), &visit(1002)).unwrap();
+            announce(at, &path(4), &visit(1004)).unwrap();
+            tracker.set_members(Members::new([user(1), disabled]));
+            let leaves = |port| request(torrent, port, 0, AnnounceEvent::Stopped);
+            // Who never was a member takes nobody out.
+            for stranger in ["/announce".to_owned(), path(9)] {
+                assert!(announce(at, &stranger, &leaves(1001)).unwrap_err().contains(NEEDED));
+                assert!(udp.announce(&stranger, leaves(1001)).unwrap_err().contains(NEEDED));
+            }
+            assert_eq!(ports(torrent), [1001, 1002, 1004].into());
+            let (by_http, by_udp) = if torrent % 4 < 2 { (2, 4) } else { (4, 2) };
+            announce(at, &path(by_http), &leaves(1000 + u16::from(by_http))).unwrap_err();
+            udp.announce(&path(by_udp), visit(1000 + u16::from(by_udp))).unwrap_err();
+            assert_eq!(ports(torrent), [1001].into());
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,10 @@
 //! Invariant: every request has exactly one answer. BEP: 3, 7, 23, 24, 48
 
 use crate::access::REFUSAL;
-use crate::desk::{Desk, Over};
+use crate::desk::{self, Desk, Over};
 use crate::http::Service;
 use crate::http::pages;
+use crate::members::Unwelcome;
 use crate::shards::{Back, Errand, ScrapeRow};
 use crate::tally::Count;
 use crate::websocket::handshake;
@@ -146,9 +147,16 @@ fn refuse(status: Status, reason: &str, body: &mut Vec<u8>) -> Status {
 
 /// Refusals come with status 200, as BEP 3's clients expect them. Nothing if another worker answers.
 fn announce(query: &str, ip: IpAddr, passkey: Option<Passkey>, service: &mut Service<'_>) -> Option<Status> {
-    let who = match who(passkey, service) {
+    let who = match service.access.who(|| passkey) {
         Ok(who) => who,
-        Err(refused) => return Some(refused),
+        Err(unwelcome) => {
+            if unwelcome.was_served()
+                && let Ok(visit) = AnnounceQuery::decode(query)
+            {
+                desk::take_out(ip, &visit.announce, service.desk, service.routes);
+            }
+            return Some(refuse_stranger(unwelcome, service));
+        }
     };
     let AnnounceQuery { announce, compact, .. } = match AnnounceQuery::decode(query) {
         Ok(visit) => visit,
@@ -167,17 +175,14 @@ fn announce(query: &str, ip: IpAddr, passkey: Option<Passkey>, service: &mut Ser
     hand_on(owner, Errand::Announce { ip, who, announce, back }, service)
 }
 
-/// Who visits; a refusal if nobody that may.
-fn who(passkey: Option<Passkey>, service: &mut Service<'_>) -> Result<Option<Member>, Status> {
-    service.access.who(|| passkey).map_err(|reason| {
-        service.tally.count(Count::NotAMember);
-        refuse(OK, reason, service.body)
-    })
+fn refuse_stranger(unwelcome: Unwelcome, service: &mut Service<'_>) -> Status {
+    service.tally.count(Count::NotAMember);
+    refuse(OK, unwelcome.reason(), service.body)
 }
 
 fn scrape(query: &str, passkey: Option<Passkey>, service: &mut Service<'_>) -> Option<Status> {
-    if let Err(refused) = who(passkey, service) {
-        return Some(refused);
+    if let Err(unwelcome) = service.access.who(|| passkey) {
+        return Some(refuse_stranger(unwelcome, service));
     }
     let mut torrents = match scraped(query) {
         Ok(torrents) => torrents,
