@@ -200,8 +200,13 @@ impl Connection {
     }
 
     /// What it says next may cost a signature.
-    pub(crate) fn needs_handshake(&self) -> bool {
-        self.stream.needs_handshake()
+    pub(crate) fn may_cost_signature(&self) -> bool {
+        self.stream.may_cost_signature()
+    }
+
+    /// Bytes of TLS wait for the socket.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.stream.is_leaving()
     }
 
     /// There is something to read, and perhaps the end.

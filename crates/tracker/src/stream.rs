@@ -6,7 +6,7 @@
 
 use crate::certificate::Certificate;
 use mio::net::TcpStream;
-use rustls::ServerConnection;
+use rustls::{HandshakeKind, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 
 /// Reads of the socket in a row that brought no content, after which others get their turn: a handshake takes two.
@@ -92,13 +92,13 @@ impl Stream {
         matches!(self, Stream::Tls(tls) if tls.phase == Phase::Sealed && tls.session.is_handshaking())
     }
 
-    /// TLS is spoken here, and a handshake is still to be made.
-    pub(crate) fn needs_handshake(&self) -> bool {
+    /// TLS is spoken here, and what is read next may cost a signature.
+    pub(crate) fn may_cost_signature(&self) -> bool {
         match self {
             Stream::Plain(_) => false,
             Stream::Tls(tls) => match tls.phase {
                 Phase::Before | Phase::Fresh => true,
-                Phase::Sealed => tls.session.is_handshaking(),
+                Phase::Sealed => tls.session.is_handshaking() && !tls.has_signed(),
                 Phase::Mistaken => false,
             },
         }
@@ -130,6 +130,11 @@ impl Stream {
 }
 
 impl Tls {
+    /// The one signature of a handshake is made, or none is needed. Of one that was begun twice (RFC 8446, section 4.1.4) that is not known.
+    fn has_signed(&self) -> bool {
+        matches!(self.session.handshake_kind(), Some(HandshakeKind::Full | HandshakeKind::Resumed))
+    }
+
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.phase == Phase::Fresh {
             let mut first = [0];

@@ -20,11 +20,15 @@ impl Turns {
         }
     }
 
-    /// Whose turn it is now.
-    pub(crate) fn take(&mut self) -> Option<usize> {
-        let name = self.order.pop_front()?;
-        self.waiting.remove(&name);
-        Some(name)
+    /// Whose turn it is now, of those who are here still: who has left takes nobody's.
+    pub(crate) fn take(&mut self, is_here: impl Fn(usize) -> bool) -> Option<usize> {
+        loop {
+            let name = self.order.pop_front()?;
+            self.waiting.remove(&name);
+            if is_here(name) {
+                return Some(name);
+            }
+        }
     }
 
     /// Its turn will come.
@@ -37,8 +41,7 @@ impl Turns {
         self.order.is_empty()
     }
 
-    /// How many wait.
-    #[cfg(test)]
+    /// How many wait, or have left meanwhile.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
@@ -55,13 +58,16 @@ mod tests {
         assert_eq!((turns.len(), turns.has(8), turns.has(6)), (3, true, false));
         let mut had = Vec::new();
         for _ in 0..7 {
-            let name = turns.take().unwrap();
+            let name = turns.take(|_| true).unwrap();
             assert!(!turns.has(name));
             had.push(name);
             turns.put(name);
         }
         assert_eq!(had, [7, 8, 9, 7, 8, 9, 7]);
-        while turns.take().is_some() {}
+        assert_eq!(turns.take(|name| name == 7), Some(7));
+        assert_eq!((turns.len(), turns.has(8)), (0, false));
+        turns.put(8);
+        assert_eq!(turns.take(|_| false), None);
         assert!(turns.is_empty());
     }
 }

@@ -68,6 +68,11 @@ impl Visitors {
         self.rows.get_mut(&name)
     }
 
+    /// Whether a connection is still here.
+    pub(crate) fn has(&self, name: usize) -> bool {
+        self.rows.contains_key(&name)
+    }
+
     /// It is over.
     pub(crate) fn remove(&mut self, name: usize) {
         drop(self.take(name));

@@ -43,9 +43,13 @@ const ERRANDS_PER_TURN: usize = 512;
 /// [`REQUESTS_PER_TURN`](crate::http::REQUESTS_PER_TURN) that is well below a millisecond.
 const TURNS_MAX: usize = 8;
 
-/// Visitors gone on with between two looks at the sockets whose handshake is not made yet: each may cost a signature, 0.6 ms with a key of
-/// RSA and a tenth of that with one of ECDSA. Datagrams have their turn after each.
+/// Visitors gone on with between two looks at the sockets who may each cost a signature: 0.6 ms with a key of RSA, and a tenth of that with
+/// one of ECDSA. Datagrams have their turn after each.
 const HANDSHAKES_MAX: usize = 16;
+
+/// While so many wait for that, nobody further is let in who would. They wait in the kernel, where each is served in its time, and not here,
+/// where they would have to give way to those behind them.
+const HANDSHAKES_WAITING_MAX: usize = 4 * HANDSHAKES_MAX;
 
 /// Bytes of answers that the kernel keeps for one visitor over HTTP, its own overhead not included: enough for dozens, and those who do not
 /// read fill no more (E9).
@@ -114,7 +118,7 @@ enum Course {
 struct LeftOver {
     /// Visitors who could go on, and let others have their turn first.
     visitors: Turns,
-    /// Visitors whose handshake is not made yet, and who have said something.
+    /// Visitors who have said something that may cost a signature.
     handshakes: Turns,
     /// More errands were there than one turn does.
     errands: bool,
@@ -221,15 +225,15 @@ impl Worker {
     /// Those who have asked for much go on, a few of them.
     fn serve_left_over(&mut self, now: Instant) {
         for _ in 0..TURNS_MAX {
-            let Some(name) = self.left_over.visitors.take() else { return };
+            let Some(name) = self.left_over.visitors.take(|name| self.visitors.has(name)) else { return };
             self.visit(name, now);
         }
     }
 
-    /// Handshakes go on, a few of them: those who have made theirs, and datagrams, wait for no more.
+    /// Handshakes go on, a few of them: whoever needs no signature any more, and datagrams, wait for no more.
     fn shake_hands(&mut self, now: Instant) {
         for _ in 0..HANDSHAKES_MAX {
-            let Some(name) = self.left_over.handshakes.take() else { return };
+            let Some(name) = self.left_over.handshakes.take(|name| self.visitors.has(name)) else { return };
             self.visit(name, now);
             self.look_for_datagrams();
         }
@@ -294,10 +298,15 @@ impl Worker {
             if event.is_readable() || ended {
                 visitor.set_readable(ended);
             }
+            if visitor.may_cost_signature() {
+                // Every socket can be written to at first: who has said nothing is not to stand before who has.
+                if event.is_readable() || ended || visitor.is_leaving() {
+                    self.left_over.handshakes.put(event.token().0);
+                }
+                return;
+            }
             // Who waits for its turn does not get another by sending more.
-            if visitor.needs_handshake() {
-                self.left_over.handshakes.put(event.token().0);
-            } else if !self.left_over.visitors.has(event.token().0) {
+            if !self.left_over.visitors.has(event.token().0) {
                 self.visit(event.token().0, now);
             }
         }
@@ -305,7 +314,10 @@ impl Worker {
 
     fn accept_all(&mut self, now: Instant) {
         for number in 0..self.listeners.len() {
-            if self.listeners.get(number).is_some_and(|listener| listener.door.ready) {
+            let is_held = self.left_over.handshakes.len() >= HANDSHAKES_WAITING_MAX;
+            let may_come =
+                |listener: &Listener| listener.door.ready && !(is_held && listener.certificate.is_some());
+            if self.listeners.get(number).is_some_and(may_come) {
                 let more = self.accept(number, now);
                 if let Some(listener) = self.listeners.get_mut(number) {
                     listener.door.ready = more;
@@ -364,7 +376,7 @@ impl Worker {
             Service { desk, routes, access, tally, tallies, visitor: name, rules, browsers, now, ends, body };
         match visitor.go_on(&mut service) {
             Visitor::Stays => {}
-            Visitor::HasMore if visitor.needs_handshake() => self.left_over.handshakes.put(name),
+            Visitor::HasMore if visitor.may_cost_signature() => self.left_over.handshakes.put(name),
             Visitor::HasMore => self.left_over.visitors.put(name),
             Visitor::Leaves => self.visitors.remove(name),
             Visitor::Upgrades => self.hand_to_browsers(name),

@@ -1,7 +1,9 @@
 //! Who has a turn when, turn by turn. Threat E9.
 
 use super::*;
+use crate::config::Listen;
 use crate::http::REQUESTS_PER_TURN;
+use rustls::ClientConnection;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
@@ -33,7 +35,8 @@ impl Turned {
         let poll = Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), CALLED).unwrap();
         let (routes, _) = Routes::among(vec![Arc::new(waker)]);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let opened = crate::sockets::open(Listen::http((Ipv4Addr::LOCALHOST, 0).into()), 1).unwrap();
+        let listener = opened.http.into_iter().next().unwrap();
         let at = listener.local_addr().unwrap();
         let tallies = Tallies::new(1);
         let tally = tallies.each().next().unwrap();
@@ -140,15 +143,28 @@ fn a_handshake_that_comes_to_nothing_is_counted_once_however_it_ends() {
     assert_eq!((turned.worker.visitors.len(), failed(&turned)), (0, 3));
 }
 
-#[test]
-fn a_turn_makes_so_many_handshakes_and_the_others_are_made_in_the_next() {
-    const VISITORS: usize = 3 * HANDSHAKES_MAX + 5;
+/// A loop where TLS is spoken that hears of everybody at once, a session to begin with, and how that begins.
+fn turned_and_hello() -> (Turned, ClientConnection, Vec<u8>) {
     let (certificate, mut session) = crate::http::tests::identity();
     let mut hello = Vec::new();
     session.write_tls(&mut hello).unwrap();
     let mut turned = Turned::with(Some(certificate));
     turned.events = Events::with_capacity(EVENTS_MAX);
-    let mut crowd: Vec<_> = (0..VISITORS).map(|_| TcpStream::connect(turned.at).unwrap()).collect();
+    (turned, session, hello)
+}
+
+/// So many who say this as they come.
+fn crowd(turned: &Turned, visitors: usize, says: &[u8]) -> Vec<TcpStream> {
+    let mut crowd: Vec<_> = (0..visitors).map(|_| TcpStream::connect(turned.at).unwrap()).collect();
+    crowd.iter_mut().for_each(|visitor| visitor.write_all(says).unwrap());
+    crowd
+}
+
+#[test]
+fn a_turn_makes_so_many_handshakes_and_the_others_are_made_in_the_next() {
+    const VISITORS: usize = 3 * HANDSHAKES_MAX + 5;
+    let (mut turned, _, hello) = turned_and_hello();
+    let mut crowd = crowd(&turned, VISITORS, b"");
     turned.turn_until(|turned| turned.worker.visitors.len() == VISITORS);
     // The poll has told that they can be written to.
     turned.turn();
@@ -161,4 +177,67 @@ fn a_turn_makes_so_many_handshakes_and_the_others_are_made_in_the_next() {
         answered.push(turned.worker.visitors.shaking_hands() - before);
     }
     assert_eq!(answered, [HANDSHAKES_MAX, HANDSHAKES_MAX, HANDSHAKES_MAX, 5]);
+}
+
+#[test]
+fn who_needs_no_signature_any_more_waits_for_none() {
+    const CROWD: usize = 10 * HANDSHAKES_MAX;
+    let (mut turned, mut session, hello) = turned_and_hello();
+    let mut honest = crowd(&turned, 1, &hello).remove(0);
+    honest.set_nonblocking(true).unwrap();
+    turned.turn_until(|_| session.read_tls(&mut honest).is_ok());
+    turned.turn_until(|_| {
+        session.process_new_packets().unwrap();
+        session.wants_write() || session.read_tls(&mut honest).is_err()
+    });
+    let _crowd = crowd(&turned, CROWD, &hello);
+    turned.turn_until(|turned| turned.worker.left_over.handshakes.len() > HANDSHAKES_MAX);
+    let before = turned.worker.visitors.shaking_hands();
+    session.writer().write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+    while session.wants_write() {
+        session.write_tls(&mut honest).unwrap();
+    }
+    turned.turn_until(|turned| turned.answered() == 1);
+    let meanwhile = turned.worker.visitors.shaking_hands() - before;
+    // It is there with the next look at the sockets, or the one after.
+    assert!(meanwhile < 2 * HANDSHAKES_MAX, "{meanwhile}");
+}
+
+#[test]
+fn who_says_nothing_takes_no_turn_of_those_who_do() {
+    let (mut turned, _, _) = turned_and_hello();
+    let _silent = crowd(&turned, ACCEPT_BATCH_MAX, b"");
+    turned.turn_until(|turned| turned.worker.visitors.len() == ACCEPT_BATCH_MAX);
+    for _ in 0..3 {
+        // The poll tells that all of them can be written to.
+        turned.turn();
+        assert_eq!(turned.worker.left_over.handshakes.len(), 0);
+    }
+}
+
+#[test]
+fn who_has_left_takes_no_turn_of_those_who_are_here() {
+    let (mut turned, _, hello) = turned_and_hello();
+    let _crowd = crowd(&turned, ACCEPT_BATCH_MAX, &hello);
+    let waiting = ACCEPT_BATCH_MAX - HANDSHAKES_MAX;
+    turned.turn_until(|turned| turned.worker.left_over.handshakes.len() == waiting);
+    turned.worker.visitors.remove_overdue(Instant::now() + Duration::from_secs(6));
+    assert_eq!(turned.worker.visitors.len(), 0);
+    let _honest = crowd(&turned, 1, &hello);
+    turned.turn_until(|turned| turned.worker.visitors.len() == 1);
+    turned.worker.left_over.handshakes.put(turned.worker.visitors.next_name() - 1);
+    turned.turn();
+    assert_eq!(turned.worker.visitors.shaking_hands(), 1);
+}
+
+#[test]
+fn no_more_are_let_in_than_can_be_gone_on_with_soon() {
+    const VISITORS: usize = 8 * ACCEPT_BATCH_MAX;
+    let (mut turned, _, hello) = turned_and_hello();
+    let _crowd = crowd(&turned, VISITORS, &hello);
+    turned.turn_until(|turned| {
+        let waiting = turned.worker.left_over.handshakes.len();
+        assert!(waiting <= HANDSHAKES_WAITING_MAX + ACCEPT_BATCH_MAX, "{waiting}");
+        turned.worker.visitors.shaking_hands() == VISITORS
+    });
 }
