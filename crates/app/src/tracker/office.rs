@@ -134,9 +134,9 @@ impl Office {
         &self,
         look: impl FnOnce(&mut Store) -> Result<T, Failure>,
     ) -> Option<Result<T, Failure>> {
-        let path = self.started.private.as_deref()?;
+        let users = self.users.as_ref()?;
         let _one_at_a_time = self.settings();
-        Some(Store::open(path, false).and_then(|mut store| look(&mut store)))
+        Some(users.open().and_then(|mut store| look(&mut store)))
     }
 
     /// Changes the users' file. What it says then holds at once.

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use text::TextFile;
 use tracker::ledger::{Member, Row, UserId};
@@ -99,6 +99,14 @@ impl Store {
         }
     }
 
+    /// Where it is, to open it once more.
+    fn place(&self) -> Place {
+        match self {
+            Store::Text(file) => Place::Text(file.path().into()),
+            Store::Database(database) => Place::Database(database.path().into()),
+        }
+    }
+
     /// All users, for the tracker.
     pub(super) fn members(&mut self) -> Result<Members, Failure> {
         Ok(Members::new(match self {
@@ -155,6 +163,23 @@ impl Store {
             // A person edits it in several steps: SIGHUP says when it is whole.
             Store::Text(_) => false,
             Store::Database(database) => database.has_changed(),
+        }
+    }
+}
+
+/// Where users are, once it is known how they are kept there. A process that has a database open must not look into its file to find that
+/// out: the system takes all locks that a process has on a file away when it closes the file anywhere, and others would take it for theirs.
+#[derive(Clone, Debug)]
+enum Place {
+    Text(PathBuf),
+    Database(PathBuf),
+}
+
+impl Place {
+    fn open(&self) -> Result<Store, Failure> {
+        match self {
+            Place::Text(path) => TextFile::open(path, false).map(Store::Text),
+            Place::Database(path) => Database::open(path, false).map(Store::Database),
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::Parser;
 use serde_json::Value;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
 use tracker::{Listen, Tracker};
 use wire::Passkey;
 
@@ -267,6 +268,27 @@ fn users_are_made_and_changed_and_that_holds_at_once() {
         ("GET", "/users?count=1001", 400),
     ] {
         assert_eq!(place.ask(Door::Socket, method, target, "").status(), status, "{method} {target}");
+    }
+}
+
+/// Whether this process has a lock on a file.
+fn is_locked(file: &Path) -> bool {
+    let inode = format!(":{} ", fs::metadata(file).unwrap().ino());
+    let us = std::process::id().to_string();
+    let all = fs::read_to_string("/proc/locks").unwrap();
+    all.lines().any(|line| line.split(' ').any(|word| word == us) && line.contains(&inode))
+}
+
+#[test]
+fn a_database_that_is_open_stays_locked_whatever_is_asked() {
+    let place = Place::new();
+    let users = place.dir.path().join("users.db");
+    assert!(is_locked(&users), "the keeper has it open");
+    for (method, target) in
+        [("GET", "/users"), ("GET", "/users/anna"), ("PUT", "/users/bert"), ("POST", "/reload")]
+    {
+        place.done(method, target);
+        assert!(is_locked(&users), "{method} {target}");
     }
 }
 

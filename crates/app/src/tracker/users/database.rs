@@ -138,6 +138,10 @@ impl Database {
         Ok(database)
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn version(&self) -> Result<i64, Failure> {
         let version = self.db.pragma_query_value(None, "user_version", |row| row.get(0));
         version.map_err(|error| self.failed(&error))

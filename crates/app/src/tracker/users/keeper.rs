@@ -5,7 +5,7 @@
 //! at the tracker. When the tracker has ended, everything that it handed over is written, or it is said that it is not. From when its end
 //! is foreseen, nobody waits for longer than [`LAST_PATIENCE`] for what cannot be written.
 
-use super::Store;
+use super::{Place, Store};
 use crate::failure::Failure;
 use crate::show;
 use crate::words::count;
@@ -38,7 +38,7 @@ pub(crate) struct Keeper {
     /// Both are there until it ends.
     thread: Option<JoinHandle<()>>,
     rows: Option<SyncSender<Vec<Row>>>,
-    questions: SyncSender<Reply>,
+    reader: Reader,
     /// Who there is, each time that somebody else has changed it.
     news: Receiver<Result<Members, Failure>>,
     gives_up: Arc<OnceLock<Instant>>,
@@ -69,6 +69,7 @@ impl Keeper {
         let (rows, received) = sync_channel(BATCHES_MAX);
         let (questions, asked) = sync_channel(1);
         let (tell, news) = sync_channel(1);
+        let reader = Reader { questions, place: store.place() };
         let gives_up = Arc::new(OnceLock::new());
         let standing = Arc::new(Standing::default());
         let books = Books {
@@ -83,7 +84,7 @@ impl Keeper {
             has_news: false,
             told_unread: false,
         };
-        (Keeper { thread: None, rows: Some(rows), questions, news, gives_up, standing }, books)
+        (Keeper { thread: None, rows: Some(rows), reader, news, gives_up, standing }, books)
     }
 
     /// To it; nothing once it ends.
@@ -108,7 +109,7 @@ impl Keeper {
 
     /// For whoever asks who there is.
     pub(crate) fn reader(&self) -> Reader {
-        Reader(self.questions.clone())
+        self.reader.clone()
     }
 }
 
@@ -125,15 +126,23 @@ impl Drop for Keeper {
 
 /// Asks the keeper who there is, from any thread. Does not keep it from ending.
 #[derive(Clone)]
-pub(crate) struct Reader(SyncSender<Reply>);
+pub(crate) struct Reader {
+    questions: SyncSender<Reply>,
+    place: Place,
+}
 
 impl Reader {
     /// Who there is now.
     pub(crate) fn read_again(&self) -> Result<Members, Failure> {
         let (tell, told) = sync_channel(1);
         let gone = || Failure::plain("the keeper of the books has ended");
-        self.0.send(tell).map_err(|_| gone())?;
+        self.questions.send(tell).map_err(|_| gone())?;
         told.recv().map_err(|_| gone())?
+    }
+
+    /// The keeper's store, opened once more.
+    pub(crate) fn open(&self) -> Result<Store, Failure> {
+        self.place.open()
     }
 }
 

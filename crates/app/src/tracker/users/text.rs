@@ -46,6 +46,10 @@ impl TextFile {
         Ok(file)
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn text(&self) -> Result<String, Failure> {
         std::fs::read_to_string(&self.path).map_err(|error| failed(&self.path, &why(&error)))
     }
