@@ -149,6 +149,15 @@ impl Store {
         }
     }
 
+    /// Makes sure that what is due can be added to what there is.
+    fn open_books(&mut self) -> Result<(), Failure> {
+        match self {
+            Store::Text(file) => file.read_totals(),
+            // Its tables were looked at when it was opened.
+            Store::Database(_) => Ok(()),
+        }
+    }
+
     /// Adds what is due. If that fails, nothing was added.
     fn credit(&mut self, rows: &[Row]) -> Result<(), Failure> {
         match self {

@@ -55,10 +55,11 @@ impl Drop for EndInSight {
 }
 
 impl Keeper {
-    /// Opens the store, reads who there is, and begins.
+    /// Opens the store, reads who there is and what they have, and begins.
     pub(crate) fn start(path: &Path) -> Result<(Keeper, Members), Failure> {
         let mut store = Store::open(path, false)?;
         let members = store.members()?;
+        store.open_books()?;
         let (mut keeper, books) = Keeper::of(store);
         let thread = std::thread::Builder::new().name("tracker-books".into());
         keeper.thread = Some(thread.spawn(move || books.keep()).map_err(Failure::plain)?);

@@ -119,14 +119,18 @@ impl TextFile {
         replace(&self.path, &text, SECRET)
     }
 
+    /// Reads the totals, once for as long as this lives: nobody else writes them meanwhile.
+    pub(super) fn read_totals(&mut self) -> Result<(), Failure> {
+        if self.totals.is_none() {
+            self.totals = Some(read_totals(&self.totals_path())?);
+        }
+        Ok(())
+    }
+
     /// Adds to the totals and replaces their file.
     pub(super) fn credit(&mut self, rows: &[Row], now: u64) -> Result<(), Failure> {
-        let path = self.totals_path();
-        let before = match self.totals.take() {
-            Some(totals) => totals,
-            None => read_totals(&path)?,
-        };
-        let mut totals = before.clone();
+        self.read_totals()?;
+        let mut totals = self.totals.clone().unwrap_or_default();
         let names: BTreeMap<UserId, &String> =
             self.numbers.iter().map(|(name, number)| (*number, name)).collect();
         for row in rows {
@@ -142,9 +146,9 @@ impl TextFile {
                 "{name} {uploaded} {downloaded} {completed} {seed_time} {excesses} {last_seen}"
             );
         }
-        let written = replace(&path, &text, SECRET);
-        self.totals = Some(if written.is_ok() { totals } else { before });
-        written
+        replace(&self.totals_path(), &text, SECRET)?;
+        self.totals = Some(totals);
+        Ok(())
     }
 
     /// `users.txt.totals`.
@@ -200,7 +204,10 @@ fn read_totals(path: &Path) -> Result<BTreeMap<String, Totals>, Failure> {
         Err(error) => return Err(failed(path, &why(&error))),
     };
     let mut totals = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
+    for (number, line) in text.lines().enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
         let read = read_total(line)
             .ok_or_else(|| failed(path, &format!("line {}: not a name and six numbers", number + 1)))?;
         totals.insert(read.0, read.1);
@@ -303,6 +310,10 @@ mod tests {
             };
             assert_eq!(totals, [all(11, 1000 * round), all(25, 1001 * round)]);
         }
+        // Lines that are left empty by whoever edits them are none.
+        let totals = folder.path().join("users.txt.totals");
+        let kept = std::fs::read_to_string(&totals).unwrap();
+        std::fs::write(&totals, kept.replace('\n', "\n\n")).unwrap();
         let mut file = TextFile::open(&path, false).unwrap();
         file.change("bert", Change::Enabled(false)).unwrap();
         file.change("nobody", Change::Removed).unwrap_err();
@@ -310,7 +321,6 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), changed);
         file.change("anna", Change::Removed).unwrap();
         assert_eq!(file.list().unwrap().len(), 1);
-        let kept = std::fs::read_to_string(folder.path().join("users.txt.totals")).unwrap();
         assert!(kept.contains("\nanna 22 4 4 20 0 2000\n"), "{kept}");
     }
 }

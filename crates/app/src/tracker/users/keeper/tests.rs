@@ -23,6 +23,16 @@ fn spoilt(folder: &Path) -> Store {
 }
 
 #[test]
+fn totals_that_cannot_be_read_are_said_at_the_start_and_not_when_something_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(spoilt(folder.path()));
+    let error = Keeper::start(&folder.path().join("users.txt")).map(drop).unwrap_err().to_string();
+    assert!(error.contains("users.txt.totals: line 1"), "{error}");
+    std::fs::remove_file(folder.path().join("users.txt.totals")).unwrap();
+    assert_eq!(Keeper::start(&folder.path().join("users.txt")).unwrap().1.len(), 1);
+}
+
+#[test]
 fn a_full_keeper_that_cannot_write_ends_and_lets_the_tracker_end() {
     let folder = tempfile::tempdir().unwrap();
     let (keeper, mut books) = Keeper::of(spoilt(folder.path()));
