@@ -8,6 +8,7 @@ pub(super) mod commands;
 mod database;
 mod keeper;
 mod text;
+mod whole;
 
 pub(super) use keeper::{Keeper, Reader};
 

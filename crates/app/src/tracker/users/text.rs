@@ -1,19 +1,18 @@
 //! Users in a text file, for few of them: one a line, `PASSKEY NAME [no-download] [disabled] [clients=N]`. What stands behind a `#` is
 //! a remark. Totals are in a second file beside it, which this writes alone.
 //!
-//! Invariants: the users' file is only replaced as a whole, and lines that are not touched stay as they were; the totals of whoever is
-//! no longer there are kept.
+//! Invariants: the users' file is only replaced as a whole, by one at a time, and lines that are not touched stay as they were; the totals
+//! of whoever is no longer there are kept.
 
+use super::whole::{self, Changing};
 use super::{Change, Record, Totals, check_distinct, failed, nobody};
 use crate::failure::Failure;
 use crate::words::why;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::num::NonZeroU32;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 use tracker::User;
 use tracker::ledger::{Row, UserId};
 use wire::Passkey;
@@ -38,7 +37,9 @@ impl TextFile {
         let file = TextFile { path: path.into(), numbers: BTreeMap::new(), totals: None };
         match std::fs::metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && create => {
-                replace(path, "# passkey name [no-download] [disabled] [clients=N]\n", SECRET)?;
+                let made =
+                    whole::create(path, "# passkey name [no-download] [disabled] [clients=N]\n", SECRET);
+                made.map_err(|error| not_written(path, &error))?;
             }
             Err(error) => return Err(failed(path, &why(&error))),
             Ok(_) => {}
@@ -86,6 +87,7 @@ impl TextFile {
     }
 
     pub(super) fn add(&mut self, record: Record) -> Result<(), Failure> {
+        let file = self.begin_change()?;
         let records = self.records()?;
         check_distinct(records.iter().chain([&record])).map_err(|what| failed(&self.path, &what))?;
         let mut text = self.text()?;
@@ -93,10 +95,11 @@ impl TextFile {
             text.push('\n');
         }
         put_line(&record, &mut text);
-        replace(&self.path, &text, SECRET)
+        file.replace(&text).map_err(|error| not_written(&self.path, &error))
     }
 
     pub(super) fn change(&mut self, name: &str, change: Change) -> Result<(), Failure> {
+        let file = self.begin_change()?;
         let records = self.records()?;
         if !records.iter().any(|record| record.name == name) {
             return Err(nobody(&self.path, name));
@@ -116,7 +119,12 @@ impl TextFile {
                 }
             }
         }
-        replace(&self.path, &text, SECRET)
+        file.replace(&text).map_err(|error| not_written(&self.path, &error))
+    }
+
+    /// Nobody else changes what is read from now on.
+    fn begin_change(&self) -> Result<Changing, Failure> {
+        Changing::begin(&self.path).map_err(|error| not_written(&self.path, &error))
     }
 
     /// Reads the totals, once for as long as this lives: nobody else writes them meanwhile.
@@ -146,7 +154,8 @@ impl TextFile {
                 "{name} {uploaded} {downloaded} {completed} {seed_time} {excesses} {last_seen}"
             );
         }
-        replace(&self.totals_path(), &text, SECRET)?;
+        let path = self.totals_path();
+        whole::replace(&path, &text, SECRET).map_err(|error| not_written(&path, &error))?;
         self.totals = Some(totals);
         Ok(())
     }
@@ -157,6 +166,10 @@ impl TextFile {
         name.push(".totals");
         name.into()
     }
+}
+
+fn not_written(path: &Path, error: &io::Error) -> Failure {
+    failed(path, &format!("not written: {}", why(error)))
 }
 
 /// A line's user; nothing if it is a remark.
@@ -222,24 +235,11 @@ fn read_total(line: &str) -> Option<(String, Totals)> {
     Some((name.into(), Totals { uploaded, downloaded, completed, seed_time, excesses, last_seen }))
 }
 
-/// Replaces a file as a whole: whoever reads it finds the old text or the new one, after a crash too. It keeps its mode.
-fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-    let write = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = NamedTempFile::new_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        let mode = std::fs::metadata(path).map_or(mode, |old| old.permissions().mode());
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        std::fs::File::open(folder)?.sync_all()
-    };
-    write().map_err(|error: std::io::Error| failed(path, &format!("not written: {}", why(&error))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -322,5 +322,45 @@ mod tests {
         file.change("anna", Change::Removed).unwrap();
         assert_eq!(file.list().unwrap().len(), 1);
         assert!(kept.contains("\nanna 22 4 4 20 0 2000\n"), "{kept}");
+    }
+
+    #[test]
+    fn of_those_who_add_users_at_once_none_undoes_what_another_did() {
+        const EACH: usize = 16;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.txt");
+        std::thread::scope(|scope| {
+            for who in ["anna", "bert", "carl", "dora"] {
+                let path = &path;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        let name = format!("{who}{number}");
+                        let passkey = Passkey::read(format!("{name:x>32}").as_bytes()).unwrap();
+                        let record =
+                            Record { name, passkey, may_download: true, enabled: true, clients_max: None };
+                        TextFile::open(path, true).unwrap().add(record).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(TextFile::open(&path, false).unwrap().list().unwrap().len(), 4 * EACH);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_changed_file_stays_its_owners_and_is_found_by_the_same_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, link] = ["users.txt", "link.txt"].map(|name| folder.path().join(name));
+        fs::write(&path, format!("{KEY} anna\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        // Root alone can give it to somebody; everybody else keeps it.
+        let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321));
+        let of = |meta: fs::Metadata| (meta.uid(), meta.gid(), meta.mode());
+        let before = of(fs::metadata(&path).unwrap());
+        TextFile::open(&link, false).unwrap().change("anna", Change::Enabled(false)).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(of(fs::metadata(&path).unwrap()), before);
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{KEY} anna disabled\n"));
     }
 }
