@@ -1,10 +1,11 @@
 //! The doors by which an operator reaches a tracker at work: JSON over HTTP, at a Unix socket whose file says who may come in, or at a
 //! loopback address for who shows a token. What can be asked for is the table's in `command`, what is done `perform`'s.
 //!
-//! Invariants: one request a connection, without a body, within [`TIME_MAX`]; so many at once, and who comes then is turned away; over
+//! Invariants: one request a connection, without a body, within [`TIME_MAX`]; so many at once at each door, and who comes then is told so; over
 //! TCP a request must name this machine's loopback as its host, so that no web page gets here by a name of its own. Threat F10
 
 mod command;
+mod guests;
 mod people;
 mod perform;
 mod tokens;
@@ -15,20 +16,17 @@ use crate::failure::Failure;
 use crate::show;
 use crate::words::why;
 use command::Role;
+use guests::{Guests, write_within};
 use perform::{Answer, answer};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokens::{Caller, Tokens};
 use wire::tracker_http::head::{HEAD_LEN_MAX, Head};
-
-/// Requests at once.
-const CONNECTIONS_MAX: usize = 16;
 
 /// How long a request may take to come, and its answer to be read.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -57,14 +55,14 @@ pub(super) struct Desk {
     office: Office,
     tokens: RwLock<Tokens>,
     tokens_at: Option<PathBuf>,
-    connections: AtomicUsize,
+    guests: Guests,
 }
 
 impl Desk {
     fn new(office: Office, tokens_at: Option<&Path>) -> Result<Arc<Desk>, Failure> {
         let tokens = tokens_at.map(Tokens::read).transpose()?.unwrap_or_default();
         let (tokens, tokens_at) = (RwLock::new(tokens), tokens_at.map(Path::to_owned));
-        Ok(Arc::new(Desk { office, tokens, tokens_at, connections: AtomicUsize::new(0) }))
+        Ok(Arc::new(Desk { office, tokens, tokens_at, guests: Guests::default() }))
     }
 
     /// Reads the tokens, and what the office has to do with, again. What cannot be read changes nothing. Says what holds now.
@@ -170,18 +168,23 @@ fn accept_all<L: Line>(desk: &Arc<Desk>, door: Door, accept: impl Fn() -> io::Re
                 continue;
             }
         };
-        if desk.connections.fetch_add(1, Ordering::Relaxed) < CONNECTIONS_MAX {
-            let theirs = Arc::clone(desk);
-            let served = thread::Builder::new().name("admin-request".into()).spawn(move || {
-                serve(line, &theirs, door);
-                theirs.connections.fetch_sub(1, Ordering::Relaxed);
-            });
-            if served.is_ok() {
-                continue;
-            }
-        }
-        desk.connections.fetch_sub(1, Ordering::Relaxed);
+        receive(line, desk, door);
     }
+}
+
+/// Serves it by a thread of its own, if there is room for one.
+fn receive(mut line: impl Line, desk: &Arc<Desk>, door: Door) {
+    let Some(guest) = desk.guests.enter(door) else {
+        // Nothing waits for it to be read: so little has room in a new connection.
+        let refusal = Answer::error(503, "too many ask at once");
+        return drop(write_within(TIME_MAX, &mut line, refusal.encode().as_bytes(), Instant::now));
+    };
+    let desk = Arc::clone(desk);
+    // Who finds no thread is hung up on.
+    let _ = thread::Builder::new().name("admin-request".into()).spawn(move || {
+        serve(line, &desk, door);
+        drop(guest);
+    });
 }
 
 /// One request and its answer.
@@ -196,7 +199,8 @@ fn serve(mut line: impl Line, desk: &Desk, door: Door) {
         // Gone, or too slow to be told.
         Err(_) => return,
     };
-    let _ = line.set_time(TIME_MAX).and_then(|()| line.write_all(answer.encode().as_bytes()));
+    // Who does not read it in time does not want it.
+    let _ = write_within(TIME_MAX, &mut line, answer.encode().as_bytes(), Instant::now);
     drop(line);
     if answer.ends {
         os::signals::ask_to_end();

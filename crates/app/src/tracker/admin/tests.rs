@@ -314,3 +314,18 @@ fn a_request_is_read_within_its_bounds() {
         serving.join().unwrap();
     }
 }
+
+#[test]
+fn whoever_crowds_the_loopback_keeps_nobody_from_the_socket() {
+    let place = Place::new();
+    let _crowd: Vec<_> =
+        (0..guests::GUESTS_MAX).map(|_| place.desk.guests.enter(Door::Loopback).unwrap()).collect();
+    for (door, wanted) in [(Door::Loopback, "HTTP/1.1 503 "), (Door::Socket, "HTTP/1.1 200 ")] {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        client.write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+        receive(server, &place.desk, door);
+        let mut heard = [0; 13];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(std::str::from_utf8(&heard).unwrap(), wanted);
+    }
+}
