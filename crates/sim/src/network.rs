@@ -115,6 +115,8 @@ pub struct Network {
     rng: Rng,
     /// What became of the blocks, for the accounts.
     pub totals: Totals,
+    /// Bytes of headers and control messages that left.
+    pub overhead: u64,
     /// Payload bytes that arrived, by sender and receiver.
     pub sent: BTreeMap<(u32, u32), u64>,
     /// Dials to addresses where nobody is.
@@ -177,6 +179,7 @@ impl Network {
             ticking: false,
             rng: Rng::new(Seed(seed ^ 0x6e65_7477)),
             totals: Totals::default(),
+            overhead: 0,
             sent: BTreeMap::new(),
             void: BTreeMap::new(),
         }
@@ -326,6 +329,7 @@ impl Network {
         queue: &mut EventQueue<Happening>,
     ) {
         let Some(conn) = conn_mut(&mut self.conns, id.conn) else { return };
+        self.overhead += u64::from(bytes);
         let pipe = &mut conn.pipes[id.from.0 as usize];
         let control = Control { parcel, bytes, since: now };
         if pipe.remaining > 0 || !pipe.control.is_empty() {
@@ -434,6 +438,7 @@ impl Network {
             depart(now, id, conn, &mut self.ports, control, queue);
         }
         self.totals.left += u64::from(out.block.len);
+        self.overhead += u64::from(BLOCK_HEADER);
         self.serve(now, id, queue);
         Some((out.token, out.block.len))
     }

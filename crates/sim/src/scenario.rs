@@ -83,6 +83,12 @@ impl Scenario {
         Scenario { trackers: false, ..self }
     }
 
+    /// The tracker names so many peers in one answer at most.
+    pub fn tracker_names(mut self, named_max: u32) -> Scenario {
+        self.settings.named_max = named_max;
+        self
+    }
+
     /// The torrent is private (BEP 27).
     pub fn private(self) -> Scenario {
         Scenario { private: true, ..self }

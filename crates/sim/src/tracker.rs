@@ -20,13 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct SimTracker {
     pub(crate) table: SwarmTable,
     pub(crate) alive: bool,
+    /// How many peers it names in one answer at most.
+    pub(crate) named_max: u32,
 }
 
 impl SimTracker {
-    pub(crate) fn new(seed: u64) -> SimTracker {
+    pub(crate) fn new(seed: u64, named_max: u32) -> SimTracker {
         let minutes = |count: u64| Duration::from_secs(60 * count);
         let rules = Rules { interval: minutes(15), min_interval: minutes(1), ..Rules::default() };
-        SimTracker { table: SwarmTable::new(rules, Seed(seed ^ 0x7261_636b)), alive: true }
+        SimTracker { table: SwarmTable::new(rules, Seed(seed ^ 0x7261_636b)), alive: true, named_max }
     }
 
     /// Somebody who is no session makes itself known.
@@ -67,7 +69,7 @@ impl World {
             peer: self.nodes[node as usize].addr(),
             event: announce.event,
             left: announce.left,
-            want: announce.want,
+            want: announce.want.min(self.tracker.named_max),
         };
         let now: Instant = self.now;
         let mut peers = Peers::new();

@@ -4,6 +4,8 @@
 //! the same settings and seed give the same run, to the last event. How outputs are performed is in `driver`, how faults
 //! come about in `mishap`; the checkers look on and never touch anything.
 
+mod settings;
+
 use crate::checker::{Checkers, Finding, Losses};
 use crate::content::Content;
 use crate::disk::Crash;
@@ -25,32 +27,14 @@ use std::sync::Arc;
 use wire::message::BlockRequest;
 use wire::{Bitfield, Reserved};
 
+pub use settings::Settings;
+
 /// A session that asks this often to be woken at one and the same moment will never stop.
 const WAKES_AT_ONCE_MAX: u32 = 1000;
 /// How often the checkers look at what does not come by as an input or output.
 const INSPECT_EVERY: Duration = Duration::from_millis(500);
 /// How often header and control bytes are reported.
 const METER_EVERY: Duration = Duration::from_millis(250);
-
-/// What a world is made of, besides its nodes.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// All chance comes from here.
-    pub seed: u64,
-    /// How often capacity is shared anew.
-    pub quantum: Duration,
-    /// Every message goes through the codec as bytes.
-    pub byte_true: bool,
-    /// Inputs and outputs are digested, to compare runs.
-    pub traced: bool,
-}
-
-impl Settings {
-    /// The usual ones.
-    pub fn new(seed: u64) -> Settings {
-        Settings { seed, quantum: Duration::from_millis(5), byte_true: false, traced: false }
-    }
-}
 
 /// Everything there is.
 pub struct World {
@@ -83,7 +67,7 @@ impl World {
             network: Network::new(settings.quantum, settings.seed),
             contents,
             checkers: Checkers::default(),
-            tracker: SimTracker::new(settings.seed),
+            tracker: SimTracker::new(settings.seed, settings.named_max),
             web: Web::default(),
             crash_point: None,
             fatal_job: None,

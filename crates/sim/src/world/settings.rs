@@ -1,0 +1,32 @@
+//! What a world is made of, besides its nodes. Values only.
+
+use core::time::Duration;
+use proto::tracker::swarm_table::WANT_MAX;
+
+/// What a world is made of, besides its nodes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// All chance comes from here.
+    pub seed: u64,
+    /// How often capacity is shared anew.
+    pub quantum: Duration,
+    /// Every message goes through the codec as bytes.
+    pub byte_true: bool,
+    /// Inputs and outputs are digested, to compare runs.
+    pub traced: bool,
+    /// How many peers the tracker names in one answer at most.
+    pub named_max: u32,
+}
+
+impl Settings {
+    /// The usual ones.
+    pub fn new(seed: u64) -> Settings {
+        Settings {
+            seed,
+            quantum: Duration::from_millis(5),
+            byte_true: false,
+            traced: false,
+            named_max: WANT_MAX,
+        }
+    }
+}
