@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod attack;
+pub mod baseline;
 pub mod catalogue;
 mod checker;
 pub mod content;
@@ -19,6 +20,7 @@ pub mod figures;
 mod finder;
 mod happening;
 pub mod hostile;
+pub mod lab;
 pub mod magnets;
 mod metadata;
 mod mishap;
@@ -34,6 +36,7 @@ pub mod weather;
 pub mod web;
 pub mod world;
 
+pub use baseline::ClientServer;
 pub use checker::{Finding, Losses};
 pub use content::Content;
 pub use dht::DhtWorld;

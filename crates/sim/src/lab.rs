@@ -1,0 +1,180 @@
+//! The experiments: each a question that somebody can repeat, asked of sessions and of a server in the same world.
+//!
+//! An [`Experiment`] is a function from what was asked to a [`Report`]; how its runs are carried out (one after the other, side by
+//! side, with a word of progress) is the caller's. Reports are data: text, JSON and pictures are made elsewhere. Settings stand in the
+//! experiment's file and in `docs/lab/settings.md`, and are printed with every report.
+
+mod shaped;
+
+use crate::baseline::ClientServer;
+use crate::figures::Figures;
+use crate::swarm::Swarm;
+use core::time::Duration;
+
+/// All experiments.
+pub const EXPERIMENTS: &[Experiment] = &[shaped::EXPERIMENT];
+
+/// The experiment of this name.
+pub fn by_name(name: &str) -> Option<&'static Experiment> {
+    EXPERIMENTS.iter().find(|experiment| experiment.name == name)
+}
+
+/// A question that can be repeated.
+#[derive(Debug)]
+pub struct Experiment {
+    /// What it is called by.
+    pub name: &'static str,
+    /// What it asks.
+    pub title: &'static str,
+    /// What is expected, and by whom.
+    pub bounds: &'static [Bound],
+    /// Asks.
+    pub run: fn(&Ask, &mut Bench<'_>) -> Report,
+}
+
+/// Carries runs out, in whatever order, and returns what each came to, in the order in which they were given.
+pub type Bench<'a> = dyn FnMut(Vec<Run>) -> Vec<Figures> + 'a;
+
+/// What somebody expects of an experiment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bound {
+    /// What it is called by.
+    pub id: &'static str,
+    /// Whose it is.
+    pub source: &'static str,
+    /// What is expected.
+    pub says: &'static str,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask {
+    /// How many want the content, if not as many as the setting says.
+    pub peers: Option<u32>,
+    /// Bytes of the content, if not as many as the setting says.
+    pub size: Option<u64>,
+    /// The first seed.
+    pub seed: u64,
+    /// How many seeds; figures are the median's.
+    pub seeds: u32,
+}
+
+/// One world, and how it is run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The world.
+    pub swarm: Swarm,
+    /// How.
+    pub how: How,
+}
+
+/// How a world is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// A server gives everything.
+    Served,
+    /// Sessions, message by message.
+    Messages,
+}
+
+/// What an experiment came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// What was set, by name.
+    pub setting: Vec<(&'static str, String)>,
+    /// What was found.
+    pub tables: Vec<Table>,
+    /// How that compares with what was expected.
+    pub verdicts: Vec<Verdict>,
+    /// The command that repeats it.
+    pub command: String,
+}
+
+/// Rows under heads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Table {
+    /// What it tells.
+    pub title: String,
+    /// What its columns are.
+    pub heads: Vec<&'static str>,
+    /// Its rows, each as long as the heads.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// What was found beside what was expected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// What was expected.
+    pub bound: &'static Bound,
+    /// What was found.
+    pub found: String,
+    /// Whether it holds; nothing where the bound says nothing about this setting.
+    pub holds: Option<bool>,
+}
+
+impl Default for Ask {
+    /// The setting as it stands, with five seeds from 1.
+    fn default() -> Ask {
+        Ask { peers: None, size: None, seed: 1, seeds: 5 }
+    }
+}
+
+impl Ask {
+    /// Whether the setting stands as it is.
+    pub fn is_plain(&self) -> bool {
+        self.peers.is_none() && self.size.is_none()
+    }
+
+    /// The command that asks this.
+    pub fn command(&self, name: &str) -> String {
+        let plain = Ask::default();
+        let mut command = format!("gannet lab run {name}");
+        let mut say = |flag: &str, value: Option<u64>| {
+            if let Some(value) = value {
+                command += &format!(" --{flag} {value}");
+            }
+        };
+        say("peers", self.peers.map(u64::from));
+        say("size", self.size);
+        say("seed", (self.seed != plain.seed).then_some(self.seed));
+        say("seeds", (self.seeds != plain.seeds).then_some(self.seeds.into()));
+        command
+    }
+
+    fn each_seed(&self) -> impl Iterator<Item = u64> + use<> {
+        let first = self.seed;
+        (0..u64::from(self.seeds)).map(move |number| first + number)
+    }
+}
+
+impl Run {
+    /// Carries it out, here and now.
+    pub fn run(&self) -> Figures {
+        match self.how {
+            How::Served => ClientServer::run(&self.swarm),
+            How::Messages => Figures::of(&self.swarm, &self.swarm.run_messages()),
+        }
+    }
+}
+
+/// A bench of one hand: one run after the other.
+pub fn one_by_one(runs: Vec<Run>) -> Vec<Figures> {
+    runs.iter().map(Run::run).collect()
+}
+
+/// The middle one of these (the lower of two).
+fn median<T: Ord>(values: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut values: Vec<T> = values.into_iter().collect();
+    values.sort_unstable();
+    let middle = values.len().checked_sub(1)? / 2;
+    Some(values.swap_remove(middle))
+}
+
+fn seconds(span: Option<Duration>) -> String {
+    span.map_or_else(|| "never".into(), |span| format!("{}.{} s", span.as_secs(), span.subsec_millis() / 100))
+}
+
+/// Thousandths as a factor.
+fn factor(permille: u64) -> String {
+    format!("{}.{:03}", permille / 1000, permille % 1000)
+}

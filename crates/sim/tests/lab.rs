@@ -1,0 +1,69 @@
+//! The experiments at small numbers: that each can be repeated, and finds what it is there to find.
+
+use sim::lab::{Ask, EXPERIMENTS, How, by_name, one_by_one};
+use sim::swarm::access::Class;
+
+fn small() -> Ask {
+    Ask { peers: Some(5), size: Some(8 << 20), seed: 1, seeds: 2 }
+}
+
+#[test]
+fn every_experiment_has_a_name_of_its_own_and_a_report_that_can_be_read() {
+    for experiment in EXPERIMENTS {
+        assert_eq!(by_name(experiment.name).map(|found| found.title), Some(experiment.title));
+        let mut worlds = Vec::new();
+        let report = (experiment.run)(&small(), &mut |runs| {
+            worlds.extend(runs.iter().map(|run| run.swarm.clone()));
+            one_by_one(runs)
+        });
+        assert!(worlds.iter().all(|swarm| swarm.check().is_ok()), "{}", experiment.name);
+        assert!(
+            report.tables.iter().all(|table| table.rows.iter().all(|row| row.len() == table.heads.len()))
+        );
+        assert_eq!(
+            report.command,
+            format!("gannet lab run {} --peers 5 --size 8388608 --seeds 2", experiment.name)
+        );
+        for verdict in &report.verdicts {
+            assert!(experiment.bounds.contains(verdict.bound), "{}", verdict.bound.id);
+            assert_eq!(verdict.holds, None, "nothing was promised of this setting");
+        }
+        assert_eq!(report, (experiment.run)(&small(), &mut one_by_one), "a second run tells something else");
+    }
+}
+
+#[test]
+fn the_settings_page_names_what_there_is() {
+    let page = include_str!("../../../docs/lab/settings.md");
+    for experiment in EXPERIMENTS {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", experiment.name)));
+        let row = row.unwrap_or_else(|| panic!("{} has no setting", experiment.name));
+        assert!(experiment.bounds.iter().all(|bound| row.contains(bound.says)), "{row}");
+    }
+    for class in Class::ALL {
+        let access = class.access();
+        let (down, up, latency) = (access.down / 125_000, access.up / 125_000, access.latency.as_millis());
+        let row = format!("| {} | {down} | {up} | {latency} |", class.name());
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn everybody_together_is_faster_than_a_server_and_costs_it_less() {
+    let shaped = by_name("shaped").unwrap();
+    let mut rows = Vec::new();
+    let report = (shaped.run)(&small(), &mut |runs| {
+        let figures = one_by_one(runs.clone());
+        rows.extend(runs.iter().map(|run| run.how).zip(figures.clone()));
+        figures
+    });
+    println!("{report:#?}");
+    let of = |how| rows.iter().filter(move |row| row.0 == how).map(|row| &row.1);
+    assert_eq!((of(How::Served).count(), of(How::Messages).count()), (2, 2));
+    for (served, swarmed) in of(How::Served).zip(of(How::Messages)) {
+        assert!(swarmed.findings.is_empty());
+        assert!(swarmed.last() < served.last(), "{:?}, {:?}", swarmed.last(), served.last());
+        assert!(swarmed.origin_sent * 2 < served.origin_sent);
+        assert_eq!(served.origin_sent, 5 * (8 << 20));
+    }
+}
