@@ -4,6 +4,7 @@ mod admin;
 mod managed;
 mod office;
 mod settings;
+mod unread;
 mod users;
 
 use crate::cli::{Exit, HTTPS_PORT, TRACKER_PORT, Tracker as Args, TrackerCommand};
@@ -25,6 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use tracker::{Access, Figures, Listen, Private, Remembered, StartError, Tracker};
+use unread::Unread;
 use users::Keeper;
 
 /// How often it says how it goes.
@@ -117,18 +119,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
     admin.says().iter().for_each(|text| show::message(text));
     let managed = Managed::of_environment();
     managed.tell(State::Ready);
-    let (mut told, mut news) = (Figures::default(), News::default());
+    let (mut news, mut unread) = (News::default(), Unread::default());
     loop {
-        let signal = wait(&signals, &tracker, keeper.as_ref(), args.json.then_some(&mut news));
+        let users = keeper.as_ref().map(|keeper| (keeper, &mut unread));
+        let signal = wait(&signals, admin.office(), users, args.json.then_some(&mut news));
         tell_notices(&notices);
-        let figures = tracker.figures();
-        if args.json {
-            news.forgive(print(&StatsLine::of(figures)));
-        } else if figures != told && !managed.is_managed() {
-            show::message(&in_words(figures));
-        }
-        managed.tell(State::Status(&in_words(figures)));
-        told = figures;
+        news.tell(tracker.figures(), args.json, &managed);
         match signal {
             Some(Signal::End) => {
                 managed.tell(State::Stopping);
@@ -159,21 +155,20 @@ fn tell_notices(notices: &Receiver<String>) {
 /// Waits for a signal, or until it is time to say how it goes. Meanwhile users that somebody has changed are served as they are now.
 fn wait(
     signals: &Signals,
-    tracker: &Tracker,
-    keeper: Option<&Keeper>,
+    office: &Office,
+    users: Option<(&Keeper, &mut Unread)>,
     mut json: Option<&mut News>,
 ) -> Option<Signal> {
-    let Some(keeper) = keeper else { return signals.wait(NEWS_INTERVAL) };
+    let Some((keeper, unread)) = users else { return signals.wait(NEWS_INTERVAL) };
     let began = Instant::now();
     while began.elapsed() < NEWS_INTERVAL {
         if let Some(signal) = signals.wait(LOOK_INTERVAL) {
             return Some(signal);
         }
-        let error = match keeper.news() {
+        let error = match unread.look(keeper.has_news(), || office.read_users()) {
             None => continue,
-            Some(Ok(members)) => {
-                show::message(&format!("the users were changed: {}", count(members.len() as u64, "user")));
-                tracker.set_members(members);
+            Some(Ok(users)) => {
+                show::message(&format!("the users were changed: {}", count(users as u64, "user")));
                 None
             }
             Some(Err(failure)) => {
@@ -191,10 +186,22 @@ fn wait(
 /// What is told while it runs. A tracker does not end because nobody can be told how it goes.
 #[derive(Default)]
 struct News {
+    told: Figures,
     fails: bool,
 }
 
 impl News {
+    /// How it goes: to programs and to a manager each time, to people when it is something else, unless a manager shows it.
+    fn tell(&mut self, figures: Figures, json: bool, managed: &Managed) {
+        if json {
+            self.forgive(print(&StatsLine::of(figures)));
+        } else if figures != self.told && !managed.is_managed() {
+            show::message(&in_words(figures));
+        }
+        managed.tell(State::Status(&in_words(figures)));
+        self.told = figures;
+    }
+
     /// That it cannot be told is said once, until it can be again.
     fn forgive(&mut self, told: Result<(), Failure>) {
         let failed_before = std::mem::replace(&mut self.fails, told.is_err());

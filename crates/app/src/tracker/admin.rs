@@ -117,6 +117,11 @@ impl Admin {
         show::message(&said);
     }
 
+    /// What it changes.
+    pub(super) fn office(&self) -> &Office {
+        &self.desk.office
+    }
+
     /// Where it listens, for people; nothing if it does not.
     pub(super) fn says(&self) -> Option<String> {
         let at = self.at.map(|at| format!("http://{at}/"));

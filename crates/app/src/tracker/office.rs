@@ -146,16 +146,27 @@ impl Office {
     ) -> Option<Result<T, Failure>> {
         self.look_at_users(|store| {
             let done = change(store)?;
-            let members = match (store.own_members(), &self.users) {
-                (Some(members), _) => members,
-                (None, Some(reader)) => reader.read_again(),
-                (None, None) => return Ok(done),
-            };
             let not_yet =
                 |failure| Failure::plain(format!("it is in the file, but does not hold: {failure}"));
-            self.handle.set_members(members.map_err(not_yet)?);
+            self.serve_users(store).map_err(not_yet)?;
             Ok(done)
         })
+    }
+
+    /// Whoever is in the users' file now is served from when this returns: somebody else has changed it. How many that are.
+    pub(super) fn read_users(&self) -> Result<usize, Failure> {
+        self.look_at_users(|store| self.serve_users(store)).unwrap_or(Ok(0))
+    }
+
+    fn serve_users(&self, store: &mut Store) -> Result<usize, Failure> {
+        let members = match (store.own_members(), &self.users) {
+            (Some(members), _) => members?,
+            (None, Some(reader)) => reader.read_again()?,
+            (None, None) => return Ok(0),
+        };
+        let count = members.len();
+        self.handle.set_members(members);
+        Ok(count)
     }
 
     /// Whether visitors are to go elsewhere.

@@ -24,7 +24,7 @@ struct Typed {
 /// A private tracker with one user and a list that has one torrent, in which there is one peer; and its desk with a token for each role.
 struct Place {
     tracker: Tracker,
-    _keeper: Keeper,
+    keeper: Keeper,
     desk: Arc<Desk>,
     dir: tempfile::TempDir,
 }
@@ -60,7 +60,7 @@ impl Place {
                 .unwrap();
         let office = Office::new(&args, settings, tracker.handle().clone(), Some(reader));
         let desk = Desk::new(office, Some(&file("tokens"))).unwrap();
-        let place = Place { tracker, _keeper: keeper, desk, dir };
+        let place = Place { tracker, keeper, desk, dir };
         assert!(place.announce(passkey.reveal()).contains("interval"));
         place
     }
@@ -269,6 +269,26 @@ fn users_are_made_and_changed_and_that_holds_at_once() {
     ] {
         assert_eq!(place.ask(Door::Socket, method, target, "").status(), status, "{method} {target}");
     }
+}
+
+#[test]
+fn what_somebody_else_has_changed_undoes_nothing_that_was_changed_since() {
+    let place = Place::new();
+    let anna = Passkey::of_chance([7; 16]);
+    let new = Record {
+        name: "bert".into(),
+        passkey: Passkey::of_chance([8; 16]),
+        may_download: true,
+        enabled: true,
+        clients_max: None,
+    };
+    place.keeper.reader().open().unwrap().add(new.clone()).unwrap();
+    place.keeper.wait_for_news();
+    // The keeper has looked; what is changed then holds, whenever its word is heeded.
+    place.done("PUT", "/users/anna/disabled");
+    assert_eq!(place.desk.office.read_users().unwrap(), 2);
+    assert!(!place.announce(anna.reveal()).contains("interval"));
+    assert!(place.announce(new.passkey.reveal()).contains("interval"));
 }
 
 /// Whether this process has a lock on a file.

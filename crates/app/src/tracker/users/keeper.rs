@@ -39,8 +39,8 @@ pub(crate) struct Keeper {
     thread: Option<JoinHandle<()>>,
     rows: Option<SyncSender<Vec<Row>>>,
     reader: Reader,
-    /// Who there is, each time that somebody else has changed it.
-    news: Receiver<Result<Members, Failure>>,
+    /// Somebody else has changed who there is.
+    news: Receiver<()>,
     gives_up: Arc<OnceLock<Instant>>,
     standing: Arc<Standing>,
 }
@@ -82,8 +82,6 @@ impl Keeper {
             standing: Arc::clone(&standing),
             waiting: Vec::new(),
             fails: false,
-            has_news: false,
-            told_unread: false,
         };
         (Keeper { thread: None, rows: Some(rows), reader, news, gives_up, standing }, books)
     }
@@ -103,9 +101,15 @@ impl Keeper {
         EndInSight(Arc::clone(&self.gives_up))
     }
 
-    /// Who there is now, if somebody else has changed it since this was asked last.
-    pub(crate) fn news(&self) -> Option<Result<Members, Failure>> {
-        self.news.try_recv().ok()
+    /// Whether somebody else has changed who there is since this was asked last.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news.try_recv().is_ok()
+    }
+
+    /// Waits until somebody else has changed who there is.
+    #[cfg(test)]
+    pub(crate) fn wait_for_news(&self) {
+        self.news.recv().unwrap();
     }
 
     /// For whoever asks who there is.
@@ -152,17 +156,13 @@ struct Books {
     store: Store,
     rows: Receiver<Vec<Row>>,
     questions: Receiver<Reply>,
-    news: Reply,
+    news: SyncSender<()>,
     /// When what cannot be written is given up, once the end is foreseen.
     gives_up: Arc<OnceLock<Instant>>,
     standing: Arc<Standing>,
     waiting: Vec<Row>,
     /// The last attempt to write failed, which was said.
     fails: bool,
-    /// Somebody has changed who there is, and it was not told yet.
-    has_news: bool,
-    /// That they cannot be read was told, and is not told again.
-    told_unread: bool,
 }
 
 impl Books {
@@ -253,20 +253,9 @@ impl Books {
         while let Ok(reply) = self.questions.try_recv() {
             let _ = reply.send(self.store.members());
         }
-        self.has_news |= self.store.has_changed();
-        if !self.has_news {
-            return;
-        }
-        let members = self.store.members();
-        let is_read = members.is_ok();
-        // What cannot be read is told once, and read again until it can be.
-        if !is_read && self.told_unread {
-            return;
-        }
-        // What cannot be told yet, since the last was not heard, is told later: nobody is waited for.
-        if self.news.try_send(members).is_ok() {
-            self.has_news = !is_read;
-            self.told_unread = !is_read;
+        if self.store.has_changed() {
+            // If there is no room, the last was not heard yet, and whoever hears it reads this as well.
+            let _ = self.news.try_send(());
         }
     }
 }

@@ -62,23 +62,3 @@ fn what_could_not_be_written_is_as_soon_as_it_can_be() {
     books.keep();
     assert!(std::fs::read_to_string(&totals).unwrap().contains("\nanna 3 "));
 }
-
-#[test]
-fn changes_that_cannot_be_read_are_told_once_and_read_when_they_can_be() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = spoilt(folder.path());
-    let path = folder.path().join("users.txt");
-    let (keeper, mut books) = Keeper::of(store);
-    let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, "no user\n").unwrap();
-    books.has_news = true;
-    books.look_around();
-    assert!(matches!(keeper.news(), Some(Err(_))));
-    books.look_around();
-    assert!(keeper.news().is_none(), "once is enough");
-    std::fs::write(&path, whole).unwrap();
-    books.look_around();
-    assert_eq!(keeper.news().map(|read| read.unwrap().len()), Some(1));
-    books.look_around();
-    assert!(keeper.news().is_none());
-}
