@@ -128,7 +128,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         match signal {
             Some(Signal::End) => {
                 managed.tell(State::Stopping);
-                // Whoever is in a hurry asks a second time.
+                admin.office().begin_to_end();
+                // Whoever is in a hurry asks a second time, by a signal.
                 drop((signals, admin, end_in_sight));
                 tracker.end(END_PATIENCE);
                 // The last snapshot may not have found room on the disk.

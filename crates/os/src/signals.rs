@@ -19,8 +19,8 @@ pub fn ask_to_end() {
     unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
 }
 
-/// Holds these signals back from this thread, and from threads that it starts from now on. Dropped, it lets them do again what they do
-/// to any program: end it.
+/// Holds these signals back from this thread, and from threads that it starts from now on. Dropped, it lets those that ask for the end do
+/// again what they do to any program: end it. What is read again before an end is of no use to anybody: SIGHUP stays held, and does nothing.
 #[derive(Debug)]
 pub struct Signals {
     set: libc::sigset_t,
@@ -32,15 +32,7 @@ impl Signals {
     /// # Errors
     /// As the system's; none is known.
     pub fn hold() -> io::Result<Signals> {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: the set is made by the first call, and filled by the next; the numbers are signals.
-        let set = unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-                libc::sigaddset(set.as_mut_ptr(), signal);
-            }
-            set.assume_init()
-        };
+        let set = set_of(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP]);
         mask(libc::SIG_BLOCK, &set)?;
         Ok(Signals { set })
     }
@@ -64,7 +56,19 @@ impl Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         // A set that was held can be let go.
-        let _ = mask(libc::SIG_UNBLOCK, &self.set);
+        let _ = mask(libc::SIG_UNBLOCK, &set_of(&[libc::SIGINT, libc::SIGTERM]));
+    }
+}
+
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is made by the first call, and filled by the next; the numbers are signals.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
     }
 }
 
@@ -99,5 +103,13 @@ mod tests {
             assert_eq!(signals.wait(Duration::from_secs(60)), Some(meant));
         }
         assert_eq!(signals.wait(Duration::ZERO), None);
+        drop(signals);
+        let mut held = set_of(&[]);
+        // SAFETY: the set outlives the call, and nothing is changed.
+        assert_eq!(unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut held) }, 0);
+        for (number, is_held) in [(libc::SIGHUP, true), (libc::SIGTERM, false), (libc::SIGINT, false)] {
+            // SAFETY: the set is ours, and the number a signal.
+            assert_eq!(unsafe { libc::sigismember(&raw const held, number) } == 1, is_held, "{number}");
+        }
     }
 }

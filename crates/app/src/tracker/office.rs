@@ -40,6 +40,8 @@ pub(super) struct Office {
     /// As they hold now.
     current: Mutex<Settings>,
     draining: AtomicBool,
+    /// The end was asked for: nothing is changed any more.
+    ending: AtomicBool,
     handle: Handle,
     /// Of a private tracker.
     users: Option<Reader>,
@@ -59,7 +61,8 @@ pub(super) enum Listing {
 impl Office {
     pub(super) fn new(args: &Args, settings: Settings, handle: Handle, users: Option<Reader>) -> Office {
         let (started, current) = (settings.clone(), Mutex::new(settings));
-        Office { args: args.clone(), started, current, draining: AtomicBool::new(false), handle, users }
+        let [draining, ending] = [false; 2].map(AtomicBool::new);
+        Office { args: args.clone(), started, current, draining, ending, handle, users }
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -178,6 +181,21 @@ impl Office {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The tracker is to end. Whether nobody has asked for that before: to ask a second time would end it at once, with nothing saved.
+    pub(super) fn begin_to_end(&self) -> bool {
+        !self.ending.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// As if nobody had asked for the end.
+    #[cfg(test)]
+    pub(super) fn forget_the_end(&self) {
+        self.ending.store(false, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,9 @@ const TORRENTS: usize = 100;
 /// How long a thread that serves visitors may take to say that it does.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is answered to changes when the end was asked for.
+const ENDS: &str = "it ends, and nothing is changed any more";
+
 /// Peers told of, at most.
 const PEERS: usize = 200;
 
@@ -115,9 +118,7 @@ pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
         Err(NoWish::InfoHash) => return Answer::error(400, "an info-hash has 40 hexadecimal digits"),
     };
     let rule = wish.command.rule();
-    let answer = if caller.role >= rule.role {
-        perform(&wish, desk)
-    } else {
+    let answer = if caller.role < rule.role {
         Answer::error(
             403,
             match rule.role {
@@ -126,6 +127,10 @@ pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
                 Role::Admin => "this needs the role admin",
             },
         )
+    } else if rule.changes && desk.office.is_ending() {
+        Answer::error(409, ENDS)
+    } else {
+        perform(&wish, desk)
     };
     if rule.changes {
         tell(&caller, head, &answer, desk.office.json());
@@ -173,6 +178,8 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
             office.set_draining(false);
             Answer::changed("visitors may come")
         }
+        // Two may ask at once.
+        (Command::End, _) if !office.begin_to_end() => Answer::error(409, ENDS),
         (Command::End, _) => Answer { ends: true, ..Answer::changed("it ends") },
         (Command::Users, _) => people::list(wish.query, office),
         (Command::User(what), About::User(name)) => people::answer(what, name, wish.query, office),

@@ -86,6 +86,7 @@ impl Place {
 
     /// As it was at first: what is done to one of everything can be done again.
     fn restore(&self) {
+        self.desk.office.forget_the_end();
         self.done("DELETE", "/drain");
         self.done("PUT", &format!("/access/{HASH}"));
         self.ask(Door::Socket, "DELETE", "/users/new", "");
@@ -310,6 +311,19 @@ fn a_database_that_is_open_stays_locked_whatever_is_asked() {
         place.done(method, target);
         assert!(is_locked(&users), "{method} {target}");
     }
+}
+
+#[test]
+fn once_it_ends_nobody_hastens_that_or_changes_anything() {
+    let place = Place::new();
+    assert!(place.ask(Door::Socket, "POST", "/end", "").ends);
+    for command in Command::ALL {
+        let Rule { method, path, changes, .. } = command.rule();
+        let target = path.replace(TORRENT, HASH).replace(USER, "anna");
+        let answer = place.ask(Door::Socket, method, &target, "");
+        assert_eq!((answer.status(), answer.ends), (if changes { 409 } else { 200 }, false), "{command:?}");
+    }
+    assert!(place.list().starts_with(HASH));
 }
 
 #[test]
