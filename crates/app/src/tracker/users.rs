@@ -219,6 +219,14 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     )))
 }
 
+/// Whether a name may stand in what is kept about who did what: it is one that users have, and no part of it could be a passkey, which
+/// somebody has put there by mistake.
+pub(super) fn is_harmless(name: &str) -> bool {
+    let of_passkey = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    let mut parts = name.split(|letter| !of_passkey(letter));
+    check_name(name).is_ok() && parts.all(|part| Passkey::read(part.as_bytes()).is_none())
+}
+
 /// Names that occur twice, or passkeys that two users share: by name.
 fn check_distinct<'a>(records: impl Iterator<Item = &'a Record>) -> Result<(), String> {
     let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());

@@ -121,6 +121,10 @@ fn its_operator_makes_users_who_are_served_at_once_and_nobody_else_reads_their_p
     let passkey = body["passkey"].as_str().unwrap();
     // A passkey in the place of a name, by mistake.
     assert!(ask(&place.path("a.sock"), &format!("DELETE /users/{passkey}")).starts_with("HTTP/1.1 400 "));
+    for mistake in [&*format!("{passkey}%20"), &*format!("announce%3Fpasskey%3D{passkey}")] {
+        let answer = ask(&place.path("a.sock"), &format!("PUT /users/{mistake}/disabled"));
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
     let mut visitor = std::net::TcpStream::connect(at).unwrap();
     let (hash, id) = ("%07".repeat(20), "x".repeat(20));
     let visit =

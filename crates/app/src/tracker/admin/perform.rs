@@ -3,13 +3,14 @@
 //! Invariants: nothing is done before the table's role was compared with the caller's; whatever changes something is told, with who did
 //! it. Shapes are after docs/json.md.
 
-use super::command::{About, Command, NoWish, Role, Wish, wish};
+use super::command::{About, Command, NoWish, Role, Rule, TORRENT, USER, Wish, wish};
 use super::people;
 use super::tokens::Caller;
 use super::{Desk, Door, caller};
 use crate::show;
 use crate::show::json::VERSION;
 use crate::tracker::office::Listing;
+use crate::tracker::users::is_harmless;
 use crate::tracker::{StatsLine, print, this_machine};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -133,7 +134,7 @@ pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
         perform(&wish, desk)
     };
     if rule.changes {
-        tell(&caller, head, &answer, desk.office.json());
+        tell(&caller, &wish, &answer, desk.office.json());
     }
     answer
 }
@@ -259,10 +260,20 @@ fn list(hash: InfoHash, listed: bool, desk: &Desk) -> Answer {
     }
 }
 
+/// What was asked for, as it may be kept: not in the words of who asked.
+fn in_words(wish: &Wish<'_>) -> String {
+    let Rule { method, path, .. } = wish.command.rule();
+    let path = match &wish.about {
+        About::Tracker => path.into(),
+        About::Torrent(hash) => path.replace(TORRENT, &hash.to_string()),
+        About::User(name) => path.replace(USER, if is_harmless(name) { name } else { "..." }),
+    };
+    format!("{method} {path}")
+}
+
 /// Says who changed what, or tried to.
-fn tell(caller: &Caller, head: &Head<'_>, answer: &Answer, json: bool) {
-    let path = head.target.split('?').next().unwrap_or_default();
-    let command = format!("{} {path}", head.method);
+fn tell(caller: &Caller, wish: &Wish<'_>, answer: &Answer, json: bool) {
+    let command = in_words(wish);
     let error = answer.body["error"].as_str();
     let became = error.or(answer.body["what"].as_str()).unwrap_or_default();
     show::message(&format!("{}: {command}: {became}", caller.name));
@@ -270,5 +281,31 @@ fn tell(caller: &Caller, head: &Head<'_>, answer: &Answer, json: bool) {
         let (r#type, who) = ("tracker_admin", &*caller.name);
         // Who reads it no more has ended it.
         let _ = print(&AuditLine { v: VERSION, r#type, who, command: &command, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_command_has_no_passkey_in_it() {
+        let key = "0123456789abcdef0123456789ABCDEF";
+        for (target, kept) in [
+            ("/users/anna/disabled", "/users/anna/disabled"),
+            ("/users/Zo%C3%AB/disabled?x=1", "/users/Zo\u{eb}/disabled"),
+            ("/users/KEY%20/disabled", "/users/.../disabled"),
+            ("/users/KEY./disabled", "/users/.../disabled"),
+            ("/users/anna@KEY/disabled", "/users/.../disabled"),
+            ("/users/announce%3Fpasskey%3DKEY/disabled", "/users/.../disabled"),
+            ("/users/an%1Bna/disabled", "/users/.../disabled"),
+            ("/drain?passkey=KEY", "/drain"),
+        ] {
+            let target = target.replace("KEY", key);
+            let wish = wish("PUT", &target).unwrap();
+            assert_eq!(in_words(&wish), format!("PUT {kept}"), "{target}");
+        }
+        let target = format!("/access/{}", "F".repeat(40));
+        assert_eq!(in_words(&wish("DELETE", &target).unwrap()), format!("DELETE {}", target.to_lowercase()));
     }
 }
