@@ -1,27 +1,23 @@
 //! A tracker at work, seen by its operator: what it has done and holds, which torrents it serves, whether it turns visitors away. A handle
 //! may be cloned and used by any thread, and outlive its tracker.
 //!
-//! Invariant: no question stalls a worker: a look at all its swarms goes on by [`SWARMS_PER_TURN`] at a time, between visitors.
+//! Invariant: no question stalls a worker: a look at all its swarms is `listing`'s, some at a time between visitors, one list at once.
 
 use crate::access::{Access, Admission};
 use crate::certificate::Certificate;
-use crate::desk::Desk;
+use crate::listing::{Listing, Rows};
 use crate::members::Members;
 use crate::server::Figures;
 use crate::shards::{Errand, Orders};
 use crate::tally::Tallies;
 use crate::websocket::Browsers;
-use proto::tracker::swarm_table::{Counts, Look};
-use std::collections::BTreeMap;
+use proto::tracker::swarm_table::Counts;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use wire::InfoHash;
-
-/// Swarms looked at in one turn of a worker's loop: some 100 µs.
-const SWARMS_PER_TURN: u32 = 4096;
 
 /// How long a worker may take for an answer: with ten million swarms it needs some two seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +36,8 @@ pub struct Handle {
     /// What holds; locked for as long as it takes that everybody knows.
     pub(crate) admission: Arc<Mutex<Arc<Admission>>>,
     pub(crate) browsers: Option<Browsers>,
+    /// Locked while a list is made: each is a look at all swarms, which costs whoever visits meanwhile.
+    pub(crate) lists: Arc<Mutex<()>>,
 }
 
 /// The tracker has ended, or so many ask that it has no time for questions.
@@ -126,19 +124,20 @@ impl Handle {
     }
 
     /// Torrents that have peers, browsers not counted, in the order of their info-hashes: those behind this one, so many
-    /// ([`TORRENTS_MAX`]) at most.
+    /// ([`TORRENTS_MAX`]) at most. One list is made at a time.
     ///
     /// # Errors
-    /// When a worker does not say so in time.
+    /// When another is being made, or a worker does not say so in time.
     pub fn torrents(&self, after: Option<InfoHash>, most: usize) -> Result<Vec<(InfoHash, Counts)>, Busy> {
-        let most = most.min(TORRENTS_MAX);
+        let Ok(_one_at_a_time) = self.lists.try_lock() else { return Err(Busy) };
+        let (most, waits) = (most.min(TORRENTS_MAX), Arc::new(()));
         let (reply, replies) = sync_channel(self.orders.workers());
         for worker in 0..self.orders.workers() {
-            let list = Listing { after, most, rows: BTreeMap::new(), look: None, reply: reply.clone() };
+            let list = Listing::new(after, most, reply.clone(), Arc::downgrade(&waits));
             self.orders.tell(worker, Errand::List(Box::new(list)));
         }
         drop(reply);
-        let mut rows = BTreeMap::new();
+        let mut rows = Rows::new();
         for _ in 0..self.orders.workers() {
             rows.extend(replies.recv_timeout(PATIENCE).map_err(|_| Busy)?);
         }
@@ -157,34 +156,21 @@ impl Handle {
     }
 }
 
-/// A worker's part of a list of torrents.
-#[derive(Debug)]
-pub(crate) struct Listing {
-    after: Option<InfoHash>,
-    most: usize,
-    rows: BTreeMap<InfoHash, Counts>,
-    /// Nothing: it has not begun.
-    look: Option<Look>,
-    reply: SyncSender<BTreeMap<InfoHash, Counts>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Listen};
+    use crate::server::Tracker;
+    use std::net::Ipv4Addr;
 
-impl Listing {
-    /// Looks at some swarms. Says whether there are more; if not, it has been told.
-    pub(crate) fn go_on(&mut self, desk: &Desk) -> bool {
-        let mut look = self.look.unwrap_or_else(|| desk.table().begin_look());
-        let more = desk.table().look(&mut look, SWARMS_PER_TURN, |torrent, counts| {
-            if self.after.is_none_or(|after| torrent > after) {
-                self.rows.insert(torrent, counts);
-                if self.rows.len() > self.most {
-                    self.rows.pop_last();
-                }
-            }
-        });
-        self.look = Some(look);
-        if !more {
-            // Whoever asked may have lost patience.
-            let _ = self.reply.try_send(std::mem::take(&mut self.rows));
-        }
-        more
+    #[test]
+    fn lists_are_made_one_at_a_time_and_whoever_comes_meanwhile_is_told() {
+        let listen = vec![Listen::http((Ipv4Addr::LOCALHOST, 0).into())];
+        let tracker = Tracker::start(Config { listen, ..Config::default() }).unwrap();
+        let handle = tracker.handle().clone();
+        let another = handle.lists.lock().unwrap();
+        assert_eq!(tracker.handle().torrents(None, 1), Err(Busy));
+        drop(another);
+        assert_eq!(tracker.handle().torrents(None, 1), Ok(Vec::new()));
     }
 }

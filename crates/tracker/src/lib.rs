@@ -13,6 +13,7 @@ mod connection_id;
 mod desk;
 mod handle;
 mod http;
+mod listing;
 mod members;
 mod network;
 mod server;

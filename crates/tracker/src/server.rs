@@ -131,7 +131,8 @@ impl Tracker {
         let desk = |tally| Desk::new(config.rules, books.cloned(), Arc::clone(tally));
         let mut desks: Vec<Desk> = each_tally.iter().map(desk).collect();
         let admission = Arc::new(Mutex::new(Arc::clone(&access)));
-        let handle = Handle { tallies, orders: Arc::new(orders), admission, browsers: None };
+        let handle =
+            Handle { tallies, orders: Arc::new(orders), admission, browsers: None, lists: Arc::default() };
         let mut tracker = Tracker { listening, handle, remembered: None, threads: Vec::new() };
         let mut writer = None;
         if let Some(folder) = folder {

@@ -6,7 +6,8 @@
 
 use crate::access::Admission;
 use crate::certificate::Certificate;
-use crate::handle::{Listing, Swarm};
+use crate::handle::Swarm;
+use crate::listing::Listing;
 use crate::state::saving::Told;
 use mio::Waker;
 use proto::tracker::ledger::Member;
