@@ -24,6 +24,10 @@ pub const OFFERS_OPEN_MAX: usize = 512;
 /// The same while all visitors together have as many as there may be ([`Rules::offers_max`]): those of one announce.
 pub const OFFERS_SCARCE_MAX: usize = OFFERS_MAX;
 
+/// Memberships of one visitor while half of all places ([`Rules::members_max`]) are taken: so few that the other half is enough for 4,096
+/// connections by the default rules, however many of them want all that they can have.
+pub const MEMBERSHIPS_SCARCE_MAX: usize = 20;
+
 /// Members looked at per announce, for expiry.
 const SWEEP_MEMBERS: usize = 8;
 
@@ -37,7 +41,8 @@ pub struct Rules {
     pub interval: Duration,
     /// Members of all swarms together; nobody further is let in. Some 250 bytes each.
     pub members_max: usize,
-    /// Memberships of one visitor: a connection may speak for many torrents.
+    /// Memberships of one visitor: a connection may speak for many torrents, but for few ([`MEMBERSHIPS_SCARCE_MAX`]) further ones once half
+    /// of the places are taken.
     pub memberships_max: usize,
     /// Offers that wait for answers, all visitors together; beyond that each visitor may have but a few. Some 200 bytes each.
     pub offers_max: usize,
@@ -241,9 +246,13 @@ impl Signalling {
             if self.members.len() >= self.rules.members_max {
                 return Err("this tracker is full");
             }
+            let is_scarce = self.members.len() >= self.rules.members_max / 2;
             let state = self.visitors.entry(visitor).or_default();
             if state.memberships.len() >= self.rules.memberships_max {
                 return Err("too many torrents over one connection");
+            }
+            if is_scarce && state.memberships.len() >= MEMBERSHIPS_SCARCE_MAX {
+                return Err("too many torrents over one connection while this tracker has little room");
             }
             state.memberships.insert(name);
             let swarm = self.swarms.entry(name.0).or_default();

@@ -196,6 +196,35 @@ fn everything_is_bounded_for_one_visitor_and_for_all() {
 }
 
 #[test]
+fn whoever_takes_much_leaves_room_for_all_others() {
+    let rules = Rules { members_max: 200, memberships_max: 90, ..Rules::default() };
+    let mut room = Room::new(rules);
+    let mut enters = |visitor: u64, n: u8| {
+        let info_hash = InfoHash([n; 20]);
+        let announce = Announce { info_hash, ..announce(visitor as u8, Some(0), Vec::new()) };
+        let says = room.announce(visitor, announce);
+        let is_in = refused(&says).is_none();
+        assert!(is_in || says.len() == 1);
+        is_in
+    };
+    let scarce = MEMBERSHIPS_SCARCE_MAX as u8;
+    // Two take half of all places.
+    assert!((0..90).all(|n| enters(1, n)) && !enters(1, 90));
+    assert!((0..10).all(|n| enters(2, n)));
+    // From now on everybody may have a few; who has more keeps them, and takes no further ones.
+    assert!((10..scarce).all(|n| enters(2, n)) && !enters(2, scarce));
+    assert!(enters(1, 0) && !enters(1, 90));
+    for visitor in 3..=6 {
+        assert!((0..scarce).all(|n| enters(visitor, n)) && !enters(visitor, scarce), "{visitor}");
+    }
+    // There is room again.
+    [1, 3].into_iter().for_each(|visitor| room.signalling.on_closed(VisitorId(visitor)));
+    let announce = Announce { info_hash: InfoHash([99; 20]), ..announce(2, Some(0), Vec::new()) };
+    assert_eq!(refused(&room.announce(2, announce)), None);
+    check(&room.signalling);
+}
+
+#[test]
 fn who_stays_away_is_forgotten_and_so_are_offers_that_nobody_answers() {
     let mut room = Room::new(Rules::default());
     room.come(1..=100, 5);
