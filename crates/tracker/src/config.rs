@@ -170,7 +170,8 @@ pub struct WebSocketRules {
     pub connections_max: usize,
     /// Connections at once from one IPv4 address, or one /64 of IPv6.
     pub connections_per_address_max: usize,
-    /// Messages a second of one connection, in the long run; further ones wait. A long one counts as another for every 4 KiB.
+    /// Messages a second of one connection, in the long run; further ones wait. A long one counts as another for every 4 KiB. Whoever goes and
+    /// comes again may say no more by it.
     pub messages_per_second_max: u32,
     /// How their swarms behave.
     pub swarms: signalling::Rules,

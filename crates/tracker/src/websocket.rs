@@ -7,14 +7,15 @@
 pub(crate) mod handshake;
 mod link;
 mod metered;
+mod neighbours;
 
 use crate::access::{Admission, REFUSAL};
 use crate::config::WebSocketRules;
 use crate::stream::Stream;
 use crate::tally::{Count, Tally};
-use crate::visitors::neighbourhood;
 use link::{Link, Turn};
 use mio::{Events, Interest, Poll, Token, Waker};
+use neighbours::Neighbours;
 use proto::tracker::Signalling;
 use proto::tracker::signalling::{Says, VisitorId};
 use proto::{Rng, Seed};
@@ -130,7 +131,7 @@ pub(crate) fn start(
         rng: Rng::new(Seed(RandomState::new().hash_one("who meets whom"))),
         began: Instant::now(),
         links: BTreeMap::new(),
-        per_address: BTreeMap::new(),
+        neighbours: Neighbours::default(),
         busy: BTreeSet::new(),
         next: CALLED.0 + 1,
         says: Vec::new(),
@@ -151,7 +152,7 @@ struct Room {
     began: Instant,
     /// By names that ascend and are never given twice.
     links: BTreeMap<usize, Link>,
-    per_address: BTreeMap<u128, usize>,
+    neighbours: Neighbours,
     /// Who could go on, and lets others have their turn first.
     busy: BTreeSet<usize>,
     next: usize,
@@ -212,35 +213,20 @@ impl Room {
     }
 
     fn welcome(&mut self, newcomer: Newcomer, now: Instant) {
-        let here = self.per_address.entry(neighbourhood(newcomer.ip)).or_default();
-        if self.links.len() >= self.rules.connections_max || *here >= self.rules.connections_per_address_max {
+        if self.links.len() >= self.rules.connections_max {
             // Closed as it is dropped: there is nothing that a browser would show.
-            return self.forget_if_alone(newcomer.ip);
+            return;
         }
-        *here += 1;
+        let Some(at_once) = self.neighbours.enter(newcomer.ip, now, &self.rules) else { return };
         let (name, ip) = (self.next, newcomer.ip);
         self.next += 1;
-        let mut link = Link::new(newcomer, now);
+        let mut link = Link::new(newcomer, at_once, now);
         let both = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(link.socket_mut(), Token(name), both).is_err() {
-            return self.count_out(ip);
+            return self.neighbours.leave(ip, 0.0);
         }
         self.links.insert(name, link);
         self.go_on(name, now);
-    }
-
-    fn count_out(&mut self, ip: IpAddr) {
-        if let Some(here) = self.per_address.get_mut(&neighbourhood(ip)) {
-            *here = here.saturating_sub(1);
-        }
-        self.forget_if_alone(ip);
-    }
-
-    fn forget_if_alone(&mut self, ip: IpAddr) {
-        let key = neighbourhood(ip);
-        if self.per_address.get(&key) == Some(&0) {
-            self.per_address.remove(&key);
-        }
     }
 
     /// Reads what a browser says, as far as it may speak now, and does what follows.
@@ -306,7 +292,7 @@ impl Room {
         let Some(link) = self.links.remove(&name) else { return };
         self.busy.remove(&name);
         self.signalling.on_closed(VisitorId(name as u64));
-        self.count_out(link.ip());
+        self.neighbours.leave(link.ip(), link.debt(Instant::now(), self.rules.messages_per_second_max));
     }
 
     fn look_around(&mut self, now: Instant) {
@@ -319,6 +305,7 @@ impl Room {
             }
         }
         over.into_iter().for_each(|name| self.leave(name));
+        self.neighbours.look_around(now, &self.rules);
         let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.signalling.sweep(proto::Instant::from_micros(since));
     }

@@ -18,10 +18,7 @@ pub(super) const OUTPUT_MAX: usize = 512 * 1024;
 const READ_LEN: usize = 4096;
 
 /// Messages that may come together before it is asked to be slower: what a browser with many torrents says when it comes.
-const BURST: f64 = 200.0;
-
-/// Of those, what a newcomer may say at once: whoever is cut off and comes again gains nothing by it.
-const BURST_AT_FIRST: f64 = 50.0;
+pub(super) const BURST: f64 = 200.0;
 
 /// So many bytes that are read count as a further message: reading offers takes time by their length, and so does passing them on.
 const BYTES_PER_MESSAGE: f64 = 4096.0;
@@ -63,7 +60,8 @@ pub(super) enum Turn {
 pub(super) struct Gone;
 
 impl Link {
-    pub(super) fn new(newcomer: Newcomer, now: Instant) -> Link {
+    /// One that may say so many messages at once.
+    pub(super) fn new(newcomer: Newcomer, allowance: f64, now: Instant) -> Link {
         let Newcomer { stream, ip, came, answer } = newcomer;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_LEN)
@@ -77,7 +75,7 @@ impl Link {
             ip,
             answer,
             readable: true,
-            allowance: (BURST_AT_FIRST, now),
+            allowance: (allowance, now),
             held_back: false,
             heard: now,
             asked: false,
@@ -101,6 +99,17 @@ impl Link {
         self.held_back
     }
 
+    /// Messages that it has said and might not yet, after a long one.
+    pub(super) fn debt(&self, now: Instant, messages_per_second: u32) -> f64 {
+        (-self.allowance_at(now, messages_per_second)).max(0.0)
+    }
+
+    fn allowance_at(&self, now: Instant, messages_per_second: u32) -> f64 {
+        let (had, since) = self.allowance;
+        let more = now.saturating_duration_since(since).as_secs_f64() * f64::from(messages_per_second.max(1));
+        (had + more).min(BURST)
+    }
+
     /// Writes what waits, and reads one message.
     pub(super) fn turn(&mut self, now: Instant, messages_per_second: u32) -> Turn {
         if self.write().is_err() {
@@ -109,9 +118,7 @@ impl Link {
         if !self.answer.is_empty() || !self.readable {
             return Turn::Waits;
         }
-        let (had, since) = self.allowance;
-        let more = now.saturating_duration_since(since).as_secs_f64() * f64::from(messages_per_second.max(1));
-        self.allowance = ((had + more).min(BURST), now);
+        self.allowance = (self.allowance_at(now, messages_per_second), now);
         self.held_back = self.allowance.0 < 1.0;
         if self.held_back {
             return Turn::Waits;
