@@ -14,7 +14,7 @@ pub(super) use keeper::{Keeper, Reader};
 
 use crate::failure::Failure;
 use crate::words::why;
-use database::Database;
+use database::{Database, DatabaseFile};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -104,7 +104,7 @@ impl Store {
     fn place(&self) -> Place {
         match self {
             Store::Text(file) => Place::Text(file.path().into()),
-            Store::Database(database) => Place::Database(database.path().into()),
+            Store::Database(database) => Place::Database(database.file().clone()),
         }
     }
 
@@ -182,14 +182,14 @@ impl Store {
 #[derive(Clone, Debug)]
 enum Place {
     Text(PathBuf),
-    Database(PathBuf),
+    Database(DatabaseFile),
 }
 
 impl Place {
     fn open(&self) -> Result<Store, Failure> {
         match self {
             Place::Text(path) => TextFile::open(path, false).map(Store::Text),
-            Place::Database(path) => Database::open(path, false).map(Store::Database),
+            Place::Database(file) => file.open().map(Store::Database),
         }
     }
 }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Invariants: `user_version` says which tables there are; what is due to many is added in one transaction, to accounts and transfers
-//! alike; others may write at the same time, and what they do is noticed by `data_version`.
+//! alike; others may write at the same time, and what they do is noticed by `data_version`; if another file is put in its place, nothing is
+//! written any more, for it would be in neither.
 
 use super::{Change, Record, Totals, failed, nobody};
 use crate::failure::Failure;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::OpenOptions;
 use std::num::NonZeroU32;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracker::User;
@@ -89,9 +90,38 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
 /// Transfers of one user; what it does in further torrents is added to its account alone. Whoever invents torrents fills no disk.
 const TRANSFERS_MAX: u32 = 100_000;
 
+/// The file of a database that is open.
+#[derive(Clone, Debug)]
+pub(super) struct DatabaseFile {
+    path: PathBuf,
+    /// Its file system and inode: others may put another file there.
+    id: Option<(u64, u64)>,
+}
+
+impl DatabaseFile {
+    fn at(path: &Path) -> DatabaseFile {
+        DatabaseFile { path: path.into(), id: id_at(path) }
+    }
+
+    /// What is at the path is still this. Only looked at: closing it would take SQLite's locks away.
+    fn check(&self) -> Result<(), Failure> {
+        if self.id.is_some() && id_at(&self.path) == self.id {
+            return Ok(());
+        }
+        let what = "it was moved or replaced while the tracker runs, which must end before that; what is due to members waits";
+        Err(failed(&self.path, what))
+    }
+
+    /// Opens it once more. Not what was put in its place: the log that still lies beside it would be written into that.
+    pub(super) fn open(&self) -> Result<Database, Failure> {
+        self.check()?;
+        Database::open(&self.path, false)
+    }
+}
+
 /// Such a database, open.
 pub(crate) struct Database {
-    path: PathBuf,
+    file: DatabaseFile,
     db: Connection,
     /// As `data_version` was last: it changes when somebody else commits.
     seen: Option<i64>,
@@ -118,7 +148,7 @@ impl Database {
         };
         let db = open().map_err(|error| said(path, &error))?;
         let mut database = Database {
-            path: path.into(),
+            file: DatabaseFile::at(path),
             db,
             seen: None,
             transfers: BTreeMap::new(),
@@ -138,8 +168,8 @@ impl Database {
         Ok(database)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn file(&self) -> &DatabaseFile {
+        &self.file
     }
 
     fn version(&self) -> Result<i64, Failure> {
@@ -156,15 +186,16 @@ impl Database {
             }
             tx.commit()
         };
-        make(&mut self.db).map_err(|error| said(&self.path, &error))
+        make(&mut self.db).map_err(|error| said(&self.file.path, &error))
     }
 
     fn failed(&self, error: &rusqlite::Error) -> Failure {
-        said(&self.path, error)
+        said(&self.file.path, error)
     }
 
     /// All users. One whose passkey is none cannot visit, and is left out.
     pub(super) fn users(&mut self) -> Result<Vec<User>, Failure> {
+        self.file.check()?;
         let read = |db: &Connection| {
             let mut rows =
                 db.prepare("SELECT id, name, passkey, may_download, enabled, clients_max FROM users")?;
@@ -209,7 +240,7 @@ impl Database {
         match added {
             Ok(_) => Ok(()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(failed(&self.path, &format!("`{name}` is there already")))
+                Err(failed(&self.file.path, &format!("`{name}` is there already")))
             }
             Err(error) => Err(self.failed(&error)),
         }
@@ -230,7 +261,7 @@ impl Database {
             Change::Removed => db.execute("DELETE FROM users WHERE name = ?1", params![name]),
         };
         match changed.map_err(|error| self.failed(&error))? {
-            0 => Err(nobody(&self.path, name)),
+            0 => Err(nobody(&self.file.path, name)),
             _ => Ok(()),
         }
     }
@@ -238,6 +269,7 @@ impl Database {
     /// Adds everything in one transaction. What is due to users that were removed meanwhile is passed over. A torrent for which nothing was
     /// ever due to a user has no row.
     pub(super) fn credit(&mut self, rows: &[Row], now: u64) -> Result<(), Failure> {
+        self.file.check()?;
         let most = self.transfers_max;
         let credit = |db: &mut Connection, transfers: &mut BTreeMap<i64, u32>| {
             let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -270,11 +302,11 @@ impl Database {
         credit(&mut self.db, &mut self.transfers).map_err(|error| {
             // Some of those that were counted are not there.
             self.transfers.clear();
-            said(&self.path, &error)
+            said(&self.file.path, &error)
         })
     }
 
-    /// Whether somebody else has committed something since this was asked last.
+    /// Whether somebody else has committed something since this was asked last, or put another file in its place.
     pub(super) fn has_changed(&mut self) -> bool {
         let read = self.db.query_row("PRAGMA data_version", [], |row| row.get(0)).optional();
         // What cannot be read now is asked again soon.
@@ -284,8 +316,14 @@ impl Database {
             // Old transfers may have been cleared away.
             self.transfers.clear();
         }
-        has_changed
+        has_changed || self.file.check().is_err()
     }
+}
+
+/// Which file is at this path.
+fn id_at(path: &Path) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// How many transfers a user has, counted once.
@@ -436,6 +474,32 @@ mod tests {
         assert!(database.has_changed());
         database.credit(&[of(3, 5)], 5).unwrap();
         assert_eq!(stored(&database), (1, Some(5), Some(5)));
+    }
+
+    #[test]
+    fn another_file_in_its_place_is_noticed_and_nothing_is_written_into_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other, aside] = ["users.db", "other.db", "aside.db"].map(|name| folder.path().join(name));
+        Database::open(&other, true).unwrap().add(&record_of("bert", 2)).unwrap();
+        let mut database = Database::open(&path, true).unwrap();
+        database.add(&record_of("anna", 1)).unwrap();
+        assert!(!database.has_changed());
+        std::fs::rename(&path, &aside).unwrap();
+        for is_there in [false, true] {
+            if is_there {
+                std::fs::rename(&other, &path).unwrap();
+            }
+            assert!(database.has_changed());
+            let error = database.users().unwrap_err().to_string();
+            assert!(error.contains("moved or replaced"), "{error}");
+            database.credit(&[row(1, 10)], 1).unwrap_err();
+            assert!(database.file().open().is_err());
+        }
+        std::fs::rename(&aside, &path).unwrap();
+        assert!(!database.has_changed() && database.file().open().is_ok());
+        assert_eq!(database.list().unwrap()[0].1, Totals::default());
+        database.credit(&[row(1, 10)], 1).unwrap();
+        assert_eq!(database.users().unwrap().len(), 1);
     }
 
     #[test]
