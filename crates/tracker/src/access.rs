@@ -61,14 +61,14 @@ impl Admission {
     }
 }
 
-/// Torrents by their info-hashes.
+/// Torrents by their info-hashes. To clone it copies none of them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TorrentList(HashSet<InfoHash>);
+pub struct TorrentList(Arc<HashSet<InfoHash>>);
 
 impl TorrentList {
     /// Reads a list. What names no torrent is passed over.
     pub fn read(text: &[u8]) -> TorrentList {
-        TorrentList(text.split(|&byte| byte == b'\n').filter_map(named).collect())
+        TorrentList(Arc::new(text.split(|&byte| byte == b'\n').filter_map(named).collect()))
     }
 
     /// How many.
@@ -112,7 +112,7 @@ mod tests {
         let list = TorrentList::read(text.as_bytes());
         let hash = |digits: &str| digits.parse::<InfoHash>().unwrap();
         let expected = [hash(one), hash(&two), InfoHash([0; 20])];
-        assert_eq!(list, TorrentList(expected.into_iter().collect()));
+        assert_eq!(list, TorrentList(Arc::new(expected.into_iter().collect())));
         assert!(TorrentList::read(b"").is_empty());
         let [allow, deny] = [Access::Allow(list.clone()), Access::Deny(list)];
         for torrent in expected {

@@ -69,28 +69,37 @@ impl Handle {
 
     /// These torrents are served from when this returns. Peers of others are kept until their time is over, but nobody hears of them.
     pub fn set_access(&self, access: Access) {
-        self.admit(|admission| admission.access = access);
-    }
-
-    /// Whoever is among these members is served from when this returns, and nobody else. Peers of those who are not any more are kept until
-    /// they come again, or their time is over. An open tracker stays open.
-    pub fn set_members(&self, members: Members) {
         self.admit(|admission| {
-            if let Some(place) = &mut admission.members {
-                *place = Arc::new(members.after(place));
-            }
+            admission.access = access;
+            true
         });
     }
 
-    fn admit(&self, change: impl FnOnce(&mut Admission)) {
+    /// Whoever is among these members is served from when this returns, and nobody else. Peers of those who are not any more are kept until
+    /// they come again, or their time is over. Says whether that changes anything. An open tracker stays open.
+    pub fn set_members(&self, members: Members) -> bool {
+        self.admit(|admission| match &mut admission.members {
+            Some(place) if !place.are(&members) => {
+                *place = Arc::new(members.after(place));
+                true
+            }
+            Some(_) | None => false,
+        })
+    }
+
+    /// Makes a change and tells everybody who has to know, if it is one.
+    fn admit(&self, change: impl FnOnce(&mut Admission) -> bool) -> bool {
         let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Admission::clone(&admission);
-        change(&mut changed);
+        if !change(&mut changed) {
+            return false;
+        }
         *admission = Arc::new(changed);
         self.orders.tell_all(|done| Errand::Access(Arc::clone(&admission), done));
         if let Some(browsers) = &self.browsers {
             browsers.set_access(Arc::clone(&admission));
         }
+        true
     }
 
     /// Visitors who come from now on are shown this certificate where TLS is spoken.

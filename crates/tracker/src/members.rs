@@ -50,7 +50,7 @@ pub struct Members {
     former: HashSet<u128>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     Member(Member),
     Disabled,
@@ -100,6 +100,11 @@ impl Members {
         let all = before.known.keys().chain(&before.former).copied();
         self.former = all.filter(|key| !self.known.contains_key(key)).take(FORMER_MAX).collect();
         self
+    }
+
+    /// Whether the same are served by these, with the same passkeys.
+    pub(crate) fn are(&self, others: &Members) -> bool {
+        self.known == others.known
     }
 
     /// How many.

@@ -204,8 +204,8 @@ impl Tracker {
     }
 
     /// These members are served from when this returns: see [`Handle::set_members`].
-    pub fn set_members(&self, members: Members) {
-        self.handle.set_members(members);
+    pub fn set_members(&self, members: Members) -> bool {
+        self.handle.set_members(members)
     }
 
     /// Newcomers are shown this certificate: see [`Handle::set_certificate`].

@@ -252,9 +252,23 @@ fn members_come_and_go_without_a_restart_and_lists_hold_beside_them() {
     let visit = |digit, torrent| announce(at, &path(digit), &request(torrent, 1001, 0, AnnounceEvent::None));
     visit(1, 7).unwrap();
     visit(6, 7).unwrap_err();
-    tracker.set_members(Members::new([user(6)]));
+    assert!(tracker.set_members(Members::new([user(6)])));
     assert!(visit(1, 7).unwrap_err().contains(NEEDED));
     visit(6, 7).unwrap();
+    // What is read again and is the same is no change; whatever else is, is one.
+    assert!(!tracker.set_members(Members::new([user(6)])));
+    let seeds = Member { may_download: false, ..user(6).member };
+    for changed in [
+        vec![User { enabled: false, ..user(6) }],
+        vec![User { passkey: key(7), ..user(6) }],
+        vec![User { member: seeds, ..user(6) }],
+        vec![user(6), user(7)],
+        vec![],
+        vec![user(6)],
+    ] {
+        assert!(tracker.set_members(Members::new(changed.clone())));
+        assert!(!tracker.set_members(Members::new(changed)));
+    }
     tracker.set_access(Access::Allow(TorrentList::read("08".repeat(20).as_bytes())));
     assert!(visit(6, 7).unwrap_err().contains("does not serve"));
     visit(6, 8).unwrap();
@@ -263,7 +277,7 @@ fn members_come_and_go_without_a_restart_and_lists_hold_beside_them() {
     // An open tracker stays open.
     let listen = vec![Listen::all((Ipv4Addr::LOCALHOST, 0).into())];
     let open = Tracker::start(Config { listen, ..Config::default() }).unwrap();
-    open.set_members(Members::new([user(6)]));
+    assert!(!open.set_members(Members::new([user(6)])));
     let at = open.http_addr().unwrap();
     announce(at, "/announce", &request(7, 1001, 0, AnnounceEvent::None)).unwrap();
     assert!(get(at, &path(6)).0.starts_with("HTTP/1.1 404"));

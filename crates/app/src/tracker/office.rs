@@ -156,20 +156,20 @@ impl Office {
         })
     }
 
-    /// Whoever is in the users' file now is served from when this returns: somebody else has changed it. How many that are.
-    pub(super) fn read_users(&self) -> Result<usize, Failure> {
-        self.look_at_users(|store| self.serve_users(store)).unwrap_or(Ok(0))
+    /// Whoever is in the users' file now is served from when this returns: somebody else has changed it. How many that are, and whether they
+    /// are others than were served.
+    pub(super) fn read_users(&self) -> Result<(usize, bool), Failure> {
+        self.look_at_users(|store| self.serve_users(store)).unwrap_or(Ok((0, false)))
     }
 
-    fn serve_users(&self, store: &mut Store) -> Result<usize, Failure> {
+    fn serve_users(&self, store: &mut Store) -> Result<(usize, bool), Failure> {
         let members = match (store.own_members(), &self.users) {
             (Some(members), _) => members?,
             (None, Some(reader)) => reader.read_again()?,
-            (None, None) => return Ok(0),
+            (None, None) => return Ok((0, false)),
         };
         let count = members.len();
-        self.handle.set_members(members);
-        Ok(count)
+        Ok((count, self.handle.set_members(members)))
     }
 
     /// Whether visitors are to go elsewhere.

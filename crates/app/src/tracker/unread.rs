@@ -15,11 +15,12 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    /// Reads, if something was changed, or could not be read before. How many users there are, or why they cannot be read, if that is news.
+    /// Reads how many users there are and whether they are others than were served, if something was changed or could not be read before.
+    /// How many, or why they cannot be read, if that is news: others write into the same file who change no user.
     pub(super) fn look(
         &mut self,
         has_changed: bool,
-        read: impl FnOnce() -> Result<usize, Failure>,
+        read: impl FnOnce() -> Result<(usize, bool), Failure>,
     ) -> Option<Result<usize, Failure>> {
         self.is_due |= has_changed;
         if !self.is_due {
@@ -28,7 +29,10 @@ impl Unread {
         let read = read();
         self.is_due = read.is_err();
         let was_told = std::mem::replace(&mut self.is_told, read.is_err());
-        (read.is_ok() || !was_told).then_some(read)
+        match read {
+            Ok((users, are_others)) => (are_others || was_told).then_some(Ok(users)),
+            Err(failure) => (!was_told).then_some(Err(failure)),
+        }
     }
 }
 
@@ -46,8 +50,17 @@ mod tests {
             unread.look(false, spoilt).is_none() && unread.look(true, spoilt).is_none(),
             "once is enough"
         );
-        assert!(matches!(unread.look(false, || Ok(3)), Some(Ok(3))));
+        assert!(matches!(unread.look(false, || Ok((3, false))), Some(Ok(3))));
         assert!(unread.look(false, || unreachable!("it was read")).is_none());
         assert!(matches!(unread.look(true, spoilt), Some(Err(_))));
+        assert!(matches!(unread.look(false, || Ok((3, true))), Some(Ok(3))));
+    }
+
+    #[test]
+    fn what_somebody_writes_beside_the_users_is_not_told() {
+        let mut unread = Unread::default();
+        assert!(unread.look(true, || Ok((3, false))).is_none());
+        assert!(matches!(unread.look(true, || Ok((3, true))), Some(Ok(3))));
+        assert!(unread.look(true, || Ok((3, false))).is_none());
     }
 }

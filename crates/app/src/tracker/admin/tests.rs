@@ -287,7 +287,7 @@ fn what_somebody_else_has_changed_undoes_nothing_that_was_changed_since() {
     place.keeper.wait_for_news();
     // The keeper has looked; what is changed then holds, whenever its word is heeded.
     place.done("PUT", "/users/anna/disabled");
-    assert_eq!(place.desk.office.read_users().unwrap(), 2);
+    assert_eq!(place.desk.office.read_users().unwrap(), (2, false));
     assert!(!place.announce(anna.reveal()).contains("interval"));
     assert!(place.announce(new.passkey.reveal()).contains("interval"));
 }
