@@ -13,7 +13,7 @@ mod whole;
 pub(super) use keeper::{Keeper, Reader};
 
 use crate::failure::Failure;
-use crate::words::why;
+use crate::words::{count, why};
 use database::{Database, DatabaseFile};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -24,10 +24,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use text::TextFile;
 use tracker::ledger::{Member, Row, UserId};
 use tracker::{Members, User};
-use wire::Passkey;
+use wire::{DisplaySafe, Passkey};
 
 /// The longest name, in bytes.
 const NAME_LEN_MAX: usize = 64;
+
+/// Names told at most of those who cannot visit.
+const UNFIT_TOLD_MAX: usize = 10;
 
 /// How a database begins.
 const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
@@ -133,6 +136,23 @@ impl Store {
         }
     }
 
+    /// Who cannot visit, for what should be a passkey is none: what is told of them, if there is anybody.
+    fn unfit(&mut self) -> Result<Option<String>, Failure> {
+        let names = match self {
+            // A line without a passkey is no user, and nothing is read.
+            Store::Text(_) => return Ok(None),
+            Store::Database(database) => database.unfit()?,
+        };
+        let mut some = names.iter().take(UNFIT_TOLD_MAX).map(|name| shown(name)).collect::<Vec<_>>();
+        if names.len() > some.len() {
+            some.push("...".into());
+        }
+        let (some, who) = (some.join(", "), count(names.len() as u64, "user"));
+        let told =
+            || format!("{who} cannot visit, for a passkey has 32 to 64 letters, digits, `-` and `_`: {some}");
+        Ok((!names.is_empty()).then(told))
+    }
+
     /// A new user.
     pub(super) fn add(&mut self, record: Record) -> Result<(), Failure> {
         check_name(&record.name)?;
@@ -225,6 +245,14 @@ pub(super) fn is_harmless(name: &str) -> bool {
     let of_passkey = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
     let mut parts = name.split(|letter| !of_passkey(letter));
     check_name(name).is_ok() && parts.all(|part| Passkey::read(part.as_bytes()).is_none())
+}
+
+/// A name as it is shown. A database takes any from whoever else writes into it: one that moves the cursor, or is somebody's passkey.
+fn shown(name: &str) -> String {
+    match Passkey::read(name.as_bytes()) {
+        Some(_) => "(looks like a passkey)".into(),
+        None => DisplaySafe::new(name).to_string(),
+    }
 }
 
 /// Names that occur twice, or passkeys that two users share: by name.

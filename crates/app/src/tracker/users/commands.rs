@@ -2,7 +2,7 @@
 //!
 //! Invariant: a passkey is printed once, to whoever made it; no other command shows one (E11).
 
-use super::{Change, Record, Store, Totals, check_name};
+use super::{Change, Record, Store, Totals, check_name, shown};
 use crate::chance;
 use crate::cli::{AddUser, Exit, TRACKER_PORT, TrackerUsers, UserName, UsersCommand};
 use crate::failure::{Failure, Outcome};
@@ -11,7 +11,7 @@ use crate::show::json::VERSION;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
-use wire::{DisplaySafe, Passkey};
+use wire::Passkey;
 
 /// A passkey, for whoever made it.
 #[derive(Serialize)]
@@ -127,7 +127,11 @@ fn holds_when(users: &Path) -> &'static str {
 }
 
 fn list(users: &Path, json: bool) -> Outcome {
-    let list = Store::open(users, false)?.list()?;
+    let mut store = Store::open(users, false)?;
+    let list = store.list()?;
+    if let Some(told) = store.unfit()? {
+        show::message(&told);
+    }
     if json {
         for (record, totals) in list {
             print(&UserLine::of(record, totals))?;
@@ -136,14 +140,6 @@ fn list(users: &Path, json: bool) -> Outcome {
     }
     show::print(&table(&list))?;
     Ok(Exit::Done)
-}
-
-/// A name as it is shown. A database takes any from whoever else writes into it: one that moves the cursor, or is somebody's passkey.
-fn shown(name: &str) -> String {
-    match Passkey::read(name.as_bytes()) {
-        Some(_) => "(looks like a passkey)".into(),
-        None => DisplaySafe::new(name).to_string(),
-    }
 }
 
 fn table(list: &[(Record, Totals)]) -> String {

@@ -208,6 +208,16 @@ impl Database {
         read(&self.db).map_err(|error| self.failed(&error))
     }
 
+    /// Who cannot visit: the names of those whose passkey is none.
+    pub(super) fn unfit(&mut self) -> Result<Vec<String>, Failure> {
+        let read = |db: &Connection| {
+            let mut rows = db.prepare("SELECT id, name, passkey FROM users ORDER BY id")?;
+            let each = rows.query_map([], |row| Ok(passkey(row)?.is_none().then_some(name(row)?)))?;
+            each.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read(&self.db).map_err(|error| self.failed(&error))
+    }
+
     pub(super) fn list(&mut self) -> Result<Vec<(Record, Totals)>, Failure> {
         let read = |db: &Connection| {
             let mut rows = db.prepare(
@@ -343,11 +353,19 @@ fn has_transfers<'a>(
 
 /// What a row of `users` says, from its second column on; nothing if what should be a passkey is none.
 fn record(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Record>> {
-    let passkey = row.get_ref(2)?.as_bytes().ok().and_then(Passkey::read);
     let most: Option<i64> = row.get(5)?;
     let clients_max = most.and_then(|most| NonZeroU32::new(u32::try_from(most).unwrap_or(u32::MAX)));
-    let (name, may_download, enabled) = (row.get(1)?, row.get(3)?, row.get(4)?);
-    Ok(passkey.map(|passkey| Record { name, passkey, may_download, enabled, clients_max }))
+    let (name, may_download, enabled) = (name(row)?, row.get(3)?, row.get(4)?);
+    Ok(passkey(row)?.map(|passkey| Record { name, passkey, may_download, enabled, clients_max }))
+}
+
+/// A name is what others wrote: one that is no UTF-8 is to keep nobody else out.
+fn name(row: &rusqlite::Row<'_>) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into_owned())
+}
+
+fn passkey(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Passkey>> {
+    Ok(Passkey::read(row.get_ref(2)?.as_bytes()?))
 }
 
 /// As large as a column holds.
@@ -443,6 +461,23 @@ mod tests {
         ours.credit(&[row(1, 10)], 2).unwrap();
         assert_eq!(ours.users().unwrap()[0].member.user, UserId(2));
         assert_eq!(ours.list().unwrap()[0].1, Totals::default());
+    }
+
+    #[test]
+    fn who_has_no_fit_passkey_is_told_of_and_no_name_keeps_others_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.db");
+        let mut database = Database::open(&path, true).unwrap();
+        database.add(&record_of("anna", 1)).unwrap();
+        assert_eq!(database.unfit().unwrap(), [""; 0]);
+        let key = Passkey::of_chance([2; 16]);
+        let others = "INSERT INTO users (name, passkey) VALUES ('bert', 'short'), ('carl', ''), (CAST(x'ff41' AS TEXT), ?1)";
+        Connection::open(&path).unwrap().execute(others, [key.reveal()]).unwrap();
+        assert_eq!(database.unfit().unwrap(), ["bert", "carl"]);
+        let keys: Vec<_> = database.users().unwrap().into_iter().map(|user| user.passkey).collect();
+        assert_eq!(keys, [Passkey::of_chance([1; 16]), key]);
+        let names: Vec<_> = database.list().unwrap().into_iter().map(|(record, _)| record.name).collect();
+        assert_eq!(names, ["anna", "\u{fffd}A"]);
     }
 
     #[test]

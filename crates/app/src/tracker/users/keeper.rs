@@ -60,7 +60,8 @@ impl Keeper {
         let mut store = Store::open(path, false)?;
         let members = store.members()?;
         store.open_books()?;
-        let (mut keeper, books) = Keeper::of(store);
+        let (mut keeper, mut books) = Keeper::of(store);
+        books.tell_unfit();
         let thread = std::thread::Builder::new().name("tracker-books".into());
         keeper.thread = Some(thread.spawn(move || books.keep()).map_err(Failure::plain)?);
         Ok((keeper, members))
@@ -82,6 +83,7 @@ impl Keeper {
             standing: Arc::clone(&standing),
             waiting: Vec::new(),
             fails: false,
+            unfit: None,
         };
         (Keeper { thread: None, rows: Some(rows), reader, news, gives_up, standing }, books)
     }
@@ -163,6 +165,8 @@ struct Books {
     waiting: Vec<Row>,
     /// The last attempt to write failed, which was said.
     fails: bool,
+    /// What was said last of users who cannot visit.
+    unfit: Option<String>,
 }
 
 impl Books {
@@ -249,11 +253,22 @@ impl Books {
         }
     }
 
+    /// Says who cannot visit, if they are others than was said last.
+    fn tell_unfit(&mut self) {
+        // What cannot be read is told by whoever serves those who can.
+        let Ok(unfit) = self.store.unfit() else { return };
+        if let Some(told) = unfit.as_ref().filter(|_| unfit != self.unfit) {
+            show::message(told);
+        }
+        self.unfit = unfit;
+    }
+
     fn look_around(&mut self) {
         while let Ok(reply) = self.questions.try_recv() {
             let _ = reply.send(self.store.members());
         }
         if self.store.has_changed() {
+            self.tell_unfit();
             // If there is no room, the last was not heard yet, and whoever hears it reads this as well.
             let _ = self.news.try_send(());
         }

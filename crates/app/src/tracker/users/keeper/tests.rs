@@ -62,3 +62,24 @@ fn what_could_not_be_written_is_as_soon_as_it_can_be() {
     books.keep();
     assert!(std::fs::read_to_string(&totals).unwrap().contains("\nanna 3 "));
 }
+
+#[test]
+fn how_many_cannot_visit_is_said_with_some_of_their_names_and_none_that_may_be_a_passkey() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.db");
+    let (_keeper, mut books) = Keeper::of(Store::open(&path, true).unwrap());
+    books.tell_unfit();
+    assert_eq!(books.unfit, None);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let secret = Passkey::of_chance([7; 16]);
+    let mut names = (0..11).map(|number| format!("user{number}")).collect::<Vec<_>>();
+    names.insert(0, secret.reveal().into());
+    for (number, name) in names.iter().enumerate() {
+        let add = "INSERT INTO users (name, passkey) VALUES (?1, ?2)";
+        db.execute(add, rusqlite::params![name, format!("short{number}")]).unwrap();
+    }
+    books.look_around();
+    let told = books.unfit.unwrap();
+    assert!(told.starts_with("12 users cannot visit") && told.ends_with("user8, ..."), "{told}");
+    assert!(!told.contains(secret.reveal()) && !told.contains("short"), "{told}");
+}
