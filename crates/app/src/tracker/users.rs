@@ -13,12 +13,13 @@ mod whole;
 pub(super) use keeper::{Keeper, Reader};
 
 use crate::failure::Failure;
-use crate::words::{count, why};
+use crate::words::{count, shell, why};
 use database::{Database, DatabaseFile};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use text::TextFile;
@@ -280,6 +281,21 @@ fn is_database(path: &Path) -> std::io::Result<bool> {
     Ok(head == SQLITE_HEAD || head.is_empty() && SQLITE_ENDINGS.iter().any(|known| ending == *known))
 }
 
+/// What is told of a file of users that others may read or write than its owner and its group.
+fn exposed(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let may = match (mode & 0o004 != 0, mode & 0o002 != 0) {
+        (false, false) => return None,
+        (true, false) => "read",
+        (false, true) => "write",
+        (true, true) => "read and write",
+    };
+    let file = shell(path);
+    Some(format!(
+        "everybody on this machine may {may} {file}, which has all passkeys in it; `chmod o= {file}` ends that"
+    ))
+}
+
 /// A failure about users' file.
 fn failed(path: &Path, what: &str) -> Failure {
     Failure::plain(format!("the users in {}: {what}", path.display()))
@@ -292,4 +308,34 @@ fn nobody(path: &Path, name: &str) -> Failure {
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+
+    #[test]
+    fn a_file_that_others_may_read_or_write_is_told_of() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (mode, may) in [
+            (0o600, None),
+            (0o660, None),
+            (0o604, Some("may read ")),
+            (0o602, Some("may write ")),
+            (0o666, Some("may read and write ")),
+        ] {
+            std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+            let told = exposed(file.path());
+            assert_eq!(told.is_some(), may.is_some(), "{mode:o}");
+            assert!(told.unwrap_or_default().contains(may.unwrap_or_default()), "{mode:o}");
+        }
+        // Those that are made here are their owner's alone.
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["users.txt", "users.db"] {
+            let path = folder.path().join(name);
+            drop(Store::open(&path, true).unwrap());
+            assert_eq!(exposed(&path), None, "{name}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! at the tracker. When the tracker has ended, everything that it handed over is written, or it is said that it is not. From when its end
 //! is foreseen, nobody waits for longer than [`LAST_PATIENCE`] for what cannot be written.
 
-use super::{Place, Store};
+use super::{Place, Store, exposed};
 use crate::failure::Failure;
 use crate::show;
 use crate::words::count;
@@ -58,6 +58,7 @@ impl Keeper {
     /// Opens the store, reads who there is and what they have, and begins.
     pub(crate) fn start(path: &Path) -> Result<(Keeper, Members), Failure> {
         let mut store = Store::open(path, false)?;
+        exposed(path).iter().for_each(|told| show::message(told));
         let members = store.members()?;
         store.open_books()?;
         let (mut keeper, mut books) = Keeper::of(store);
