@@ -1,7 +1,8 @@
 //! Who may visit a private tracker, known by passkeys. Read alone: when something changes, all of it is replaced.
 //!
-//! Invariants: no passkey is kept, only what a keyed hash of 128 bits makes of it, so that none can be shown, dumped or compared letter
-//! by letter (E11); whoever is no member learns nothing but that.
+//! Invariants: no passkey is kept here, only what a keyed hash of 128 bits makes of it, so that none can be shown or compared letter by
+//! letter (E11); whoever is no member learns nothing but that. It is no promise about all of the memory: who reads the users' file for
+//! this has passkeys in buffers, for a while and in pages that were freed.
 
 use proto::tracker::ledger::Member;
 use std::collections::{HashMap, HashSet};
