@@ -8,7 +8,7 @@ use crate::certificate::Certificate;
 use crate::listing::{Listing, Rows};
 use crate::members::Members;
 use crate::server::Figures;
-use crate::shards::{Errand, Orders};
+use crate::shards::{Errand, Orders, Unheeded};
 use crate::tally::Tallies;
 use crate::websocket::Browsers;
 use proto::tracker::swarm_table::Counts;
@@ -21,6 +21,9 @@ use wire::InfoHash;
 
 /// How long a worker may take for an answer: with ten million swarms it needs some two seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long it is waited until every thread that serves visitors knows of a change: they look around once a second at the latest.
+pub const HEEDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Torrents told of at once, at most.
 pub const TORRENTS_MAX: usize = 1000;
@@ -68,16 +71,23 @@ impl Handle {
     }
 
     /// These torrents are served from when this returns. Peers of others are kept until their time is over, but nobody hears of them.
-    pub fn set_access(&self, access: Access) {
-        self.admit(|admission| {
+    ///
+    /// # Errors
+    /// When a thread that serves visitors does not say within [`HEEDED_WITHIN`] that it knows. It will, as soon as it goes on.
+    pub fn set_access(&self, access: Access) -> Result<(), Unheeded> {
+        let change = |admission: &mut Admission| {
             admission.access = access;
             true
-        });
+        };
+        self.admit(change).map(drop)
     }
 
     /// Whoever is among these members is served from when this returns, and nobody else. Peers of those who are not any more are kept until
     /// they come again, or their time is over. Says whether that changes anything. An open tracker stays open.
-    pub fn set_members(&self, members: Members) -> bool {
+    ///
+    /// # Errors
+    /// As of [`Handle::set_access`].
+    pub fn set_members(&self, members: Members) -> Result<bool, Unheeded> {
         self.admit(|admission| match &mut admission.members {
             Some(place) if !place.are(&members) => {
                 *place = Arc::new(members.after(place));
@@ -88,29 +98,35 @@ impl Handle {
     }
 
     /// Makes a change and tells everybody who has to know, if it is one.
-    fn admit(&self, change: impl FnOnce(&mut Admission) -> bool) -> bool {
+    fn admit(&self, change: impl FnOnce(&mut Admission) -> bool) -> Result<bool, Unheeded> {
         let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Admission::clone(&admission);
         if !change(&mut changed) {
-            return false;
+            return Ok(false);
         }
         *admission = Arc::new(changed);
-        self.orders.tell_all(|done| Errand::Access(Arc::clone(&admission), done));
-        if let Some(browsers) = &self.browsers {
-            browsers.set_access(Arc::clone(&admission));
-        }
-        true
+        let workers =
+            self.orders.tell_all(HEEDED_WITHIN, |done| Errand::Access(Arc::clone(&admission), done));
+        let set = |browsers: &Browsers| browsers.set_access(Arc::clone(&admission), HEEDED_WITHIN);
+        let browsers = self.browsers.as_ref().map_or(Ok(()), set);
+        workers.and(browsers).map(|()| true)
     }
 
     /// Visitors who come from now on are shown this certificate where TLS is spoken.
-    pub fn set_certificate(&self, certificate: &Certificate) {
-        self.orders.tell_all(|done| Errand::Certificate(certificate.clone(), done));
+    ///
+    /// # Errors
+    /// As of [`Handle::set_access`].
+    pub fn set_certificate(&self, certificate: &Certificate) -> Result<(), Unheeded> {
+        self.orders.tell_all(HEEDED_WITHIN, |done| Errand::Certificate(certificate.clone(), done))
     }
 
     /// Whether visitors are to go elsewhere: then `/health` says 503, no connection over HTTP is kept and no browser comes in. Whoever
     /// asks is answered all the same.
-    pub fn set_draining(&self, draining: bool) {
-        self.orders.tell_all(|done| Errand::Drain(draining, done));
+    ///
+    /// # Errors
+    /// As of [`Handle::set_access`].
+    pub fn set_draining(&self, draining: bool) -> Result<(), Unheeded> {
+        self.orders.tell_all(HEEDED_WITHIN, |done| Errand::Drain(draining, done))
     }
 
     /// Saves all swarms now, as the tracker does twice an interval by itself, and returns when they are on the disk.
@@ -121,15 +137,17 @@ impl Handle {
         self.orders.save()
     }
 
-    /// Whether every thread that answers visitors does its work, and says so within this time.
+    /// Whether every thread that answers visitors, browsers among them, does its work, and says so within this time.
     pub fn is_alive(&self, patience: Duration) -> bool {
-        let (reply, replies) = sync_channel(self.orders.workers());
-        (0..self.orders.workers()).for_each(|worker| self.orders.tell(worker, Errand::Called(reply.clone())));
+        let (workers, browsers) = (self.orders.workers(), usize::from(self.browsers.is_some()));
+        let (reply, replies) = sync_channel(workers + browsers);
+        let all_called = (0..workers).all(|worker| self.orders.tell(worker, Errand::Called(reply.clone())))
+            && self.browsers.as_ref().is_none_or(|browsers| browsers.call(reply.clone()));
         // Nobody is waited for who has ended.
         drop(reply);
         let until = Instant::now() + patience;
         let is_there = |_| replies.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
-        (0..self.orders.workers()).all(is_there)
+        all_called && (0..workers + browsers).all(is_there)
     }
 
     /// Torrents that have peers, browsers not counted, in the order of their info-hashes: those behind this one, so many
@@ -143,7 +161,9 @@ impl Handle {
         let (reply, replies) = sync_channel(self.orders.workers());
         for worker in 0..self.orders.workers() {
             let list = Listing::new(after, most, reply.clone(), Arc::downgrade(&waits));
-            self.orders.tell(worker, Errand::List(Box::new(list)));
+            if !self.orders.tell(worker, Errand::List(Box::new(list))) {
+                return Err(Busy);
+            }
         }
         drop(reply);
         let mut rows = Rows::new();
@@ -160,7 +180,9 @@ impl Handle {
     pub fn swarm(&self, torrent: InfoHash, peers: usize) -> Result<Option<Swarm>, Busy> {
         let (reply, replies) = sync_channel(1);
         let peers = peers.min(PEERS_MAX);
-        self.orders.tell(self.orders.owner(&torrent), Errand::Show { torrent, peers, reply });
+        if !self.orders.tell(self.orders.owner(&torrent), Errand::Show { torrent, peers, reply }) {
+            return Err(Busy);
+        }
         replies.recv_timeout(PATIENCE).map_err(|_| Busy)
     }
 }
@@ -170,12 +192,54 @@ mod tests {
     use super::*;
     use crate::config::{Config, Listen};
     use crate::server::Tracker;
+    use crate::shards::Routes;
+    use mio::{Poll, Token, Waker};
     use std::net::Ipv4Addr;
+
+    fn tracker() -> Tracker {
+        let listen = vec![Listen::http((Ipv4Addr::LOCALHOST, 0).into())];
+        Tracker::start(Config { listen, ..Config::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_does_nothing_is_not_alive_and_no_change_waits_for_it_for_ever() {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        let (routes, orders) = Routes::among(vec![Arc::new(waker)]);
+        let handle = Handle {
+            tallies: Tallies::new(1),
+            orders: Arc::new(orders),
+            admission: Arc::default(),
+            browsers: None,
+            lists: Arc::default(),
+        };
+        assert!(!handle.is_alive(Duration::ZERO));
+        // Nobody waits for room in its queue.
+        while handle.orders.tell(0, Errand::End { patience: Duration::ZERO }) {}
+        assert!(!handle.is_alive(PATIENCE));
+        assert_eq!(handle.torrents(None, 1), Err(Busy));
+        assert_eq!(handle.swarm(InfoHash([7; 20]), 1), Err(Busy));
+        // Changes have another queue, and are the first that it heeds when it goes on.
+        let drain = |done| Errand::Drain(true, done);
+        assert_eq!(handle.orders.tell_all(Duration::ZERO, drain), Err(Unheeded));
+        assert!(matches!(routes[0].next(), Some(Errand::Drain(true, _))));
+        assert!(matches!(routes[0].next(), Some(Errand::Called(_))));
+        drop(routes);
+        assert_eq!(handle.orders.tell_all(PATIENCE, drain), Ok(()), "who has ended serves nobody");
+    }
+
+    #[test]
+    fn a_tracker_whose_thread_for_browsers_has_ended_is_not_alive() {
+        let tracker = tracker();
+        assert!(tracker.handle().is_alive(PATIENCE));
+        tracker.handle().browsers.as_ref().unwrap().end();
+        assert!(!tracker.handle().is_alive(PATIENCE));
+        assert_eq!(tracker.handle().set_access(Access::Open), Ok(()), "it serves nobody");
+    }
 
     #[test]
     fn lists_are_made_one_at_a_time_and_whoever_comes_meanwhile_is_told() {
-        let listen = vec![Listen::http((Ipv4Addr::LOCALHOST, 0).into())];
-        let tracker = Tracker::start(Config { listen, ..Config::default() }).unwrap();
+        let tracker = tracker();
         let handle = tracker.handle().clone();
         let another = handle.lists.lock().unwrap();
         assert_eq!(tracker.handle().torrents(None, 1), Err(Busy));

@@ -7,7 +7,7 @@ use crate::connection_id::ConnectionIds;
 use crate::desk::Desk;
 use crate::handle::Handle;
 use crate::members::Members;
-use crate::shards::{self, Routes};
+use crate::shards::{self, Routes, Unheeded};
 use crate::sockets;
 use crate::state::{Folder, Remembered};
 use crate::tally::Tallies;
@@ -199,18 +199,27 @@ impl Tracker {
     }
 
     /// These torrents are served from when this returns: see [`Handle::set_access`].
-    pub fn set_access(&self, access: Access) {
-        self.handle.set_access(access);
+    ///
+    /// # Errors
+    /// See there.
+    pub fn set_access(&self, access: Access) -> Result<(), Unheeded> {
+        self.handle.set_access(access)
     }
 
     /// These members are served from when this returns: see [`Handle::set_members`].
-    pub fn set_members(&self, members: Members) -> bool {
+    ///
+    /// # Errors
+    /// See there.
+    pub fn set_members(&self, members: Members) -> Result<bool, Unheeded> {
         self.handle.set_members(members)
     }
 
     /// Newcomers are shown this certificate: see [`Handle::set_certificate`].
-    pub fn set_certificate(&self, certificate: &Certificate) {
-        self.handle.set_certificate(certificate);
+    ///
+    /// # Errors
+    /// See there.
+    pub fn set_certificate(&self, certificate: &Certificate) -> Result<(), Unheeded> {
+        self.handle.set_certificate(certificate)
     }
 
     /// What it has done so far.

@@ -2,7 +2,8 @@
 //! is used.
 //!
 //! Invariants: a swarm is in one shard alone, and only its worker touches it; queues are bounded, and nobody waits for room in one: what
-//! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP).
+//! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP). What an operator changes has a queue of its own, which
+//! visitors cannot fill, and is waited for within a time.
 
 use crate::access::Admission;
 use crate::certificate::Certificate;
@@ -11,10 +12,11 @@ use crate::listing::Listing;
 use crate::state::saving::Told;
 use mio::Waker;
 use proto::tracker::ledger::Member;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 use wire::InfoHash;
 use wire::announce::AnnounceRequest;
 use wire::tracker_udp::ScrapeCounts;
@@ -27,6 +29,9 @@ pub(crate) const UDP_LEN_MIN: u32 = 36;
 
 /// Errands that wait for a worker: a turn of its loop answers thousands a second.
 const ERRANDS_MAX: usize = 4096;
+
+/// Changes that wait for a worker. An operator makes one at a time and waits until it is heeded: a worker with so many does nothing at all.
+const CHANGES_MAX: usize = 16;
 
 /// Something for another worker to do.
 #[derive(Debug)]
@@ -84,6 +89,8 @@ pub(crate) struct Routes {
     me: usize,
     others: Vec<Other>,
     errands: Receiver<Errand>,
+    /// Heeded first.
+    changes: Receiver<Errand>,
 }
 
 struct Other {
@@ -96,14 +103,23 @@ struct Other {
 impl Routes {
     /// The ways between workers that are woken so, and to them from outside.
     pub(crate) fn among(wakers: Vec<Arc<Waker>>) -> (Vec<Routes>, Orders) {
-        let (senders, receivers): (Vec<_>, Vec<_>) = wakers.iter().map(|_| sync_channel(ERRANDS_MAX)).unzip();
-        let others = || {
-            let ways = senders.iter().cloned().zip(wakers.iter().cloned());
-            ways.map(|(errands, waker)| Other { errands, waker, to_wake: false }).collect()
+        let (mut ways, mut ends) = (Vec::new(), Vec::new());
+        for waker in wakers {
+            let (errands, next_errand) = sync_channel(ERRANDS_MAX);
+            let (changes, next_change) = sync_channel(CHANGES_MAX);
+            ways.push(Way { errands, changes, waker });
+            ends.push((next_errand, next_change));
+        }
+        let other = |way: &Way| {
+            let (errands, waker) = (way.errands.clone(), Arc::clone(&way.waker));
+            Other { errands, waker, to_wake: false }
         };
-        let numbered = receivers.into_iter().enumerate();
-        let routes = numbered.map(|(me, errands)| Routes { me, others: others(), errands }).collect();
-        (routes, Orders(senders.into_iter().zip(wakers).collect()))
+        let others = || ways.iter().map(other).collect();
+        let routes = ends.into_iter().enumerate().map(|(me, (errands, changes))| {
+            let others = others();
+            Routes { me, others, errands, changes }
+        });
+        (routes.collect(), Orders(ways))
     }
 
     /// This worker.
@@ -131,7 +147,7 @@ impl Routes {
 
     /// The next errand of others.
     pub(crate) fn next(&self) -> Option<Errand> {
-        self.errands.try_recv().ok()
+        self.changes.try_recv().or_else(|_| self.errands.try_recv()).ok()
     }
 
     /// Calls those who have got something to do.
@@ -145,7 +161,26 @@ impl Routes {
 
 /// The way to every worker, for whoever is none.
 #[derive(Debug)]
-pub(crate) struct Orders(Vec<(SyncSender<Errand>, Arc<Waker>)>);
+pub(crate) struct Orders(Vec<Way>);
+
+#[derive(Debug)]
+struct Way {
+    errands: SyncSender<Errand>,
+    changes: SyncSender<Errand>,
+    waker: Arc<Waker>,
+}
+
+/// A thread that serves visitors has not said in time that it knows of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unheeded;
+
+impl fmt::Display for Unheeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a thread that serves visitors does not answer; there it holds as soon as it does")
+    }
+}
+
+impl std::error::Error for Unheeded {}
 
 impl Orders {
     /// How many workers there are.
@@ -158,34 +193,43 @@ impl Orders {
         owner(info_hash, self.0.len())
     }
 
-    /// Gives a worker an errand. If it has ended, it does nothing any more.
-    pub(crate) fn tell(&self, worker: usize, errand: Errand) {
-        if let Some((errands, waker)) = self.0.get(worker)
-            && errands.send(errand).is_ok()
-        {
-            wake(waker);
-        }
+    /// Gives a worker an errand. Says whether it has got it: it may have ended, or have too many.
+    pub(crate) fn tell(&self, worker: usize, errand: Errand) -> bool {
+        let way = self.0.get(worker);
+        way.is_some_and(|way| way.errands.try_send(errand).map(|()| wake(&way.waker)).is_ok())
     }
 
-    /// Tells every worker, and waits until all have said that it is done.
-    pub(crate) fn tell_all(&self, errand: impl Fn(SyncSender<()>) -> Errand) {
+    /// Tells every worker of a change, and waits until all have said that it is done, but no longer than this.
+    pub(crate) fn tell_all(
+        &self,
+        patience: Duration,
+        errand: impl Fn(SyncSender<()>) -> Errand,
+    ) -> Result<(), Unheeded> {
+        let until = Instant::now() + patience;
         let (done, all_done) = sync_channel(self.0.len());
-        for (errands, _) in &self.0 {
+        let mut all_told = true;
+        for way in &self.0 {
             // A worker that has ended serves nobody any more.
-            let _ = errands.send(errand(done.clone()));
+            all_told &= !matches!(way.changes.try_send(errand(done.clone())), Err(TrySendError::Full(_)));
         }
         drop(done);
         self.wake_all();
-        // Until nobody is left who has not said so.
-        while all_done.recv().is_ok() {}
+        loop {
+            match all_done.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(()) => {}
+                // Nobody is left who has not said so.
+                Err(RecvTimeoutError::Disconnected) if all_told => return Ok(()),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => return Err(Unheeded),
+            }
+        }
     }
 
     /// Has every worker take a snapshot now, and waits until all are on the disk.
     pub(crate) fn save(&self) -> Result<(), String> {
         let (told, all_told) = sync_channel(self.0.len());
-        for (errands, _) in &self.0 {
+        for way in &self.0 {
             // A worker that has ended took its last snapshot then.
-            let _ = errands.send(Errand::Save(told.clone()));
+            let _ = way.errands.send(Errand::Save(told.clone()));
         }
         drop(told);
         self.wake_all();
@@ -194,15 +238,15 @@ impl Orders {
 
     /// Tells every worker to end.
     pub(crate) fn end(&self, patience: Duration) {
-        for (errands, _) in &self.0 {
-            let _ = errands.send(Errand::End { patience });
+        for way in &self.0 {
+            let _ = way.errands.send(Errand::End { patience });
         }
         self.wake_all();
     }
 
     /// Calls every worker.
     fn wake_all(&self) {
-        self.0.iter().for_each(|(_, waker)| wake(waker));
+        self.0.iter().for_each(|way| wake(&way.waker));
     }
 }
 

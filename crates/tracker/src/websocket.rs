@@ -11,6 +11,7 @@ mod neighbours;
 
 use crate::access::{Admission, REFUSAL};
 use crate::config::WebSocketRules;
+use crate::shards::Unheeded;
 use crate::stream::Stream;
 use crate::tally::{Count, Tally};
 use link::{Link, Turn};
@@ -25,7 +26,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use wire::tracker_ws::{Reply, Request};
@@ -34,7 +35,10 @@ use wire::tracker_ws::{Reply, Request};
 const EVENTS_MAX: usize = 1024;
 
 /// Connections on their way here; with more, the newest is closed.
-const ORDERS_MAX: usize = 1024;
+const NEWCOMERS_MAX: usize = 1024;
+
+/// What it is told and has not heeded yet. An operator makes one change at a time, and few ask whether it is there.
+const ORDERS_MAX: usize = 64;
 
 /// How often the loop looks around without being called; so long at most waits who spoke too often.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
@@ -59,7 +63,8 @@ pub(crate) struct Newcomer {
 
 /// What this thread is told.
 enum Order {
-    Welcome(Box<Newcomer>),
+    /// Are you there?
+    Called(SyncSender<()>),
     /// From now on these torrents are served; say so when it holds.
     Access(Arc<Admission>, SyncSender<()>),
     /// Close everything.
@@ -69,6 +74,7 @@ enum Order {
 /// The way to this thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Browsers {
+    newcomers: SyncSender<Box<Newcomer>>,
     orders: SyncSender<Order>,
     waker: Arc<Waker>,
 }
@@ -82,18 +88,28 @@ impl std::fmt::Debug for Order {
 impl Browsers {
     /// Hands a connection over. If too many are on their way, it is closed.
     pub(crate) fn welcome(&self, newcomer: Newcomer) {
-        if self.orders.try_send(Order::Welcome(Box::new(newcomer))).is_ok() {
+        if self.newcomers.try_send(Box::new(newcomer)).is_ok() {
             self.wake();
         }
     }
 
-    /// These torrents are served from when this returns.
-    pub(crate) fn set_access(&self, access: Arc<Admission>) {
+    /// Asks it to say that it is there. Says whether that can be expected.
+    pub(crate) fn call(&self, reply: SyncSender<()>) -> bool {
+        self.orders.try_send(Order::Called(reply)).map(|()| self.wake()).is_ok()
+    }
+
+    /// These torrents are served from when this returns, unless it does not say so within this time.
+    pub(crate) fn set_access(&self, access: Arc<Admission>, patience: Duration) -> Result<(), Unheeded> {
         let (done, is_done) = sync_channel(1);
-        if self.orders.send(Order::Access(access, done)).is_ok() {
-            self.wake();
+        match self.orders.try_send(Order::Access(access, done)) {
+            Err(TrySendError::Full(_)) => return Err(Unheeded),
             // One that has ended serves nobody any more.
-            let _ = is_done.recv();
+            Err(TrySendError::Disconnected(_)) => return Ok(()),
+            Ok(()) => self.wake(),
+        }
+        match is_done.recv_timeout(patience) {
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(Unheeded),
         }
     }
 
@@ -120,9 +136,11 @@ pub(crate) fn start(
 ) -> io::Result<(Browsers, JoinHandle<()>)> {
     let poll = Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), CALLED)?);
+    let (newcomers, come) = sync_channel(NEWCOMERS_MAX);
     let (orders, received) = sync_channel(ORDERS_MAX);
     let room = Room {
         poll,
+        newcomers: come,
         orders: received,
         rules,
         access,
@@ -137,12 +155,13 @@ pub(crate) fn start(
         says: Vec::new(),
     };
     let thread = std::thread::Builder::new().name("tracker-browsers".into()).spawn(move || room.run())?;
-    Ok((Browsers { orders, waker }, thread))
+    Ok((Browsers { newcomers, orders, waker }, thread))
 }
 
 /// Everything that the loop owns.
 struct Room {
     poll: Poll,
+    newcomers: Receiver<Box<Newcomer>>,
     orders: Receiver<Order>,
     rules: WebSocketRules,
     access: Arc<Admission>,
@@ -200,7 +219,7 @@ impl Room {
     fn heed_orders(&mut self, now: Instant) -> ControlFlow<()> {
         for _ in 0..ORDERS_MAX {
             match self.orders.try_recv() {
-                Ok(Order::Welcome(newcomer)) => self.welcome(*newcomer, now),
+                Ok(Order::Called(reply)) => drop(reply.try_send(())),
                 Ok(Order::Access(access, done)) => {
                     self.access = access;
                     let _ = done.send(());
@@ -208,6 +227,10 @@ impl Room {
                 Ok(Order::End) => return ControlFlow::Break(()),
                 Err(_) => break,
             }
+        }
+        for _ in 0..NEWCOMERS_MAX {
+            let Ok(newcomer) = self.newcomers.try_recv() else { break };
+            self.welcome(*newcomer, now);
         }
         ControlFlow::Continue(())
     }

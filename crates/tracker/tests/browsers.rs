@@ -130,7 +130,7 @@ fn torrents_that_are_not_served_are_not_and_that_changes_at_work() {
     let mut browser = Browser::connect(at);
     browser.announce(1, 0, &[]);
     assert_eq!(browser.hears()["complete"], 1);
-    tracker.set_access(Access::Deny(TorrentList::read("e7".repeat(20).as_bytes())));
+    tracker.set_access(Access::Deny(TorrentList::read("e7".repeat(20).as_bytes()))).unwrap();
     browser.announce(1, 0, &[]);
     let refused = browser.hears();
     assert!(refused["failure reason"].is_string() && refused["info_hash"] == name(0xe7), "{refused}");

@@ -68,14 +68,14 @@ fn torrents_of_all_workers_are_told_of_in_one_order_page_by_page() {
     assert_eq!(handle.torrents(None, 10), Err(Busy));
     assert_eq!(handle.swarm(torrent(42), 10), Err(Busy));
     assert!(!handle.is_alive(PATIENCE));
-    handle.set_draining(true);
+    handle.set_draining(true).unwrap();
 }
 
 #[test]
 fn a_tracker_that_drains_sends_visitors_elsewhere_and_answers_who_asks_all_the_same() {
     let (tracker, at) = tracker(2);
     let keep = "GET /health HTTP/1.1\r\n\r\n";
-    tracker.handle().set_draining(true);
+    tracker.handle().set_draining(true).unwrap();
     // Whatever its visitor wishes, the connection ends.
     let health = ask(at, keep);
     assert!(health.starts_with("HTTP/1.1 503 ") && health.contains("Connection: close"), "{health}");
@@ -83,7 +83,7 @@ fn a_tracker_that_drains_sends_visitors_elsewhere_and_answers_who_asks_all_the_s
     let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     assert!(ask(at, upgrade).starts_with("HTTP/1.1 426 "));
-    tracker.handle().set_draining(false);
+    tracker.handle().set_draining(false).unwrap();
     let health = ask(at, "GET /health HTTP/1.0\r\n\r\n");
     assert!(health.starts_with("HTTP/1.1 200 ") && health.ends_with("ok\n"), "{health}");
     assert_eq!(tracker.figures().peers, 1);

@@ -252,11 +252,11 @@ fn members_come_and_go_without_a_restart_and_lists_hold_beside_them() {
     let visit = |digit, torrent| announce(at, &path(digit), &request(torrent, 1001, 0, AnnounceEvent::None));
     visit(1, 7).unwrap();
     visit(6, 7).unwrap_err();
-    assert!(tracker.set_members(Members::new([user(6)])));
+    assert!(tracker.set_members(Members::new([user(6)])).unwrap());
     assert!(visit(1, 7).unwrap_err().contains(NEEDED));
     visit(6, 7).unwrap();
     // What is read again and is the same is no change; whatever else is, is one.
-    assert!(!tracker.set_members(Members::new([user(6)])));
+    assert!(!tracker.set_members(Members::new([user(6)])).unwrap());
     let seeds = Member { may_download: false, ..user(6).member };
     for changed in [
         vec![User { enabled: false, ..user(6) }],
@@ -266,10 +266,10 @@ fn members_come_and_go_without_a_restart_and_lists_hold_beside_them() {
         vec![],
         vec![user(6)],
     ] {
-        assert!(tracker.set_members(Members::new(changed.clone())));
-        assert!(!tracker.set_members(Members::new(changed)));
+        assert!(tracker.set_members(Members::new(changed.clone())).unwrap());
+        assert!(!tracker.set_members(Members::new(changed)).unwrap());
     }
-    tracker.set_access(Access::Allow(TorrentList::read("08".repeat(20).as_bytes())));
+    tracker.set_access(Access::Allow(TorrentList::read("08".repeat(20).as_bytes()))).unwrap();
     assert!(visit(6, 7).unwrap_err().contains("does not serve"));
     visit(6, 8).unwrap();
     // A stranger does not learn which torrents are listed.
@@ -277,7 +277,7 @@ fn members_come_and_go_without_a_restart_and_lists_hold_beside_them() {
     // An open tracker stays open.
     let listen = vec![Listen::all((Ipv4Addr::LOCALHOST, 0).into())];
     let open = Tracker::start(Config { listen, ..Config::default() }).unwrap();
-    assert!(!open.set_members(Members::new([user(6)])));
+    assert!(!open.set_members(Members::new([user(6)])).unwrap());
     let at = open.http_addr().unwrap();
     announce(at, "/announce", &request(7, 1001, 0, AnnounceEvent::None)).unwrap();
     assert!(get(at, &path(6)).0.starts_with("HTTP/1.1 404"));
@@ -296,12 +296,12 @@ fn others_hear_no_more_of_who_is_disabled_or_removed_once_it_comes() {
         };
         let disabled = User { enabled: false, ..user(2) };
         for torrent in 0..8 {
-            tracker.set_members(Members::new(users()));
+            tracker.set_members(Members::new(users())).unwrap();
             let visit = |port| request(torrent, port, 0, AnnounceEvent::Started);
             announce(at, &path(1), &visit(1001)).unwrap();
             announce(at, &path(2), &visit(1002)).unwrap();
             announce(at, &path(4), &visit(1004)).unwrap();
-            tracker.set_members(Members::new([user(1), disabled]));
+            tracker.set_members(Members::new([user(1), disabled])).unwrap();
             let leaves = |port| request(torrent, port, 0, AnnounceEvent::Stopped);
             // Who never was a member takes nobody out.
             for stranger in ["/announce".to_owned(), path(9)] {

@@ -256,14 +256,14 @@ fn no_passkey_is_in_anything_that_is_logged_counted_shown_or_said() {
         let tracker = Tracker::start(config).unwrap();
         let (http, udp) = (tracker.http_addr().unwrap(), tracker.udp_addr().unwrap());
         for lists in [Access::Open, Access::Allow(TorrentList::read("08".repeat(20).as_bytes()))] {
-            tracker.set_access(lists);
+            tracker.set_access(lists).unwrap();
             for key in &keys {
                 said += &over_http(http, key.reveal());
                 said += &over_udp(udp, key.reveal());
             }
         }
         // Those who are members no more.
-        tracker.set_members(Members::new(users().into_iter().take(1)));
+        tracker.set_members(Members::new(users().into_iter().take(1))).unwrap();
         for key in &keys {
             said += &over_http(http, key.reveal());
         }

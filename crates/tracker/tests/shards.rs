@@ -190,11 +190,11 @@ fn torrents_that_are_not_served_are_refused_from_the_moment_when_it_is_said() {
     let [first, second] = [swarms()[1], swarms()[2]];
     let list = || TorrentList::read(format!("{first}\n").as_bytes());
     assert!(served(first) && served(second));
-    tracker.set_access(Access::Allow(list()));
+    tracker.set_access(Access::Allow(list())).unwrap();
     assert!(served(first) && !served(second));
-    tracker.set_access(Access::Deny(list()));
+    tracker.set_access(Access::Deny(list())).unwrap();
     assert!(!served(first) && served(second));
-    tracker.set_access(Access::Open);
+    tracker.set_access(Access::Open).unwrap();
     assert!(served(first) && served(second));
 }
 

@@ -257,7 +257,7 @@ fn a_new_certificate_is_shown_to_newcomers_and_whoever_is_here_stays() {
     let (tracker, at) = tracker(&old, HttpRules::default());
     let mut link = Link::to(at, &old.client(&TLS13));
     link.announces(1001);
-    tracker.set_certificate(&new.read());
+    tracker.set_certificate(&new.read()).unwrap();
     assert_eq!(link.announces(1002).incomplete, Some(2));
     Link::to(at, &new.client(&TLS13)).announces(1003);
     let mut late = sealed(plain(at), &old.client(&TLS13));

@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use tracker::Handle;
+use tracker::{Handle, Unheeded};
 use wire::InfoHash;
 
 /// The list, or the users, were read again.
@@ -100,20 +100,17 @@ impl Office {
         let tls = Tls { listen: self.started.tls.listen.clone(), ..newer.tls.clone() };
         let certificate = if tls.listen.is_empty() { None } else { tls.read_certificate()? };
         let members = self.users.as_ref().map(Reader::read_again).transpose()?;
-        if let Some(certificate) = certificate {
-            self.handle.set_certificate(&certificate);
-        }
-        if let Some(members) = members {
-            self.handle.set_members(members);
-        }
         let mode = in_mode(&access);
-        self.handle.set_access(access);
+        let shown = certificate.map_or(Ok(()), |certificate| self.handle.set_certificate(&certificate));
+        let served = members.map_or(Ok(false), |members| self.handle.set_members(members)).map(drop);
+        let heeded = shown.and(served).and(self.handle.set_access(access));
         let rest = if self.started.needs_restart(&newer) {
             "; other settings that were changed hold after a restart"
         } else {
             ""
         };
-        Ok((newer, format!("read again: {mode}{rest}")))
+        let but = heeded.err().map_or(String::new(), |unheeded| format!("; but {unheeded}"));
+        Ok((newer, format!("read again: {mode}{rest}{but}")))
     }
 
     /// The list has this torrent from now on, or has not: the file first, then what is served.
@@ -128,7 +125,7 @@ impl Office {
             replace(path, newer).map_err(|error| named(&error))?;
         }
         // Somebody else may have changed it by hand: what is in the file holds.
-        self.handle.set_access(current.read_access()?);
+        self.handle.set_access(current.read_access()?).map_err(Failure::plain)?;
         Ok(if newer.is_some() { Listing::Done } else { Listing::WasSo })
     }
 
@@ -169,14 +166,15 @@ impl Office {
             (None, None) => return Ok((0, false)),
         };
         let count = members.len();
-        Ok((count, self.handle.set_members(members)))
+        let is_change = self.handle.set_members(members).map_err(Failure::plain)?;
+        Ok((count, is_change))
     }
 
     /// Whether visitors are to go elsewhere.
-    pub(super) fn set_draining(&self, draining: bool) {
+    pub(super) fn set_draining(&self, draining: bool) -> Result<(), Unheeded> {
         let _one_at_a_time = self.settings();
         self.draining.store(draining, Ordering::Relaxed);
-        self.handle.set_draining(draining);
+        self.handle.set_draining(draining)
     }
 
     pub(super) fn is_draining(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::tracker::{StatsLine, print, this_machine};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tracker::{Busy, Counts};
+use tracker::{Busy, Counts, Unheeded};
 use wire::InfoHash;
 use wire::tracker_http::head::Head;
 
@@ -172,13 +172,9 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
         (Command::List, About::Torrent(hash)) => list(*hash, true, desk),
         (Command::Unlist, About::Torrent(hash)) => list(*hash, false, desk),
         (Command::Drain, _) => {
-            office.set_draining(true);
-            Answer::changed("visitors are to go elsewhere: /health says 503")
+            drain(office.set_draining(true), "visitors are to go elsewhere: /health says 503")
         }
-        (Command::Serve, _) => {
-            office.set_draining(false);
-            Answer::changed("visitors may come")
-        }
+        (Command::Serve, _) => drain(office.set_draining(false), "visitors may come"),
         // Two may ask at once.
         (Command::End, _) if !office.begin_to_end() => Answer::error(409, ENDS),
         (Command::End, _) => Answer { ends: true, ..Answer::changed("it ends") },
@@ -190,6 +186,10 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
             About::Tracker | About::Torrent(_) | About::User(_),
         ) => Answer::error(400, "of what?"),
     }
+}
+
+fn drain(heeded: Result<(), Unheeded>, what: &str) -> Answer {
+    heeded.map_or_else(|unheeded| Answer::error(503, &unheeded.to_string()), |()| Answer::changed(what))
 }
 
 fn said(line: &impl Serialize) -> Answer {
