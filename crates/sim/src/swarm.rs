@@ -91,7 +91,7 @@ pub enum Role {
     Seed,
     /// Has nothing, and gives as its lease lets it.
     Leecher,
-    /// Has nothing, and gives nothing: no slots, whatever its lease says.
+    /// Has nothing, and gives nobody a slot, whatever its lease says: nothing but what is promised to beginners without one (BEP 6).
     FreeRider,
 }
 
@@ -125,6 +125,10 @@ pub enum Unfit {
     DeadLink(&'static str),
     /// Blocks are so large for an uplink of this group, and its slots so many, that its peers would take it for dead.
     LargeBlocks(&'static str),
+    /// A lease limits rates, and a fleet does not.
+    RateLimit,
+    /// Something is to go wrong that a fleet does not have.
+    Fault,
 }
 
 impl Group {
@@ -196,7 +200,7 @@ impl Swarm {
             return Err(Unfit::Alone);
         }
         for group in &self.groups {
-            let slots = u64::from(group.lease().unchoke_slots);
+            let slots = u64::from(group.allowance().unchoke_slots);
             for access in group.access.kinds() {
                 if access.up == 0 || access.down == 0 {
                     return Err(Unfit::DeadLink(group.name));
@@ -279,7 +283,7 @@ impl Swarm {
             let group = &self.groups[usize::from(member.group)];
             scenario = scenario.node(NodeSpec {
                 holds: if member.role == Role::Seed { Holds::All } else { Holds::Nothing },
-                lease: group.lease(),
+                lease: group.allowance(),
                 joins: member.joins,
                 leaves: member.leaves,
                 reachable: member.nat.lets_strangers_in(),
@@ -298,7 +302,7 @@ impl Swarm {
 
 impl Group {
     /// What each really may use.
-    fn lease(&self) -> Lease {
+    pub(crate) fn allowance(&self) -> Lease {
         match self.role {
             Role::Seed | Role::Leecher => self.lease,
             Role::FreeRider => Lease { unchoke_slots: 0, ..self.lease },
@@ -319,6 +323,8 @@ impl fmt::Display for Unfit {
             Unfit::Groups => write!(f, "more than 255 groups"),
             Unfit::Alone => write!(f, "nobody has the content, or nobody wants it"),
             Unfit::DeadLink(group) => write!(f, "{group}: a link carries nothing"),
+            Unfit::RateLimit => write!(f, "a lease limits rates, which a fleet cannot"),
+            Unfit::Fault => write!(f, "something goes wrong that there is not in a fleet"),
             Unfit::LargeBlocks(group) => {
                 write!(f, "{group}: a block for each slot takes over {ROUND_OF_BLOCKS_MAX:?} to leave")
             }
