@@ -146,8 +146,8 @@ impl Accounts {
         self.ledger.restore(now + BEFORE, slice, since, is_ours)
     }
 
-    /// Hands everything over, for which it waits.
-    pub(crate) fn close(mut self) {
+    /// Hands everything over, for which it waits. Nobody announces any more.
+    pub(crate) fn hand_over(&mut self) {
         loop {
             if self.ready.is_empty() {
                 self.ready = self.ledger.take(ROWS_MAX);

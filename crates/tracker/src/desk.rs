@@ -135,9 +135,9 @@ impl Desk {
     }
 
     /// Nobody comes any more: tells the keeper of the books what is left.
-    pub(crate) fn close(self) {
-        if let Some(accounts) = self.accounts {
-            accounts.close();
+    pub(crate) fn hand_over_books(&mut self) {
+        if let Some(accounts) = &mut self.accounts {
+            accounts.hand_over();
         }
     }
 

@@ -181,8 +181,10 @@ impl Worker {
     /// Until the end is asked for. What is to outlive it is on its way to the disk then.
     pub(crate) fn run(mut self) {
         self.serve();
+        // First what is lost if it is not written: who is there comes again, and where counting stood is in the books up to now. A keeper
+        // that cannot write gives up in the end; the state's disk may hang for ever.
+        self.desk.hand_over_books();
         self.desk.finish_saving();
-        self.desk.close();
     }
 
     fn serve(&mut self) {

@@ -1,11 +1,17 @@
 //! Who has a turn when, turn by turn. Threat E9.
 
 use super::*;
+use crate::accounts::Books;
 use crate::config::Listen;
 use crate::http::REQUESTS_PER_TURN;
+use proto::tracker::{ledger, swarm_table};
 use rustls::ClientConnection;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::mpsc::sync_channel;
+
+/// What does not come within this does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Of an endless visitor so much is here at once.
 const QUEUED: usize = 500;
@@ -240,4 +246,36 @@ fn no_more_are_let_in_than_can_be_gone_on_with_soon() {
         assert!(waiting <= HANDSHAKES_WAITING_MAX + ACCEPT_BATCH_MAX, "{waiting}");
         turned.worker.visitors.shaking_hands() == VISITORS
     });
+}
+
+#[test]
+fn what_is_due_to_members_is_handed_over_though_the_state_waits_for_its_disk() {
+    let (rows, books) = sync_channel(1);
+    let (state, pieces) = sync_channel(0);
+    let books_of_all = Books { rules: ledger::Rules::default(), rows, standing: Arc::default() };
+    let mut desk = Desk::new(swarm_table::Rules::default(), Some(books_of_all), Arc::default());
+    desk.save_to(state, 0);
+    let member = Member { user: ledger::UserId(7), may_download: true, clients_max: None };
+    let announce = AnnounceRequest {
+        info_hash: wire::InfoHash([1; 20]),
+        peer_id: wire::PeerId([2; 20]),
+        port: 6881,
+        uploaded: 0,
+        downloaded: 0,
+        left: 0,
+        event: wire::announce::AnnounceEvent::Started,
+        want: None,
+        key: None,
+    };
+    desk.announce(Over::Http, Ipv4Addr::LOCALHOST.into(), Some(&member), &announce, 50).unwrap();
+    let mut turned = Turned::new();
+    turned.worker.desk = desk;
+    turned.worker.begin_to_end(Duration::ZERO, Instant::now());
+    let running = std::thread::spawn(|| turned.worker.run());
+    // Nobody takes anything of the state.
+    let handed_over = books.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((handed_over.len(), handed_over[0].user), (1, ledger::UserId(7)));
+    // Of the swarms, and of where counting stands.
+    assert_eq!(pieces.iter().filter(|piece| piece.last.is_some()).count(), 2);
+    running.join().unwrap();
 }
