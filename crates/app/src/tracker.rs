@@ -25,7 +25,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use tracker::{Access, Figures, Listen, Private, Remembered, StartError, Tracker};
+use tracker::{Access, Figures, Listen, Private, Remembered, Restored, StartError, Tracker};
 use unread::Unread;
 use users::Keeper;
 
@@ -270,8 +270,20 @@ fn tell_remembered(remembered: &Remembered, json: bool) -> Result<(), Failure> {
         let line = RememberedLine { v: VERSION, r#type, peers, stale, left_out, clients: *clients, damaged };
         return print(&line);
     }
-    show::message(&format!("{} remembered", count(peers.peers, "peer")));
+    show::message(&remembered_text(peers));
     Ok(())
+}
+
+/// What became of those who were saved, for people.
+fn remembered_text(peers: &Restored) -> String {
+    let mut text = format!("{} remembered", count(peers.peers, "peer"));
+    if peers.stale > 0 {
+        text += &format!("; {} stayed away for too long", peers.stale);
+    }
+    if peers.left_out > 0 {
+        text += &format!("; for {} there is no room", peers.left_out);
+    }
+    text
 }
 
 fn tell_where(
@@ -360,6 +372,17 @@ fn print(line: &impl Serialize) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_not_remembered_is_told_of() {
+        for (peers, stale, left_out, text) in [
+            (0, 0, 0, "0 peers remembered"),
+            (1, 0, 3, "1 peer remembered; for 3 there is no room"),
+            (20, 2, 3, "20 peers remembered; 2 stayed away for too long; for 3 there is no room"),
+        ] {
+            assert_eq!(remembered_text(&Restored { peers, stale, left_out }), text);
+        }
+    }
 
     #[test]
     fn every_address_and_protocol_has_a_url() {

@@ -156,7 +156,6 @@ impl Folder {
                         remembered.damaged.push(said);
                     }
                 });
-                remembered.peers.peers += share.peers.peers;
                 remembered.peers.stale += share.peers.stale;
                 remembered.peers.left_out += share.peers.left_out;
             }
@@ -175,6 +174,8 @@ impl Folder {
     fn prefix(&self, of: Of) -> &'static str {
         match (of, self.is_private) {
             (Of::Swarms, false) => OPEN,
+        // Who is in several files, as when it was killed after its number of workers had changed, is one peer.
+        remembered.peers.peers = desks.iter().map(|desk| u64::from(desk.table().peers())).sum();
             (Of::Swarms, true) => MEMBERS,
             (Of::Accounts, _) => ACCOUNTS,
         }
@@ -232,7 +233,6 @@ fn restore_one(paths: &[PathBuf], desk: &mut Desk, is_ours: impl Fn(&InfoHash) -
             while let Some(slices) = reader.next_block()? {
                 let became = desk.restore(slices, since, &is_ours);
                 let became = became.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-                remembered.peers.peers += became.peers;
                 remembered.peers.stale += became.stale;
                 remembered.peers.left_out += became.left_out;
             }

@@ -264,6 +264,20 @@ fn a_disk_that_fails_keeps_nobody_waiting_and_is_used_again_when_it_works() {
 }
 
 #[test]
+fn who_is_in_the_files_of_two_numbers_of_workers_is_one_peer() {
+    let [home, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for (folder, workers) in [(home.path(), 1), (other.path(), 2)] {
+        let first = tracker(folder, workers);
+        come(&first, 1001);
+        first.end(PATIENCE);
+    }
+    for name in ["swarms-0-of-2", "swarms-1-of-2"] {
+        fs::copy(other.path().join(name), home.path().join(name)).unwrap();
+    }
+    assert_eq!(tracker(home.path(), 3).remembered().unwrap().peers.peers, 60);
+}
+
+#[test]
 fn nobody_else_reads_what_is_kept() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("state");
