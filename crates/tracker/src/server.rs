@@ -108,7 +108,7 @@ impl Tracker {
     fn start_at(
         listening: Vec<Listen>,
         doors: Vec<(Vec<Listener>, Vec<UdpSocket>)>,
-        folder: Option<Folder>,
+        mut folder: Option<Folder>,
         config: Config,
     ) -> Result<Tracker, StartError> {
         let workers = doors.len();
@@ -116,7 +116,7 @@ impl Tracker {
         let waker = |poll: &Poll| Waker::new(poll.registry(), CALLED).map(Arc::new);
         let wakers = polls.iter().map(waker).collect::<io::Result<Vec<_>>>()?;
         let minutes = config.udp.connection_id_minutes;
-        let ids = folder.as_ref().map(|folder| folder.connection_ids(minutes)).transpose();
+        let ids = folder.as_mut().map(|folder| folder.connection_ids(minutes)).transpose();
         let ids = ids.map_err(StartError::State)?.unwrap_or_else(|| ConnectionIds::new(minutes));
         let members = config.private.as_ref().map(|private| Arc::clone(&private.members));
         let access = Arc::new(Admission { access: config.access.clone(), members });

@@ -52,7 +52,9 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// The tracker serves members alone.
     is_private: bool,
-    _lock: File,
+    lock: File,
+    /// What stands in the file of the key, once that is known.
+    key: String,
 }
 
 /// What was found at the start.
@@ -74,51 +76,63 @@ impl Folder {
     pub(crate) fn open(path: &Path, is_private: bool) -> io::Result<Folder> {
         let opened = || {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-            let owner = fs::metadata(path)?;
-            refuse_others(owner.uid(), owner.mode(), os::limits::user())?;
-            let lock = private().truncate(false).open(path.join("lock"))?;
-            lock.try_lock().map_err(|error| match error {
-                TryLockError::WouldBlock => io::Error::new(ErrorKind::WouldBlock, "another tracker uses it"),
-                TryLockError::Error(error) => error,
-            })?;
+            let lock = lock(path)?;
             remove_unfinished(path);
-            Ok(Folder { path: path.to_owned(), is_private, _lock: lock })
+            Ok(Folder { path: path.to_owned(), is_private, lock, key: String::new() })
         };
         opened().map_err(|error| named(path, &error))
+    }
+
+    /// Takes hold of it again if somebody has removed it meanwhile, or what was in it: another tracker could take it otherwise.
+    ///
+    /// # Errors
+    /// When it is not there, or another tracker has taken it.
+    fn hold(&mut self) -> io::Result<()> {
+        let held = self.lock.metadata()?;
+        match fs::metadata(self.path.join("lock")) {
+            Ok(here) if (here.dev(), here.ino()) == (held.dev(), held.ino()) => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        let lock = lock(&self.path)?;
+        self.write_key()?;
+        self.lock = lock;
+        Ok(())
     }
 
     /// Connection ids that were valid before the tracker was started again still are.
     ///
     /// # Errors
     /// When nothing can be written here, be it that the disk is full.
-    pub(crate) fn connection_ids(&self, minutes: u8) -> io::Result<ConnectionIds> {
+    pub(crate) fn connection_ids(&mut self, minutes: u8) -> io::Result<ConnectionIds> {
         // Ids name minutes since the machine was started: those of before would be valid once more.
         let start = Start::of_machine();
-        let path = self.path.join("key");
-        let known = fs::read_to_string(&path).ok().and_then(|text| {
+        let known = fs::read_to_string(self.path.join("key")).ok().and_then(|text| {
             let mut words = text.split_ascii_whitespace();
             let mut half = || u64::from_str_radix(words.next()?, 16).ok();
             let key = [half()?, half()?];
             let known = Start::read(words.next()?, words.next()?)?;
-            known.is(&start).then_some(key)
+            known.is(&start).then_some((key, text))
         });
         // As it stands: a disk that has become full while a tracker was at work does not keep it from being started again.
-        if let Some(key) = known {
+        if let Some((key, text)) = known {
+            self.key = text;
             return Ok(ConnectionIds::with(key, minutes));
         }
         let ids = ConnectionIds::new(minutes);
         let [one, other] = ids.key();
-        let text = format!("{one:016x} {other:016x} {start}\n");
-        let written = || {
-            let new = self.path.join("key.new");
-            let mut file = private().truncate(true).open(&new)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        written().map_err(|error| named(&self.path, &error))?;
+        self.key = format!("{one:016x} {other:016x} {start}\n");
+        self.write_key().map_err(|error| named(&self.path, &error))?;
         Ok(ids)
+    }
+
+    fn write_key(&self) -> io::Result<()> {
+        let new = self.path.join("key.new");
+        let mut file = private().truncate(true).open(&new)?;
+        file.write_all(self.key.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, self.path.join("key"))?;
+        File::open(&self.path)?.sync_all()
     }
 
     /// Takes in all that was saved; each desk what `owner` says is its. What cannot be read is left out.
@@ -160,6 +174,8 @@ impl Folder {
                 remembered.peers.left_out += share.peers.left_out;
             }
         });
+        // Who is in several files, as when it was killed after its number of workers had changed, is one peer.
+        remembered.peers.peers = desks.iter().map(|desk| u64::from(desk.table().peers())).sum();
         if desks.iter().any(Desk::has_accounts) {
             for (path, _) in snapshots(&self.path, self.prefix(Of::Accounts)).into_iter().flatten() {
                 if let Err(error) = self.restore_accounts(&path, desks, owner, &mut remembered.clients) {
@@ -174,8 +190,6 @@ impl Folder {
     fn prefix(&self, of: Of) -> &'static str {
         match (of, self.is_private) {
             (Of::Swarms, false) => OPEN,
-        // Who is in several files, as when it was killed after its number of workers had changed, is one peer.
-        remembered.peers.peers = desks.iter().map(|desk| u64::from(desk.table().peers())).sum();
             (Of::Swarms, true) => MEMBERS,
             (Of::Accounts, _) => ACCOUNTS,
         }
@@ -269,6 +283,18 @@ fn snapshots(folder: &Path, prefix: &'static str) -> io::Result<impl Iterator<It
         let _: usize = worker.parse().ok()?;
         Some((entry.path(), workers.parse().ok()?))
     }))
+}
+
+/// Takes hold of a folder that is there.
+fn lock(folder: &Path) -> io::Result<File> {
+    let owner = fs::metadata(folder)?;
+    refuse_others(owner.uid(), owner.mode(), os::limits::user())?;
+    let lock = private().truncate(false).open(folder.join("lock"))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::new(ErrorKind::WouldBlock, "another tracker uses it"),
+        TryLockError::Error(error) => error,
+    })?;
+    Ok(lock)
 }
 
 /// Somebody else who may write into it could put files there that are not what they seem, links among them, and read the key.

@@ -264,6 +264,29 @@ fn a_disk_that_fails_keeps_nobody_waiting_and_is_used_again_when_it_works() {
 }
 
 #[test]
+fn a_folder_that_was_removed_at_work_is_taken_again_unless_another_tracker_has_it() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("state");
+    let running = tracker(&folder, 2);
+    let id = Client::of(&running).connection;
+    fs::remove_dir_all(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    running.save().unwrap();
+    assert_eq!(names(&folder), of_workers(2));
+    let Err(StartError::State(error)) = Tracker::start(config(&folder, 1)) else { panic!("it has taken it") };
+    assert!(error.to_string().ends_with("another tracker uses it"), "{error}");
+    // The next knows ids that were given before.
+    running.end(PATIENCE);
+    let next = tracker(&folder, 1);
+    Client::with_id(&next, id).announce(InfoHash([1; 20]), 1001);
+    fs::remove_dir_all(&folder).unwrap();
+    let other = tracker(&folder, 1);
+    assert!(next.save().unwrap_err().ends_with("another tracker uses it"));
+    assert_eq!(names(&folder), BTreeSet::from(["key".to_owned(), "lock".to_owned()]));
+    other.save().unwrap();
+}
+
+#[test]
 fn who_is_in_the_files_of_two_numbers_of_workers_is_one_peer() {
     let [home, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     for (folder, workers) in [(home.path(), 1), (other.path(), 2)] {

@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const MAGIC: [u8; 8] = *b"GANNETSW";
 const VERSION: u16 = 1;
 
-/// Longest block that is believed.
-pub(crate) const BLOCK_LEN_MAX: usize = 16 << 20;
+/// Longest block: what is worth being written (256 KiB) and what one more turn of a walk comes by are less.
+pub(crate) const BLOCK_LEN_MAX: usize = 1 << 20;
 
 /// Writes one.
 #[derive(Debug)]
@@ -50,7 +50,9 @@ impl<W: Write> SnapshotWriter<W> {
 
     fn put(&mut self, slices: &[u8]) -> io::Result<()> {
         let too_long = || io::Error::from(ErrorKind::InvalidInput);
-        let len = u32::try_from(slices.len()).map_err(|_| too_long())?;
+        debug_assert!(slices.len() <= BLOCK_LEN_MAX, "nobody could read {} bytes", slices.len());
+        let len = u32::try_from(slices.len()).ok().filter(|_| slices.len() <= BLOCK_LEN_MAX);
+        let len = len.ok_or_else(too_long)?;
         let check = siphash::of_bytes([self.blocks, self.began], slices);
         self.blocks += 1;
         self.to.write_all(&len.to_be_bytes())?;
@@ -183,9 +185,13 @@ mod tests {
     #[test]
     fn a_length_that_is_a_lie_takes_no_memory() {
         let mut bytes = written(&[]);
-        bytes[18..22].copy_from_slice(&u32::MAX.to_be_bytes());
-        let mut reader = Reader::new(&bytes[..]).unwrap();
-        assert!(reader.next_block().is_err());
-        assert_eq!(reader.block.capacity(), 0);
+        for lie in [u32::MAX, 1 + (1 << 20)] {
+            bytes[18..22].copy_from_slice(&lie.to_be_bytes());
+            let mut reader = Reader::new(&bytes[..]).unwrap();
+            assert!(reader.next_block().is_err());
+            assert_eq!(reader.block.capacity(), 0);
+        }
+        let longest = vec![7; BLOCK_LEN_MAX];
+        assert_eq!(read(&written(&[&longest])).unwrap(), [longest]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod folder;
 
+use super::file::BLOCK_LEN_MAX;
 use super::saving::{Piece, Saving};
 use proto::tracker::SwarmTable;
 use proto::tracker::swarm_table::{Peers, Rules, Visit};
@@ -50,6 +51,7 @@ fn whole(pieces: &Receiver<Piece>) -> Vec<Vec<u8>> {
     let (mut all, mut slices) = (Vec::new(), Vec::new());
     for piece in pieces.try_iter() {
         assert_eq!(piece.began.is_some(), slices.is_empty());
+        assert!(piece.slices.len() <= BLOCK_LEN_MAX, "{}", piece.slices.len());
         slices.extend(piece.slices);
         if piece.last.is_some() {
             all.push(std::mem::take(&mut slices));

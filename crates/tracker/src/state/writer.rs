@@ -1,6 +1,7 @@
 //! The thread that puts snapshots on the disk, so that no worker waits for one.
 //!
-//! Invariants: a snapshot takes its name only when all of it is on the disk; one that cannot be written leaves the one before as it is.
+//! Invariants: a snapshot takes its name only when all of it is on the disk and the folder still ours; one that cannot be written leaves the
+//! one before as it is.
 //! What fails is said once, until everything works again.
 
 use super::file::SnapshotWriter;
@@ -72,6 +73,7 @@ impl Writer {
         let new = path.with_extension("new");
         let Some(shard) = self.shards.get_mut(piece.worker) else { return Ok(Written::Nothing) };
         if let Some(began) = piece.began {
+            self.folder.hold()?;
             shard.file = Some(SnapshotWriter::new(private().truncate(true).open(&new)?, began)?);
         }
         let Some(mut file) = shard.file.take() else { return Ok(Written::Nothing) };
@@ -81,6 +83,8 @@ impl Writer {
             return Ok(Written::Part);
         }
         file.end()?.sync_all()?;
+        // It may be another tracker's by now.
+        self.folder.hold()?;
         fs::rename(&new, &path)?;
         File::open(&self.folder.path)?.sync_all()?;
         Ok(Written::Whole)
@@ -119,8 +123,9 @@ impl Writer {
         if let Some(shard) = self.shards.get_mut(piece.worker) {
             (shard.file, shard.fails) = (None, Some(error.to_string()));
         }
-        // It may have taken all the room that there was.
-        let _ = fs::remove_file(self.path(piece.of, piece.worker).with_extension("new"));
+        // It may have taken all the room that there was; if it is still ours.
+        let new = self.path(piece.of, piece.worker).with_extension("new");
+        let _ = self.folder.hold().and_then(|()| fs::remove_file(new));
     }
 
     fn path(&self, of: Of, worker: usize) -> PathBuf {

@@ -29,7 +29,7 @@ fn a_folder_that_cannot_be_listed_is_no_empty_one() {
 #[test]
 fn a_key_that_is_known_needs_no_room_on_the_disk() {
     let parent = tempfile::tempdir().unwrap();
-    let folder = Folder::open(parent.path(), false).unwrap();
+    let mut folder = Folder::open(parent.path(), false).unwrap();
     let key = folder.connection_ids(2).unwrap().key();
     // Nothing can be made under this name any more.
     fs::create_dir(parent.path().join("key.new")).unwrap();
