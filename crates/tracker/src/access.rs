@@ -50,6 +50,17 @@ impl Admission {
         self.access.admits(torrent)
     }
 
+    /// These members are served from now on; says whether others were before. An open tracker stays open.
+    pub(crate) fn set_members(&mut self, members: Members) -> bool {
+        match &mut self.members {
+            Some(place) if !place.are(&members) => {
+                *place = Arc::new(members.after(place));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// Whether only members are served.
     pub(crate) fn is_private(&self) -> bool {
         self.members.is_some()

@@ -37,10 +37,18 @@ pub struct Handle {
     pub(crate) tallies: Tallies,
     pub(crate) orders: Arc<Orders>,
     /// What holds; locked for as long as it takes that everybody knows.
-    pub(crate) admission: Arc<Mutex<Arc<Admission>>>,
+    pub(crate) serving: Arc<Mutex<Serving>>,
     pub(crate) browsers: Option<Browsers>,
     /// Locked while a list is made: each is a look at all swarms, which costs whoever visits meanwhile.
     pub(crate) lists: Arc<Mutex<()>>,
+}
+
+/// Who is served with what.
+#[derive(Debug, Default)]
+pub(crate) struct Serving {
+    pub(crate) admission: Arc<Admission>,
+    /// Some thread that serves visitors was told of it and has not said that it knows, or could not be told.
+    pub(crate) is_unheeded: bool,
 }
 
 /// The tracker has ended, or so many ask that it has no time for questions.
@@ -79,7 +87,7 @@ impl Handle {
             admission.access = access;
             true
         };
-        self.admit(change).map(drop)
+        self.admit(HEEDED_WITHIN, change).map(drop)
     }
 
     /// Whoever is among these members is served from when this returns, and nobody else. Peers of those who are not any more are kept until
@@ -88,28 +96,29 @@ impl Handle {
     /// # Errors
     /// As of [`Handle::set_access`].
     pub fn set_members(&self, members: Members) -> Result<bool, Unheeded> {
-        self.admit(|admission| match &mut admission.members {
-            Some(place) if !place.are(&members) => {
-                *place = Arc::new(members.after(place));
-                true
-            }
-            Some(_) | None => false,
-        })
+        self.admit(HEEDED_WITHIN, |admission| admission.set_members(members))
     }
 
-    /// Makes a change and tells everybody who has to know, if it is one.
-    fn admit(&self, change: impl FnOnce(&mut Admission) -> bool) -> Result<bool, Unheeded> {
-        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = Admission::clone(&admission);
-        if !change(&mut changed) {
+    /// Makes a change and tells everybody who has to know, if it is one, or if somebody may not know of the last.
+    fn admit(
+        &self,
+        patience: Duration,
+        change: impl FnOnce(&mut Admission) -> bool,
+    ) -> Result<bool, Unheeded> {
+        let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Admission::clone(&serving.admission);
+        let is_change = change(&mut changed);
+        if is_change {
+            serving.admission = Arc::new(changed);
+        } else if !serving.is_unheeded {
             return Ok(false);
         }
-        *admission = Arc::new(changed);
-        let workers =
-            self.orders.tell_all(HEEDED_WITHIN, |done| Errand::Access(Arc::clone(&admission), done));
-        let set = |browsers: &Browsers| browsers.set_access(Arc::clone(&admission), HEEDED_WITHIN);
-        let browsers = self.browsers.as_ref().map_or(Ok(()), set);
-        workers.and(browsers).map(|()| true)
+        let admission = &serving.admission;
+        let workers = self.orders.tell_all(patience, |done| Errand::Access(Arc::clone(admission), done));
+        let set = |browsers: &Browsers| browsers.set_access(Arc::clone(admission), patience);
+        let heeded = workers.and(self.browsers.as_ref().map_or(Ok(()), set));
+        serving.is_unheeded = heeded.is_err();
+        heeded.map(|()| is_change)
     }
 
     /// Visitors who come from now on are shown this certificate where TLS is spoken.
@@ -201,18 +210,40 @@ mod tests {
         Tracker::start(Config { listen, ..Config::default() }).unwrap()
     }
 
-    #[test]
-    fn a_worker_that_does_nothing_is_not_alive_and_no_change_waits_for_it_for_ever() {
+    /// One worker that does nothing.
+    fn stuck() -> (Vec<Routes>, Handle) {
         let poll = Poll::new().unwrap();
         let waker = Waker::new(poll.registry(), Token(0)).unwrap();
         let (routes, orders) = Routes::among(vec![Arc::new(waker)]);
-        let handle = Handle {
-            tallies: Tallies::new(1),
-            orders: Arc::new(orders),
-            admission: Arc::default(),
-            browsers: None,
-            lists: Arc::default(),
-        };
+        let (tallies, orders) = (Tallies::new(1), Arc::new(orders));
+        let (serving, lists) = (Arc::default(), Arc::default());
+        (routes, Handle { tallies, orders, serving, browsers: None, lists })
+    }
+
+    #[test]
+    fn a_change_that_was_not_heeded_is_told_again_by_whoever_makes_the_same() {
+        let (routes, handle) = stuck();
+        handle.serving.lock().unwrap().admission =
+            Arc::new(Admission { members: Some(Arc::new(Members::new([]))), ..Admission::default() });
+        let passkey = wire::Passkey::of_chance([7; 16]);
+        let user = proto::tracker::ledger::UserId(1);
+        let member = proto::tracker::ledger::Member { user, may_download: true, clients_max: None };
+        let anna = || Members::new([crate::members::User { passkey, member, enabled: true }]);
+        let is_told = || matches!(routes[0].next(), Some(Errand::Access(access, _)) if access.who(|| Some(passkey)).is_ok());
+        for _ in 0..3 {
+            let set = |admission: &mut Admission| admission.set_members(anna());
+            assert_eq!(handle.admit(Duration::ZERO, set), Err(Unheeded));
+            assert!(is_told());
+        }
+        drop(routes);
+        assert_eq!(handle.set_members(anna()), Ok(false));
+        assert!(!handle.serving.lock().unwrap().is_unheeded, "who has ended serves nobody");
+        assert_eq!(handle.set_members(Members::new([])), Ok(true));
+    }
+
+    #[test]
+    fn a_worker_that_does_nothing_is_not_alive_and_no_change_waits_for_it_for_ever() {
+        let (routes, handle) = stuck();
         assert!(!handle.is_alive(Duration::ZERO));
         // Nobody waits for room in its queue.
         while handle.orders.tell(0, Errand::End { patience: Duration::ZERO }) {}

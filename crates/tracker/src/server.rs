@@ -5,7 +5,7 @@ use crate::certificate::Certificate;
 use crate::config::{Config, Listen};
 use crate::connection_id::ConnectionIds;
 use crate::desk::Desk;
-use crate::handle::Handle;
+use crate::handle::{Handle, Serving};
 use crate::members::Members;
 use crate::shards::{self, Routes, Unheeded};
 use crate::sockets;
@@ -130,9 +130,9 @@ impl Tracker {
         let books = config.private.as_ref().map(|private| &private.books);
         let desk = |tally| Desk::new(config.rules, books.cloned(), Arc::clone(tally));
         let mut desks: Vec<Desk> = each_tally.iter().map(desk).collect();
-        let admission = Arc::new(Mutex::new(Arc::clone(&access)));
+        let serving = Arc::new(Mutex::new(Serving { admission: Arc::clone(&access), is_unheeded: false }));
         let handle =
-            Handle { tallies, orders: Arc::new(orders), admission, browsers: None, lists: Arc::default() };
+            Handle { tallies, orders: Arc::new(orders), serving, browsers: None, lists: Arc::default() };
         let mut tracker = Tracker { listening, handle, remembered: None, threads: Vec::new() };
         let mut writer = None;
         if let Some(folder) = folder {
