@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use wire::InfoHash;
-use wire::announce::{AnnounceEvent, AnnounceRequest};
+use wire::announce::AnnounceRequest;
 
 /// Rows that are handed over at once, and as soon as so many wait.
 const ROWS_MAX: usize = 4096;
@@ -180,9 +180,4 @@ impl Accounts {
     pub(crate) fn uncredited(&self) -> u64 {
         self.ledger.unkept()
     }
-}
-
-/// The same visit of somebody who leaves, which is how a peer is taken out of its swarm.
-pub(crate) fn leaving(request: &AnnounceRequest) -> AnnounceRequest {
-    AnnounceRequest { event: AnnounceEvent::Stopped, ..request.clone() }
 }

@@ -116,8 +116,8 @@ impl Listen {
 /// How visitors over UDP are treated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UdpRules {
-    /// For how many minutes a connection id is valid, and at most one more: within [`UdpRules::MINUTES`], to which it is bounded. The longer, the longer
-    /// may somebody who has lost an address still announce for it.
+    /// For how many minutes a connection id is valid, and at most one more: within [`UdpRules::MINUTES`], to which it is bounded. The
+    /// longer, the longer may somebody who has lost an address still announce for it.
     pub connection_id_minutes: u8,
 }
 

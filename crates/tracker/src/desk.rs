@@ -1,6 +1,6 @@
 //! Where both kinds of visitors are answered: the swarm table with its clock.
 
-use crate::accounts::{Accounts, Books, leaving};
+use crate::accounts::{Accounts, Books};
 use crate::shards::{Errand, Routes};
 use crate::state::saving::{Piece, Saving, Told};
 use crate::tally::{Count, Tally};
@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use wire::InfoHash;
-use wire::announce::AnnounceRequest;
+use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::tracker_udp::ScrapeCounts;
 
 /// Peers for a visitor who does not say how many: what clients ask for by custom (BEP 3).
@@ -95,7 +95,8 @@ impl Desk {
 
     /// Others are not told any more of who announces this from there.
     pub(crate) fn take_out(&mut self, from: IpAddr, request: &AnnounceRequest) {
-        self.attend(from, &leaving(request), 0);
+        let leaving = AnnounceRequest { event: AnnounceEvent::Stopped, ..request.clone() };
+        self.attend(from, &leaving, 0);
     }
 
     /// The table is told, and others of the swarm are written to `peers`.

@@ -1,9 +1,9 @@
 //! The tracker server: sockets around `proto`'s swarm table. Announces over HTTP, UDP and WebSocket, in plain or within TLS; scrapes.
 //!
-//! Workers, each one thread with one loop and the swarms of one shard; no choice about peers: who is kept, forgotten and handed out is `proto::tracker`'s. Start at
-//! [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's address is believed but the one that its
-//! packets come from; a UDP answer is never longer than its question unless the asker has shown that the address is its own.
-//! BEP: 3, 7, 15, 23, 24, 48
+//! Workers, each one thread with one loop and the swarms of one shard; no choice about peers: who is kept, forgotten and handed out is
+//! `proto::tracker`'s, and what members are credited. Start at [`Tracker`]. Always: every connection, buffer and table is bounded; nobody's
+//! address is believed but the one that its packets come from, or that a proxy which the operator named says; a UDP answer is never longer
+//! than its question unless the asker has shown that the address is its own. BEP: 3, 7, 15, 23, 24, 41, 48
 
 mod access;
 mod accounts;

@@ -44,7 +44,7 @@ pub(crate) enum Errand {
     Scrape { rows: Vec<ScrapeRow>, back: Back },
     /// End when everybody who has asked is answered, or so long from now at the latest.
     End { patience: Duration },
-    /// From now on these torrents are served; say so when it holds.
+    /// From now on these visitors are served with these torrents; say so when it holds.
     Access(Arc<Admission>, SyncSender<()>),
     /// Begin a snapshot now, and tell when it is on the disk.
     Save(Told),

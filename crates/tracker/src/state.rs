@@ -9,8 +9,9 @@
 //! ```
 //! Invariants: a snapshot replaces the one before only when it is whole and on the disk; what other numbers of workers have left is removed
 //! only when every worker of this one has written its own, so that at any moment nobody is lost. Nobody but this user can read any
-//! of it: it says who takes part in what; and what a private tracker knows of its members, no open one hands to strangers. Where counting stood is used once, and gone before it is: what was counted behind it, until a
-//! tracker is killed, is in the books, and must not be counted again. Threat E5.
+//! of it: it says who takes part in what; and what a private tracker knows of its members, no open one hands to strangers. Where counting
+//! stood is used once, and gone before it is: what was counted behind it, until a tracker is killed, is in the books, and must not be
+//! counted again. Threat E5.
 
 pub(crate) mod file;
 pub(crate) mod saving;

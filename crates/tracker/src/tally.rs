@@ -177,34 +177,39 @@ impl Tally {
 
 /// The numbers of all workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Tallies(Arc<[Arc<Tally>]>, Arc<Standing>);
+pub(crate) struct Tallies {
+    each: Arc<[Arc<Tally>]>,
+    /// How the books of a private tracker stand.
+    books: Arc<Standing>,
+}
 
 impl Tallies {
     /// For so many workers.
     pub(crate) fn new(workers: usize) -> Tallies {
-        Tallies((0..workers).map(|_| Arc::default()).collect(), Arc::default())
+        Tallies { each: (0..workers).map(|_| Arc::default()).collect(), books: Arc::default() }
     }
 
-    /// Beside them, how the books of a private tracker stand.
-    pub(crate) fn with_books(self, standing: Arc<Standing>) -> Tallies {
-        Tallies(self.0, standing)
+    /// The same, of a private tracker.
+    pub(crate) fn with_books(self, books: Arc<Standing>) -> Tallies {
+        Tallies { books, ..self }
     }
 
+    /// What is counted where books are kept, beside what workers know of it.
     fn in_books(&self, count: Count) -> u64 {
         match count {
-            Count::RowsDue => self.1.unwritten(),
-            Count::BooksFailures => self.1.failures(),
+            Count::RowsDue => self.books.unwritten(),
+            Count::BooksFailures => self.books.failures(),
             _ => 0,
         }
     }
 
     /// One worker's, in its order.
     pub(crate) fn each(&self) -> impl Iterator<Item = Arc<Tally>> {
-        self.0.iter().map(Arc::clone)
+        self.each.iter().map(Arc::clone)
     }
 
     fn sum(&self, counts: &[Count]) -> u64 {
-        self.0.iter().flat_map(|tally| counts.iter().map(|&count| tally.get(count))).sum()
+        self.each.iter().flat_map(|tally| counts.iter().map(|&count| tally.get(count))).sum()
     }
 
     /// The few that everybody asks for.

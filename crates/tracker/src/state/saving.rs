@@ -15,7 +15,8 @@ use std::time::SystemTime;
 /// Between two parts of a walk.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Peers and swarms looked at in one turn of the loop, by the time since the last: at least so many, which takes some 10 microseconds, and at most, 0.2 ms.
+/// Peers and swarms looked at in one turn of the loop, by the time since the last: at least so many, which takes some 10 microseconds, and
+/// at most, 0.2 ms.
 const PART_MIN: u64 = 1024;
 const PART_MAX: u64 = 16_384;
 
