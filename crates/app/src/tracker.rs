@@ -6,6 +6,7 @@ mod office;
 mod settings;
 mod unread;
 mod users;
+mod whole;
 
 use crate::cli::{Exit, HTTPS_PORT, TRACKER_PORT, Tracker as Args, TrackerCommand};
 use crate::failure::{Failure, Outcome};

@@ -5,15 +5,13 @@
 
 use super::settings::{Settings, Tls};
 use super::users::{Reader, Store};
-use super::{in_mode, print};
+use super::{in_mode, print, whole};
 use crate::cli::Tracker as Args;
 use crate::failure::Failure;
 use crate::show::json::VERSION;
 use crate::words::why;
 use serde::Serialize;
-use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use tracker::{Handle, Unheeded};
@@ -119,14 +117,11 @@ impl Office {
         let Some(path) = current.list() else { return Ok(Listing::NoList) };
         let named =
             |error: &io::Error| Failure::plain(format!("the list {}: {}", path.display(), why(error)));
-        let text = fs::read(path).map_err(|error| named(&error))?;
-        let newer = changed(&text, torrent, listed);
-        if let Some(newer) = &newer {
-            replace(path, newer).map_err(|error| named(&error))?;
-        }
+        let is_change = whole::amend(path, |text| changed(text, torrent, listed));
+        let is_change = is_change.map_err(|error| named(&error))?;
         // Somebody else may have changed it by hand: what is in the file holds.
         self.handle.set_access(current.read_access()?).map_err(Failure::plain)?;
-        Ok(if newer.is_some() { Listing::Done } else { Listing::WasSo })
+        Ok(if is_change { Listing::Done } else { Listing::WasSo })
     }
 
     /// Looks into the users' file; nothing if the tracker is open.
@@ -219,19 +214,6 @@ fn changed(text: &[u8], torrent: InfoHash, listed: bool) -> Option<Vec<u8>> {
     Some(newer)
 }
 
-/// Puts other content in a file's place, whole or not at all, with the same permissions. A link to it stays one.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let path = fs::canonicalize(path)?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
-    file.as_file().sync_all()?;
-    file.persist(&path)?;
-    // Its name too is to outlive a loss of power.
-    fs::File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,18 +237,5 @@ mod tests {
             let newer = changed(before.as_bytes(), hash, listed);
             assert_eq!(newer.map(|text| String::from_utf8(text).unwrap()), after, "{before:?} {listed}");
         }
-    }
-
-    #[test]
-    fn a_file_is_replaced_behind_its_link() {
-        let dir = tempfile::tempdir().unwrap();
-        let (file, link) = (dir.path().join("list"), dir.path().join("link"));
-        fs::write(&file, "old").unwrap();
-        std::os::unix::fs::symlink(&file, &link).unwrap();
-        replace(&link, b"new").unwrap();
-        assert_eq!(fs::read(&file).unwrap(), b"new");
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert!(replace(&dir.path().join("absent"), b"x").is_err());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

@@ -8,7 +8,6 @@ pub(super) mod commands;
 mod database;
 mod keeper;
 mod text;
-mod whole;
 
 pub(super) use keeper::{Keeper, Reader};
 

@@ -4,9 +4,9 @@
 //! Invariants: the users' file is only replaced as a whole, by one at a time, and lines that are not touched stay as they were; the totals
 //! of whoever is no longer there are kept.
 
-use super::whole::{self, Changing};
 use super::{Change, Record, Totals, check_distinct, failed, nobody};
 use crate::failure::Failure;
+use crate::tracker::whole::{self, Changing};
 use crate::words::why;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
