@@ -67,12 +67,14 @@ impl Desk {
 
     /// Reads the tokens, and what the office has to do with, again. What cannot be read changes nothing. Says what holds now.
     fn reload(&self) -> Result<String, Failure> {
-        let tokens = self.tokens_at.as_deref().map(Tokens::read).transpose()?;
-        let said = self.office.reload()?;
-        if let Some(tokens) = tokens {
-            *self.tokens.write().unwrap_or_else(std::sync::PoisonError::into_inner) = tokens;
-        }
-        Ok(said)
+        self.office.reload(|| {
+            let tokens = self.tokens_at.as_deref().map(Tokens::read).transpose()?;
+            Ok(|| {
+                if let Some(tokens) = tokens {
+                    *self.tokens.write().unwrap_or_else(std::sync::PoisonError::into_inner) = tokens;
+                }
+            })
+        })
     }
 
     /// Who shows this token.

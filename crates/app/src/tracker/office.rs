@@ -78,15 +78,20 @@ impl Office {
         self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Reads the list, the certificate, where they are, and the users again. What cannot be read changes nothing. Says what holds now.
-    pub(super) fn reload(&self) -> Result<String, Failure> {
+    /// Reads the list, the certificate, where they are, and the users again, and what somebody else reads with them, who is told when it is
+    /// to hold: of two that read at once the later has the last word. What cannot be read changes nothing. Says what holds now.
+    pub(super) fn reload<H: FnOnce()>(
+        &self,
+        read_more: impl FnOnce() -> Result<H, Failure>,
+    ) -> Result<String, Failure> {
         let mut current = self.settings();
-        let read = self.read();
+        let read = read_more().and_then(|hold| Ok((hold, self.read()?)));
         if self.args.json {
             // Who reads it no more ends the program soon.
             let _ = tell_reloaded(read.as_ref().err().map(Failure::to_string));
         }
-        let (settings, said) = read?;
+        let (hold, (settings, said)) = read?;
+        hold();
         *current = settings;
         Ok(said)
     }
@@ -183,6 +188,12 @@ impl Office {
 
     pub(super) fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody is changing something this moment.
+    #[cfg(test)]
+    pub(super) fn is_in_use(&self) -> bool {
+        self.current.try_lock().is_err()
     }
 
     /// As if nobody had asked for the end.

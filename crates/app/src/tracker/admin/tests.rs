@@ -314,6 +314,26 @@ fn a_database_that_is_open_stays_locked_whatever_is_asked() {
 }
 
 #[test]
+fn of_two_who_read_the_tokens_again_the_later_has_the_last_word() {
+    let place = Place::new();
+    let tokens = place.dir.path().join("tokens");
+    fs::remove_file(&tokens).unwrap();
+    assert!(
+        std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&tokens).status().unwrap().success()
+    );
+    let desk = Arc::clone(&place.desk);
+    let reading = thread::spawn(move || desk.reload());
+    // It is open as soon as somebody reads it, who has to wait for what is in it.
+    let mut file = fs::OpenOptions::new().write(true).open(&tokens).unwrap();
+    assert!(place.desk.office.is_in_use(), "nobody else reads them until these hold");
+    writeln!(file, "{} admin new", "n".repeat(20)).unwrap();
+    drop(file);
+    reading.join().unwrap().unwrap();
+    assert_eq!(place.desk.caller(&[b'n'; 20]).unwrap().name, "new");
+    assert_eq!(place.desk.caller(token(Role::Admin).as_bytes()), None);
+}
+
+#[test]
 fn once_it_ends_nobody_hastens_that_or_changes_anything() {
     let place = Place::new();
     assert!(place.ask(Door::Socket, "POST", "/end", "").ends);
