@@ -135,27 +135,27 @@ impl Office {
         look: impl FnOnce(&mut Store) -> Result<T, Failure>,
     ) -> Option<Result<T, Failure>> {
         let users = self.users.as_ref()?;
-        let _one_at_a_time = self.settings();
         Some(users.open().and_then(|mut store| look(&mut store)))
     }
 
-    /// Changes the users' file. What it says then holds at once.
+    /// Changes the users' file. What it says then holds at once; why it does not is told beside what was done, if it does not.
     pub(super) fn change_users<T>(
         &self,
         change: impl FnOnce(&mut Store) -> Result<T, Failure>,
-    ) -> Option<Result<T, Failure>> {
+    ) -> Option<Result<(T, Option<Failure>), Failure>> {
+        let _one_at_a_time = self.settings();
         self.look_at_users(|store| {
             let done = change(store)?;
             let not_yet =
-                |failure| Failure::plain(format!("it is in the file, but does not hold: {failure}"));
-            self.serve_users(store).map_err(not_yet)?;
-            Ok(done)
+                |failure| Failure::plain(format!("it is in the file, but does not hold yet: {failure}"));
+            Ok((done, self.serve_users(store).err().map(not_yet)))
         })
     }
 
     /// Whoever is in the users' file now is served from when this returns: somebody else has changed it. How many that are, and whether they
     /// are others than were served.
     pub(super) fn read_users(&self) -> Result<(usize, bool), Failure> {
+        let _one_at_a_time = self.settings();
         self.look_at_users(|store| self.serve_users(store)).unwrap_or(Ok((0, false)))
     }
 

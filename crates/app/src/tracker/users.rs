@@ -136,6 +136,14 @@ impl Store {
         }
     }
 
+    /// Whoever has this name, with what it has done.
+    pub(super) fn find(&mut self, name: &str) -> Result<Option<(Record, Totals)>, Failure> {
+        match self {
+            Store::Text(file) => Ok(file.list()?.into_iter().find(|(record, _)| record.name == name)),
+            Store::Database(database) => database.find(name),
+        }
+    }
+
     /// Who cannot visit, for what should be a passkey is none: what is told of them, if there is anybody.
     fn unfit(&mut self) -> Result<Option<String>, Failure> {
         let names = match self {

@@ -63,15 +63,20 @@ fn row(record: Record, totals: Totals) -> Value {
 /// What is answered to a command about one user, once it was done.
 pub(super) fn answer(what: UserCommand, name: &str, query: &str, office: &Office) -> Answer {
     match what {
-        UserCommand::Show => said(office.look_at_users(|store| find(store, name)), |(record, totals)| {
-            match serde_json::to_value(UserLine::of(record, totals)) {
-                Ok(body) => Answer::ok(body),
-                Err(error) => Answer::error(500, &error.to_string()),
-            }
-        }),
+        UserCommand::Show => {
+            said(
+                office.look_at_users(|store| store.find(name)),
+                |(record, totals)| match serde_json::to_value(UserLine::of(record, totals)) {
+                    Ok(body) => Answer::ok(body),
+                    Err(error) => Answer::error(500, &error.to_string()),
+                },
+            )
+        }
         UserCommand::Add => add(name, query, office),
         UserCommand::NewKey => match new_passkey() {
-            Ok(passkey) => said(change(name, Change::Passkey(passkey), office), |()| shown(name, passkey)),
+            Ok(passkey) => {
+                said(change(name, Change::Passkey(passkey), office), |not_yet| shown(name, passkey, not_yet))
+            }
             Err(answer) => answer,
         },
         UserCommand::Remove => done(name, Change::Removed, "the user is removed", office),
@@ -104,7 +109,7 @@ fn add(name: &str, query: &str, office: &Office) -> Answer {
         Err(answer) => return answer,
     };
     let added = office.change_users(|store| {
-        let is_new = find(store, name)?.is_none();
+        let is_new = store.find(name)?.is_none();
         if is_new {
             store.add(Record { name: name.into(), passkey, may_download, enabled: true, clients_max })?;
         }
@@ -113,24 +118,25 @@ fn add(name: &str, query: &str, office: &Office) -> Answer {
     match added {
         None => nobody_has_users(),
         Some(Err(failure)) => Answer::error(500, &failure.to_string()),
-        Some(Ok(false)) => Answer::error(409, "a user of that name is there already"),
-        Some(Ok(true)) => shown(name, passkey),
+        Some(Ok((false, _))) => Answer::error(409, "a user of that name is there already"),
+        Some(Ok((true, not_yet))) => shown(name, passkey, not_yet),
     }
 }
 
-fn find(store: &mut Store, name: &str) -> Result<Option<(Record, Totals)>, Failure> {
-    Ok(store.list()?.into_iter().find(|(record, _)| record.name == name))
-}
-
-fn change(name: &str, change: Change, office: &Office) -> Done<()> {
-    office.change_users(|store| match find(store, name)? {
+/// Changes the user of this name. If that does not hold yet, why.
+fn change(name: &str, change: Change, office: &Office) -> Done<Option<Failure>> {
+    let changed = office.change_users(|store| match store.find(name)? {
         None => Ok(None),
         Some(_) => store.change(name, change).map(Some),
-    })
+    })?;
+    Some(changed.map(|(done, not_yet)| done.map(|()| not_yet)))
 }
 
 fn done(name: &str, what: Change, says: &str, office: &Office) -> Answer {
-    said(change(name, what, office), |()| Answer::changed(says))
+    said(change(name, what, office), |not_yet| match not_yet {
+        None => Answer::changed(says),
+        Some(failure) => Answer::error(500, &failure.to_string()),
+    })
 }
 
 fn said<T>(done: Done<T>, say: impl FnOnce(T) -> Answer) -> Answer {
@@ -147,9 +153,10 @@ fn new_passkey() -> Result<Passkey, Answer> {
     Ok(Passkey::of_chance(chance))
 }
 
-/// The one time that a passkey is shown.
-fn shown(name: &str, passkey: Passkey) -> Answer {
-    let what = "the passkey is the user's alone, and is not shown again";
+/// The one time that a passkey is shown: also if it is of no use yet.
+fn shown(name: &str, passkey: Passkey, not_yet: Option<Failure>) -> Answer {
+    let but = not_yet.map_or(String::new(), |failure| format!("; {failure}"));
+    let what = format!("the passkey is the user's alone, and is not shown again{but}");
     let (r#type, passkey) = ("tracker_passkey", passkey.reveal());
     Answer::ok(json!({ "v": VERSION, "type": r#type, "name": name, "passkey": passkey, "what": what }))
 }

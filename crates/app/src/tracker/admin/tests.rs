@@ -273,6 +273,36 @@ fn users_are_made_and_changed_and_that_holds_at_once() {
 }
 
 #[test]
+fn a_passkey_that_does_not_hold_yet_is_shown_all_the_same() {
+    let place = Place::new();
+    let users = place.dir.path().join("users.txt");
+    fs::write(&users, "# nobody\n").unwrap();
+    let args = Typed::parse_from(["tracker", "--private", users.to_str().unwrap()].map(str::to_owned)).args;
+    let settings = Settings::of(&args).unwrap();
+    // Nobody reads the file again: its keeper has ended.
+    let reader = Keeper::reader_of_nobody(&users);
+    let office = Office::new(&args, settings, place.tracker.handle().clone(), Some(reader));
+    let place = Place { desk: Desk::new(office, None).unwrap(), ..place };
+    for (method, target) in [("PUT", "/users/carla"), ("POST", "/users/carla/passkey")] {
+        let made = place.done(method, target);
+        let what = made["what"].as_str().unwrap();
+        assert!(what.contains("it is in the file, but does not hold yet: the keeper"), "{what}");
+        let line = format!("# nobody\n{} carla\n", made["passkey"].as_str().unwrap());
+        assert_eq!(fs::read_to_string(&users).unwrap(), line);
+    }
+    let answer = place.ask(Door::Socket, "PUT", "/users/carla/disabled", "");
+    assert!(answer.status() == 500 && fs::read_to_string(&users).unwrap().ends_with(" carla disabled\n"));
+}
+
+#[test]
+fn who_only_asks_for_users_waits_for_nobody() {
+    let place = Place::new();
+    let _changing = place.desk.office.settings();
+    assert_eq!(place.done("GET", "/users/anna")["name"], "anna");
+    assert_eq!(place.done("GET", "/users")["users"][0]["name"], "anna");
+}
+
+#[test]
 fn what_somebody_else_has_changed_undoes_nothing_that_was_changed_since() {
     let place = Place::new();
     let anna = Passkey::of_chance([7; 16]);

@@ -12,7 +12,7 @@
 
 use super::{Change, Record, Totals, failed, nobody};
 use crate::failure::Failure;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::OpenOptions;
@@ -86,6 +86,11 @@ WHERE user = ?1 AND info_hash = ?2";
 const NEW_TRANSFER: &str = "
 INSERT INTO transfers (user, info_hash, uploaded, downloaded, left, completed, seed_time, first_seen, last_seen)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
+
+const ACCOUNTS: &str = "
+SELECT id, name, passkey, may_download, enabled, clients_max, uploaded, downloaded, completed, seed_time, excesses,
+    coalesce(last_seen, 0)
+FROM users";
 
 /// Transfers of one user; what it does in further torrents is added to its account alone. Whoever invents torrents fills no disk.
 const TRANSFERS_MAX: u32 = 100_000;
@@ -219,12 +224,17 @@ impl Database {
     }
 
     pub(super) fn list(&mut self) -> Result<Vec<(Record, Totals)>, Failure> {
+        self.accounts("ORDER BY name", [])
+    }
+
+    pub(super) fn find(&mut self, name: &str) -> Result<Option<(Record, Totals)>, Failure> {
+        Ok(self.accounts("WHERE name = ?1", [name])?.pop())
+    }
+
+    fn accounts(&self, which: &str, of: impl Params) -> Result<Vec<(Record, Totals)>, Failure> {
         let read = |db: &Connection| {
-            let mut rows = db.prepare(
-                "SELECT id, name, passkey, may_download, enabled, clients_max, uploaded, downloaded, completed, seed_time,
-                    excesses, coalesce(last_seen, 0) FROM users ORDER BY name",
-            )?;
-            let each = rows.query_map([], |row| {
+            let mut rows = db.prepare(&format!("{ACCOUNTS} {which}"))?;
+            let each = rows.query_map(of, |row| {
                 let number = |place| row.get::<_, i64>(place).map(|it| u64::try_from(it).unwrap_or_default());
                 let totals = Totals {
                     uploaded: number(6)?,

@@ -109,6 +109,12 @@ impl Keeper {
         self.news.try_recv().is_ok()
     }
 
+    /// One whose keeper has ended.
+    #[cfg(test)]
+    pub(crate) fn reader_of_nobody(path: &Path) -> Reader {
+        Keeper::of(Store::open(path, false).unwrap()).0.reader()
+    }
+
     /// Waits until somebody else has changed who there is.
     #[cfg(test)]
     pub(crate) fn wait_for_news(&self) {
