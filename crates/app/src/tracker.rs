@@ -118,14 +118,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let admin = Admin::open(&doors, office)?;
     tell_where(&tracker, urls, &whom, keeper.is_some(), args.json)?;
     admin.says().iter().for_each(|text| show::message(text));
-    let managed = Managed::of_environment();
+    let mut managed = Managed::of_environment();
     managed.tell(State::Ready);
     let (mut news, mut unread) = (News::default(), Unread::default());
     loop {
         let users = keeper.as_ref().map(|keeper| (keeper, &mut unread));
         let signal = wait(&signals, admin.office(), users, args.json.then_some(&mut news));
         tell_notices(&notices);
-        news.tell(tracker.figures(), args.json, &managed);
+        admin.tell_turned_away();
+        news.tell(tracker.figures(), args.json, &mut managed);
         match signal {
             Some(Signal::End) => {
                 managed.tell(State::Stopping);
@@ -194,7 +195,7 @@ struct News {
 
 impl News {
     /// How it goes: to programs and to a manager each time, to people when it is something else, unless a manager shows it.
-    fn tell(&mut self, figures: Figures, json: bool, managed: &Managed) {
+    fn tell(&mut self, figures: Figures, json: bool, managed: &mut Managed) {
         if json {
             self.forgive(print(&StatsLine::of(figures)));
         } else if figures != self.told && !managed.is_managed() {

@@ -14,7 +14,7 @@ use super::office::Office;
 use super::settings::Admin as Settings;
 use crate::failure::Failure;
 use crate::show;
-use crate::words::why;
+use crate::words::{count, why};
 use command::Role;
 use guests::{Guests, write_within};
 use perform::{Answer, answer};
@@ -22,6 +22,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,6 +56,8 @@ pub(super) struct Desk {
     office: Office,
     tokens: RwLock<Tokens>,
     tokens_at: Option<PathBuf>,
+    /// Requests without a valid token since that was told last.
+    strangers: AtomicU64,
     guests: Guests,
 }
 
@@ -62,7 +65,13 @@ impl Desk {
     fn new(office: Office, tokens_at: Option<&Path>) -> Result<Arc<Desk>, Failure> {
         let tokens = tokens_at.map(Tokens::read).transpose()?.unwrap_or_default();
         let (tokens, tokens_at) = (RwLock::new(tokens), tokens_at.map(Path::to_owned));
-        Ok(Arc::new(Desk { office, tokens, tokens_at, guests: Guests::default() }))
+        Ok(Arc::new(Desk {
+            office,
+            tokens,
+            tokens_at,
+            strangers: AtomicU64::new(0),
+            guests: Guests::default(),
+        }))
     }
 
     /// Reads the tokens, and what the office has to do with, again. What cannot be read changes nothing. Says what holds now.
@@ -75,6 +84,14 @@ impl Desk {
                 }
             })
         })
+    }
+
+    /// How many have come without a valid token since this was asked last, for people; nothing if nobody has.
+    fn turned_away(&self) -> Option<String> {
+        let strangers = self.strangers.swap(0, Ordering::Relaxed);
+        let requests = count(strangers, "request");
+        (strangers > 0)
+            .then(|| format!("{requests} at the admin address showed no valid token, or named another host"))
     }
 
     /// Who shows this token.
@@ -117,6 +134,11 @@ impl Admin {
     pub(super) fn reload_aloud(&self) {
         let said = self.desk.reload().unwrap_or_else(|failure| format!("nothing was changed: {failure}"));
         show::message(&said);
+    }
+
+    /// Says how many were turned away, if any: somebody may be guessing.
+    pub(super) fn tell_turned_away(&self) {
+        self.desk.turned_away().iter().for_each(|text| show::message(text));
     }
 
     /// What it changes.

@@ -14,6 +14,7 @@ use crate::tracker::users::is_harmless;
 use crate::tracker::{StatsLine, print, this_machine};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracker::{Busy, Counts, Unheeded};
 use wire::InfoHash;
@@ -107,7 +108,10 @@ impl From<Busy> for Answer {
 pub(super) fn answer(head: &Head<'_>, door: Door, desk: &Desk) -> Answer {
     let caller = match caller(head, door, desk) {
         Ok(caller) => caller,
-        Err(answer) => return answer,
+        Err(answer) => {
+            desk.strangers.fetch_add(1, Ordering::Relaxed);
+            return answer;
+        }
     };
     let wish = match wish(head.method, head.target) {
         Ok(wish) => wish,

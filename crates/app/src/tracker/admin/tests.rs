@@ -364,6 +364,21 @@ fn of_two_who_read_the_tokens_again_the_later_has_the_last_word() {
 }
 
 #[test]
+fn how_many_came_without_a_token_is_told() {
+    let place = Place::new();
+    let host = "Host: 127.0.0.1\r\n";
+    let valid = format!("{host}Authorization: Bearer {}\r\n", token(Role::Viewer));
+    for (fields, status) in
+        [(host, 401), (&*format!("{valid}Authorization: x\r\n"), 401), ("", 421), (&*valid, 403)]
+    {
+        assert_eq!(place.ask(Door::Loopback, "POST", "/end", fields).status(), status);
+    }
+    let told = place.desk.turned_away().unwrap();
+    assert!(told.starts_with("3 requests at the admin address"), "{told}");
+    assert_eq!(place.desk.turned_away(), None);
+}
+
+#[test]
 fn once_it_ends_nobody_hastens_that_or_changes_anything() {
     let place = Place::new();
     assert!(place.ask(Door::Socket, "POST", "/end", "").ends);
