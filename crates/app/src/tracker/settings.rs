@@ -301,15 +301,13 @@ impl Settings {
 
     /// As a file says it, with what it means.
     pub(super) fn print(&self, listen: &[SocketAddr]) -> String {
-        let (mode, list) = match &self.access {
-            Listed::Open => ("open", "# list = \"torrents.txt\"".to_owned()),
-            Listed::Allow(path) => ("allow", format!("list = {:?}", path.display().to_string())),
-            Listed::Deny(path) => ("deny", format!("list = {:?}", path.display().to_string())),
+        let mode = match &self.access {
+            Listed::Open => "open",
+            Listed::Allow(_) => "allow",
+            Listed::Deny(_) => "deny",
         };
-        let users = match &self.private {
-            None => "# users = \"users.db\"".to_owned(),
-            Some(path) => format!("users = {:?}", path.display().to_string()),
-        };
+        let list = path_line("list", self.list(), "torrents.txt");
+        let users = path_line("users", self.private.as_deref(), "users.db");
         let rules = &self.rules;
         format!(
             "\
@@ -353,6 +351,14 @@ swarms_max = {swarms_max}
             state = state::print(self.state.as_deref()),
             admin = self.admin.print(),
         )
+    }
+}
+
+/// A path as a file says it; one that nothing says as a remark, by way of example.
+fn path_line(key: &str, path: Option<&Path>, example: &str) -> String {
+    match path {
+        Some(path) => format!("{key} = {:?}", path.display().to_string()),
+        None => format!("# {key} = \"{example}\""),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of the doors by which an operator reaches a tracker at work.
 
+use super::path_line;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,10 +46,6 @@ impl Table {
 impl Admin {
     /// As a file says it, with what it means.
     pub(super) fn print(&self) -> String {
-        let file = |key: &str, path: &Option<PathBuf>, example: &str| match path {
-            Some(path) => format!("{key} = {:?}", path.display().to_string()),
-            None => format!("# {key} = \"{example}\""),
-        };
         let listen = match self.listen {
             Some(at) => format!("listen = \"{at}\""),
             None => "# listen = \"127.0.0.1:6970\"".into(),
@@ -62,8 +59,8 @@ impl Admin {
 {listen}
 {tokens}
 ",
-            socket = file("socket", &self.socket, "tracker.sock"),
-            tokens = file("tokens", &self.tokens, "tokens"),
+            socket = path_line("socket", self.socket.as_deref(), "tracker.sock"),
+            tokens = path_line("tokens", self.tokens.as_deref(), "tokens"),
         )
     }
 }

@@ -1,5 +1,6 @@
 //! The part about what outlives a restart.
 
+use super::path_line;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -19,10 +20,7 @@ impl StateTable {
 
 /// As a file says it, with what it means.
 pub(super) fn print(folder: Option<&Path>) -> String {
-    let folder = match folder {
-        Some(folder) => format!("folder = {:?}", folder.display().to_string()),
-        None => "# folder = \"/var/lib/gannet-tracker\"".to_owned(),
-    };
+    let folder = path_line("folder", folder, "/var/lib/gannet-tracker");
     format!(
         "\n\
 [state]

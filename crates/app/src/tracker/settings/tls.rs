@@ -1,5 +1,6 @@
 //! The settings of TLS: where it is spoken, and what is shown there.
 
+use super::{path_line, quoted};
 use crate::cli::{HTTPS_PORT, listen_at_or};
 use crate::failure::Failure;
 use crate::words::why;
@@ -75,11 +76,6 @@ impl Tls {
 
     /// As a file says it, with what it means.
     pub(super) fn print(&self) -> String {
-        let listen: Vec<String> = self.listen.iter().map(|at| format!("\"{at}\"")).collect();
-        let file = |key: &str, path: &Option<PathBuf>, example: &str| match path {
-            Some(path) => format!("{key} = {:?}", path.display().to_string()),
-            None => format!("# {key} = \"{example}\""),
-        };
         format!(
             "\n\
 [tls]
@@ -89,9 +85,9 @@ listen = [{listen}]
 {certificate}
 {key}
 ",
-            listen = listen.join(", "),
-            certificate = file("certificate", &self.certificate, "fullchain.pem"),
-            key = file("key", &self.key, "privkey.pem"),
+            listen = quoted(&self.listen),
+            certificate = path_line("certificate", self.certificate.as_deref(), "fullchain.pem"),
+            key = path_line("key", self.key.as_deref(), "privkey.pem"),
         )
     }
 }
