@@ -97,10 +97,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     // A visitor over HTTP is an open file.
     os::limits::raise_open_files();
-    let keeper = settings.private.as_deref().map(Keeper::start).transpose()?;
-    let (keeper, private) = keeper
-        .map(|(keeper, members)| (keeper.rows().map(|rows| (members, rows, keeper.standing())), keeper))
-        .map_or((None, None), |(private, keeper)| (Some(keeper), private));
+    let (keeper, private) = settings.private.as_deref().map(Keeper::start).transpose()?.unzip();
     let https = settings.tls.listen.iter().map(|&at| Listen::https(at));
     let config = settings.config(listen.into_iter().map(Listen::all).chain(https).collect(), private)?;
     let whom = for_whom(config.private.as_ref()) + &in_mode(&config.access);

@@ -20,13 +20,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use tracker::ledger;
 use tracker::{
-    Access, Books, Config, HttpRules, Listen, Members, Network, Private, Rules, Standing, TorrentList,
-    UdpRules, WebSocketRules,
+    Access, Config, HttpRules, Listen, Network, Private, Rules, TorrentList, UdpRules, WebSocketRules,
 };
 use udp::UdpTable;
 
@@ -250,14 +246,12 @@ impl Settings {
     pub(super) fn config(
         &self,
         listen: Vec<Listen>,
-        private: Option<(Members, SyncSender<Vec<ledger::Row>>, Arc<Standing>)>,
+        mut private: Option<Private>,
     ) -> Result<Config, Failure> {
-        // Accounts are forgotten when peers are.
-        let rules = ledger::Rules { life: self.rules.interval * 2, ..ledger::Rules::default() };
-        let private = private.map(|(members, rows, standing)| Private {
-            members: Arc::new(members),
-            books: Books { rules, rows, standing },
-        });
+        if let Some(private) = &mut private {
+            // Accounts are forgotten when peers are.
+            private.books.rules.life = self.rules.interval * 2;
+        }
         Ok(Config {
             listen,
             workers: self.workers.into(),

@@ -51,14 +51,11 @@ impl Place {
         let (name, passkey) = ("anna".into(), Passkey::of_chance([7; 16]));
         let anna = Record { name, passkey, may_download: true, enabled: true, clients_max: None };
         Store::open(&users, true).unwrap().add(anna).unwrap();
-        let (keeper, members) = Keeper::start(&users).unwrap();
-        let (rows, reader) = (keeper.rows().unwrap(), keeper.reader());
+        let (keeper, private) = Keeper::start(&users).unwrap();
         let settings = Settings::of(&args).unwrap();
         let listen = Listen::http((Ipv4Addr::LOCALHOST, 0).into());
-        let tracker =
-            Tracker::start(settings.config(vec![listen], Some((members, rows, keeper.standing()))).unwrap())
-                .unwrap();
-        let office = Office::new(&args, settings, tracker.handle().clone(), Some(reader));
+        let tracker = Tracker::start(settings.config(vec![listen], Some(private)).unwrap()).unwrap();
+        let office = Office::new(&args, settings, tracker.handle().clone(), Some(keeper.reader()));
         let desk = Desk::new(office, Some(&file("tokens"))).unwrap();
         let place = Place { tracker, keeper, desk, dir };
         assert!(place.announce(passkey.reveal()).contains("interval"));

@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tracker::ledger::Row;
-use tracker::{Members, Standing};
+use tracker::ledger::{Row, Rules};
+use tracker::{Books, Members, Private, Standing};
 
 /// Batches on their way, of some 4,096 rows each.
 const BATCHES_MAX: usize = 8;
@@ -35,14 +35,12 @@ type Reply = SyncSender<Result<Members, Failure>>;
 
 /// The keeper at work.
 pub(crate) struct Keeper {
-    /// Both are there until it ends.
+    /// There until it ends.
     thread: Option<JoinHandle<()>>,
-    rows: Option<SyncSender<Vec<Row>>>,
     reader: Reader,
     /// Somebody else has changed who there is.
     news: Receiver<()>,
     gives_up: Arc<OnceLock<Instant>>,
-    standing: Arc<Standing>,
 }
 
 /// Dropped before the tracker is ended, it bounds how long the tracker waits for books that cannot be written.
@@ -55,27 +53,27 @@ impl Drop for EndInSight {
 }
 
 impl Keeper {
-    /// Opens the store, reads who there is and what they have, and begins.
-    pub(crate) fn start(path: &Path) -> Result<(Keeper, Members), Failure> {
+    /// Opens the store, reads who there is and what they have, and begins. It ends when the way to its books is gone.
+    pub(crate) fn start(path: &Path) -> Result<(Keeper, Private), Failure> {
         let mut store = Store::open(path, false)?;
         exposed(path).iter().for_each(|told| show::message(told));
         let members = store.members()?;
         store.open_books()?;
-        let (mut keeper, mut books) = Keeper::of(store);
-        books.tell_unfit();
+        let (mut keeper, mut keeping, books) = Keeper::of(store);
+        keeping.tell_unfit();
         let thread = std::thread::Builder::new().name("tracker-books".into());
-        keeper.thread = Some(thread.spawn(move || books.keep()).map_err(Failure::plain)?);
-        Ok((keeper, members))
+        keeper.thread = Some(thread.spawn(move || keeping.run()).map_err(Failure::plain)?);
+        Ok((keeper, Private { members: Arc::new(members), books }))
     }
 
-    fn of(store: Store) -> (Keeper, Books) {
+    fn of(store: Store) -> (Keeper, Keeping, Books) {
         let (rows, received) = sync_channel(BATCHES_MAX);
         let (questions, asked) = sync_channel(1);
         let (tell, news) = sync_channel(1);
         let reader = Reader { questions, place: store.place() };
         let gives_up = Arc::new(OnceLock::new());
         let standing = Arc::new(Standing::default());
-        let books = Books {
+        let keeping = Keeping {
             store,
             rows: received,
             questions: asked,
@@ -86,17 +84,8 @@ impl Keeper {
             fails: false,
             unfit: None,
         };
-        (Keeper { thread: None, rows: Some(rows), reader, news, gives_up, standing }, books)
-    }
-
-    /// To it; nothing once it ends.
-    pub(crate) fn rows(&self) -> Option<SyncSender<Vec<Row>>> {
-        self.rows.clone()
-    }
-
-    /// How the books stand.
-    pub(crate) fn standing(&self) -> Arc<Standing> {
-        Arc::clone(&self.standing)
+        let books = Books { rules: Rules::default(), rows, standing };
+        (Keeper { thread: None, reader, news, gives_up }, keeping, books)
     }
 
     /// To be dropped before the tracker is ended.
@@ -128,10 +117,9 @@ impl Keeper {
 }
 
 impl Drop for Keeper {
-    /// Waits until everything is written, or given up. The tracker must have ended.
+    /// Waits until everything is written, or given up. The tracker must have ended, and with it the way to the books.
     fn drop(&mut self) {
         drop(self.end_in_sight());
-        self.rows = None;
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             show::message("the keeper of the books failed; what members did last is lost");
         }
@@ -160,8 +148,8 @@ impl Reader {
     }
 }
 
-/// What the keeper owns.
-struct Books {
+/// What its thread owns.
+struct Keeping {
     store: Store,
     rows: Receiver<Vec<Row>>,
     questions: Receiver<Reply>,
@@ -176,8 +164,9 @@ struct Books {
     unfit: Option<String>,
 }
 
-impl Books {
-    fn keep(mut self) {
+impl Keeping {
+    /// Until nobody hands anything over any more.
+    fn run(mut self) {
         loop {
             let came = match self.waiting.len() < ROWS_WAITING_MAX {
                 true => self.rows.recv_timeout(LOOK_AROUND),
@@ -202,7 +191,7 @@ impl Books {
             }
         }
         // Whoever still hands something over is told that nobody takes it.
-        let Books { rows, mut waiting, .. } = self;
+        let Keeping { rows, mut waiting, .. } = self;
         rows.try_iter().for_each(|rows| waiting.extend(rows));
         drop(rows);
         if !waiting.is_empty() {

@@ -29,37 +29,38 @@ fn totals_that_cannot_be_read_are_said_at_the_start_and_not_when_something_is_du
     let error = Keeper::start(&folder.path().join("users.txt")).map(drop).unwrap_err().to_string();
     assert!(error.contains("users.txt.totals: line 1"), "{error}");
     std::fs::remove_file(folder.path().join("users.txt.totals")).unwrap();
-    assert_eq!(Keeper::start(&folder.path().join("users.txt")).unwrap().1.len(), 1);
+    let (_keeper, private) = Keeper::start(&folder.path().join("users.txt")).unwrap();
+    assert_eq!(private.members.len(), 1);
 }
 
 #[test]
 fn a_full_keeper_that_cannot_write_ends_and_lets_the_tracker_end() {
     let folder = tempfile::tempdir().unwrap();
-    let (keeper, mut books) = Keeper::of(spoilt(folder.path()));
-    let rows = keeper.rows().unwrap();
-    books.waiting = vec![row(); ROWS_WAITING_MAX];
+    let (keeper, mut keeping, books) = Keeper::of(spoilt(folder.path()));
+    let rows = books.rows;
+    keeping.waiting = vec![row(); ROWS_WAITING_MAX];
     // Workers are still there, and more than fits is on its way.
     (0..BATCHES_MAX).for_each(|_| rows.send(vec![row()]).unwrap());
     assert!(rows.try_send(vec![row()]).is_err());
     keeper.gives_up.set(Instant::now()).unwrap();
-    books.keep();
+    keeping.run();
     assert!(rows.send(vec![row()]).is_err(), "nobody takes it, and nobody waits");
 }
 
 #[test]
 fn what_could_not_be_written_is_as_soon_as_it_can_be() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut keeper, mut books) = Keeper::of(spoilt(folder.path()));
+    let (keeper, mut keeping, books) = Keeper::of(spoilt(folder.path()));
     let totals = folder.path().join("users.txt.totals");
-    books.store.members().unwrap();
-    books.waiting = vec![row(); 3];
-    books.write();
-    assert_eq!(keeper.standing().failures(), 1);
-    assert!(books.fails && !books.is_given_up(), "as long as no end is in sight it is tried");
+    keeping.store.members().unwrap();
+    keeping.waiting = vec![row(); 3];
+    keeping.write();
+    assert_eq!(books.standing.failures(), 1);
+    assert!(keeping.fails && !keeping.is_given_up(), "as long as no end is in sight it is tried");
     std::fs::remove_file(&totals).unwrap();
     drop(keeper.end_in_sight());
-    keeper.rows = None;
-    books.keep();
+    drop(books);
+    keeping.run();
     assert!(std::fs::read_to_string(&totals).unwrap().contains("\nanna 3 "));
 }
 
@@ -67,9 +68,9 @@ fn what_could_not_be_written_is_as_soon_as_it_can_be() {
 fn how_many_cannot_visit_is_said_with_some_of_their_names_and_none_that_may_be_a_passkey() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.db");
-    let (_keeper, mut books) = Keeper::of(Store::open(&path, true).unwrap());
-    books.tell_unfit();
-    assert_eq!(books.unfit, None);
+    let (_keeper, mut keeping, _books) = Keeper::of(Store::open(&path, true).unwrap());
+    keeping.tell_unfit();
+    assert_eq!(keeping.unfit, None);
     let db = rusqlite::Connection::open(&path).unwrap();
     let secret = Passkey::of_chance([7; 16]);
     let mut names = (0..11).map(|number| format!("user{number}")).collect::<Vec<_>>();
@@ -78,8 +79,8 @@ fn how_many_cannot_visit_is_said_with_some_of_their_names_and_none_that_may_be_a
         let add = "INSERT INTO users (name, passkey) VALUES (?1, ?2)";
         db.execute(add, rusqlite::params![name, format!("short{number}")]).unwrap();
     }
-    books.look_around();
-    let told = books.unfit.unwrap();
+    keeping.look_around();
+    let told = keeping.unfit.unwrap();
     assert!(told.starts_with("12 users cannot visit") && told.ends_with("user8, ..."), "{told}");
     assert!(!told.contains(secret.reveal()) && !told.contains("short"), "{told}");
 }
