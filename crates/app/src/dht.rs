@@ -10,6 +10,7 @@ use crate::cli::{Asking, Dht, DhtCommand, Exit, Node, RunNode, Stats};
 use crate::failure::{Failure, Outcome};
 use crate::get::default_state_dir;
 use crate::show;
+use crate::show::json;
 use crate::stop::Stop;
 use gannet::dht::{DhtConfig, DhtFound, Finding, Goal, Report};
 use gannet::{Client, ClientConfig, RecvError};
@@ -149,7 +150,7 @@ fn run_node(args: &RunNode) -> Outcome {
             next = Instant::now() + NEWS_INTERVAL;
             known = stats.tally.heard;
             if running.json {
-                lines::print(&lines::StatsLine::of(&stats, running.client.local_addrs()))?;
+                json::print(&lines::StatsLine::of(&stats, running.client.local_addrs()))?;
             } else if !said {
                 said = true;
                 let addresses = running.client.local_addrs().iter().map(ToString::to_string);
@@ -171,7 +172,7 @@ fn stats(args: &Stats) -> Outcome {
     running.stop.wait(args.span.0);
     let stats = running.client.dht_stats().wait().map_err(Failure::plain)?;
     if running.json {
-        lines::print(&lines::StatsLine::of(&stats, running.client.local_addrs()))?;
+        json::print(&lines::StatsLine::of(&stats, running.client.local_addrs()))?;
     } else {
         show::print(&format!("{}\n", lines::in_words(&stats)))?;
     }

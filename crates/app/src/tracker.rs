@@ -12,7 +12,7 @@ use crate::cli::{Exit, HTTPS_PORT, TRACKER_PORT, Tracker as Args, TrackerCommand
 use crate::failure::{Failure, Outcome};
 use crate::notices;
 use crate::show;
-use crate::show::json::VERSION;
+use crate::show::json::{VERSION, print};
 use crate::words::{count, why};
 use admin::Admin;
 use managed::Managed;
@@ -361,11 +361,6 @@ fn in_words(figures: Figures) -> String {
     let Figures { announces, scrapes, swarms, peers } = figures;
     let [peers, swarms] = [count(peers, "peer"), count(swarms, "torrent")];
     format!("{peers} of {swarms}; {} and {} answered", count(announces, "announce"), count(scrapes, "scrape"))
-}
-
-/// A line of JSON.
-fn print(line: &impl Serialize) -> Result<(), Failure> {
-    show::print(&(serde_json::to_string(line).map_err(Failure::plain)? + "\n"))
 }
 
 #[cfg(test)]

@@ -48,8 +48,7 @@ pub(crate) fn run(args: &Verify) -> Outcome {
     let verified = verified.map_err(|error| Failure::new(Exit::Disk, error))?;
     let verdict = judge(metainfo, &verified);
     if args.json {
-        let line = serde_json::to_string(&verdict).map_err(Failure::plain)?;
-        show::print(&(line + "\n"))?;
+        show::json::print(&verdict)?;
     } else if !args.quiet {
         show::print(&tell(args, metainfo, &verdict))?;
     }

@@ -5,7 +5,7 @@ use super::{Manners, Running, key};
 use crate::cli::{Exit, GetItem, ItemPlace, PutItem};
 use crate::failure::{Failure, Outcome};
 use crate::show;
-use crate::show::json::VERSION;
+use crate::show::json::{self, VERSION};
 use crate::words::{count, why};
 use gannet::dht::{Finding, Goal, Item, MutableItem, NodeId, Put};
 use std::fs::File;
@@ -34,7 +34,7 @@ pub(super) fn get(args: &GetItem) -> Outcome {
     })?;
     let Some(report) = report else { return running.end(Exit::Interrupted) };
     match &newest {
-        Some(item) if running.json => lines::print(&line(target, item))?,
+        Some(item) if running.json => json::print(&line(target, item))?,
         Some(item) if args.raw => {
             let written = stdout().lock().write_all(item.value()).and_then(|()| stdout().flush());
             written.map_err(|error| {
@@ -53,7 +53,7 @@ pub(super) fn get(args: &GetItem) -> Outcome {
         None => show::message(&format!("nobody has it; {}", lines::went(&report))),
     }
     if running.json {
-        lines::print(&DoneLine::of(&report))?;
+        json::print(&DoneLine::of(&report))?;
     }
     running.end(if newest.is_some() { Exit::Done } else { Exit::NoSource })
 }
@@ -86,7 +86,7 @@ pub(super) fn put(args: &PutItem) -> Outcome {
         return running.end(Exit::Interrupted);
     };
     if running.json && report.stored == 0 {
-        lines::print(&DoneLine::of(&report))?;
+        json::print(&DoneLine::of(&report))?;
     }
     if report.stored == 0 {
         let why = report.refused.map_or_else(
@@ -96,8 +96,8 @@ pub(super) fn put(args: &PutItem) -> Outcome {
         return Err(Failure::plain(why));
     }
     if running.json {
-        lines::print(&line(item.target(), &item))?;
-        lines::print(&DoneLine::of(&report))?;
+        json::print(&line(item.target(), &item))?;
+        json::print(&DoneLine::of(&report))?;
     } else {
         show::print(&format!("{}\n", name_of(&item, salt, args.torrent.is_some())))?;
         let how_long = "it is forgotten after about two hours, unless it is put again";

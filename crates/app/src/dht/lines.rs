@@ -1,18 +1,11 @@
 //! What `gannet dht` says: the lines that programs read (docs/json.md), and the same in words.
 
-use crate::failure::Failure;
-use crate::show;
 use crate::show::json::VERSION;
 use crate::words::count;
 use gannet::dht::{NodeInfo, Report, Stats};
 use serde::Serialize;
 use std::net::SocketAddr;
 use wire::DisplaySafe;
-
-/// A line of JSON.
-pub(super) fn print(line: &impl Serialize) -> Result<(), Failure> {
-    show::print(&(serde_json::to_string(line).map_err(Failure::plain)? + "\n"))
-}
 
 /// Peers that were found.
 #[derive(Serialize)]

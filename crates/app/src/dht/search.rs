@@ -5,7 +5,7 @@ use super::{Manners, Running};
 use crate::cli::{Exit, GetPeers, Sample};
 use crate::failure::{Failure, Outcome};
 use crate::show;
-use crate::show::json::VERSION;
+use crate::show::json::{self, VERSION};
 use crate::words::count;
 use gannet::dht::{Finding, Goal, NodeId, Wanted};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ pub(super) fn get_peers(args: &GetPeers) -> Outcome {
         let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
         let said = if running.json {
             let info_hash = args.info_hash.to_string();
-            lines::print(&PeersLine { v: VERSION, r#type: "dht_peers", info_hash, peers })
+            json::print(&PeersLine { v: VERSION, r#type: "dht_peers", info_hash, peers })
         } else {
             show::print(&(peers.join("\n") + "\n"))
         };
@@ -34,7 +34,7 @@ pub(super) fn get_peers(args: &GetPeers) -> Outcome {
     unsaid?;
     let Some(report) = report else { return running.end(Exit::Interrupted) };
     if running.json {
-        lines::print(&DoneLine::of(&report))?;
+        json::print(&DoneLine::of(&report))?;
     } else {
         let mut parts = vec![count(report.peers, "peer")];
         if let Some((seeds, leechers)) = report.counts {
@@ -68,7 +68,7 @@ pub(super) fn sample(args: &Sample) -> Outcome {
         nodes += 1;
         known += u64::from(samples.num);
         let said = if running.json {
-            lines::print(&SampleLine {
+            json::print(&SampleLine {
                 v: VERSION,
                 r#type: "dht_sample",
                 node: by.id.to_string(),
@@ -89,7 +89,7 @@ pub(super) fn sample(args: &Sample) -> Outcome {
     unsaid?;
     let Some(report) = report else { return running.end(Exit::Interrupted) };
     if running.json {
-        lines::print(&DoneLine::of(&report))?;
+        json::print(&DoneLine::of(&report))?;
     } else {
         let torrents = count(all.len() as u64, "torrent");
         let by = count(nodes, "node");

@@ -1,5 +1,6 @@
 //! The lines that programs read (docs/json.md). A field is never renamed or taken away under the same `v`; new ones may come.
 
+use crate::failure::Failure;
 use gannet::{LinkEncryption, LinkedPeer, SwarmCounts};
 use serde::Serialize;
 use wire::DisplaySafe;
@@ -20,6 +21,11 @@ impl<S> Line<S> {
     pub(crate) fn new(said: S) -> Line<S> {
         Line { v: VERSION, said }
     }
+}
+
+/// Prints a line.
+pub(crate) fn print(line: &impl Serialize) -> Result<(), Failure> {
+    super::print(&(serde_json::to_string(line).map_err(Failure::plain)? + "\n"))
 }
 
 /// How far a torrent is.

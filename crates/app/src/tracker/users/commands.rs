@@ -7,7 +7,7 @@ use crate::chance;
 use crate::cli::{AddUser, Exit, TRACKER_PORT, TrackerUsers, UserName, UsersCommand};
 use crate::failure::{Failure, Outcome};
 use crate::show;
-use crate::show::json::VERSION;
+use crate::show::json::{VERSION, print};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -165,11 +165,6 @@ fn state(record: &Record) -> String {
         let _ = write!(state, ", at most {most} at once in a torrent");
     }
     state
-}
-
-/// A line of JSON.
-fn print(line: &impl Serialize) -> Result<(), Failure> {
-    show::print(&(serde_json::to_string(line).map_err(Failure::plain)? + "\n"))
 }
 
 #[cfg(test)]
