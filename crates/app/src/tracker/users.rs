@@ -136,6 +136,14 @@ impl Store {
         }
     }
 
+    /// Whether somebody has this name, be it somebody who cannot visit.
+    pub(super) fn knows(&mut self, name: &str) -> Result<bool, Failure> {
+        match self {
+            Store::Text(file) => Ok(file.list()?.iter().any(|(record, _)| record.name == name)),
+            Store::Database(database) => database.knows(name),
+        }
+    }
+
     /// Whoever has this name, with what it has done.
     pub(super) fn find(&mut self, name: &str) -> Result<Option<(Record, Totals)>, Failure> {
         match self {

@@ -109,7 +109,7 @@ fn add(name: &str, query: &str, office: &Office) -> Answer {
         Err(answer) => return answer,
     };
     let added = office.change_users(|store| {
-        let is_new = store.find(name)?.is_none();
+        let is_new = !store.knows(name)?;
         if is_new {
             store.add(Record { name: name.into(), passkey, may_download, enabled: true, clients_max })?;
         }
@@ -125,9 +125,9 @@ fn add(name: &str, query: &str, office: &Office) -> Answer {
 
 /// Changes the user of this name. If that does not hold yet, why.
 fn change(name: &str, change: Change, office: &Office) -> Done<Option<Failure>> {
-    let changed = office.change_users(|store| match store.find(name)? {
-        None => Ok(None),
-        Some(_) => store.change(name, change).map(Some),
+    let changed = office.change_users(|store| match store.knows(name)? {
+        false => Ok(None),
+        true => store.change(name, change).map(Some),
     })?;
     Some(changed.map(|(done, not_yet)| done.map(|()| not_yet)))
 }

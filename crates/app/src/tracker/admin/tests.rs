@@ -292,6 +292,17 @@ fn a_passkey_that_does_not_hold_yet_is_shown_all_the_same() {
 }
 
 #[test]
+fn who_cannot_visit_for_its_passkey_is_none_is_given_one() {
+    let place = Place::new();
+    let site = rusqlite::Connection::open(place.dir.path().join("users.db")).unwrap();
+    site.execute("INSERT INTO users (name, passkey) VALUES ('dora', 'too short')", []).unwrap();
+    assert_eq!(place.ask(Door::Socket, "PUT", "/users/dora", "").status(), 409);
+    let made = place.done("POST", "/users/dora/passkey");
+    assert!(place.announce(made["passkey"].as_str().unwrap()).contains("interval"));
+    place.done("DELETE", "/users/dora");
+}
+
+#[test]
 fn who_only_asks_for_users_waits_for_nobody() {
     let place = Place::new();
     let _changing = place.desk.office.settings();

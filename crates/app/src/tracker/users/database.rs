@@ -231,6 +231,12 @@ impl Database {
         Ok(self.accounts("WHERE name = ?1", [name])?.pop())
     }
 
+    /// Whether somebody has this name, be it somebody whose passkey is none.
+    pub(super) fn knows(&mut self, name: &str) -> Result<bool, Failure> {
+        let read = self.db.query_row("SELECT count(*) FROM users WHERE name = ?1", [name], |row| row.get(0));
+        read.map(|count: i64| count > 0).map_err(|error| self.failed(&error))
+    }
+
     fn accounts(&self, which: &str, of: impl Params) -> Result<Vec<(Record, Totals)>, Failure> {
         let read = |db: &Connection| {
             let mut rows = db.prepare(&format!("{ACCOUNTS} {which}"))?;
