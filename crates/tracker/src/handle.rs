@@ -22,8 +22,9 @@ use wire::InfoHash;
 /// How long a worker may take for an answer: with ten million swarms it needs some two seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long it is waited until every thread that serves visitors knows of a change: they look around once a second at the latest.
-pub const HEEDED_WITHIN: Duration = Duration::from_secs(5);
+/// How long it is waited until every thread that serves visitors knows of a change: as they look around once a second at the latest, one that
+/// does not in this time does nothing, even on a machine that is very busy.
+pub const HEEDED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Torrents told of at once, at most.
 pub const TORRENTS_MAX: usize = 1000;
