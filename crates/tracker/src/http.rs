@@ -386,6 +386,10 @@ impl Connection {
     /// Reads once.
     fn read(&mut self) -> Result<(), Gone> {
         debug_assert!(self.input.len() < HEAD_LEN_MAX.max(wire::proxied::HEADER_LEN_MAX) + READ_LEN);
+        // No handshake comes about with who has left meanwhile, as most have when many wait for theirs: a signature would be made for nobody.
+        if self.to_the_end && self.stream.is_about_to_sign().is_ok_and(|signs| signs) {
+            return Err(Gone);
+        }
         let mut chunk = [0; READ_LEN];
         match self.stream.read(&mut chunk) {
             Ok(0) => self.has_hung_up = true,

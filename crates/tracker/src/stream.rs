@@ -104,6 +104,20 @@ impl Stream {
         }
     }
 
+    /// The next read may make a signature: the visitor speaks TLS, not plain HTTP.
+    ///
+    /// # Errors
+    /// When nothing can be read yet.
+    pub(crate) fn is_about_to_sign(&mut self) -> io::Result<bool> {
+        match self {
+            Stream::Plain(_) => Ok(false),
+            Stream::Tls(tls) => {
+                tls.look()?;
+                Ok(tls.phase == Phase::Sealed && tls.session.is_handshaking() && !tls.has_signed())
+            }
+        }
+    }
+
     /// After a read of so many bytes into a buffer of such length, whether the next may bring more before the poll tells of it.
     pub(crate) fn may_have_more(&self, len: usize, room: usize) -> bool {
         match self {
@@ -135,21 +149,29 @@ impl Tls {
         matches!(self.session.handshake_kind(), Some(HandshakeKind::Full | HandshakeKind::Resumed))
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// What is spoken, by the first byte. If there is none, nothing is, nor will be.
+    fn look(&mut self) -> io::Result<()> {
         if self.phase == Phase::Fresh {
             let mut first = [0];
             match self.came.first() {
                 Some(&byte) => first = [byte],
-                None if self.socket.peek(&mut first)? == 0 => return Ok(0),
+                None if self.socket.peek(&mut first)? == 0 => return Ok(()),
                 None => {}
             }
             // Every method of HTTP begins so, and no record of a handshake does.
             let is_http = first.iter().all(u8::is_ascii_uppercase);
             self.phase = if is_http { Phase::Mistaken } else { Phase::Sealed };
         }
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.look()?;
         match self.phase {
             Phase::Sealed => self.read_sealed(buffer),
-            Phase::Before | Phase::Fresh | Phase::Mistaken => self.wire().read(buffer),
+            // The end.
+            Phase::Fresh => Ok(0),
+            Phase::Before | Phase::Mistaken => self.wire().read(buffer),
         }
     }
 

@@ -237,6 +237,39 @@ fn who_has_left_takes_no_turn_of_those_who_are_here() {
 }
 
 #[test]
+fn nothing_is_signed_for_who_has_hung_up() {
+    let (mut turned, mut session, hello) = turned_and_hello();
+    let left = crowd(&turned, 10, &hello);
+    left.iter().for_each(|visitor| visitor.shutdown(std::net::Shutdown::Write).unwrap());
+    turned.turn_until(|turned| turned.worker.visitors.len() == 10);
+    turned.turn_until(|turned| turned.worker.visitors.len() == 0);
+    assert_eq!(turned.tally.get(Count::TlsFailed), 10);
+    for mut visitor in left {
+        // Not a byte of an answer, which would begin with what is signed.
+        assert!(!matches!(visitor.read(&mut [0; 512]), Ok(1..)));
+    }
+    // Who speaks plain HTTP is told so, however it ends its question.
+    let mut mistaken = crowd(&turned, 1, b"GET / HTTP/1.1\r\n\r\n").remove(0);
+    mistaken.shutdown(std::net::Shutdown::Write).unwrap();
+    mistaken.set_nonblocking(true).unwrap();
+    turned.turn_until(|_| matches!(mistaken.read(&mut [0; 512]), Ok(1..)));
+    // And who says goodbye once it is made is answered.
+    let mut honest = crowd(&turned, 1, &hello).remove(0);
+    honest.set_nonblocking(true).unwrap();
+    turned.turn_until(|_| {
+        let _ = session.read_tls(&mut honest);
+        session.process_new_packets().unwrap();
+        session.wants_write()
+    });
+    session.writer().write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+    while session.wants_write() {
+        session.write_tls(&mut honest).unwrap();
+    }
+    honest.shutdown(std::net::Shutdown::Write).unwrap();
+    turned.turn_until(|turned| turned.answered() == 1);
+}
+
+#[test]
 fn no_more_are_let_in_than_can_be_gone_on_with_soon() {
     const VISITORS: usize = 8 * ACCEPT_BATCH_MAX;
     let (mut turned, _, hello) = turned_and_hello();
