@@ -1,6 +1,7 @@
 //! `gannet tracker`: starts the tracker server, says where it is, and now and then how it goes. What it answers is the crate `tracker`'s.
 
 mod admin;
+mod asked;
 mod managed;
 mod office;
 mod settings;
@@ -15,6 +16,7 @@ use crate::show;
 use crate::show::json::{VERSION, print};
 use crate::words::{count, why};
 use admin::Admin;
+use asked::Asked;
 use managed::Managed;
 use office::Office;
 use os::signals::{Signal, Signals};
@@ -87,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return users::commands::run(args);
     }
     // Before there is any other thread: SIGHUP is no end here.
-    let signals = Signals::hold().map_err(Failure::plain)?;
+    let asked = Asked::by(Signals::hold().map_err(Failure::plain)?)?;
     let notices = notices::listen();
     let settings = Settings::of(args)?;
     let listen = if settings.listen.is_empty() { this_machine() } else { settings.listen.clone() };
@@ -112,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let doors = settings.admin.clone();
     let reader = keeper.as_ref().map(Keeper::reader);
     let office = Office::new(args, settings, tracker.handle().clone(), reader);
-    let admin = Admin::open(&doors, office)?;
+    let admin = Admin::open(&doors, office, asked.clone())?;
     tell_where(&tracker, urls, &whom, keeper.is_some(), args.json)?;
     admin.says().iter().for_each(|text| show::message(text));
     let mut managed = Managed::of_environment();
@@ -120,7 +122,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (mut news, mut unread) = (News::default(), Unread::default());
     loop {
         let users = keeper.as_ref().map(|keeper| (keeper, &mut unread));
-        let signal = wait(&signals, admin.office(), users, args.json.then_some(&mut news));
+        let signal = wait(&asked, admin.office(), users, args.json.then_some(&mut news));
         tell_notices(&notices);
         admin.tell_turned_away();
         news.tell(tracker.figures(), args.json, &mut managed);
@@ -128,8 +130,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             Some(Signal::End) => {
                 managed.tell(State::Stopping);
                 admin.office().begin_to_end();
-                // Whoever is in a hurry asks a second time, by a signal.
-                drop((signals, admin, end_in_sight));
+                drop((admin, end_in_sight));
                 tracker.end(END_PATIENCE);
                 // The last snapshot may not have found room on the disk.
                 tell_notices(&notices);
@@ -152,17 +153,17 @@ fn tell_notices(notices: &Receiver<String>) {
     lines.iter().for_each(|line| show::message(line));
 }
 
-/// Waits for a signal, or until it is time to say how it goes. Meanwhile users that somebody has changed are served as they are now.
+/// Waits until something is asked for, or until it is time to say how it goes. Meanwhile users that somebody has changed are served as they are now.
 fn wait(
-    signals: &Signals,
+    asked: &Asked,
     office: &Office,
     users: Option<(&Keeper, &mut Unread)>,
     mut json: Option<&mut News>,
 ) -> Option<Signal> {
-    let Some((keeper, unread)) = users else { return signals.wait(NEWS_INTERVAL) };
+    let Some((keeper, unread)) = users else { return asked.wait(NEWS_INTERVAL) };
     let began = Instant::now();
     while began.elapsed() < NEWS_INTERVAL {
-        if let Some(signal) = signals.wait(LOOK_INTERVAL) {
+        if let Some(signal) = asked.wait(LOOK_INTERVAL) {
             return Some(signal);
         }
         let error = match unread.look(keeper.has_news(), || office.read_users()) {

@@ -13,14 +13,8 @@ pub enum Signal {
     Reload,
 }
 
-/// Asks this program to end in order, as SIGTERM does.
-pub fn ask_to_end() {
-    // SAFETY: a signal to oneself, which is held back or ends the program.
-    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
-}
-
-/// Holds these signals back from this thread, and from threads that it starts from now on. Dropped, it lets those that ask for the end do
-/// again what they do to any program: end it. What is read again before an end is of no use to anybody: SIGHUP stays held, and does nothing.
+/// Holds these signals back from this thread, and from threads that it starts from now on. Dropped, by any thread, it lets those that ask for
+/// the end do there again what they do to any program: end it. What is read again before an end is of no use to anybody: SIGHUP stays held, and does nothing.
 #[derive(Debug)]
 pub struct Signals {
     set: libc::sigset_t,

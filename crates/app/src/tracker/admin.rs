@@ -10,6 +10,7 @@ mod people;
 mod perform;
 mod tokens;
 
+use super::asked::Asked;
 use super::office::Office;
 use super::settings::Admin as Settings;
 use crate::failure::Failure;
@@ -17,6 +18,7 @@ use crate::show;
 use crate::words::{count, why};
 use command::Role;
 use guests::{Guests, write_within};
+use os::signals::Signal;
 use perform::{Answer, answer};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -54,6 +56,7 @@ enum Door {
 /// What all requests need.
 pub(super) struct Desk {
     office: Office,
+    asked: Asked,
     tokens: RwLock<Tokens>,
     tokens_at: Option<PathBuf>,
     /// Requests without a valid token since that was told last.
@@ -62,11 +65,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    fn new(office: Office, tokens_at: Option<&Path>) -> Result<Arc<Desk>, Failure> {
+    fn new(office: Office, asked: Asked, tokens_at: Option<&Path>) -> Result<Arc<Desk>, Failure> {
         let tokens = tokens_at.map(Tokens::read).transpose()?.unwrap_or_default();
         let (tokens, tokens_at) = (RwLock::new(tokens), tokens_at.map(Path::to_owned));
         Ok(Arc::new(Desk {
             office,
+            asked,
             tokens,
             tokens_at,
             strangers: AtomicU64::new(0),
@@ -102,8 +106,8 @@ impl Desk {
 
 impl Admin {
     /// Opens the doors that are asked for.
-    pub(super) fn open(settings: &Settings, office: Office) -> Result<Admin, Failure> {
-        let desk = Desk::new(office, settings.tokens.as_deref())?;
+    pub(super) fn open(settings: &Settings, office: Office, asked: Asked) -> Result<Admin, Failure> {
+        let desk = Desk::new(office, asked, settings.tokens.as_deref())?;
         let mut admin = Admin { desk: Arc::clone(&desk), at: None, socket: None };
         if let Some(path) = &settings.socket {
             let cannot = |error: io::Error| {
@@ -232,7 +236,7 @@ fn serve(mut line: impl Line, desk: &Desk, door: Door) {
     let _ = write_within(TIME_MAX, &mut line, answer.encode().as_bytes(), Instant::now);
     drop(line);
     if answer.ends {
-        os::signals::ask_to_end();
+        desk.asked.ask(Signal::End);
     }
 }
 

@@ -181,7 +181,7 @@ impl Office {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// The tracker is to end. Whether nobody has asked for that before: to ask a second time would end it at once, with nothing saved.
+    /// The tracker is to end. Whether nobody has asked for that before.
     pub(super) fn begin_to_end(&self) -> bool {
         !self.ending.swap(true, Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn peers_meet_by_the_urls_that_it_prints() {
@@ -105,6 +105,28 @@ fn its_operator_reaches_it_by_a_socket_and_ends_it() {
     assert_eq!((&line["who"], &line["command"]), (&"socket".into(), &"POST /end".into()));
     assert_eq!(tracker.end().code, Some(0));
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_manager_whose_signal_comes_behind_an_operators_end_does_not_hasten_it() {
+    let place = Place::new();
+    let args = ["tracker", "--listen", "127.0.0.1:0", "--admin-socket", "a.sock", "--json"];
+    let mut tracker = place.start(&args);
+    let line = tracker.wait_for_type("tracker_listening");
+    let url = line["urls"][0].as_str().unwrap().to_owned();
+    let at = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();
+    // It is served before it ends, for which there are seconds.
+    let mut visitor = std::net::TcpStream::connect(at).unwrap();
+    visitor.write_all(b"GET /scrape HTTP/1.1\r\n").unwrap();
+    let socket = place.path("a.sock");
+    assert!(ask(&socket, "POST /end").contains("it ends"));
+    let until = Instant::now() + Duration::from_secs(60);
+    while socket.exists() {
+        assert!(Instant::now() < until, "its doors stay open");
+        std::thread::yield_now();
+    }
+    tracker.signal("TERM");
+    assert_eq!(tracker.end().code, Some(0));
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Place {
         let listen = Listen::http((Ipv4Addr::LOCALHOST, 0).into());
         let tracker = Tracker::start(settings.config(vec![listen], Some(private)).unwrap()).unwrap();
         let office = Office::new(&args, settings, tracker.handle().clone(), Some(keeper.reader()));
-        let desk = Desk::new(office, Some(&file("tokens"))).unwrap();
+        let desk = Desk::new(office, Asked::default(), Some(&file("tokens"))).unwrap();
         let place = Place { tracker, keeper, desk, dir };
         assert!(place.announce(passkey.reveal()).contains("interval"));
         place
@@ -279,7 +279,7 @@ fn a_passkey_that_does_not_hold_yet_is_shown_all_the_same() {
     // Nobody reads the file again: its keeper has ended.
     let reader = Keeper::reader_of_nobody(&users);
     let office = Office::new(&args, settings, place.tracker.handle().clone(), Some(reader));
-    let place = Place { desk: Desk::new(office, None).unwrap(), ..place };
+    let place = Place { desk: Desk::new(office, Asked::default(), None).unwrap(), ..place };
     for (method, target) in [("PUT", "/users/carla"), ("POST", "/users/carla/passkey")] {
         let made = place.done(method, target);
         let what = made["what"].as_str().unwrap();
@@ -397,6 +397,17 @@ fn once_it_ends_nobody_hastens_that_or_changes_anything() {
         assert_eq!((answer.status(), answer.ends), (if changes { 409 } else { 200 }, false), "{command:?}");
     }
     assert!(place.list().starts_with(HASH));
+}
+
+#[test]
+fn whoever_asks_for_the_end_at_a_door_does_it_by_no_signal() {
+    let place = Place::new();
+    for (said, asked) in [("GET /health", None), ("POST /end", Some(Signal::End)), ("POST /end", None)] {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        write!(client, "{said} HTTP/1.1\r\n\r\n").unwrap();
+        serve(server, &place.desk, Door::Socket);
+        assert_eq!(place.desk.asked.wait(Duration::ZERO), asked, "{said}");
+    }
 }
 
 #[test]
