@@ -1,17 +1,24 @@
 //! A small file that is changed as a whole, by several programs perhaps.
 //!
 //! Invariants: whoever reads it finds the old text or the new one, after a crash too; of those who change what they have read, one does
-//! at a time; what somebody else has written in between is not lost, but for the instant of a rename; a file keeps its mode and its owner,
+//! at a time, and nobody waits for another for ever; what somebody else has written in between is not lost, but for the instant of a rename; a file keeps its mode and its owner,
 //! and a link to it stays one.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 /// How often it is begun again at most, when somebody else keeps changing a file.
 const ATTEMPTS: usize = 16;
+
+/// How long somebody else's change is waited for; as long as with a database.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked meanwhile whether that is over. The system would wait without end.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A file that nobody else changes who asks for it like this, until this is dropped.
 pub(super) struct Changing {
@@ -24,11 +31,30 @@ pub(super) struct Changing {
 
 impl Changing {
     /// Waits until nobody else changes it.
+    ///
+    /// # Errors
+    /// Also if somebody goes on for too long: whoever reads it may lock it too.
     pub(super) fn begin(path: &Path) -> io::Result<Changing> {
+        Changing::begin_within(path, PATIENCE)
+    }
+
+    fn begin_within(path: &Path, patience: Duration) -> io::Result<Changing> {
         let path = fs::canonicalize(path)?;
+        let until = Instant::now() + patience;
         loop {
             let file = File::open(&path)?;
-            file.lock()?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::park_timeout(LOOK_AGAIN);
+                    continue;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let what = "somebody else has locked it; try again";
+                    return Err(io::Error::new(ErrorKind::ResourceBusy, what));
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
             // Whoever had it before has put another in its place.
             let (locked, there) = (file.metadata()?, fs::metadata(&path)?);
             if (locked.dev(), locked.ino()) == (there.dev(), there.ino()) {
@@ -184,6 +210,22 @@ mod tests {
         assert_eq!(changing.replace("ours\n").unwrap_err().kind(), ErrorKind::ResourceBusy);
         assert_eq!(fs::read_to_string(&list).unwrap(), "by hand\n");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_whoever_has_locked_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let reader = File::open(file.path()).unwrap();
+        reader.lock_shared().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let path = file.path().to_owned();
+        std::thread::spawn(move || {
+            let begun = Changing::begin_within(&path, Duration::ZERO);
+            let _ = tell.send(begun.map(|_| ()).map_err(|error| error.kind()));
+        });
+        assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(Err(ErrorKind::ResourceBusy)));
+        drop(reader);
+        Changing::begin_within(file.path(), Duration::ZERO).unwrap();
     }
 
     #[test]
