@@ -158,16 +158,25 @@ fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// What root puts there stays its owner's. Somebody else of its group may change it, as long as that group can go on reading it.
+/// What root puts there stays its owner's. Somebody else cannot give it back, and may change it if everybody goes on reading it who could.
 fn keep_owner(file: &File, old: &Metadata) -> io::Result<()> {
     let new = file.metadata()?;
     if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
         return Ok(());
     }
-    fchown(file, Some(old.uid()), Some(old.gid())).or_else(|error| {
-        let stays_groups = || new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok();
-        if old.mode() & 0o040 != 0 && stays_groups() { Ok(()) } else { Err(error) }
+    fchown(file, Some(old.uid()), Some(old.gid())).or_else(|_| {
+        let stays_groups = new.gid() == old.gid() || fchown(file, None, Some(old.gid())).is_ok();
+        if may_take(old.uid(), old.mode(), stays_groups) {
+            return Ok(());
+        }
+        let what = "its owner, or root, may change it: whoever else did could not give it back";
+        Err(io::Error::new(ErrorKind::PermissionDenied, what))
     })
+}
+
+/// Whether a file may be another user's from now on. Its owner may be in no group that can read it; root needs none.
+fn may_take(owner: u32, mode: u32, stays_groups: bool) -> bool {
+    owner == 0 && mode & 0o040 != 0 && stays_groups
 }
 
 /// Its name too is to outlive a loss of power.
@@ -226,6 +235,20 @@ mod tests {
         assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(Err(ErrorKind::ResourceBusy)));
         drop(reader);
         Changing::begin_within(file.path(), Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn nobody_takes_a_file_from_an_owner_who_could_not_read_it_any_more() {
+        for (owner, mode, stays_groups, may) in [
+            (0, 0o100640, true, true),
+            (0, 0o100660, true, true),
+            (0, 0o100640, false, false),
+            (0, 0o100600, true, false),
+            (12_345, 0o100640, true, false),
+            (12_345, 0o100664, true, false),
+        ] {
+            assert_eq!(may_take(owner, mode, stays_groups), may, "{owner} {mode:o} {stays_groups}");
+        }
     }
 
     #[test]
