@@ -77,7 +77,7 @@ impl Desk {
         {
             self.tally.count(Count::Withheld);
             // It may have been served until now: others are to hear of it no more.
-            self.take_out(from, request);
+            self.remove(from, request);
             return Err(reason);
         }
         let standing = self.attend(from, request, want_max);
@@ -93,8 +93,16 @@ impl Desk {
         Ok((standing, &self.peers))
     }
 
-    /// Others are not told any more of who announces this from there.
-    pub(crate) fn take_out(&mut self, from: IpAddr, request: &AnnounceRequest) {
+    /// Others are not told any more of who announces this from there with a passkey that was good until then. If it was served since, it has
+    /// another one that is good, as a client to which a new URL was given and which asks at the old one as well: then it stays.
+    pub(crate) fn take_out(&mut self, from: IpAddr, request: &AnnounceRequest, until: std::time::Instant) {
+        let heard = self.table.heard_of(&request.info_hash, SocketAddr::new(from, request.port));
+        if heard.is_some_and(|heard| heard <= self.time_of(until)) {
+            self.remove(from, request);
+        }
+    }
+
+    fn remove(&mut self, from: IpAddr, request: &AnnounceRequest) {
         let leaving = AnnounceRequest { event: AnnounceEvent::Stopped, ..request.clone() };
         self.attend(from, &leaving, 0);
     }
@@ -229,17 +237,67 @@ impl Desk {
 
     /// It is so late. Said once for all that came together.
     pub(crate) fn set_time(&mut self, now: std::time::Instant) {
-        let passed = now.saturating_duration_since(self.began).as_micros();
-        self.now = Instant::from_micros(u64::try_from(passed).unwrap_or(u64::MAX));
+        self.now = self.time_of(now);
+    }
+
+    fn time_of(&self, moment: std::time::Instant) -> Instant {
+        let passed = moment.saturating_duration_since(self.began).as_micros();
+        Instant::from_micros(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 }
 
-/// Somebody announces who is not served any more: whose swarm it is takes it out. If that one is too busy, it is when it comes again.
-pub(crate) fn take_out(from: IpAddr, request: &AnnounceRequest, desk: &mut Desk, routes: &mut Routes) {
+/// Somebody announces who is not served any more, since then: whose swarm it is takes it out, see [`Desk::take_out`]. If that one is too
+/// busy, it is when it comes again.
+pub(crate) fn take_out(
+    from: IpAddr,
+    request: &AnnounceRequest,
+    until: std::time::Instant,
+    desk: &mut Desk,
+    routes: &mut Routes,
+) {
     if routes.is_mine(&request.info_hash) {
-        desk.take_out(from, request);
+        desk.take_out(from, request, until);
     } else {
         let owner = routes.owner(&request.info_hash);
-        let _ = routes.send(owner, Errand::TakeOut { ip: from, announce: request.clone() });
+        let _ = routes.send(owner, Errand::TakeOut { ip: from, announce: request.clone(), until });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use wire::PeerId;
+
+    #[test]
+    fn an_old_passkey_takes_nobody_out_who_was_served_since_it_is_old() {
+        let info_hash = InfoHash([7; 20]);
+        let request = AnnounceRequest {
+            info_hash,
+            peer_id: PeerId([7; 20]),
+            port: 1001,
+            uploaded: 0,
+            downloaded: 0,
+            left: 0,
+            event: AnnounceEvent::None,
+            want: None,
+            key: None,
+        };
+        for from in ["127.0.0.1", "::1"].map(|ip| ip.parse().unwrap()) {
+            let mut desk = Desk::new(Rules::default(), None, Arc::default());
+            let began = desk.began;
+            let after = |seconds| began + Duration::from_secs(seconds);
+            // Served at 10, the passkey was good until 20; and so on. Within one second it cannot be told.
+            for (served, until, stays) in [(10, 20, false), (30, 20, true), (40, 40, false), (50, 49, true)] {
+                desk.set_time(after(served));
+                desk.announce(Over::Http, from, None, &request, 0).unwrap();
+                desk.set_time(after(served + 5));
+                desk.take_out(from, &request, after(until));
+                assert_eq!(desk.table.peers() == 1, stays, "{from} {served} {until}");
+                desk.remove(from, &request);
+            }
+            // Who is not there is not taken out.
+            desk.take_out(from, &request, after(60));
+        }
     }
 }

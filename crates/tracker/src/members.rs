@@ -5,10 +5,11 @@
 //! this has passkeys in buffers, for a while and in pages that were freed.
 
 use proto::tracker::ledger::Member;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
+use std::time::Instant;
 use wire::Passkey;
 
 /// Two hashes of 64 bits, each with keys of its own: with a chance of 2^-128 somebody is taken for another. They are made once, so that
@@ -47,14 +48,25 @@ pub struct User {
 /// Everybody who is known.
 pub struct Members {
     known: HashMap<u128, Known>,
-    /// Passkeys that were good before, of users who were removed or have a new one.
-    former: HashSet<u128>,
+    /// Passkeys that were good before, of users who were removed or have a new one, and until when they were.
+    former: HashMap<u128, Instant>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Known {
     Member(Member),
-    Disabled,
+    Disabled { since: Instant },
+}
+
+impl Known {
+    /// Whether both are served alike.
+    fn is(&self, other: &Known) -> bool {
+        match (self, other) {
+            (Known::Member(member), Known::Member(other)) => member == other,
+            (Known::Disabled { .. }, Known::Disabled { .. }) => true,
+            (Known::Member(_), Known::Disabled { .. }) | (Known::Disabled { .. }, Known::Member(_)) => false,
+        }
+    }
 }
 
 /// Somebody who is not served.
@@ -63,26 +75,26 @@ pub(crate) enum Unwelcome {
     /// Has no passkey, or one that never was good.
     Stranger,
     /// A member that was disabled.
-    Disabled,
+    Disabled { since: Instant },
     /// Has a passkey that was good before.
-    Former,
+    Former { until: Instant },
 }
 
 impl Unwelcome {
     /// What it is told.
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            Unwelcome::Stranger | Unwelcome::Former => STRANGER,
-            Unwelcome::Disabled => DISABLED,
+            Unwelcome::Stranger | Unwelcome::Former { .. } => STRANGER,
+            Unwelcome::Disabled { .. } => DISABLED,
         }
     }
 
-    /// Whether it may have been served before, so that others are still told of it. No stranger may take anybody out of a swarm, for
+    /// Until when it may have been served, so that others are still told of it. No stranger may take anybody out of a swarm, for
     /// many may have one address.
-    pub(crate) fn was_served(self) -> bool {
+    pub(crate) fn was_served_until(self) -> Option<Instant> {
         match self {
-            Unwelcome::Stranger => false,
-            Unwelcome::Disabled | Unwelcome::Former => true,
+            Unwelcome::Stranger => None,
+            Unwelcome::Disabled { since: until } | Unwelcome::Former { until } => Some(until),
         }
     }
 }
@@ -90,22 +102,37 @@ impl Unwelcome {
 impl Members {
     /// These users. Of two that have the same passkey the later counts.
     pub fn new(users: impl IntoIterator<Item = User>) -> Members {
+        let since = Instant::now();
         let known_as = |User { passkey, member, enabled }| {
-            (hash(&passkey), if enabled { Known::Member(member) } else { Known::Disabled })
+            (hash(&passkey), if enabled { Known::Member(member) } else { Known::Disabled { since } })
         };
-        Members { known: users.into_iter().map(known_as).collect(), former: HashSet::new() }
+        Members { known: users.into_iter().map(known_as).collect(), former: HashMap::new() }
     }
 
     /// The same, who come in the place of these.
     pub(crate) fn after(mut self, before: &Members) -> Members {
-        let all = before.known.keys().chain(&before.former).copied();
-        self.former = all.filter(|key| !self.known.contains_key(key)).take(FORMER_MAX).collect();
+        let now = Instant::now();
+        // One that was not good any more already has not become so now.
+        let good_until = |key| match (before.known.get(key), before.former.get(key)) {
+            (Some(Known::Disabled { since: until }), _) | (None, Some(until)) => *until,
+            (Some(Known::Member(_)), _) | (None, None) => now,
+        };
+        let all = before.known.keys().chain(before.former.keys());
+        let gone = all.filter(|key| !self.known.contains_key(key)).take(FORMER_MAX);
+        self.former = gone.map(|key| (*key, good_until(key))).collect();
+        for (key, known) in &mut self.known {
+            if let Known::Disabled { since } = known {
+                *since = good_until(key);
+            }
+        }
         self
     }
 
     /// Whether the same are served by these, with the same passkeys.
     pub(crate) fn are(&self, others: &Members) -> bool {
-        self.known == others.known
+        let is_there =
+            |(key, known): (&u128, &Known)| others.known.get(key).is_some_and(|other| known.is(other));
+        self.known.len() == others.known.len() && self.known.iter().all(is_there)
     }
 
     /// How many.
@@ -123,9 +150,10 @@ impl Members {
         let key = passkey.map(|passkey| hash(&passkey)).ok_or(Unwelcome::Stranger)?;
         match self.known.get(&key) {
             Some(&Known::Member(member)) => Ok(member),
-            Some(Known::Disabled) => Err(Unwelcome::Disabled),
-            None if self.former.contains(&key) => Err(Unwelcome::Former),
-            None => Err(Unwelcome::Stranger),
+            Some(&Known::Disabled { since }) => Err(Unwelcome::Disabled { since }),
+            None => {
+                Err(self.former.get(&key).map_or(Unwelcome::Stranger, |&until| Unwelcome::Former { until }))
+            }
         }
     }
 }
@@ -157,7 +185,7 @@ mod tests {
         let find = |chance| members.find(Some(Passkey::of_chance([chance; 16])));
         assert_eq!(find(1), Ok(user(1, true).member));
         assert_eq!(find(3), Ok(user(3, true).member));
-        assert_eq!(find(2), Err(Unwelcome::Disabled));
+        assert!(matches!(find(2), Err(Unwelcome::Disabled { .. })));
         assert_eq!(find(4), Err(Unwelcome::Stranger));
         assert_eq!(members.find(None), Err(Unwelcome::Stranger));
         let shown = format!("{members:?}{:?}", user(1, true));
@@ -167,18 +195,29 @@ mod tests {
     #[test]
     fn who_was_a_member_is_told_from_who_never_was() {
         let find = |members: &Members, chance| members.find(Some(Passkey::of_chance([chance; 16]))).map(drop);
+        let until = |members: &Members, chance| find(members, chance).unwrap_err().was_served_until();
         let first = Members::new([user(1, true), user(2, false), user(3, true)]);
         let second = Members::new([user(3, true)]).after(&first);
         let third = Members::new([user(1, true)]).after(&second);
-        for (chance, now, then) in [
-            (1, Err(Unwelcome::Former), Ok(())),
-            (2, Err(Unwelcome::Former), Err(Unwelcome::Former)),
-            (3, Ok(()), Err(Unwelcome::Former)),
-            (4, Err(Unwelcome::Stranger), Err(Unwelcome::Stranger)),
-        ] {
-            assert_eq!((find(&second, chance), find(&third, chance)), (now, then), "{chance}");
+        let is_former =
+            |members: &Members, chance| matches!(find(members, chance), Err(Unwelcome::Former { .. }));
+        for (chance, now, then) in [(1, true, false), (2, true, true), (3, false, true), (4, false, false)] {
+            assert_eq!((is_former(&second, chance), is_former(&third, chance)), (now, then), "{chance}");
         }
+        assert_eq!(
+            (find(&second, 3), find(&third, 1), find(&third, 4)),
+            (Ok(()), Ok(()), Err(Unwelcome::Stranger))
+        );
         assert_eq!(third.len(), 1);
-        assert_eq!(Unwelcome::Former.reason(), Unwelcome::Stranger.reason(), "it learns no more");
+        assert_eq!(find(&third, 2).unwrap_err().reason(), Unwelcome::Stranger.reason(), "it learns no more");
+        // What it was good until does not become later, unless it was good again.
+        assert_eq!(until(&second, 2), until(&first, 2));
+        assert_eq!(until(&third, 2), until(&first, 2));
+        let fourth = Members::new([user(2, false), user(3, false)]).after(&third);
+        assert_eq!([2, 3].map(|chance| until(&fourth, chance)), [2, 3].map(|chance| until(&third, chance)));
+        let fifth = Members::new([user(3, true)]).after(&fourth);
+        let sixth = Members::new([user(3, false)]).after(&fifth);
+        assert!(until(&sixth, 3) > until(&fourth, 3));
+        assert_eq!(until(&sixth, 4), None);
     }
 }

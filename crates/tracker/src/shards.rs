@@ -38,8 +38,8 @@ const CHANGES_MAX: usize = 16;
 pub(crate) enum Errand {
     /// A visit to a swarm of yours.
     Announce { ip: IpAddr, who: Option<Member>, announce: AnnounceRequest, back: Back },
-    /// Who announced this to a swarm of yours is not served any more.
-    TakeOut { ip: IpAddr, announce: AnnounceRequest },
+    /// Who announced this to a swarm of yours is not served any more since then.
+    TakeOut { ip: IpAddr, announce: AnnounceRequest, until: Instant },
     /// How are those of your swarms? Goes from worker to worker until no row is open.
     Scrape { rows: Vec<ScrapeRow>, back: Back },
     /// End when everybody who has asked is answered, or so long from now at the latest.

@@ -136,8 +136,8 @@ impl Asked<'_> {
                 match self.by.access.who(|| passkey::in_url_data(url_data.joined(&mut [0; URL_DATA_MAX]))) {
                     Ok(who) => self.announce(transaction, ip, who, announce, out),
                     Err(unwelcome) => {
-                        if unwelcome.was_served() {
-                            desk::take_out(ip, &announce, self.by.desk, self.by.routes);
+                        if let Some(until) = unwelcome.was_served_until() {
+                            desk::take_out(ip, &announce, until, self.by.desk, self.by.routes);
                         }
                         self.refuse_stranger(transaction, unwelcome.reason(), out);
                     }

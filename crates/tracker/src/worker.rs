@@ -402,7 +402,7 @@ impl Worker {
                 Errand::Announce { ip, who, announce, back } => {
                     self.run_announce(ip, who.as_ref(), &announce, back);
                 }
-                Errand::TakeOut { ip, announce } => self.desk.take_out(ip, &announce),
+                Errand::TakeOut { ip, announce, until } => self.desk.take_out(ip, &announce, until),
                 Errand::Scrape { rows, back } => self.run_scrape(rows, back),
                 Errand::End { patience } => self.begin_to_end(patience, now),
                 Errand::Access(access, done) => {

@@ -150,10 +150,10 @@ fn announce(query: &str, ip: IpAddr, passkey: Option<Passkey>, service: &mut Ser
     let who = match service.access.who(|| passkey) {
         Ok(who) => who,
         Err(unwelcome) => {
-            if unwelcome.was_served()
+            if let Some(until) = unwelcome.was_served_until()
                 && let Ok(visit) = AnnounceQuery::decode(query)
             {
-                desk::take_out(ip, &visit.announce, service.desk, service.routes);
+                desk::take_out(ip, &visit.announce, until, service.desk, service.routes);
             }
             return Some(refuse_stranger(unwelcome, service));
         }

@@ -54,6 +54,12 @@ impl Clock {
         u64::from(self.age(seen)) <= self.away
     }
 
+    /// When somebody was heard of, to the beginning of a unit; of who was before the driver's epoch, that.
+    pub(super) fn when(&self, seen: Stamp) -> Instant {
+        let units = self.now.saturating_sub(self.age(seen).into());
+        Instant::from_micros((units << self.shift).saturating_mul(1_000_000))
+    }
+
     /// Units since then.
     #[inline]
     pub(super) fn age(&self, seen: Stamp) -> u16 {

@@ -3,9 +3,10 @@
 //! Invariants: no call takes long, for it looks at as many swarms, or tells of as many peers, as it is told; which swarm is in the table
 //! from the beginning of a look to its end is told of, perhaps twice.
 
-use super::entry::Entry;
+use super::entry::{Entry, V4, V6};
 use super::family::Family;
 use super::{Counts, Peers, SwarmTable, buckets};
+use crate::{Instant, address};
 use core::net::SocketAddr;
 use wire::InfoHash;
 
@@ -30,6 +31,20 @@ impl SwarmTable {
             tell(swarm.info_hash, swarm.counts());
         }
         look.to_go > 0
+    }
+
+    /// When a peer of a swarm was last heard of, to the beginning of a second, or of more if peers may stay away for hours; `None` if it is
+    /// unknown.
+    pub fn heard_of(&self, info_hash: &InfoHash, peer: SocketAddr) -> Option<Instant> {
+        let swarm = self.shelf.get(self.shelf.find(info_hash, self.means.key)?);
+        let now = self.means.clock.stamp();
+        let seen = match address::canonical(peer) {
+            SocketAddr::V4(peer) => swarm.v4.seen(&V4::new(*peer.ip(), peer.port(), now), &self.means),
+            SocketAddr::V6(peer) => {
+                swarm.v6.as_ref()?.seen(&V6::new(*peer.ip(), peer.port(), now), &self.means)
+            }
+        };
+        seen.map(|seen| self.means.clock.when(seen))
     }
 
     /// Peers of a swarm and whether they are seeds, so many at most; `None` if it is unknown.
