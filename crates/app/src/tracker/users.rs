@@ -24,6 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use text::TextFile;
 use tracker::ledger::{Member, Row, UserId};
 use tracker::{Members, User};
+use wire::passkey::PASSKEY_LEN_MIN;
 use wire::{DisplaySafe, Passkey};
 
 /// The longest name, in bytes.
@@ -255,20 +256,24 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Whether a name may stand in what is kept about who did what: it is one that users have, and no part of it could be a passkey, which
-/// somebody has put there by mistake.
+/// Whether a name may stand in what is kept about who did what: it is one that users have, and no passkey is in it, which somebody has put
+/// there by mistake.
 pub(super) fn is_harmless(name: &str) -> bool {
-    let of_passkey = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
-    let mut parts = name.split(|letter| !of_passkey(letter));
-    check_name(name).is_ok() && parts.all(|part| Passkey::read(part.as_bytes()).is_none())
+    check_name(name).is_ok() && !may_hold_passkey(name)
 }
 
-/// A name as it is shown. A database takes any from whoever else writes into it: one that moves the cursor, or is somebody's passkey.
+/// A name as it is shown. A database takes any from whoever else writes into it: one that moves the cursor, or has somebody's passkey in it.
 fn shown(name: &str) -> String {
-    match Passkey::read(name.as_bytes()) {
-        Some(_) => "(looks like a passkey)".into(),
-        None => DisplaySafe::new(name).to_string(),
+    match may_hold_passkey(name) {
+        true => "(looks like a passkey)".into(),
+        false => DisplaySafe::new(name).to_string(),
     }
+}
+
+/// Whether so many letters of a passkey stand next to each other in a name that they, or some of them, could be one.
+fn may_hold_passkey(name: &str) -> bool {
+    let of_passkey = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    name.split(|letter| !of_passkey(letter)).any(|part| part.len() >= PASSKEY_LEN_MIN)
 }
 
 /// Names that occur twice, or passkeys that two users share: by name.
@@ -276,10 +281,10 @@ fn check_distinct<'a>(records: impl Iterator<Item = &'a Record>) -> Result<(), S
     let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         if !names.insert(&record.name) {
-            return Err(format!("`{}` is there twice", record.name));
+            return Err(format!("`{}` is there twice", shown(&record.name)));
         }
         if !keys.insert(record.passkey.reveal()) {
-            return Err(format!("`{}` has the passkey of another user", record.name));
+            return Err(format!("`{}` has the passkey of another user", shown(&record.name)));
         }
     }
     Ok(())
@@ -317,7 +322,7 @@ fn failed(path: &Path, what: &str) -> Failure {
 }
 
 fn nobody(path: &Path, name: &str) -> Failure {
-    failed(path, &format!("nobody there is called `{name}`"))
+    failed(path, &format!("nobody there is called `{}`", shown(name)))
 }
 
 /// Seconds since 1970.
@@ -329,6 +334,30 @@ fn now() -> u64 {
 mod tests {
     use super::*;
     use std::fs::Permissions;
+
+    #[test]
+    fn no_name_is_shown_in_which_a_passkey_could_be_wherever_it_stands_there() {
+        let key = Passkey::of_chance([7; 16]);
+        let key = key.reveal();
+        for name in [
+            key.to_owned(),
+            format!("{key}{key}"),
+            format!("{key}{key}{key}"),
+            format!("x{key}"),
+            format!("anna {key}"),
+            format!("anna@{key}.example"),
+            format!("http://127.0.0.1/announce?passkey={key}&x"),
+            format!("\u{e9}{key}\n"),
+        ] {
+            assert_eq!(shown(&name), "(looks like a passkey)");
+            assert!(!is_harmless(&name));
+        }
+        let short = &key[1..];
+        for name in ["anna", &format!("{short}.{short}"), &format!("{short}@b")] {
+            assert_eq!(shown(name), name);
+            assert!(is_harmless(name));
+        }
+    }
 
     #[test]
     fn a_file_that_others_may_read_or_write_is_told_of() {

@@ -266,7 +266,7 @@ impl Database {
         match added {
             Ok(_) => Ok(()),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(failed(&self.file.path, &format!("`{name}` is there already")))
+                Err(failed(&self.file.path, &format!("`{}` is there already", super::shown(name))))
             }
             Err(error) => Err(self.failed(&error)),
         }
