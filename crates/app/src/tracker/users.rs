@@ -301,18 +301,36 @@ fn is_database(path: &Path) -> std::io::Result<bool> {
     Ok(head == SQLITE_HEAD || head.is_empty() && SQLITE_ENDINGS.iter().any(|known| ending == *known))
 }
 
-/// What is told of a file of users that others may read or write than its owner and its group.
-fn exposed(path: &Path) -> Option<String> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    let may = match (mode & 0o004 != 0, mode & 0o002 != 0) {
-        (false, false) => return None,
-        (true, false) => "read",
-        (false, true) => "write",
-        (true, true) => "read and write",
+/// Files with users in them: beside a database, its log, in which the newest are, and the index of that. These two come when it is first
+/// read, with the database's own mode as it is then, and keep it.
+fn files(store: &Store, path: &Path) -> Vec<PathBuf> {
+    let endings: &[&str] = match store {
+        Store::Text(_) => &[""],
+        Store::Database(_) => &["", "-wal", "-shm"],
     };
-    let file = shell(path);
+    let with = |ending: &&str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        name.into()
+    };
+    endings.iter().map(with).collect()
+}
+
+/// What is told of files of users that others may read or write than their owner and their group.
+fn exposed(files: &[PathBuf]) -> Option<String> {
+    let others_may =
+        |file: &PathBuf| std::fs::metadata(file).map_or(0, |meta| meta.permissions().mode() & 0o006);
+    let open = files.iter().filter(|file| others_may(file) != 0);
+    let may = match open.clone().fold(0, |all, file| all | others_may(file)) {
+        0 => return None,
+        0o004 => "read",
+        0o002 => "write",
+        _ => "read and write",
+    };
+    let files = open.map(|file| shell(file)).collect::<Vec<_>>();
+    let (all, which) = (files.join(" "), files.join(" and "));
     Some(format!(
-        "everybody on this machine may {may} {file}, which has all passkeys in it; `chmod o= {file}` ends that"
+        "everybody on this machine may {may} {which}, with passkeys in them; `chmod o= {all}` ends that"
     ))
 }
 
@@ -370,7 +388,7 @@ mod tests {
             (0o666, Some("may read and write ")),
         ] {
             std::fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
-            let told = exposed(file.path());
+            let told = exposed(&[file.path().to_owned()]);
             assert_eq!(told.is_some(), may.is_some(), "{mode:o}");
             assert!(told.unwrap_or_default().contains(may.unwrap_or_default()), "{mode:o}");
         }
@@ -378,8 +396,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["users.txt", "users.db"] {
             let path = folder.path().join(name);
-            drop(Store::open(&path, true).unwrap());
-            assert_eq!(exposed(&path), None, "{name}");
+            let mut store = Store::open(&path, true).unwrap();
+            store.members().unwrap();
+            assert_eq!(exposed(&files(&store, &path)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_log_of_a_database_is_told_of_as_long_as_others_may_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.db");
+        let mut store = Store::open(&path, true).unwrap();
+        store.members().unwrap();
+        let all = files(&store, &path);
+        let set = |file: &Path, mode| std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
+        all.iter().for_each(|file| set(file, 0o644));
+        for closed in 0..=all.len() {
+            let told = exposed(&all);
+            assert_eq!(told.is_some(), closed < all.len());
+            let names = all.iter().map(|file| file.display().to_string()).collect::<Vec<_>>();
+            let command = format!("`chmod o= {}`", names[closed..].join(" "));
+            assert!(told.is_none_or(|told| told.contains(&command)), "{command}");
+            all.get(closed).into_iter().for_each(|file| set(file, 0o640));
         }
     }
 }

@@ -5,7 +5,7 @@
 //! at the tracker. When the tracker has ended, everything that it handed over is written, or it is said that it is not. From when its end
 //! is foreseen, nobody waits for longer than [`LAST_PATIENCE`] for what cannot be written.
 
-use super::{Place, Store, exposed};
+use super::{Place, Store, exposed, files};
 use crate::failure::Failure;
 use crate::show;
 use crate::words::count;
@@ -56,9 +56,10 @@ impl Keeper {
     /// Opens the store, reads who there is and what they have, and begins. It ends when the way to its books is gone.
     pub(crate) fn start(path: &Path) -> Result<(Keeper, Private), Failure> {
         let mut store = Store::open(path, false)?;
-        exposed(path).iter().for_each(|told| show::message(told));
         let members = store.members()?;
         store.open_books()?;
+        // After it was read: only then all of a database's files are there.
+        exposed(&files(&store, path)).iter().for_each(|told| show::message(told));
         let (mut keeper, mut keeping, books) = Keeper::of(store);
         keeping.tell_unfit();
         let thread = std::thread::Builder::new().name("tracker-books".into());
