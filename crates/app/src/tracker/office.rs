@@ -160,10 +160,10 @@ impl Office {
     }
 
     fn serve_users(&self, store: &mut Store) -> Result<(usize, bool), Failure> {
-        let members = match (store.own_members(), &self.users) {
-            (Some(members), _) => members?,
+        let members = match (store.read_own(), &self.users) {
+            (Some(read), Some(reader)) => reader.members_of(read?),
             (None, Some(reader)) => reader.read_again()?,
-            (None, None) => return Ok((0, false)),
+            (_, None) => return Ok((0, false)),
         };
         let count = members.len();
         let is_change = self.handle.set_members(members).map_err(Failure::plain)?;

@@ -2,9 +2,14 @@
 //! are to be read, and what of it is to be told; not how.
 //!
 //! Invariant: word that something was changed carries nothing of what was changed: it is read when it is to be served, so that no later
-//! change is undone by it.
+//! change is undone by it. Whoever changes no user takes a tenth of the time that there is, and the system's own, at most, however often it
+//! writes.
 
 use crate::failure::Failure;
+use std::time::Instant;
+
+/// What was read and had changed nothing is read again after so many times the time that this took: with 10^6 users some seconds.
+const REST: u32 = 10;
 
 /// Whether there is anything to be read.
 #[derive(Default)]
@@ -12,6 +17,8 @@ pub(super) struct Unread {
     is_due: bool,
     /// That it cannot be read was told, and is not told again.
     is_told: bool,
+    /// Nothing is read before.
+    rests_until: Option<Instant>,
 }
 
 impl Unread {
@@ -22,12 +29,25 @@ impl Unread {
         has_changed: bool,
         read: impl FnOnce() -> Result<(usize, bool), Failure>,
     ) -> Option<Result<usize, Failure>> {
+        self.look_by(Instant::now, has_changed, read)
+    }
+
+    fn look_by(
+        &mut self,
+        clock: impl Fn() -> Instant,
+        has_changed: bool,
+        read: impl FnOnce() -> Result<(usize, bool), Failure>,
+    ) -> Option<Result<usize, Failure>> {
         self.is_due |= has_changed;
-        if !self.is_due {
+        let began = clock();
+        if !self.is_due || self.rests_until.is_some_and(|until| began < until) {
             return None;
         }
         let read = read();
         self.is_due = read.is_err();
+        let ended = clock();
+        let was_in_vain = matches!(read, Ok((_, false)));
+        self.rests_until = was_in_vain.then(|| ended + REST * ended.saturating_duration_since(began));
         let was_told = std::mem::replace(&mut self.is_told, read.is_err());
         match read {
             Ok((users, are_others)) => (are_others || was_told).then_some(Ok(users)),
@@ -39,28 +59,57 @@ impl Unread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+    use std::time::Duration;
 
     #[test]
     fn changes_that_cannot_be_read_are_told_once_and_read_when_they_can_be() {
         let mut unread = Unread::default();
+        let now = Instant::now();
+        let mut look = |has_changed, read: &dyn Fn() -> Result<(usize, bool), Failure>| {
+            unread.look_by(|| now, has_changed, read)
+        };
         let spoilt = || Err(Failure::plain("spoilt"));
-        assert!(unread.look(false, || unreachable!("nothing was changed")).is_none());
-        assert!(matches!(unread.look(true, spoilt), Some(Err(_))));
-        assert!(
-            unread.look(false, spoilt).is_none() && unread.look(true, spoilt).is_none(),
-            "once is enough"
-        );
-        assert!(matches!(unread.look(false, || Ok((3, false))), Some(Ok(3))));
-        assert!(unread.look(false, || unreachable!("it was read")).is_none());
-        assert!(matches!(unread.look(true, spoilt), Some(Err(_))));
-        assert!(matches!(unread.look(false, || Ok((3, true))), Some(Ok(3))));
+        assert!(look(false, &|| unreachable!("nothing was changed")).is_none());
+        assert!(matches!(look(true, &spoilt), Some(Err(_))));
+        assert!(look(false, &spoilt).is_none() && look(true, &spoilt).is_none(), "once is enough");
+        assert!(matches!(look(false, &|| Ok((3, false))), Some(Ok(3))));
+        assert!(look(false, &|| unreachable!("it was read")).is_none());
+        assert!(matches!(look(true, &spoilt), Some(Err(_))));
+        assert!(matches!(look(false, &|| Ok((3, true))), Some(Ok(3))));
+    }
+
+    #[test]
+    fn who_writes_all_the_time_and_changes_nobody_has_all_users_read_a_tenth_of_the_time() {
+        let (mut unread, began) = (Unread::default(), Instant::now());
+        let (now, read) = (Cell::new(0), Cell::new(0));
+        let mut look = |are_others| {
+            let clock = || began + Duration::from_millis(now.get());
+            let told = unread.look_by(clock, true, || {
+                // As long as 10^6 users take.
+                now.set(now.get() + 500);
+                read.set(read.get() + 1);
+                Ok((3, are_others))
+            });
+            now.set(now.get() + 1000);
+            told.is_some()
+        };
+        assert!((0..60).all(|_| !look(false)));
+        assert_eq!(read.get(), 12);
+        // What changed meanwhile is read then, and who changes users is heard each time.
+        assert!((0..6).any(|_| look(true)));
+        assert!(look(true) && look(true));
     }
 
     #[test]
     fn what_somebody_writes_beside_the_users_is_not_told() {
         let mut unread = Unread::default();
-        assert!(unread.look(true, || Ok((3, false))).is_none());
-        assert!(matches!(unread.look(true, || Ok((3, true))), Some(Ok(3))));
-        assert!(unread.look(true, || Ok((3, false))).is_none());
+        let now = Instant::now();
+        let mut look = |has_changed, read: &dyn Fn() -> Result<(usize, bool), Failure>| {
+            unread.look_by(|| now, has_changed, read)
+        };
+        assert!(look(true, &|| Ok((3, false))).is_none());
+        assert!(matches!(look(true, &|| Ok((3, true))), Some(Ok(3))));
+        assert!(look(true, &|| Ok((3, false))).is_none());
     }
 }

@@ -113,19 +113,21 @@ impl Store {
     }
 
     /// All users, for the tracker.
-    pub(super) fn members(&mut self) -> Result<Members, Failure> {
-        Ok(Members::new(match self {
-            Store::Text(file) => file.users()?,
-            Store::Database(database) => database.users()?,
-        }))
+    pub(super) fn read(&mut self) -> Result<Everybody, Failure> {
+        let (users, unfit) = match self {
+            // A line without a passkey is no user, and nothing is read.
+            Store::Text(file) => (file.users()?, Vec::new()),
+            Store::Database(database) => database.read()?,
+        };
+        Ok(Everybody { members: Members::new(users), unfit: told_of(&unfit) })
     }
 
     /// The same, if whoever opens it knows users by the same numbers.
-    pub(super) fn own_members(&mut self) -> Option<Result<Members, Failure>> {
+    pub(super) fn read_own(&mut self) -> Option<Result<Everybody, Failure>> {
         match self {
             // Its users have the numbers that the keeper gave them.
             Store::Text(_) => None,
-            Store::Database(_) => Some(self.members()),
+            Store::Database(_) => Some(self.read()),
         }
     }
 
@@ -151,23 +153,6 @@ impl Store {
             Store::Text(file) => Ok(file.list()?.into_iter().find(|(record, _)| record.name == name)),
             Store::Database(database) => database.find(name),
         }
-    }
-
-    /// Who cannot visit, for what should be a passkey is none: what is told of them, if there is anybody.
-    fn unfit(&mut self) -> Result<Option<String>, Failure> {
-        let names = match self {
-            // A line without a passkey is no user, and nothing is read.
-            Store::Text(_) => return Ok(None),
-            Store::Database(database) => database.unfit()?,
-        };
-        let mut some = names.iter().take(UNFIT_TOLD_MAX).map(|name| shown(name)).collect::<Vec<_>>();
-        if names.len() > some.len() {
-            some.push("...".into());
-        }
-        let (some, who) = (some.join(", "), count(names.len() as u64, "user"));
-        let told =
-            || format!("{who} cannot visit, for a passkey has 32 to 64 letters, digits, `-` and `_`: {some}");
-        Ok((!names.is_empty()).then(told))
     }
 
     /// A new user.
@@ -212,6 +197,25 @@ impl Store {
             Store::Database(database) => database.has_changed(),
         }
     }
+}
+
+/// Who there is, read at one time.
+pub(super) struct Everybody {
+    members: Members,
+    /// What is told of those who cannot visit, if there is anybody.
+    unfit: Option<String>,
+}
+
+/// What is told of those who cannot visit, for what should be a passkey is none.
+fn told_of(unfit: &[String]) -> Option<String> {
+    let mut some = unfit.iter().take(UNFIT_TOLD_MAX).map(|name| shown(name)).collect::<Vec<_>>();
+    if unfit.len() > some.len() {
+        some.push("...".into());
+    }
+    let (some, who) = (some.join(", "), count(unfit.len() as u64, "user"));
+    let told =
+        || format!("{who} cannot visit, for a passkey has 32 to 64 letters, digits, `-` and `_`: {some}");
+    (!unfit.is_empty()).then(told)
 }
 
 /// Where users are, once it is known how they are kept there. A process that has a database open must not look into its file to find that
@@ -397,7 +401,7 @@ mod tests {
         for name in ["users.txt", "users.db"] {
             let path = folder.path().join(name);
             let mut store = Store::open(&path, true).unwrap();
-            store.members().unwrap();
+            store.read().unwrap();
             assert_eq!(exposed(&files(&store, &path)), None, "{name}");
         }
     }
@@ -407,7 +411,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.db");
         let mut store = Store::open(&path, true).unwrap();
-        store.members().unwrap();
+        store.read().unwrap();
         let all = files(&store, &path);
         let set = |file: &Path, mode| std::fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
         all.iter().for_each(|file| set(file, 0o644));

@@ -129,7 +129,7 @@ fn holds_when(users: &Path) -> &'static str {
 fn list(users: &Path, json: bool) -> Outcome {
     let mut store = Store::open(users, false)?;
     let list = store.list()?;
-    if let Some(told) = store.unfit()? {
+    if let Some(told) = store.read()?.unfit {
         show::message(&told);
     }
     if json {

@@ -198,27 +198,22 @@ impl Database {
         said(&self.file.path, error)
     }
 
-    /// All users. One whose passkey is none cannot visit, and is left out.
-    pub(super) fn users(&mut self) -> Result<Vec<User>, Failure> {
+    /// All users, and the names of those who cannot visit: whose passkey is none.
+    pub(super) fn read(&mut self) -> Result<(Vec<User>, Vec<String>), Failure> {
         self.file.check()?;
         let read = |db: &Connection| {
-            let mut rows =
-                db.prepare("SELECT id, name, passkey, may_download, enabled, clients_max FROM users")?;
-            let each = rows.query_map([], |row| {
+            let (mut users, mut unfit) = (Vec::new(), Vec::new());
+            let all = "SELECT id, name, passkey, may_download, enabled, clients_max FROM users ORDER BY id";
+            let mut statement = db.prepare(all)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
                 let user = UserId(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default());
-                Ok(record(row)?.map(|record| record.user(user)))
-            })?;
-            each.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read(&self.db).map_err(|error| self.failed(&error))
-    }
-
-    /// Who cannot visit: the names of those whose passkey is none.
-    pub(super) fn unfit(&mut self) -> Result<Vec<String>, Failure> {
-        let read = |db: &Connection| {
-            let mut rows = db.prepare("SELECT id, name, passkey FROM users ORDER BY id")?;
-            let each = rows.query_map([], |row| Ok(passkey(row)?.is_none().then_some(name(row)?)))?;
-            each.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<_>>>()
+                match record(row)? {
+                    Some(record) => users.push(record.user(user)),
+                    None => unfit.push(name(row)?),
+                }
+            }
+            Ok((users, unfit))
         };
         read(&self.db).map_err(|error| self.failed(&error))
     }

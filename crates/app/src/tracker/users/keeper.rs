@@ -5,13 +5,13 @@
 //! at the tracker. When the tracker has ended, everything that it handed over is written, or it is said that it is not. From when its end
 //! is foreseen, nobody waits for longer than [`LAST_PATIENCE`] for what cannot be written.
 
-use super::{Place, Store, exposed, files};
+use super::{Everybody, Place, Store, exposed, files};
 use crate::failure::Failure;
 use crate::show;
 use crate::words::count;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracker::ledger::{Row, Rules};
@@ -31,7 +31,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 const LAST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where who there is now is told.
-type Reply = SyncSender<Result<Members, Failure>>;
+type Reply = SyncSender<Result<Everybody, Failure>>;
 
 /// The keeper at work.
 pub(crate) struct Keeper {
@@ -56,12 +56,12 @@ impl Keeper {
     /// Opens the store, reads who there is and what they have, and begins. It ends when the way to its books is gone.
     pub(crate) fn start(path: &Path) -> Result<(Keeper, Private), Failure> {
         let mut store = Store::open(path, false)?;
-        let members = store.members()?;
+        let read = store.read()?;
         store.open_books()?;
         // After it was read: only then all of a database's files are there.
         exposed(&files(&store, path)).iter().for_each(|told| show::message(told));
-        let (mut keeper, mut keeping, books) = Keeper::of(store);
-        keeping.tell_unfit();
+        let (mut keeper, keeping, books) = Keeper::of(store);
+        let members = keeper.reader.members_of(read);
         let thread = std::thread::Builder::new().name("tracker-books".into());
         keeper.thread = Some(thread.spawn(move || keeping.run()).map_err(Failure::plain)?);
         Ok((keeper, Private { members: Arc::new(members), books }))
@@ -71,7 +71,7 @@ impl Keeper {
         let (rows, received) = sync_channel(BATCHES_MAX);
         let (questions, asked) = sync_channel(1);
         let (tell, news) = sync_channel(1);
-        let reader = Reader { questions, place: store.place() };
+        let reader = Reader { questions, place: store.place(), unfit: Unfit::default() };
         let gives_up = Arc::new(OnceLock::new());
         let standing = Arc::new(Standing::default());
         let keeping = Keeping {
@@ -83,7 +83,6 @@ impl Keeper {
             standing: Arc::clone(&standing),
             waiting: Vec::new(),
             fails: false,
-            unfit: None,
         };
         let books = Books { rules: Rules::default(), rows, standing };
         (Keeper { thread: None, reader, news, gives_up }, keeping, books)
@@ -132,7 +131,12 @@ impl Drop for Keeper {
 pub(crate) struct Reader {
     questions: SyncSender<Reply>,
     place: Place,
+    unfit: Unfit,
 }
+
+/// What was said last of users who cannot visit.
+#[derive(Clone, Default)]
+struct Unfit(Arc<Mutex<Option<String>>>);
 
 impl Reader {
     /// Who there is now.
@@ -140,7 +144,18 @@ impl Reader {
         let (tell, told) = sync_channel(1);
         let gone = || Failure::plain("the keeper of the books has ended");
         self.questions.send(tell).map_err(|_| gone())?;
-        told.recv().map_err(|_| gone())?
+        told.recv().map_err(|_| gone())?.map(|read| self.members_of(read))
+    }
+
+    /// Who was read. Says who cannot visit, if they are others than was said last.
+    pub(crate) fn members_of(&self, read: Everybody) -> Members {
+        let Everybody { members, unfit } = read;
+        let mut said = self.unfit.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = unfit.as_ref().filter(|_| unfit != *said) {
+            show::message(told);
+        }
+        *said = unfit;
+        members
     }
 
     /// The keeper's store, opened once more.
@@ -161,8 +176,6 @@ struct Keeping {
     waiting: Vec<Row>,
     /// The last attempt to write failed, which was said.
     fails: bool,
-    /// What was said last of users who cannot visit.
-    unfit: Option<String>,
 }
 
 impl Keeping {
@@ -221,7 +234,7 @@ impl Keeping {
     /// Lets time pass until the next attempt; questions are answered meanwhile.
     fn pause(&mut self) -> RecvTimeoutError {
         match self.questions.recv_timeout(LOOK_AROUND) {
-            Ok(reply) => drop(reply.send(self.store.members())),
+            Ok(reply) => drop(reply.send(self.store.read())),
             Err(RecvTimeoutError::Timeout) => {}
             // Nobody will ask any more.
             Err(RecvTimeoutError::Disconnected) => std::thread::park_timeout(LOOK_AROUND),
@@ -250,22 +263,11 @@ impl Keeping {
         }
     }
 
-    /// Says who cannot visit, if they are others than was said last.
-    fn tell_unfit(&mut self) {
-        // What cannot be read is told by whoever serves those who can.
-        let Ok(unfit) = self.store.unfit() else { return };
-        if let Some(told) = unfit.as_ref().filter(|_| unfit != self.unfit) {
-            show::message(told);
-        }
-        self.unfit = unfit;
-    }
-
     fn look_around(&mut self) {
         while let Ok(reply) = self.questions.try_recv() {
-            let _ = reply.send(self.store.members());
+            let _ = reply.send(self.store.read());
         }
         if self.store.has_changed() {
-            self.tell_unfit();
             // If there is no room, the last was not heard yet, and whoever hears it reads this as well.
             let _ = self.news.try_send(());
         }

@@ -66,14 +66,14 @@ fn what_others_change_is_noticed_and_what_we_add_is_not() {
     assert!(!ours.has_changed());
     theirs.change("anna", Change::Passkey(Passkey::of_chance([5; 16]))).unwrap();
     assert!(ours.has_changed());
-    assert_eq!(ours.users().unwrap()[0].passkey, Passkey::of_chance([5; 16]));
+    assert_eq!(ours.read().unwrap().0[0].passkey, Passkey::of_chance([5; 16]));
     theirs.change("anna", Change::Removed).unwrap();
     assert!(theirs.change("anna", Change::Enabled(true)).is_err());
-    assert_eq!(ours.users().unwrap(), []);
+    assert_eq!(ours.read().unwrap().0, []);
     // A number is never given twice: what is still due to who is gone is nobody's.
     theirs.add(&record_of("bert", 1)).unwrap();
     ours.credit(&[row(1, 10)], 2).unwrap();
-    assert_eq!(ours.users().unwrap()[0].member.user, UserId(2));
+    assert_eq!(ours.read().unwrap().0[0].member.user, UserId(2));
     assert_eq!(ours.list().unwrap()[0].1, Totals::default());
 }
 
@@ -83,12 +83,12 @@ fn who_has_no_fit_passkey_is_told_of_and_no_name_keeps_others_out() {
     let path = folder.path().join("users.db");
     let mut database = Database::open(&path, true).unwrap();
     database.add(&record_of("anna", 1)).unwrap();
-    assert_eq!(database.unfit().unwrap(), [""; 0]);
+    assert_eq!(database.read().unwrap().1, [""; 0]);
     let key = Passkey::of_chance([2; 16]);
     let others = "INSERT INTO users (name, passkey) VALUES ('bert', 'short'), ('carl', ''), (CAST(x'ff41' AS TEXT), ?1)";
     Connection::open(&path).unwrap().execute(others, [key.reveal()]).unwrap();
-    assert_eq!(database.unfit().unwrap(), ["bert", "carl"]);
-    let keys: Vec<_> = database.users().unwrap().into_iter().map(|user| user.passkey).collect();
+    assert_eq!(database.read().unwrap().1, ["bert", "carl"]);
+    let keys: Vec<_> = database.read().unwrap().0.into_iter().map(|user| user.passkey).collect();
     assert_eq!(keys, [Passkey::of_chance([1; 16]), key]);
     let names: Vec<_> = database.list().unwrap().into_iter().map(|(record, _)| record.name).collect();
     assert_eq!(names, ["anna", "\u{fffd}A"]);
@@ -139,7 +139,7 @@ fn another_file_in_its_place_is_noticed_and_nothing_is_written_into_either() {
             std::fs::rename(&other, &path).unwrap();
         }
         assert!(database.has_changed());
-        let error = database.users().unwrap_err().to_string();
+        let error = database.read().unwrap_err().to_string();
         assert!(error.contains("moved or replaced"), "{error}");
         database.credit(&[row(1, 10)], 1).unwrap_err();
         assert!(database.file().open().is_err());
@@ -148,7 +148,7 @@ fn another_file_in_its_place_is_noticed_and_nothing_is_written_into_either() {
     assert!(!database.has_changed() && database.file().open().is_ok());
     assert_eq!(database.list().unwrap()[0].1, Totals::default());
     database.credit(&[row(1, 10)], 1).unwrap();
-    assert_eq!(database.users().unwrap().len(), 1);
+    assert_eq!(database.read().unwrap().0.len(), 1);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn what_could_not_be_written_is_as_soon_as_it_can_be() {
     let folder = tempfile::tempdir().unwrap();
     let (keeper, mut keeping, books) = Keeper::of(spoilt(folder.path()));
     let totals = folder.path().join("users.txt.totals");
-    keeping.store.members().unwrap();
+    keeping.store.read().unwrap();
     keeping.waiting = vec![row(); 3];
     keeping.write();
     assert_eq!(books.standing.failures(), 1);
@@ -68,9 +68,10 @@ fn what_could_not_be_written_is_as_soon_as_it_can_be() {
 fn how_many_cannot_visit_is_said_with_some_of_their_names_and_none_that_may_be_a_passkey() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("users.db");
-    let (_keeper, mut keeping, _books) = Keeper::of(Store::open(&path, true).unwrap());
-    keeping.tell_unfit();
-    assert_eq!(keeping.unfit, None);
+    let (keeper, mut keeping, _books) = Keeper::of(Store::open(&path, true).unwrap());
+    let unfit = || keeper.reader.unfit.0.lock().unwrap().clone();
+    let read = || keeper.reader.members_of(keeper.reader.open().unwrap().read().unwrap());
+    assert_eq!((read().len(), unfit()), (0, None));
     let db = rusqlite::Connection::open(&path).unwrap();
     let secret = Passkey::of_chance([7; 16]);
     let mut names = (0..11).map(|number| format!("user{number}")).collect::<Vec<_>>();
@@ -79,8 +80,11 @@ fn how_many_cannot_visit_is_said_with_some_of_their_names_and_none_that_may_be_a
         let add = "INSERT INTO users (name, passkey) VALUES (?1, ?2)";
         db.execute(add, rusqlite::params![name, format!("short{number}")]).unwrap();
     }
+    // All are read once, and not by the keeper.
     keeping.look_around();
-    let told = keeping.unfit.unwrap();
+    assert!(keeper.has_news() && unfit().is_none());
+    assert_eq!(read().len(), 0);
+    let told = unfit().unwrap();
     assert!(told.starts_with("12 users cannot visit") && told.ends_with("user8, ..."), "{told}");
     assert!(!told.contains(secret.reveal()) && !told.contains("short"), "{told}");
 }
