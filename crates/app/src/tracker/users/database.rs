@@ -8,7 +8,7 @@
 //!
 //! Invariants: `user_version` says which tables there are; what is due to many is added in one transaction, to accounts and transfers
 //! alike; others may write at the same time, and what they do is noticed by `data_version`; if another file is put in its place, nothing is
-//! written any more, for it would be in neither.
+//! written any more, for it would be in neither. One that is written over as it lies is not told from what SQLite itself writes.
 
 use super::{Change, Record, Totals, failed, nobody};
 use crate::failure::Failure;
