@@ -107,7 +107,8 @@ impl Keeper {
     /// Waits until somebody else has changed who there is.
     #[cfg(test)]
     pub(crate) fn wait_for_news(&self) {
-        self.news.recv().unwrap();
+        // Longer than anything takes that is not stuck.
+        self.news.recv_timeout(Duration::from_secs(60)).unwrap();
     }
 
     /// For whoever asks who there is.
