@@ -101,8 +101,9 @@ impl Accounts {
         }
     }
 
-    /// Hands over what has waited long enough, or is enough. Waits for nobody.
-    pub(crate) fn settle(&mut self, now: Instant) {
+    /// Hands over what has waited long enough, or is enough. Waits for nobody. Says whether anything was taken.
+    pub(crate) fn settle(&mut self, now: Instant) -> bool {
+        let mut is_taken = false;
         let waited = now.since(self.handed_over) >= WAIT_MAX;
         while !self.ready.is_empty()
             || self.ledger.rows_due() >= ROWS_MAX
@@ -114,15 +115,16 @@ impl Accounts {
             // Before it is there, so that it is never taken away before.
             self.standing.handed_over(self.ready.len());
             match self.books.try_send(std::mem::take(&mut self.ready)) {
-                Ok(()) => self.handed_over = now,
+                Ok(()) => (self.handed_over, is_taken) = (now, true),
                 // Its keeper is behind, or gone: then this is for as long as the tracker lives.
                 Err(TrySendError::Full(rows) | TrySendError::Disconnected(rows)) => {
                     self.standing.written(rows.len());
                     self.ready = rows;
-                    return;
+                    return is_taken;
                 }
             }
         }
+        is_taken
     }
 
     /// To be called about once a second: forgets who stayed away.

@@ -138,8 +138,11 @@ impl Desk {
 
     /// Tells the keeper of the books what is due to members, if it is time.
     pub(crate) fn settle(&mut self) {
-        if let Some(accounts) = &mut self.accounts {
-            accounts.settle(self.now);
+        if let Some(accounts) = &mut self.accounts
+            && accounts.settle(self.now)
+        {
+            // What the books' keeper counts now is not to be counted here as well.
+            self.tally.set(Count::RowsDue, accounts.rows_due() as u64);
         }
     }
 
@@ -266,14 +269,14 @@ pub(crate) fn take_out(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto::tracker::ledger::{self, UserId};
+    use std::sync::mpsc::sync_channel;
     use std::time::Duration;
     use wire::PeerId;
 
-    #[test]
-    fn an_old_passkey_takes_nobody_out_who_was_served_since_it_is_old() {
-        let info_hash = InfoHash([7; 20]);
-        let request = AnnounceRequest {
-            info_hash,
+    fn request() -> AnnounceRequest {
+        AnnounceRequest {
+            info_hash: InfoHash([7; 20]),
             peer_id: PeerId([7; 20]),
             port: 1001,
             uploaded: 0,
@@ -282,7 +285,31 @@ mod tests {
             event: AnnounceEvent::None,
             want: None,
             key: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_row_is_due_once_while_it_is_on_its_way_to_the_books() {
+        let (rows, received) = sync_channel(1);
+        let (standing, tally) = (Arc::default(), Arc::<Tally>::default());
+        let books = Books { rules: ledger::Rules::default(), rows, standing: Arc::clone(&standing) };
+        let mut desk = Desk::new(Rules::default(), Some(books), Arc::clone(&tally));
+        let due = || tally.get(Count::RowsDue) + standing.unwritten();
+        let member = Member { user: UserId(1), may_download: true, clients_max: None };
+        let from = "127.0.0.1".parse().unwrap();
+        desk.announce(Over::Http, from, Some(&member), &request(), 0).unwrap();
+        desk.sweep();
+        assert_eq!(due(), 1);
+        desk.set_time(desk.began + Duration::from_secs(10));
+        desk.settle();
+        assert_eq!((due(), standing.unwritten()), (1, 1));
+        standing.written(received.try_recv().unwrap().len());
+        assert_eq!(due(), 0);
+    }
+
+    #[test]
+    fn an_old_passkey_takes_nobody_out_who_was_served_since_it_is_old() {
+        let request = request();
         for from in ["127.0.0.1", "::1"].map(|ip| ip.parse().unwrap()) {
             let mut desk = Desk::new(Rules::default(), None, Arc::default());
             let began = desk.began;

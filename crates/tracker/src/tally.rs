@@ -122,7 +122,7 @@ const ROWS: [Row; 34] = [
         "Announces of members not credited, for want of room",
     ),
     row(Count::Accounts, "accounts", "", "Members in torrents now, counted in each"),
-    row(Count::RowsDue, "account_rows_due", "", "Accounts of which the books do not know the newest"),
+    row(Count::RowsDue, "account_rows_due", "", "Rows that the books do not have yet, wherever they wait"),
     row(
         Count::BooksFailures,
         "account_failures_total",
