@@ -1,7 +1,7 @@
 //! Accounts of members, as one worker keeps them: what is due to them is handed to whoever keeps the books, over a bounded queue.
 //!
 //! Invariants: nobody who announces waits for the books; while their keeper is behind, what is due adds up in the ledger, which is
-//! bounded, and nothing of it is lost; at an orderly end everything is handed over.
+//! bounded, and nothing of it is lost; at an orderly end everything is handed over, unless nothing of it is taken for very long.
 
 use crate::members::{MAY_NOT_DOWNLOAD, TOO_MANY_CLIENTS};
 use proto::tracker::Ledger;
@@ -16,6 +16,9 @@ use wire::announce::AnnounceRequest;
 
 /// Rows that are handed over at once, and as soon as so many wait.
 const ROWS_MAX: usize = 4096;
+
+/// How often it is looked whether there is room for what is left at the end.
+const ROOM_AGAIN: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// How long a row waits at most for others.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -148,8 +151,9 @@ impl Accounts {
         self.ledger.restore(now + BEFORE, slice, since, is_ours)
     }
 
-    /// Hands everything over, for which it waits. Nobody announces any more.
-    pub(crate) fn hand_over(&mut self) {
+    /// Hands everything over, for which it waits, as long as something of it is taken within this time. Nobody announces any more.
+    pub(crate) fn hand_over(&mut self, patience: std::time::Duration) {
+        let mut until = std::time::Instant::now() + patience;
         loop {
             if self.ready.is_empty() {
                 self.ready = self.ledger.take(ROWS_MAX);
@@ -159,11 +163,26 @@ impl Accounts {
                 return;
             }
             self.standing.handed_over(rows.len());
-            if self.books.send(rows).is_err() {
-                tracing::error!(
-                    "what members sent and received last is lost: nobody keeps the books any more"
-                );
-                return;
+            match self.books.try_send(rows) {
+                Ok(()) => until = std::time::Instant::now() + patience,
+                Err(TrySendError::Full(rows)) if std::time::Instant::now() < until => {
+                    self.standing.written(rows.len());
+                    self.ready = rows;
+                    // A queue cannot be waited for within a time.
+                    std::thread::park_timeout(ROOM_AGAIN);
+                }
+                Err(TrySendError::Full(_)) => {
+                    tracing::error!(
+                        "what members sent and received last is lost: the books' disk does not answer"
+                    );
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => {
+                    tracing::error!(
+                        "what members sent and received last is lost: nobody keeps the books any more"
+                    );
+                    return;
+                }
             }
         }
     }
@@ -181,5 +200,44 @@ impl Accounts {
     /// Announces that were not credited for want of room.
     pub(crate) fn uncredited(&self) -> u64 {
         self.ledger.unkept()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::tracker::ledger::UserId;
+    use std::sync::mpsc::sync_channel;
+    use wire::PeerId;
+    use wire::announce::AnnounceEvent;
+
+    #[test]
+    fn nobody_waits_for_ever_for_a_keeper_that_takes_nothing() {
+        let (rows, received) = sync_channel(0);
+        let (ended, has_ended) = sync_channel(1);
+        let waits = std::thread::spawn(move || {
+            let mut accounts =
+                Accounts::new(Books { rules: Rules::default(), rows, standing: Arc::default() });
+            let member = Member { user: UserId(1), may_download: true, clients_max: None };
+            let request = AnnounceRequest {
+                info_hash: InfoHash([7; 20]),
+                peer_id: PeerId([7; 20]),
+                port: 1001,
+                uploaded: 0,
+                downloaded: 0,
+                left: 0,
+                event: AnnounceEvent::None,
+                want: None,
+                key: None,
+            };
+            let peer = SocketAddr::new("127.0.0.1".parse().unwrap(), 1001);
+            accounts.announce(Instant::ZERO, &member, peer, &request).unwrap();
+            accounts.hand_over(std::time::Duration::ZERO);
+            ended.send(()).unwrap();
+        });
+        let patience = std::time::Duration::from_secs(60);
+        assert!(has_ended.recv_timeout(patience).is_ok(), "it waits for room");
+        drop(received);
+        waits.join().unwrap();
     }
 }

@@ -146,10 +146,10 @@ impl Desk {
         }
     }
 
-    /// Nobody comes any more: tells the keeper of the books what is left.
-    pub(crate) fn hand_over_books(&mut self) {
+    /// Nobody comes any more: tells the keeper of the books what is left, as long as it takes something within this time.
+    pub(crate) fn hand_over_books(&mut self, patience: std::time::Duration) {
         if let Some(accounts) = &mut self.accounts {
-            accounts.hand_over();
+            accounts.hand_over(patience);
         }
     }
 

@@ -27,6 +27,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::announce::AnnounceRequest;
 
+/// How long a keeper of the books that takes nothing is waited for at the end: until after it gives up what it cannot write, and while
+/// there is still time for the state before a service manager's patience is over.
+const BOOKS_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Sockets that are heard of at once.
 const EVENTS_MAX: usize = 1024;
 
@@ -182,8 +186,8 @@ impl Worker {
     pub(crate) fn run(mut self) {
         self.serve();
         // First what is lost if it is not written: who is there comes again, and where counting stood is in the books up to now. A keeper
-        // that cannot write gives up in the end; the state's disk may hang for ever.
-        self.desk.hand_over_books();
+        // that cannot write gives up in the end, and one whose own disk hangs is given up here; the state's disk may hang for ever.
+        self.desk.hand_over_books(BOOKS_PATIENCE);
         self.desk.finish_saving();
     }
 
