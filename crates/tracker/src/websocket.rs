@@ -4,6 +4,7 @@
 //! Invariants: nobody is waited for; a connection holds at most one message in and [`OUTPUT_MAX`] bytes out, and who does not read is cut
 //! off; who speaks too often is read later. Threats: C13, E9
 
+mod allowance;
 pub(crate) mod handshake;
 mod link;
 mod metered;
@@ -246,7 +247,7 @@ impl Room {
         let mut link = Link::new(newcomer, at_once, now);
         let both = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(link.socket_mut(), Token(name), both).is_err() {
-            return self.neighbours.leave(ip, 0.0);
+            return self.neighbours.leave(ip, -at_once);
         }
         self.links.insert(name, link);
         self.go_on(name, now);
@@ -315,7 +316,7 @@ impl Room {
         let Some(link) = self.links.remove(&name) else { return };
         self.busy.remove(&name);
         self.signalling.on_closed(VisitorId(name as u64));
-        self.neighbours.leave(link.ip(), link.debt(Instant::now(), self.rules.messages_per_second_max));
+        self.neighbours.leave(link.ip(), link.owes(Instant::now(), self.rules.messages_per_second_max));
     }
 
     fn look_around(&mut self, now: Instant) {

@@ -1,6 +1,7 @@
 //! One browser's connection: messages in and out, how often it may speak, whether it is still there.
 
 use super::Newcomer;
+use super::allowance::Allowance;
 use super::metered::Metered;
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -36,8 +37,7 @@ pub(super) struct Link {
     /// What is left of the answer to its request.
     answer: Vec<u8>,
     readable: bool,
-    /// Messages that it may say now, and when that was so. Less than none after a long one.
-    allowance: (f64, Instant),
+    allowance: Allowance,
     held_back: bool,
     heard: Instant,
     asked: bool,
@@ -75,7 +75,7 @@ impl Link {
             ip,
             answer,
             readable: true,
-            allowance: (allowance, now),
+            allowance: Allowance::new(allowance, now),
             held_back: false,
             heard: now,
             asked: false,
@@ -99,15 +99,9 @@ impl Link {
         self.held_back
     }
 
-    /// Messages that it has said and might not yet, after a long one.
-    pub(super) fn debt(&self, now: Instant, messages_per_second: u32) -> f64 {
-        (-self.allowance_at(now, messages_per_second)).max(0.0)
-    }
-
-    fn allowance_at(&self, now: Instant, messages_per_second: u32) -> f64 {
-        let (had, since) = self.allowance;
-        let more = now.saturating_duration_since(since).as_secs_f64() * f64::from(messages_per_second.max(1));
-        (had + more).min(BURST)
+    /// See [`Allowance::owes`].
+    pub(super) fn owes(&self, now: Instant, messages_per_second: u32) -> f64 {
+        self.allowance.owes(now, messages_per_second)
     }
 
     /// Writes what waits, and reads one message.
@@ -118,14 +112,13 @@ impl Link {
         if !self.answer.is_empty() || !self.readable {
             return Turn::Waits;
         }
-        self.allowance = (self.allowance_at(now, messages_per_second), now);
-        self.held_back = self.allowance.0 < 1.0;
+        self.held_back = !self.allowance.refill(now, messages_per_second);
         if self.held_back {
             return Turn::Waits;
         }
         self.socket.get_mut().begin();
         let turn = self.read(now);
-        self.allowance.0 -= self.socket.get_ref().read_in_turn() as f64 / BYTES_PER_MESSAGE;
+        self.allowance.spend(self.socket.get_ref().read_in_turn() as f64 / BYTES_PER_MESSAGE);
         turn
     }
 
@@ -140,14 +133,14 @@ impl Link {
                 }
                 // Records or frames without content, or parts of a long message: they cost as much as words.
                 Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {
-                    self.allowance.0 -= 1.0;
+                    self.allowance.spend(1.0);
                     return Turn::Continues;
                 }
                 Err(_) => return Turn::Over,
             };
             (self.heard, self.asked) = (now, false);
             // Pings and pongs cost as much as words.
-            self.allowance.0 -= 1.0;
+            self.allowance.spend(1.0);
             match message {
                 Message::Text(text) => return Turn::Said(text.as_str().to_owned()),
                 Message::Binary(bytes) => match String::from_utf8(bytes.into()) {
@@ -156,7 +149,7 @@ impl Link {
                 },
                 Message::Close(_) => return Turn::Over,
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {
-                    if self.allowance.0 < 1.0 {
+                    if !self.allowance.has_some() {
                         self.held_back = true;
                         return Turn::Waits;
                     }

@@ -57,11 +57,11 @@ impl Neighbours {
         Some(first)
     }
 
-    /// One of this address has left, and has said so much that it might not yet.
-    pub(super) fn leave(&mut self, ip: IpAddr, debt: f64) {
+    /// One of this address has left, and has said so much that it might not yet; less than none if it gives back what it has not said.
+    pub(super) fn leave(&mut self, ip: IpAddr, owes: f64) {
         if let Some(neighbour) = self.0.get_mut(&neighbourhood(ip)) {
             neighbour.here = neighbour.here.saturating_sub(1);
-            neighbour.allowance -= debt;
+            neighbour.allowance = (neighbour.allowance - owes).min(BURST);
         }
     }
 
@@ -77,6 +77,7 @@ impl Neighbours {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::websocket::allowance::Allowance;
     use std::net::Ipv4Addr;
     use std::time::Duration;
 
@@ -106,6 +107,23 @@ mod tests {
         // The first may as well, some time later.
         let now = now + Duration::from_secs_f64(BURST / per_second);
         assert_eq!(neighbours.enter(address(1), now, &rules), Some(BURST_AT_FIRST));
+    }
+
+    #[test]
+    fn many_behind_one_address_who_come_and_say_little_may_all_say_as_much_at_first() {
+        let (mut neighbours, rules, began) = (Neighbours::default(), rules(), Instant::now());
+        // Ten times a second, which is faster than what each is given comes again.
+        for visit in 0..600 {
+            let now = began + Duration::from_millis(100 * visit);
+            assert_eq!(neighbours.enter(address(1), now, &rules), Some(BURST_AT_FIRST), "{visit}");
+            let mut allowance = Allowance::new(BURST_AT_FIRST, now);
+            allowance.spend(1.0);
+            neighbours.leave(address(1), allowance.owes(now, rules.messages_per_second_max));
+        }
+        // Nothing is made by it.
+        neighbours.enter(address(2), began, &rules).unwrap();
+        neighbours.leave(address(2), -2.0 * BURST);
+        assert!(neighbours.0.values().all(|neighbour| neighbour.allowance <= BURST));
     }
 
     #[test]
