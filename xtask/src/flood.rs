@@ -3,11 +3,12 @@
 //! `forge`: connection ids of strangers, of which none may be answered, and no datagram that shows none may be answered with more bytes
 //! than it has. `http`: visitors who are slow, silent, endless or deaf, while honest ones go on. `hashes`: announces to torrents that
 //! nobody has named before, within bounded memory, and nobody is forgotten for them. `browsers`: visitors over WebSocket who offer, claim
-//! or join without end, or hear nothing. `overload`: five times what it can answer, of which it answers at least 90 % of its best.
+//! or join without end, or hear nothing. `tls`: handshakes that are begun and left, while honest visitors come over HTTPS. `overload`: five times what it can answer, of which it answers at least 90 % of its best.
 //! `restart`: killed and started again while all of this comes, after which nobody is forgotten who was there for an interval.
 //! Threats: C13, E5, E6, E8, E9, E10.
 
 mod browsers;
+mod tls;
 
 use crate::bench::servers::{Kind, Protocol, SERVER_CPU, Server, last_line, number};
 use crate::interop::scratch;
@@ -27,6 +28,7 @@ type Part = fn(&Scene) -> Result<()>;
 const PARTS: &[(&str, Part)] = &[
     ("forge", forge),
     ("http", http),
+    ("tls", tls::tls),
     ("browsers", browsers::browsers),
     ("hashes", hashes),
     ("overload", overload),
@@ -69,7 +71,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     if let Some(bad) =
         flags.iter().find(|flag| **flag != "--small").or(names.iter().find(|name| !known(name)))
     {
-        bail!("flood: what is {bad}? forge, http, browsers, hashes, overload, restart, --small");
+        bail!("flood: what is {bad}? forge, http, tls, browsers, hashes, overload, restart, --small");
     }
     lab::enter()?;
     run_command("ip", &["link", "set", "lo", "up"])?;

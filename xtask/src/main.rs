@@ -32,7 +32,7 @@ Usage: cargo xtask <chore>
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
   flood [part...] [--small]          a tracker under forged ids, ill-willed visitors, random torrents, five times its load, and
-                     a restart meanwhile; parts: forge http hashes overload restart
+                     a restart meanwhile; parts: forge http tls browsers hashes overload restart
   home [part...] [--small] [--gib N] [--program FILE]   `share` and `receive` on shaped links, poor networks, before
                      eavesdroppers and a browser: figures, and whether they hold; parts: rate three addresses page leave secrecy
   worlds --hostile [--worlds N] [--seed N] [--kind NAME | --attackers 'NAME ...' | --each-kind | --chance] [--dice N]

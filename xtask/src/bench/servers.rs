@@ -150,9 +150,14 @@ impl Server {
 
     /// The visitors' program on the other processor, with this errand.
     pub(crate) fn errand(&self, errand: &str) -> Command {
+        self.errand_at(errand, self.kind.address())
+    }
+
+    /// The same, to another address at which it listens.
+    pub(crate) fn errand_at(&self, errand: &str, at: &str) -> Command {
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", LOAD_CPU]).arg(load_program());
-        command.args([errand, "--server", self.kind.address()]);
+        command.args([errand, "--server", at]);
         command
     }
 

@@ -3,6 +3,7 @@
 //! One thread and one loop, each connection from an address of its own; who is thrown out dials again. Says what it did at the end.
 //! Threat: E9
 
+use crate::web::EINPROGRESS;
 use anyhow::{Result, bail};
 use mio::{Events, Poll};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -57,7 +58,7 @@ impl Kind {
             "silent" => Kind::Silent,
             "huge" => Kind::Huge,
             "deaf" => Kind::Deaf,
-            other => bail!("--kind {other}: slow, silent, huge or deaf"),
+            other => bail!("--kind {other}: slow, silent, huge, deaf or tls"),
         })
     }
 }
@@ -150,12 +151,24 @@ impl Visitor {
 }
 
 /// Whole questions one after the other, from where the last write ended.
-fn questions_from(said: usize) -> &'static [u8] {
+pub(crate) fn questions_from(said: usize) -> &'static [u8] {
     const QUESTION: &[u8; 256] =
         b"GET /announce?info_hash=%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa%aa\
         &peer_id=-GL0002-000000000000&port=6881&uploaded=0&downloaded=0&left=0&numwant=50&compact=1 \
         HTTP/1.1\r\nHost: tracker.example\r\nUser-Agent: gannet-load, deaf 1234567890123\r\n\r\n";
     &QUESTION[said % QUESTION.len()..]
+}
+
+/// Begins to dial, without waiting for what comes of it.
+pub(crate) fn begin_dial(source: Ipv4Addr, server: SocketAddrV4) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&SocketAddr::V4(server).into()) {
+        Err(error) if error.raw_os_error() != Some(EINPROGRESS) => Err(error.into()),
+        Ok(()) | Err(_) => Ok(socket.into()),
+    }
 }
 
 pub(crate) fn dial(source: Ipv4Addr, server: SocketAddrV4) -> Result<TcpStream> {

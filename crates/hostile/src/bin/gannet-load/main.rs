@@ -10,6 +10,7 @@ mod flood;
 mod forge;
 mod judge;
 mod population;
+mod tls;
 mod web;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,7 +29,9 @@ A tracker's visitors, for measuring and tests.
 Usage: gannet-load udp --server 127.IP:PORT [options]   clients over UDP
        gannet-load http --server 127.IP:PORT [options]  clients over HTTP, on connections that stay
        gannet-load forge --server 127.IP:PORT [--count N]   connection ids of strangers: none may be answered (1048576)
+       gannet-load https --server 127.IP:PORT [--connections N] [--seconds X] [--stay]   a handshake of TLS for each question, or for all
        gannet-load flood --server 127.IP:PORT --kind slow|silent|huge|deaf [--connections N] [--seconds X]   ill will over HTTP
+       gannet-load flood --server 127.IP:PORT --kind tls [...]   handshakes that are begun and left, and whole ones
        gannet-load browsers --server 127.IP:PORT [--connections N] [--seconds X]   pairs that meet over WebSocket
        gannet-load browsers --server 127.IP:PORT --kind offers|frames|deaf|swarms [...]   ill will over WebSocket
        gannet-load hashes [options]                     the info-hashes of the population, one a line
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Some("forge") => words.address("--server").and_then(|server| {
             forge::run(server, words.number("--count", 1 << 20)?, words.number("--seed", 1)?)
         }),
+        Some("https") => https(&words),
         Some("flood") => flood(&words),
         Some("browsers") => browsers(&words),
         Some("hashes") => hashes(&words),
@@ -200,9 +204,18 @@ fn http(words: &Words<'_>) -> Result<()> {
 }
 
 fn flood(words: &Words<'_>) -> Result<()> {
-    let kind = flood::Kind::named(words.word("--kind").context("--kind is missing")?)?;
-    let span = words.seconds("--seconds", 5.0)?;
-    flood::run(words.address("--server")?, kind, words.number("--connections", 1000)?, span)
+    let (server, span) = (words.address("--server")?, words.seconds("--seconds", 5.0)?);
+    let visitors = words.number("--connections", 1000)?;
+    match words.word("--kind").context("--kind is missing")? {
+        "tls" => tls::flood(server, visitors, span),
+        kind => flood::run(server, flood::Kind::named(kind)?, visitors, span),
+    }
+}
+
+fn https(words: &Words<'_>) -> Result<()> {
+    let (server, span) = (words.address("--server")?, words.seconds("--seconds", 5.0)?);
+    let (visitors, in_time) = (words.number("--connections", 16)?, words.seconds("--in-time", 5.0)?);
+    tls::visit(server, visitors, words.has("--stay"), span, in_time)
 }
 
 fn browsers(words: &Words<'_>) -> Result<()> {

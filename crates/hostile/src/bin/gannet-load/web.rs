@@ -294,7 +294,7 @@ impl Web {
 }
 
 /// `EINPROGRESS`, which the standard library has no name for.
-const EINPROGRESS: i32 = 115;
+pub(crate) const EINPROGRESS: i32 = 115;
 
 /// The first answer among these bytes.
 fn parse(bytes: &[u8], ended: bool) -> Heard {
