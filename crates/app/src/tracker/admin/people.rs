@@ -9,8 +9,9 @@ use crate::failure::Failure;
 use crate::show::json::VERSION;
 use crate::tracker::office::Office;
 use crate::tracker::users::commands::UserLine;
-use crate::tracker::users::{Change, Record, Store, Totals, check_name};
+use crate::tracker::users::{Change, Record, Store, Totals, check_name, is_harmless};
 use serde_json::{Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use wire::Passkey;
 
@@ -19,6 +20,9 @@ const USERS: usize = 100;
 
 /// Users told of at once, at most.
 const USERS_MAX: usize = 1000;
+
+/// How what stands for a name begins that is not told. No name that is made here does.
+const HIDDEN: char = '-';
 
 /// What was done to a user, or is known of it; nothing if there is none of that name.
 type Done<T> = Option<Result<Option<T>, Failure>>;
@@ -44,10 +48,27 @@ pub(super) fn list(query: &str, office: &Office) -> Answer {
         Some(Err(failure)) => return Answer::error(500, &failure.to_string()),
         Some(Ok(known)) => known,
     };
+    if let Some((hidden, _)) = known.iter().find(|(record, _)| after != record.name && after == cursor(&record.name)) {
+        after = hidden.name.clone();
+    } else if after.starts_with(HIDDEN) && !known.iter().any(|(record, _)| record.name == after) {
+        return Answer::error(400, "after: whoever was the last of that page is not there any more; begin again");
+    }
     let behind = known.into_iter().filter(|(record, _)| record.name > after);
-    let rows: Vec<Value> = behind.take(most).map(|(record, totals)| row(record, totals)).collect();
-    let next = rows.last().filter(|_| rows.len() == most).map(|row| row["name"].clone());
+    let page: Vec<_> = behind.take(most).collect();
+    let next = page.last().filter(|_| page.len() == most).map(|(record, _)| cursor(&record.name));
+    let rows: Vec<Value> = page.into_iter().map(|(record, totals)| row(record, totals)).collect();
     Answer::ok(json!({ "v": VERSION, "type": "tracker_users", "users": rows, "next": next }))
+}
+
+/// What is said in `after` for those behind this user. Others may write any name into a database: one that is not shown as it is, for it could
+/// be a passkey, is not told here either.
+fn cursor(name: &str) -> String {
+    if is_harmless(name) {
+        return name.into();
+    }
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    format!("{HIDDEN}{:016x}", hasher.finish())
 }
 
 /// A user, as a list has it.

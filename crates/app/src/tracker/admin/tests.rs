@@ -270,6 +270,31 @@ fn users_are_made_and_changed_and_that_holds_at_once() {
 }
 
 #[test]
+fn pages_of_users_go_on_behind_a_name_that_is_not_told() {
+    let place = Place::new();
+    let site = rusqlite::Connection::open(place.dir.path().join("users.db")).unwrap();
+    let secret = "0123456789abcdef0123456789abcdef";
+    for (number, name) in [secret, "an\u{1b}[2Jna", "-x", "bert", "zoe@\u{7f}"].into_iter().enumerate() {
+        site.execute("INSERT INTO users (name, passkey) VALUES (?1, ?2)", (name, format!("{number:032}"))).unwrap();
+    }
+    for count in 1..4 {
+        let (mut after, mut seen) = (String::new(), 0);
+        for _ in 0..7 {
+            let page = place.done("GET", &format!("/users?count={count}&after={after}"));
+            assert!(!page.to_string().contains(secret), "{page}");
+            seen += page["users"].as_array().unwrap().len();
+            match page["next"].as_str() {
+                Some(next) => after = next.to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(seen, 6, "{count} at once");
+    }
+    let gone = place.ask(Door::Socket, "GET", "/users?after=-0000000000000000", "");
+    assert_eq!(gone.status(), 400, "who begins in the middle would hear of some twice");
+}
+
+#[test]
 fn a_passkey_that_does_not_hold_yet_is_shown_all_the_same() {
     let place = Place::new();
     let users = place.dir.path().join("users.txt");
