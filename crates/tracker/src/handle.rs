@@ -15,12 +15,18 @@ use proto::tracker::swarm_table::Counts;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use wire::InfoHash;
 
 /// How long a worker may take for an answer: with ten million swarms it needs some two seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long it is waited for room for a question, in a queue that many visitors may fill for an instant.
+const ROOM_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it is looked meanwhile whether there is room.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// How long it is waited until every thread that serves visitors knows of a change: as they look around once a second at the latest, one that
 /// does not in this time does nothing, even on a machine that is very busy.
@@ -151,11 +157,12 @@ impl Handle {
     pub fn is_alive(&self, patience: Duration) -> bool {
         let (workers, browsers) = (self.orders.workers(), usize::from(self.browsers.is_some()));
         let (reply, replies) = sync_channel(workers + browsers);
-        let all_called = (0..workers).all(|worker| self.orders.tell(worker, Errand::Called(reply.clone())))
+        let until = Instant::now() + patience;
+        let call = |worker| self.orders.tell(worker, Errand::Called(reply.clone()), again_until(until));
+        let all_called = (0..workers).all(call)
             && self.browsers.as_ref().is_none_or(|browsers| browsers.call(reply.clone()));
         // Nobody is waited for who has ended.
         drop(reply);
-        let until = Instant::now() + patience;
         let is_there = |_| replies.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
         all_called && (0..workers + browsers).all(is_there)
     }
@@ -166,12 +173,18 @@ impl Handle {
     /// # Errors
     /// When another is being made, or a worker does not say so in time.
     pub fn torrents(&self, after: Option<InfoHash>, most: usize) -> Result<Vec<(InfoHash, Counts)>, Busy> {
-        let Ok(_one_at_a_time) = self.lists.try_lock() else { return Err(Busy) };
+        let _one_at_a_time = match self.lists.try_lock() {
+            Ok(turn) => turn,
+            // Whoever panicked makes none any more.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Busy),
+        };
+        let until = Instant::now() + ROOM_WITHIN;
         let (most, waits) = (most.min(TORRENTS_MAX), Arc::new(()));
         let (reply, replies) = sync_channel(self.orders.workers());
         for worker in 0..self.orders.workers() {
             let list = Listing::new(after, most, reply.clone(), Arc::downgrade(&waits));
-            if !self.orders.tell(worker, Errand::List(Box::new(list))) {
+            if !self.orders.tell(worker, Errand::List(Box::new(list)), again_until(until)) {
                 return Err(Busy);
             }
         }
@@ -190,10 +203,22 @@ impl Handle {
     pub fn swarm(&self, torrent: InfoHash, peers: usize) -> Result<Option<Swarm>, Busy> {
         let (reply, replies) = sync_channel(1);
         let peers = peers.min(PEERS_MAX);
-        if !self.orders.tell(self.orders.owner(&torrent), Errand::Show { torrent, peers, reply }) {
+        let (owner, show) = (self.orders.owner(&torrent), Errand::Show { torrent, peers, reply });
+        if !self.orders.tell(owner, show, again_until(Instant::now() + ROOM_WITHIN)) {
             return Err(Busy);
         }
         replies.recv_timeout(PATIENCE).map_err(|_| Busy)
+    }
+}
+
+/// Lets a little time pass, and says whether there is more.
+fn again_until(until: Instant) -> impl FnMut() -> bool {
+    move || {
+        let is_time = Instant::now() < until;
+        if is_time {
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+        is_time
     }
 }
 
@@ -247,8 +272,8 @@ mod tests {
         let (routes, handle) = stuck();
         assert!(!handle.is_alive(Duration::ZERO));
         // Nobody waits for room in its queue.
-        while handle.orders.tell(0, Errand::End { patience: Duration::ZERO }) {}
-        assert!(!handle.is_alive(PATIENCE));
+        while handle.orders.tell(0, Errand::End { patience: Duration::ZERO }, || false) {}
+        assert!(!handle.is_alive(Duration::ZERO));
         assert_eq!(handle.torrents(None, 1), Err(Busy));
         assert_eq!(handle.swarm(InfoHash([7; 20]), 1), Err(Busy));
         // Changes have another queue, and are the first that it heeds when it goes on.
@@ -256,6 +281,15 @@ mod tests {
         assert_eq!(handle.orders.tell_all(Duration::ZERO, drain), Err(Unheeded));
         assert!(matches!(routes[0].next(), Some(Errand::Drain(true, _))));
         assert!(matches!(routes[0].next(), Some(Errand::Called(_))));
+        assert!(handle.orders.tell(0, drain(sync_channel(1).0), || unreachable!("there is room")));
+        // A queue that is full for an instant alone.
+        let mut turns = 0;
+        let goes_on = || {
+            turns += 1;
+            turns < 3 || routes[0].next().is_some()
+        };
+        assert!(handle.orders.tell(0, Errand::End { patience: Duration::ZERO }, goes_on));
+        assert_eq!(turns, 3);
         drop(routes);
         assert_eq!(handle.orders.tell_all(PATIENCE, drain), Ok(()), "who has ended serves nobody");
     }
@@ -277,5 +311,11 @@ mod tests {
         assert_eq!(tracker.handle().torrents(None, 1), Err(Busy));
         drop(another);
         assert_eq!(tracker.handle().torrents(None, 1), Ok(Vec::new()));
+        let fails = std::thread::spawn(move || {
+            let _its_turn = handle.lists.lock();
+            panic!("in the middle of a list");
+        });
+        assert!(fails.join().is_err());
+        assert_eq!(tracker.handle().torrents(None, 1), Ok(Vec::new()), "it is nobody's turn");
     }
 }

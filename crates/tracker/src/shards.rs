@@ -1,9 +1,9 @@
 //! Which worker has which swarm, and errands among workers: what arrived at one and is another's to answer. With one worker, nothing here
 //! is used.
 //!
-//! Invariants: a swarm is in one shard alone, and only its worker touches it; queues are bounded, and nobody waits for room in one: what
+//! Invariants: a swarm is in one shard alone, and only its worker touches it; queues are bounded, and no worker waits for room in one: what
 //! finds none is dropped (over UDP, where it is asked again) or refused (over HTTP). What an operator changes has a queue of its own, which
-//! visitors cannot fill, and is waited for within a time.
+//! visitors cannot fill, and is waited for within a time, as room for a question is. Whoever saves or ends all waits for every worker anyway.
 
 use crate::access::Admission;
 use crate::certificate::Certificate;
@@ -193,10 +193,20 @@ impl Orders {
         owner(info_hash, self.0.len())
     }
 
-    /// Gives a worker an errand. Says whether it has got it: it may have ended, or have too many.
-    pub(crate) fn tell(&self, worker: usize, errand: Errand) -> bool {
-        let way = self.0.get(worker);
-        way.is_some_and(|way| way.errands.try_send(errand).map(|()| wake(&way.waker)).is_ok())
+    /// Gives a worker an errand. If there is no room for it, which may be over in an instant, tries again for as long as that is wanted. Says
+    /// whether it has got it: it may have ended, or have too many.
+    pub(crate) fn tell(&self, worker: usize, mut errand: Errand, mut again: impl FnMut() -> bool) -> bool {
+        let Some(way) = self.0.get(worker) else { return false };
+        loop {
+            match way.errands.try_send(errand) {
+                Ok(()) => {
+                    wake(&way.waker);
+                    return true;
+                }
+                Err(TrySendError::Full(back)) if again() => errand = back,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return false,
+            }
+        }
     }
 
     /// Tells every worker of a change, and waits until all have said that it is done, but no longer than this.

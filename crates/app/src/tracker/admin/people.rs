@@ -48,10 +48,15 @@ pub(super) fn list(query: &str, office: &Office) -> Answer {
         Some(Err(failure)) => return Answer::error(500, &failure.to_string()),
         Some(Ok(known)) => known,
     };
-    if let Some((hidden, _)) = known.iter().find(|(record, _)| after != record.name && after == cursor(&record.name)) {
+    if let Some((hidden, _)) =
+        known.iter().find(|(record, _)| after != record.name && after == cursor(&record.name))
+    {
         after = hidden.name.clone();
     } else if after.starts_with(HIDDEN) && !known.iter().any(|(record, _)| record.name == after) {
-        return Answer::error(400, "after: whoever was the last of that page is not there any more; begin again");
+        return Answer::error(
+            400,
+            "after: whoever was the last of that page is not there any more; begin again",
+        );
     }
     let behind = known.into_iter().filter(|(record, _)| record.name > after);
     let page: Vec<_> = behind.take(most).collect();

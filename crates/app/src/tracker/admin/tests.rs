@@ -275,7 +275,8 @@ fn pages_of_users_go_on_behind_a_name_that_is_not_told() {
     let site = rusqlite::Connection::open(place.dir.path().join("users.db")).unwrap();
     let secret = "0123456789abcdef0123456789abcdef";
     for (number, name) in [secret, "an\u{1b}[2Jna", "-x", "bert", "zoe@\u{7f}"].into_iter().enumerate() {
-        site.execute("INSERT INTO users (name, passkey) VALUES (?1, ?2)", (name, format!("{number:032}"))).unwrap();
+        site.execute("INSERT INTO users (name, passkey) VALUES (?1, ?2)", (name, format!("{number:032}")))
+            .unwrap();
     }
     for count in 1..4 {
         let (mut after, mut seen) = (String::new(), 0);
