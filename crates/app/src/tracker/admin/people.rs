@@ -90,13 +90,17 @@ fn row(record: Record, totals: Totals) -> Value {
 pub(super) fn answer(what: UserCommand, name: &str, query: &str, office: &Office) -> Answer {
     match what {
         UserCommand::Show => {
-            said(
-                office.look_at_users(|store| store.find(name)),
-                |(record, totals)| match serde_json::to_value(UserLine::of(record, totals)) {
-                    Ok(body) => Answer::ok(body),
-                    Err(error) => Answer::error(500, &error.to_string()),
-                },
-            )
+            let found = office.look_at_users(|store| match store.find(name)? {
+                Some(known) => Ok(Some(Some(known))),
+                None => Ok(store.knows(name)?.then_some(None)),
+            });
+            said(found, |known| match known.map(|(record, totals)| UserLine::of(record, totals)) {
+                Some(line) => serde_json::to_value(line)
+                    .map_or_else(|error| Answer::error(500, &error.to_string()), Answer::ok),
+                None => {
+                    Answer::error(409, "what should be the passkey of that user is none: it needs a new one")
+                }
+            })
         }
         UserCommand::Add => add(name, query, office),
         UserCommand::NewKey => match new_passkey() {

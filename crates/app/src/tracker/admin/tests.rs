@@ -322,7 +322,16 @@ fn who_cannot_visit_for_its_passkey_is_none_is_given_one() {
     let place = Place::new();
     let site = rusqlite::Connection::open(place.dir.path().join("users.db")).unwrap();
     site.execute("INSERT INTO users (name, passkey) VALUES ('dora', 'too short')", []).unwrap();
-    assert_eq!(place.ask(Door::Socket, "PUT", "/users/dora", "").status(), 409);
+    for (method, target) in [("PUT", "/users/dora"), ("GET", "/users/dora")] {
+        assert_eq!(
+            place.ask(Door::Socket, method, target, "").status(),
+            409,
+            "{method} is no way to mend it"
+        );
+    }
+    for (method, target) in [("PUT", "/users/dora/disabled"), ("DELETE", "/users/dora/disabled")] {
+        place.done(method, target);
+    }
     let made = place.done("POST", "/users/dora/passkey");
     assert!(place.announce(made["passkey"].as_str().unwrap()).contains("interval"));
     place.done("DELETE", "/users/dora");
