@@ -173,7 +173,7 @@ fn wait(
                 None
             }
             Some(Err(failure)) => {
-                show::message(&format!("the users were changed, and are served as before: {failure}"));
+                show::message(&format!("the users were changed, but {}", office::not_everywhere(&failure)));
                 Some(failure.to_string())
             }
         };

@@ -121,11 +121,48 @@ impl Handle {
             return Ok(false);
         }
         let admission = &serving.admission;
+        let until = Instant::now() + patience;
         let workers = self.orders.tell_all(patience, |done| Errand::Access(Arc::clone(admission), done));
-        let set = |browsers: &Browsers| browsers.set_access(Arc::clone(admission), patience);
+        let set = |browsers: &Browsers| browsers.set_access(Arc::clone(admission), left(until));
         let heeded = workers.and(self.browsers.as_ref().map_or(Ok(()), set));
         serving.is_unheeded = heeded.is_err();
         heeded.map(|()| is_change)
+    }
+
+    /// All of these at once: what is shown where TLS is spoken, who is served if that is not everybody, and with what.
+    ///
+    /// # Errors
+    /// As of [`Handle::set_access`]; it is waited no longer for all.
+    pub fn set_all(
+        &self,
+        certificate: Option<&Certificate>,
+        members: Option<Members>,
+        access: Access,
+    ) -> Result<(), Unheeded> {
+        self.set_all_within(HEEDED_WITHIN, certificate, members, access)
+    }
+
+    fn set_all_within(
+        &self,
+        patience: Duration,
+        certificate: Option<&Certificate>,
+        members: Option<Members>,
+        access: Access,
+    ) -> Result<(), Unheeded> {
+        let until = Instant::now() + patience;
+        let show = |shown: &Certificate| {
+            self.orders.tell_all(patience, |done| Errand::Certificate(shown.clone(), done))
+        };
+        let shown = certificate.map_or(Ok(()), show);
+        // Everybody is told of this all the same.
+        let served = self.admit(left(until), |admission| {
+            admission.access = access;
+            if let Some(members) = members {
+                admission.set_members(members);
+            }
+            true
+        });
+        shown.and(served.map(drop))
     }
 
     /// Visitors who come from now on are shown this certificate where TLS is spoken.
@@ -211,6 +248,10 @@ impl Handle {
     }
 }
 
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
 /// Lets a little time pass, and says whether there is more.
 fn again_until(until: Instant) -> impl FnMut() -> bool {
     move || {
@@ -265,6 +306,24 @@ mod tests {
         assert_eq!(handle.set_members(anna()), Ok(false));
         assert!(!handle.serving.lock().unwrap().is_unheeded, "who has ended serves nobody");
         assert_eq!(handle.set_members(Members::new([])), Ok(true));
+    }
+
+    #[test]
+    fn whatever_is_changed_together_is_told_together() {
+        let (routes, handle) = stuck();
+        handle.serving.lock().unwrap().admission =
+            Arc::new(Admission { members: Some(Arc::new(Members::new([]))), ..Admission::default() });
+        let passkey = wire::Passkey::of_chance([7; 16]);
+        let user = proto::tracker::ledger::UserId(1);
+        let member = proto::tracker::ledger::Member { user, may_download: true, clients_max: None };
+        let members = Members::new([crate::members::User { passkey, member, enabled: true }]);
+        assert_eq!(handle.set_all_within(Duration::ZERO, None, Some(members), Access::Open), Err(Unheeded));
+        assert!(
+            matches!(routes[0].next(), Some(Errand::Access(access, _)) if access.who(|| Some(passkey)).is_ok())
+        );
+        assert!(routes[0].next().is_none(), "it is waited for once");
+        drop(routes);
+        assert_eq!(handle.set_all(None, None, Access::Open), Ok(()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod perform;
 mod tokens;
 
 use super::asked::Asked;
-use super::office::Office;
+use super::office::{Office, Reloaded};
 use super::settings::Admin as Settings;
 use crate::failure::Failure;
 use crate::show;
@@ -79,7 +79,7 @@ impl Desk {
     }
 
     /// Reads the tokens, and what the office has to do with, again. What cannot be read changes nothing. Says what holds now.
-    fn reload(&self) -> Result<String, Failure> {
+    fn reload(&self) -> Result<Reloaded, Failure> {
         self.office.reload(|| {
             let tokens = self.tokens_at.as_deref().map(Tokens::read).transpose()?;
             Ok(|| {
@@ -136,8 +136,10 @@ impl Admin {
 
     /// Reads again, as a signal asks for it, and says how it went.
     pub(super) fn reload_aloud(&self) {
-        let said = self.desk.reload().unwrap_or_else(|failure| format!("nothing was changed: {failure}"));
-        show::message(&said);
+        match self.desk.reload() {
+            Ok(done) => show::message(&done.said),
+            Err(failure) => show::message(&format!("nothing was changed: {failure}")),
+        }
     }
 
     /// Says how many were turned away, if any: somebody may be guessing.

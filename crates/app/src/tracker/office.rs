@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::show::json::VERSION;
 use crate::words::why;
 use serde::Serialize;
+use std::fmt::Display;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -28,6 +29,34 @@ struct ReloadedLine {
 /// Says so to programs.
 pub(super) fn tell_reloaded(error: Option<String>) -> Result<(), Failure> {
     print(&ReloadedLine { v: VERSION, r#type: "tracker_reloaded", error })
+}
+
+/// What is told when something was changed that not every thread serves yet, or none.
+pub(super) fn not_everywhere(why: impl Display) -> String {
+    format!("that does not hold everywhere yet: {why}")
+}
+
+/// The settings, and what they name, were read again.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Reloaded {
+    /// What holds now, for people.
+    pub(super) said: String,
+    /// Not every thread that serves visitors knows it yet.
+    pub(super) is_unheeded: bool,
+}
+
+impl Reloaded {
+    fn new(mut said: String, heeded: Result<(), Unheeded>) -> Reloaded {
+        if let Err(unheeded) = heeded {
+            said += &format!("; but {}", not_everywhere(unheeded));
+        }
+        Reloaded { said, is_unheeded: heeded.is_err() }
+    }
+
+    /// What programs are told of it as an error.
+    fn error(&self) -> Option<String> {
+        self.is_unheeded.then(|| self.said.clone())
+    }
 }
 
 /// A tracker at work, to be changed.
@@ -52,6 +81,8 @@ pub(super) enum Listing {
     Done,
     /// It was so already.
     WasSo,
+    /// It is in the list, but not every thread knows it yet.
+    Unheeded(Unheeded),
     /// Every torrent is served: there is no list.
     NoList,
 }
@@ -83,20 +114,22 @@ impl Office {
     pub(super) fn reload<H: FnOnce()>(
         &self,
         read_more: impl FnOnce() -> Result<H, Failure>,
-    ) -> Result<String, Failure> {
+    ) -> Result<Reloaded, Failure> {
         let mut current = self.settings();
         let read = read_more().and_then(|hold| Ok((hold, self.read()?)));
         if self.args.json {
             // Who reads it no more ends the program soon.
-            let _ = tell_reloaded(read.as_ref().err().map(Failure::to_string));
+            let told =
+                read.as_ref().map_or_else(|failure| Some(failure.to_string()), |(_, (_, done))| done.error());
+            let _ = tell_reloaded(told);
         }
-        let (hold, (settings, said)) = read?;
+        let (hold, (settings, done)) = read?;
         hold();
         *current = settings;
-        Ok(said)
+        Ok(done)
     }
 
-    fn read(&self) -> Result<(Settings, String), Failure> {
+    fn read(&self) -> Result<(Settings, Reloaded), Failure> {
         let newer = Settings::of(&self.args)?;
         let access = newer.read_access()?;
         // Where TLS is spoken stays as it was.
@@ -104,16 +137,13 @@ impl Office {
         let certificate = if tls.listen.is_empty() { None } else { tls.read_certificate()? };
         let members = self.users.as_ref().map(Reader::read_again).transpose()?;
         let mode = in_mode(&access);
-        let shown = certificate.map_or(Ok(()), |certificate| self.handle.set_certificate(&certificate));
-        let served = members.map_or(Ok(false), |members| self.handle.set_members(members)).map(drop);
-        let heeded = shown.and(served).and(self.handle.set_access(access));
+        let heeded = self.handle.set_all(certificate.as_ref(), members, access);
         let rest = if self.started.needs_restart(&newer) {
             "; other settings that were changed hold after a restart"
         } else {
             ""
         };
-        let but = heeded.err().map_or(String::new(), |unheeded| format!("; but {unheeded}"));
-        Ok((newer, format!("read again: {mode}{rest}{but}")))
+        Ok((newer, Reloaded::new(format!("read again: {mode}{rest}"), heeded)))
     }
 
     /// The list has this torrent from now on, or has not: the file first, then what is served.
@@ -125,7 +155,9 @@ impl Office {
         let is_change = whole::amend(path, |text| changed(text, torrent, listed));
         let is_change = is_change.map_err(|error| named(&error))?;
         // Somebody else may have changed it by hand: what is in the file holds.
-        self.handle.set_access(current.read_access()?).map_err(Failure::plain)?;
+        if let Err(unheeded) = self.handle.set_access(current.read_access()?) {
+            return Ok(Listing::Unheeded(unheeded));
+        }
         Ok(if is_change { Listing::Done } else { Listing::WasSo })
     }
 
@@ -146,8 +178,7 @@ impl Office {
         let _one_at_a_time = self.settings();
         self.look_at_users(|store| {
             let done = change(store)?;
-            let not_yet =
-                |failure| Failure::plain(format!("it is in the file, but does not hold yet: {failure}"));
+            let not_yet = |failure| Failure::plain(not_everywhere(failure));
             Ok((done, self.serve_users(store).err().map(not_yet)))
         })
     }
@@ -228,6 +259,17 @@ fn changed(text: &[u8], torrent: InfoHash, listed: bool) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_not_every_thread_has_heeded_is_told_programs_as_an_error() {
+        let said = || "read again: open to every torrent".to_owned();
+        assert_eq!(Reloaded::new(said(), Ok(())).error(), None);
+        let error = Reloaded::new(said(), Err(Unheeded)).error().unwrap();
+        assert!(
+            error.starts_with(&said()) && error.contains("; but that does not hold everywhere"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_list_keeps_its_remarks_and_has_a_torrent_once_or_not() {

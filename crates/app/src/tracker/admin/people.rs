@@ -165,7 +165,7 @@ fn change(name: &str, change: Change, office: &Office) -> Done<Option<Failure>> 
 fn done(name: &str, what: Change, says: &str, office: &Office) -> Answer {
     said(change(name, what, office), |not_yet| match not_yet {
         None => Answer::changed(says),
-        Some(failure) => Answer::error(500, &failure.to_string()),
+        Some(failure) => Answer::error(503, &failure.to_string()),
     })
 }
 

@@ -7,9 +7,10 @@ use super::command::{About, Command, NoWish, Role, Rule, TORRENT, USER, Wish, wi
 use super::people;
 use super::tokens::Caller;
 use super::{Desk, Door, caller};
+use crate::failure::Failure;
 use crate::show;
 use crate::show::json::VERSION;
-use crate::tracker::office::Listing;
+use crate::tracker::office::{Listing, Reloaded, not_everywhere};
 use crate::tracker::users::is_harmless;
 use crate::tracker::{StatsLine, print, this_machine};
 use serde::Serialize;
@@ -169,10 +170,7 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
                 Err(error) => Answer::error(500, &error.to_string()),
             }
         }
-        (Command::Reload, _) => {
-            let error = |failure| Answer::error(409, &format!("nothing was changed: {failure}"));
-            desk.reload().map_or_else(error, |what| Answer::changed(&what))
-        }
+        (Command::Reload, _) => reloaded(desk.reload()),
         (Command::List, About::Torrent(hash)) => list(*hash, true, desk),
         (Command::Unlist, About::Torrent(hash)) => list(*hash, false, desk),
         (Command::Drain, _) => {
@@ -192,8 +190,16 @@ fn perform(wish: &Wish<'_>, desk: &Desk) -> Answer {
     }
 }
 
+fn reloaded(done: Result<Reloaded, Failure>) -> Answer {
+    match done {
+        Ok(Reloaded { said, is_unheeded: false }) => Answer::changed(&said),
+        Ok(Reloaded { said, is_unheeded: true }) => Answer::error(503, &said),
+        Err(failure) => Answer::error(409, &format!("nothing was changed: {failure}")),
+    }
+}
+
 fn drain(heeded: Result<(), Unheeded>, what: &str) -> Answer {
-    heeded.map_or_else(|unheeded| Answer::error(503, &unheeded.to_string()), |()| Answer::changed(what))
+    heeded.map_or_else(|unheeded| Answer::error(503, &not_everywhere(unheeded)), |()| Answer::changed(what))
 }
 
 fn said(line: &impl Serialize) -> Answer {
@@ -256,6 +262,7 @@ fn list(hash: InfoHash, listed: bool, desk: &Desk) -> Answer {
             Answer::changed(if listed { "it is listed" } else { "it is not listed any more" })
         }
         Ok(Listing::WasSo) => Answer::changed("nothing: it was so already"),
+        Ok(Listing::Unheeded(unheeded)) => Answer::error(503, &not_everywhere(unheeded)),
         Ok(Listing::NoList) => Answer::error(
             409,
             "every torrent is served: there is no list; `access` in the settings names one",
@@ -291,6 +298,15 @@ fn tell(caller: &Caller, wish: &Wish<'_>, answer: &Answer, json: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_hold_everywhere_yet_is_no_success_at_any_command() {
+        let reload = |is_unheeded| reloaded(Ok(Reloaded { said: "read again".into(), is_unheeded }));
+        assert_eq!((reload(false).status(), reload(true).status()), (200, 503));
+        assert_eq!(reloaded(Err(Failure::plain("spoilt"))).status(), 409);
+        let drains = drain(Err(Unheeded), "visitors may come");
+        assert!(drains.status() == 503 && drains.body()["error"].to_string().contains("everywhere yet"));
+    }
 
     #[test]
     fn what_is_kept_of_a_command_has_no_passkey_in_it() {

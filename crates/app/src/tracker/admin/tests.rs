@@ -309,12 +309,12 @@ fn a_passkey_that_does_not_hold_yet_is_shown_all_the_same() {
     for (method, target) in [("PUT", "/users/carla"), ("POST", "/users/carla/passkey")] {
         let made = place.done(method, target);
         let what = made["what"].as_str().unwrap();
-        assert!(what.contains("it is in the file, but does not hold yet: the keeper"), "{what}");
+        assert!(what.contains("; that does not hold everywhere yet: the keeper"), "{what}");
         let line = format!("# nobody\n{} carla\n", made["passkey"].as_str().unwrap());
         assert_eq!(fs::read_to_string(&users).unwrap(), line);
     }
     let answer = place.ask(Door::Socket, "PUT", "/users/carla/disabled", "");
-    assert!(answer.status() == 500 && fs::read_to_string(&users).unwrap().ends_with(" carla disabled\n"));
+    assert!(answer.status() == 503 && fs::read_to_string(&users).unwrap().ends_with(" carla disabled\n"));
 }
 
 #[test]
