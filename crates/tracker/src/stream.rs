@@ -113,7 +113,8 @@ impl Stream {
             Stream::Plain(_) => Ok(false),
             Stream::Tls(tls) => {
                 tls.look()?;
-                Ok(tls.phase == Phase::Sealed && tls.session.is_handshaking() && !tls.has_signed())
+                // Of one that was begun twice it is not known: a signature too many does no harm, a visitor who is turned away does.
+                Ok(tls.phase == Phase::Sealed && tls.session.handshake_kind().is_none())
             }
         }
     }

@@ -72,15 +72,24 @@ fn pair_with(certificate: Option<&Certificate>, now: Instant) -> (Client, Connec
 
 /// A certificate, and a client's side of a session with who shows it.
 pub(crate) fn identity() -> (Certificate, ClientConnection) {
+    identity_and_a_client(&[])
+}
+
+/// The client would rather exchange keys by these.
+pub(crate) fn identity_and_a_client(
+    rather: &[&'static dyn rustls::crypto::SupportedKxGroup],
+) -> (Certificate, ClientConnection) {
     let key = rcgen::KeyPair::generate().unwrap();
     let shown = rcgen::CertificateParams::new(vec!["t".into()]).unwrap().self_signed(&key).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let certificate = Certificate::of(vec![shown.der().clone()], key).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(shown.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.kx_groups.splice(..0, rather.iter().copied());
+    let config = rustls::ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
     (certificate, ClientConnection::new(config, "t".try_into().unwrap()).unwrap())
 }

@@ -5,7 +5,8 @@ use crate::accounts::Books;
 use crate::config::Listen;
 use crate::http::REQUESTS_PER_TURN;
 use proto::tracker::{ledger, swarm_table};
-use rustls::ClientConnection;
+use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
+use rustls::{ClientConnection, NamedGroup};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::mpsc::sync_channel;
@@ -75,7 +76,9 @@ impl Turned {
     }
 
     fn turn_until(&mut self, mut done: impl FnMut(&Turned) -> bool) {
-        for _ in 0..1000 {
+        // A turn may take a second. Longer than anything takes that comes at all.
+        let until = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < until {
             if done(self) {
                 return;
             }
@@ -267,6 +270,57 @@ fn nothing_is_signed_for_who_has_hung_up() {
     }
     honest.shutdown(std::net::Shutdown::Write).unwrap();
     turned.turn_until(|turned| turned.answered() == 1);
+}
+
+#[test]
+fn who_has_to_say_hello_twice_is_answered_though_it_says_all_and_goodbye_at_once() {
+    let (certificate, mut session) = crate::http::tests::identity_and_a_client(&[&NobodysGroup]);
+    let mut turned = Turned::with(Some(certificate));
+    let mut honest = crowd(&turned, 1, b"").remove(0);
+    honest.set_nonblocking(true).unwrap();
+    turned.turn_until(|_| {
+        while session.wants_write() {
+            session.write_tls(&mut honest).unwrap();
+        }
+        let _ = session.read_tls(&mut honest);
+        session.process_new_packets().unwrap();
+        !session.is_handshaking()
+    });
+    assert_eq!(session.handshake_kind(), Some(rustls::HandshakeKind::FullWithHelloRetryRequest));
+    session.writer().write_all(b"GET /health HTTP/1.1\r\n\r\n").unwrap();
+    while session.wants_write() {
+        session.write_tls(&mut honest).unwrap();
+    }
+    honest.shutdown(std::net::Shutdown::Write).unwrap();
+    turned.turn_until(|turned| turned.answered() == 1);
+}
+
+/// Something that no tracker exchanges keys by.
+#[derive(Debug)]
+struct NobodysGroup;
+
+impl SupportedKxGroup for NobodysGroup {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
+        Ok(Box::new(NobodysGroup))
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::secp521r1
+    }
+}
+
+impl ActiveKeyExchange for NobodysGroup {
+    fn complete(self: Box<Self>, _: &[u8]) -> Result<SharedSecret, rustls::Error> {
+        unreachable!("nobody takes it")
+    }
+
+    fn pub_key(&self) -> &[u8] {
+        &[4; 133]
+    }
+
+    fn group(&self) -> NamedGroup {
+        NamedGroup::secp521r1
+    }
 }
 
 #[test]
