@@ -2,14 +2,17 @@
 //! are to be read, and what of it is to be told; not how.
 //!
 //! Invariant: word that something was changed carries nothing of what was changed: it is read when it is to be served, so that no later
-//! change is undone by it. Whoever changes no user takes a tenth of the time that there is, and the system's own, at most, however often it
-//! writes.
+//! change is undone by it. Whoever changes no user takes a tenth of the time that there is at most, however often it writes, as long as a
+//! read takes less than half a second.
 
 use crate::failure::Failure;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What was read and had changed nothing is read again after so many times the time that this took: with 10^6 users some seconds.
 const REST: u32 = 10;
+
+/// But not later than this: a read may have waited for others most of its time, and whoever is disabled is not to be served meanwhile.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Whether there is anything to be read.
 #[derive(Default)]
@@ -47,7 +50,8 @@ impl Unread {
         self.is_due = read.is_err();
         let ended = clock();
         let was_in_vain = matches!(read, Ok((_, false)));
-        self.rests_until = was_in_vain.then(|| ended + REST * ended.saturating_duration_since(began));
+        let rest = REST_MAX.min(REST * ended.saturating_duration_since(began));
+        self.rests_until = was_in_vain.then(|| ended + rest);
         let was_told = std::mem::replace(&mut self.is_told, read.is_err());
         match read {
             Ok((users, are_others)) => (are_others || was_told).then_some(Ok(users)),
@@ -60,7 +64,6 @@ impl Unread {
 mod tests {
     use super::*;
     use std::cell::Cell;
-    use std::time::Duration;
 
     #[test]
     fn changes_that_cannot_be_read_are_told_once_and_read_when_they_can_be() {
@@ -99,6 +102,21 @@ mod tests {
         // What changed meanwhile is read then, and who changes users is heard each time.
         assert!((0..6).any(|_| look(true)));
         assert!(look(true) && look(true));
+    }
+
+    #[test]
+    fn a_read_that_waited_long_for_others_keeps_nobody_served_for_long() {
+        let (mut unread, began) = (Unread::default(), Instant::now());
+        let now = Cell::new(Duration::ZERO);
+        let clock = || began + now.get();
+        let waits = || {
+            now.set(now.get() + Duration::from_secs(20));
+            Ok((3, false))
+        };
+        assert!(unread.look_by(clock, true, waits).is_none());
+        assert!(unread.look_by(clock, true, || unreachable!("it rests")).is_none());
+        now.set(now.get() + REST_MAX);
+        assert!(matches!(unread.look_by(clock, false, || Ok((2, true))), Some(Ok(2))));
     }
 
     #[test]
