@@ -151,9 +151,9 @@ impl Accounts {
         self.ledger.restore(now + BEFORE, slice, since, is_ours)
     }
 
-    /// Hands everything over, for which it waits, as long as something of it is taken within this time. Nobody announces any more.
+    /// Hands everything over, and waits so long for room, in all. Nobody announces any more.
     pub(crate) fn hand_over(&mut self, patience: std::time::Duration) {
-        let mut until = std::time::Instant::now() + patience;
+        let until = std::time::Instant::now() + patience;
         loop {
             if self.ready.is_empty() {
                 self.ready = self.ledger.take(ROWS_MAX);
@@ -164,16 +164,18 @@ impl Accounts {
             }
             self.standing.handed_over(rows.len());
             match self.books.try_send(rows) {
-                Ok(()) => until = std::time::Instant::now() + patience,
+                Ok(()) => {}
                 Err(TrySendError::Full(rows)) if std::time::Instant::now() < until => {
                     self.standing.written(rows.len());
                     self.ready = rows;
                     // A queue cannot be waited for within a time.
                     std::thread::park_timeout(ROOM_AGAIN);
                 }
-                Err(TrySendError::Full(_)) => {
+                Err(TrySendError::Full(rows)) => {
+                    let rows = rows.len() + self.ledger.rows_due();
                     tracing::error!(
-                        "what members sent and received last is lost: the books' disk does not answer"
+                        rows,
+                        "what members sent and received last is lost: the books' disk does not answer, or too slowly"
                     );
                     return;
                 }

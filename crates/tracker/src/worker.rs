@@ -27,9 +27,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::announce::AnnounceRequest;
 
-/// How long a keeper of the books that takes nothing is waited for at the end: until after it gives up what it cannot write, and while
-/// there is still time for the state before a service manager's patience is over.
-const BOOKS_PATIENCE: Duration = Duration::from_secs(20);
+/// How long the keeper of the books is waited for at the end, in all, however slowly it takes what is due: with what visitors have before,
+/// there is still time for the state before a service manager's patience, 30 seconds with the unit that is shipped, is over.
+const BOOKS_PATIENCE: Duration = Duration::from_secs(18);
 
 /// Sockets that are heard of at once.
 const EVENTS_MAX: usize = 1024;
