@@ -19,6 +19,9 @@ use wire::tracker_udp::ScrapeCounts;
 /// Peers for a visitor who does not say how many: what clients ask for by custom (BEP 3).
 const WANT_DEFAULT: u32 = 50;
 
+/// How long after a change of members some worker may serve by what was before.
+const HEEDED_WITHIN: Duration = Duration::from_secs(5);
+
 /// The table and what it needs from the world.
 pub(crate) struct Desk {
     table: SwarmTable,
@@ -94,10 +97,11 @@ impl Desk {
     }
 
     /// Others are not told any more of who announces this from there with a passkey that was good until then. If it was served since, it has
-    /// another one that is good, as a client to which a new URL was given and which asks at the old one as well: then it stays.
+    /// another one that is good, as a client to which a new URL was given and which asks at the old one as well: then it stays. For a moment
+    /// after the change it may have been served by a worker that did not know yet.
     pub(crate) fn take_out(&mut self, from: IpAddr, request: &AnnounceRequest, until: std::time::Instant) {
         let heard = self.table.heard_of(&request.info_hash, SocketAddr::new(from, request.port));
-        if heard.is_some_and(|heard| heard <= self.time_of(until)) {
+        if heard.is_some_and(|heard| heard <= self.time_of(until + HEEDED_WITHIN)) {
             self.remove(from, request);
         }
     }
@@ -314,8 +318,8 @@ mod tests {
             let mut desk = Desk::new(Rules::default(), None, Arc::default());
             let began = desk.began;
             let after = |seconds| began + Duration::from_secs(seconds);
-            // Served at 10, the passkey was good until 20; and so on. Within one second it cannot be told.
-            for (served, until, stays) in [(10, 20, false), (30, 20, true), (40, 40, false), (50, 49, true)] {
+            // Served at 10, the passkey was good until 20; and so on.
+            for (served, until, stays) in [(10, 20, false), (30, 20, true), (44, 40, false), (56, 50, true)] {
                 desk.set_time(after(served));
                 desk.announce(Over::Http, from, None, &request, 0).unwrap();
                 desk.set_time(after(served + 5));
