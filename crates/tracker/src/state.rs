@@ -153,7 +153,9 @@ impl Folder {
         paths.sort();
         for (path, _) in snapshots(&self.path, self.prefix_of_others()).into_iter().flatten() {
             let whose = if self.is_private { "an open tracker" } else { "a private tracker" };
-            remembered.damaged.push(format!("{}: it is of {whose}, which this is not", path.display()));
+            remembered
+                .damaged
+                .push(format!("{}: it is of {whose}, which this is not; it stays there", path.display()));
         }
         let (paths, owner) = (&paths, &owner);
         std::thread::scope(|scope| {

@@ -7,8 +7,11 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
-use tracker::{Config, Listen, StartError, Tracker};
+use tracker::ledger::Rules;
+use tracker::{Books, Config, Listen, Members, Private, StartError, Tracker};
 use wire::announce::{AnnounceEvent, AnnounceRequest};
 use wire::compact::Family;
 use wire::tracker_udp::{Reply, Request};
@@ -298,6 +301,24 @@ fn who_is_in_the_files_of_two_numbers_of_workers_is_one_peer() {
         fs::copy(other.path().join(name), home.path().join(name)).unwrap();
     }
     assert_eq!(tracker(home.path(), 3).remembered().unwrap().peers.peers, 60);
+}
+
+#[test]
+fn what_an_open_tracker_kept_outlives_a_private_one_in_its_folder_and_is_not_used_by_it() {
+    let home = tempfile::tempdir().unwrap();
+    let first = tracker(home.path(), 1);
+    come(&first, 1001);
+    first.end(PATIENCE);
+    let (rows, _books) = sync_channel(1);
+    let books = Books { rules: Rules::default(), rows, standing: Arc::default() };
+    let private = Some(Private { members: Arc::new(Members::new([])), books });
+    let between = Tracker::start(Config { private, ..config(home.path(), 2) }).unwrap();
+    let remembered = between.remembered().unwrap();
+    assert_eq!((remembered.peers.peers, remembered.damaged.len()), (0, 1), "{remembered:?}");
+    between.end(PATIENCE);
+    let again = tracker(home.path(), 1);
+    assert_eq!(again.remembered().unwrap().peers.peers, 60);
+    assert_eq!(told(&again, 1002), BTreeSet::from([1001]));
 }
 
 #[test]

@@ -104,9 +104,8 @@ impl Writer {
         if !had_all && self.shards.iter().all(|shard| shard.whole) {
             // Whatever another number of workers has left is in these by now, or was forgotten.
             let workers = self.shards.len();
-            let of = |prefix| snapshots(&self.folder.path, prefix).into_iter().flatten();
-            let left = of(self.folder.prefix(Of::Swarms)).filter(|(_, of)| *of != workers);
-            for (path, _) in left.chain(of(self.folder.prefix_of_others())) {
+            let all = snapshots(&self.folder.path, self.folder.prefix(Of::Swarms)).into_iter().flatten();
+            for (path, _) in all.filter(|(_, of)| *of != workers) {
                 // The next run knows by ages what is old.
                 let _ = fs::remove_file(path);
             }
