@@ -207,7 +207,10 @@ impl Settings {
             listen: listen.map_err(|error| named("listen", error))?,
             workers: file.workers.unwrap_or(usual.workers),
             access: match (file.access.mode, file.access.list.map(|list| folder.join(list))) {
-                (Mode::Open, _) => Listed::Open,
+                (Mode::Open, None) => Listed::Open,
+                (Mode::Open, Some(_)) => {
+                    return Err("access.mode: is the list of those that are served, `allow`, or of those that are not, `deny`?".into());
+                }
                 (Mode::Allow, Some(list)) => Listed::Allow(list),
                 (Mode::Deny, Some(list)) => Listed::Deny(list),
                 (Mode::Allow | Mode::Deny, None) => {
@@ -497,6 +500,7 @@ mod tests {
             ("listen = ['nowhere']", "listen: an address to listen at is given as"),
             ("workers = 0", "workers"),
             ("[access]\nmode = 'allow'", "access.list: which file"),
+            ("[access]\nlist = 'ours.txt'", "access.mode: is the list"),
             ("[access]\nmode = 'closed'", "unknown variant `closed`"),
             ("[swarms]\ninterval = 'soon'", "swarms.interval: `soon` is no span of time"),
             ("[swarms]\ninterval = '1s'", "swarms.interval: between 10s and 1d"),
