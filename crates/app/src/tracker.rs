@@ -28,7 +28,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use tracker::{Access, Figures, Listen, Private, Remembered, Restored, StartError, Tracker};
+use tracker::{Access, Figures, Listen, Remembered, Restored, StartError, Tracker};
 use unread::Unread;
 use users::Keeper;
 
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (keeper, private) = settings.private.as_deref().map(Keeper::start).transpose()?.unzip();
     let https = settings.tls.listen.iter().map(|&at| Listen::https(at));
     let config = settings.config(listen.into_iter().map(Listen::all).chain(https).collect(), private)?;
-    let whom = for_whom(config.private.as_ref()) + &in_mode(&config.access);
+    let whom = in_mode(config.private.as_ref().map(|private| private.members.len()), &config.access);
     let names = config.certificate.as_ref().map_or(Vec::new(), |shown| shown.names().to_vec());
     let tracker = Tracker::start(config).map_err(|error| refused(&error))?;
     // However this ends: first this, then the tracker, then the books.
@@ -212,22 +212,14 @@ impl News {
     }
 }
 
-/// Which torrents are served, for people.
-fn in_mode(access: &Access) -> String {
+/// Who is served with which torrents, for people: so many users, if not everybody.
+fn in_mode(users: Option<usize>, access: &Access) -> String {
+    let whom = users
+        .map_or("open to ".to_owned(), |users| format!("private, for {}, ", count(users as u64, "user")));
     match access {
-        Access::Open => "open to every torrent".into(),
-        Access::Allow(list) => format!("for {} alone", count(list.len() as u64, "listed torrent")),
-        Access::Deny(list) => {
-            format!("open to every torrent but {}", count(list.len() as u64, "listed torrent"))
-        }
-    }
-}
-
-/// Whom it serves, beside what it serves.
-fn for_whom(private: Option<&Private>) -> String {
-    match private {
-        None => String::new(),
-        Some(private) => format!("private, for {}, ", count(private.members.len() as u64, "user")),
+        Access::Open => whom + "every torrent",
+        Access::Allow(list) => whom + &count(list.len() as u64, "listed torrent") + " alone",
+        Access::Deny(list) => whom + "every torrent but " + &count(list.len() as u64, "listed torrent"),
     }
 }
 

@@ -136,7 +136,7 @@ impl Office {
         let tls = Tls { listen: self.started.tls.listen.clone(), ..newer.tls.clone() };
         let certificate = if tls.listen.is_empty() { None } else { tls.read_certificate()? };
         let members = self.users.as_ref().map(Reader::read_again).transpose()?;
-        let mode = in_mode(&access);
+        let mode = in_mode(members.as_ref().map(|members| members.len()), &access);
         let heeded = self.handle.set_all(certificate.as_ref(), members, access);
         let rest = if self.started.needs_restart(&newer) {
             "; other settings that were changed hold after a restart"

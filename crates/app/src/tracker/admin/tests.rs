@@ -215,7 +215,10 @@ fn what_is_changed_holds_and_is_in_the_file() {
     assert_eq!(place.list(), format!("{HASH} a remark\n{other}\n"));
     assert_eq!(place.done("DELETE", &path)["what"], "it is not listed any more");
     assert_eq!(place.list(), format!("{HASH} a remark\n"));
-    assert_eq!(place.done("POST", "/reload")["what"], "read again: for 1 listed torrent alone");
+    assert_eq!(
+        place.done("POST", "/reload")["what"],
+        "read again: private, for 1 user, 1 listed torrent alone"
+    );
     fs::remove_file(place.dir.path().join("list")).unwrap();
     let answer = place.ask(Door::Socket, "POST", "/reload", "");
     assert_eq!(answer.status(), 409);
