@@ -6,8 +6,8 @@
 //! nodes are divided among them.
 //!
 //! Not here, but in a world: attackers and wrong bytes, the codec, disks and their faults, the DHT, web seeds, magnets, limits of
-//! rate, and the checkers that look at every message. A downlink is dealt among the flows that were there when the window began, so
-//! one that begins within it may for its rest get more than its part; uplinks are exact at every moment.
+//! rate, and the checkers that look at every message. A downlink is dealt among the flows that were there when the window began: with
+//! those that begin within it it may carry more than it can, and then carries less in the next one. Uplinks are exact at every moment.
 //!
 //! Reading order: `shard`, `node`, `perform`, `flow`, `mail`, `half`, `town`.
 
@@ -157,7 +157,9 @@ impl Fleet {
         town.befall(scene, shards, end);
         let light: &dyn Crew = if scene.latencies.len() < WORTH_SHARING { &Alone } else { crew };
         let deals = shards.iter_mut().zip(downs.iter_mut());
-        light.run(deals.map(|(shard, downs)| Box::new(|| shard.deal(scene, downs)) as Job<'_>).collect());
+        light.run(
+            deals.map(|(shard, downs)| Box::new(|| shard.deal(scene, begin, downs)) as Job<'_>).collect(),
+        );
         let downs = &*downs;
         let visit = |shard| Box::new(move || Shard::visit(shard, scene, downs, begin)) as Job<'_>;
         crew.run(shards.iter_mut().map(visit).collect());

@@ -145,11 +145,30 @@ fn nobody_is_faster_than_a_fluid() {
         let swarm = Swarm::new("fluid", content, seed)
             .group(Group::seeds(2, Access::new(2_500_000, 12_500_000)))
             .group(Group::leechers(12, Access::new(2_500_000, down)));
-        let last = run(&swarm).last().unwrap();
+        let last = run(&swarm).last().expect("all finish");
         println!("down {down}: last {last:?}, bound {:?}", swarm.bound());
         assert!(last >= swarm.bound(), "{last:?} is sooner than {:?}", swarm.bound());
         assert!(last < swarm.bound() * 2, "{last:?} for {:?}", swarm.bound());
     }
+}
+
+/// Blocks that take less than a window each, from several of whom each could fill the downlink.
+#[test]
+fn a_downlink_carries_no_more_than_it_can_however_many_send_and_however_short_their_flows() {
+    let content = Shape { total: 512 << 20, piece_len: 1 << 20, block_len: 64 << 10 };
+    let last = |senders: u32| {
+        let fast = Access::new(125_000_000, 125_000_000);
+        let swarm = Swarm::new("downlink", content, senders.into())
+            .group(Group::seeds(senders, fast))
+            .group(Group::leechers(1, Access::new(2_500_000, 12_500_000)));
+        let last = run(&swarm).last().expect("it finishes");
+        println!("{senders} senders: {last:?}, bound {:?}", swarm.bound());
+        assert!(last >= swarm.bound() && last < swarm.bound() * 11 / 10, "{last:?} for {:?}", swarm.bound());
+        last
+    };
+    // Who begins and ends within a window would otherwise be dealt too much: two hundredths of all, with sixteen.
+    let (one, sixteen) = (last(1), last(16));
+    assert!(sixteen * 100 > one * 99, "{sixteen:?} from sixteen, {one:?} from one");
 }
 
 #[test]

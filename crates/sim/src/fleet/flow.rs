@@ -41,6 +41,8 @@ pub(super) struct Flow {
     /// What its receiver's downlink gives it.
     down: u64,
     rest: u64,
+    /// What of it the receiver's downlink has yet to be charged for.
+    uncharged: u64,
     rate: u64,
     told: u32,
     told_at: Instant,
@@ -60,6 +62,15 @@ pub(super) struct Uplink {
     since: Instant,
 }
 
+impl Flow {
+    /// Bytes that have left since this was asked last: what the receiver's downlink carried.
+    pub(super) fn take_uncharged(&mut self) -> u64 {
+        let whole = self.uncharged / PARTS;
+        self.uncharged -= whole * PARTS;
+        whole
+    }
+}
+
 impl Uplink {
     /// Whether nothing is in service, and nothing is owed.
     pub(super) fn is_idle(&self) -> bool {
@@ -68,6 +79,10 @@ impl Uplink {
 
     pub(super) fn flows(&self) -> &[Flow] {
         &self.flows
+    }
+
+    pub(super) fn flows_mut(&mut self) -> &mut [Flow] {
+        &mut self.flows
     }
 
     /// A window begins: what the flows may take in it, and what each receiver's downlink gives.
@@ -128,7 +143,17 @@ impl Uplink {
         }
         self.settle(now);
         let rest = u64::from(out.block.len + BLOCK_HEADER) * PARTS;
-        self.flows.push(Flow { out, far, behind: Vec::new(), down, rest, rate: 0, told: 0, told_at: now });
+        self.flows.push(Flow {
+            out,
+            far,
+            behind: Vec::new(),
+            down,
+            rest,
+            uncharged: 0,
+            rate: 0,
+            told: 0,
+            told_at: now,
+        });
         self.share();
         true
     }
@@ -168,18 +193,22 @@ impl Uplink {
         (flow, tokens)
     }
 
-    /// Forgets everything; returns who was about to receive.
-    pub(super) fn clear(&mut self) -> Vec<u32> {
+    /// Forgets everything; returns what was in service.
+    pub(super) fn clear(&mut self, now: Instant) -> Vec<Flow> {
+        self.settle(now);
         self.waiting = VecDeque::new();
         self.debt = 0;
-        core::mem::take(&mut self.flows).into_iter().map(|flow| flow.far).collect()
+        core::mem::take(&mut self.flows)
     }
 
-    fn settle(&mut self, now: Instant) {
+    /// Counts what has left until now.
+    pub(super) fn settle(&mut self, now: Instant) {
         let span = micros(now.since(self.since));
         self.since = now;
         for flow in &mut self.flows {
-            flow.rest = flow.rest.saturating_sub(flow.rate * span);
+            let gone = flow.rest.min(flow.rate * span);
+            flow.rest -= gone;
+            flow.uncharged += gone;
         }
     }
 

@@ -58,8 +58,8 @@ pub(super) struct Books {
     pub(super) finished: Option<Instant>,
     /// Flows that lead here.
     pub(super) flows_in: u32,
-    /// Bytes of control messages that came and were not yet taken off its downlink.
-    pub(super) debt_in: u64,
+    /// Bytes that its downlink carried beyond what it can; less than nothing by what it may carry in the window that was dealt last.
+    pub(super) ahead: i64,
 }
 
 /// What a node does later, in order of time and then of planning.
@@ -265,8 +265,8 @@ impl Node {
         self.incarnation += 1;
         self.alarm = Instant::FAR;
         self.later.clear();
-        for far in self.uplink.clear() {
-            desk.count(far, -1);
+        for flow in self.uplink.clear(desk.now) {
+            desk.ended(flow);
         }
         for id in self.halves.ids() {
             self.hang_up(desk, id, LinkEnd::Broken);
@@ -304,15 +304,15 @@ impl Node {
             self.deal_uplink(desk);
         }
         if self.uplink.add(desk.now, out, far, desk.down_of(far)) {
-            desk.count(far, 1);
+            desk.count(far, 1, 0);
         }
     }
 
     /// The block in service that ends now has left, and with it what waited behind it.
     fn block_left(&mut self, desk: &mut Desk<'_>) {
-        let Some((flow, next)) = self.uplink.end(desk.now) else { return };
+        let Some((mut flow, next)) = self.uplink.end(desk.now) else { return };
         self.note(desk.now, 2, u64::from(flow.far));
-        desk.count(flow.far, -1);
+        desk.count(flow.far, -1, flow.take_uncharged());
         let id = flow.out.half();
         if let Some(half) = self.halves.get(id).copied() {
             let block = flow.out.block;
@@ -353,7 +353,7 @@ impl Node {
     fn forget_blocks(&mut self, desk: &mut Desk<'_>, id: HalfId) -> Vec<SendToken> {
         let (flow, tokens) = self.uplink.forget(desk.now, id);
         if let Some(flow) = flow {
-            desk.count(flow.far, -1);
+            desk.ended(flow);
         }
         tokens
     }
@@ -380,11 +380,11 @@ impl Node {
             }
             Letter::Block(block) => desk.tally.lost += u64::from(block.len),
             Letter::Message(message) if known => {
-                self.books.debt_in += wire::frame::encoded_len(&message) as u64;
+                self.books.ahead += wire::frame::encoded_len(&message) as i64;
                 self.feed(desk, Input::Message { link, message });
             }
             Letter::Haves(pieces) if known => {
-                self.books.debt_in += 9 * pieces.len() as u64;
+                self.books.ahead += 9 * pieces.len() as i64;
                 let mut numbers = core::mem::take(desk.numbers);
                 numbers.clear();
                 numbers.extend(pieces.iter().map(|piece| piece.0));

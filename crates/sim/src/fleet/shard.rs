@@ -3,6 +3,7 @@
 //! In a window the shards know nothing of one another. What leaves for other nodes is sorted by shard and handed over between two
 //! windows. Nothing depends on how many shards there are: all that is shared is either frozen for the window or a sum.
 
+use super::flow::Flow;
 use super::mail::{Letter, Mail, Post};
 use super::node::{Node, Own};
 use crate::content::mix;
@@ -68,6 +69,8 @@ pub(super) struct Shard {
     pub(super) leaving: Leaving,
     pub(super) visits: Vec<(Instant, u32, Visit)>,
     pub(super) tally: Tally,
+    /// When the downlinks were dealt last.
+    dealt: Instant,
     outbox: Outbox,
     numbers: Vec<u32>,
 }
@@ -76,8 +79,8 @@ pub(super) struct Shard {
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
     pub(super) mail: Vec<Vec<Mail>>,
-    /// Flows that began and ended, by receiver.
-    pub(super) flows: Vec<Vec<(u32, i32)>>,
+    /// Flows that began and ended, by receiver, and bytes that they brought.
+    pub(super) flows: Vec<Vec<(u32, i32, u64)>>,
 }
 
 /// What a node has at hand while it is visited.
@@ -114,9 +117,14 @@ impl Desk<'_> {
         self.leaving.mail[(mail.to / self.scene.per_shard) as usize].push(mail);
     }
 
-    /// A flow to a node began or ended.
-    pub(super) fn count(&mut self, node: u32, change: i32) {
-        self.leaving.flows[(node / self.scene.per_shard) as usize].push((node, change));
+    /// A flow to a node began or ended, or goes on; it brought so many bytes since this was said last.
+    pub(super) fn count(&mut self, node: u32, change: i32, bytes: u64) {
+        self.leaving.flows[(node / self.scene.per_shard) as usize].push((node, change, bytes));
+    }
+
+    /// A flow ended before its time.
+    pub(super) fn ended(&mut self, mut flow: Flow) {
+        self.count(flow.far, -1, flow.take_uncharged());
     }
 }
 
@@ -131,6 +139,7 @@ impl Shard {
             leaving: Leaving { mail: lists(), flows: (0..shards).map(|_| Vec::new()).collect() },
             visits: Vec::new(),
             tally: Tally::default(),
+            dealt: Instant::ZERO,
             outbox: Outbox::new(),
             numbers: Vec::new(),
         }
@@ -148,23 +157,30 @@ impl Shard {
     }
 
     /// Takes in what other shards have for this one.
-    pub(super) fn take_in(&mut self, mail: Vec<Mail>, flows: Vec<(u32, i32)>) {
+    pub(super) fn take_in(&mut self, mail: Vec<Mail>, flows: Vec<(u32, i32, u64)>) {
         mail.into_iter().for_each(|mail| self.post.put(mail));
-        for (node, change) in flows {
+        for (node, change, bytes) in flows {
             let books = &mut self.node_mut(node).books;
+            books.ahead = books.ahead.saturating_add_unsigned(bytes);
             books.flows_in = books.flows_in.saturating_add_signed(change);
         }
     }
 
-    /// Deals the downlinks: what each flow to a node gets in the window that begins now.
-    pub(super) fn deal(&mut self, scene: &Scene, downs: &mut Vec<u64>) {
+    /// Deals the downlinks: what each flow to a node gets in the window that begins now. Flows that begin within a window find a deal that
+    /// was made without them, so a downlink may carry more than it can; then it carries less in the next window. What it did not carry
+    /// it does not make up for: twice the rate for a window was measured to let a whole swarm finish a fifth too soon.
+    pub(super) fn deal(&mut self, scene: &Scene, begin: Instant, downs: &mut Vec<u64>) {
+        let passed = micros(begin.since(self.dealt)).max(scene.span);
+        self.dealt = begin;
         downs.clear();
         downs.extend(self.nodes.iter_mut().map(|node| {
             let (books, down) = (&mut node.books, node.member.access.down);
-            let whole = down.saturating_mul(scene.span) / 1_000_000;
-            let paid = books.debt_in.min(whole);
-            books.debt_in -= paid;
-            (whole - paid) * 1_000_000 / scene.span / u64::from(books.flows_in.max(1))
+            let carries =
+                |span: u64| i64::try_from(down.saturating_mul(span) / 1_000_000).unwrap_or(i64::MAX);
+            let whole = carries(scene.span);
+            books.ahead = books.ahead.saturating_sub(carries(passed)).max(-whole);
+            let budget = u64::try_from(-books.ahead).unwrap_or(0) * 1_000_000 / scene.span;
+            budget / u64::from(books.flows_in.max(1))
         }));
     }
 
@@ -192,6 +208,7 @@ impl Shard {
             }
             if flows || *due < end || mail.peek().is_some_and(|mail| mail.to == node.index) {
                 node.visit(&mut desk, &mut mail);
+                node.end_window(&mut desk);
                 *due = node.due();
             }
         }
@@ -230,6 +247,14 @@ impl Node {
             if let Some(row) = self.halves.get(half).copied() {
                 self.send(desk, far, row.latency(), row.far_half, Letter::Progress(bytes));
             }
+        }
+    }
+
+    /// What has left by the end of the window is told to those who received it.
+    fn end_window(&mut self, desk: &mut Desk<'_>) {
+        self.uplink.settle(desk.end);
+        for flow in self.uplink.flows_mut() {
+            desk.count(flow.far, 0, flow.take_uncharged());
         }
     }
 
