@@ -4,15 +4,27 @@
 //! side, with a word of progress) is the caller's. Reports are data: text, JSON and pictures are made elsewhere. Settings stand in the
 //! experiment's file and in `docs/lab/settings.md`, and are printed with every report.
 
+mod selfscaling;
 mod shaped;
+mod super_seeding;
+mod textbook;
+mod tiers;
 
 use crate::baseline::ClientServer;
+use crate::crew::Alone;
 use crate::figures::Figures;
-use crate::swarm::Swarm;
+use crate::fleet::Fleet;
+use crate::swarm::{Swarm, Unfit};
 use core::time::Duration;
 
 /// All experiments.
-pub const EXPERIMENTS: &[Experiment] = &[shaped::EXPERIMENT];
+pub const EXPERIMENTS: &[Experiment] = &[
+    textbook::EXPERIMENT,
+    selfscaling::EXPERIMENT,
+    super_seeding::EXPERIMENT,
+    shaped::EXPERIMENT,
+    tiers::EXPERIMENT,
+];
 
 /// The experiment of this name.
 pub fn by_name(name: &str) -> Option<&'static Experiment> {
@@ -75,6 +87,8 @@ pub enum How {
     Served,
     /// Sessions, message by message.
     Messages,
+    /// Sessions, with blocks as flows.
+    Flows,
 }
 
 /// What an experiment came to.
@@ -149,17 +163,26 @@ impl Ask {
 
 impl Run {
     /// Carries it out, here and now.
-    pub fn run(&self) -> Figures {
-        match self.how {
+    ///
+    /// # Errors
+    /// If the world is not fit for it.
+    pub fn run(&self) -> Result<Figures, Unfit> {
+        self.swarm.check()?;
+        Ok(match self.how {
             How::Served => ClientServer::run(&self.swarm),
             How::Messages => Figures::of(&self.swarm, &self.swarm.run_messages()),
-        }
+            How::Flows => Fleet::run(&self.swarm, 1, &Alone)?,
+        })
     }
 }
 
 /// A bench of one hand: one run after the other.
+///
+/// # Panics
+/// If an experiment made a world that is not fit to be run: a bug of the experiment.
 pub fn one_by_one(runs: Vec<Run>) -> Vec<Figures> {
-    runs.iter().map(Run::run).collect()
+    let run = |run: &Run| run.run().unwrap_or_else(|why| panic!("{}: {why}", run.swarm.name));
+    runs.iter().map(run).collect()
 }
 
 /// The middle one of these (the lower of two).
@@ -171,7 +194,8 @@ fn median<T: Ord>(values: impl IntoIterator<Item = T>) -> Option<T> {
 }
 
 fn seconds(span: Option<Duration>) -> String {
-    span.map_or_else(|| "never".into(), |span| format!("{}.{} s", span.as_secs(), span.subsec_millis() / 100))
+    span.filter(|span| *span < Duration::MAX)
+        .map_or_else(|| "never".into(), |span| format!("{}.{} s", span.as_secs(), span.subsec_millis() / 100))
 }
 
 /// Thousandths as a factor.
