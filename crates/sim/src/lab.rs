@@ -4,6 +4,9 @@
 //! side, with a word of progress) is the caller's. Reports are data: text, JSON and pictures are made elsewhere. Settings stand in the
 //! experiment's file and in `docs/lab/settings.md`, and are printed with every report.
 
+mod classes;
+mod offline;
+mod riders;
 mod selfscaling;
 mod shaped;
 mod super_seeding;
@@ -21,6 +24,9 @@ use core::time::Duration;
 pub const EXPERIMENTS: &[Experiment] = &[
     textbook::EXPERIMENT,
     selfscaling::EXPERIMENT,
+    offline::EXPERIMENT,
+    classes::EXPERIMENT,
+    riders::EXPERIMENT,
     super_seeding::EXPERIMENT,
     shaped::EXPERIMENT,
     tiers::EXPERIMENT,
@@ -142,7 +148,7 @@ impl Ask {
     /// The command that asks this.
     pub fn command(&self, name: &str) -> String {
         let plain = Ask::default();
-        let mut command = format!("gannet lab run {name}");
+        let mut command = format!("cargo run --release -p gannet-sim --example lab -- {name}");
         let mut say = |flag: &str, value: Option<u64>| {
             if let Some(value) = value {
                 command += &format!(" --{flag} {value}");
@@ -191,6 +197,16 @@ fn median<T: Ord>(values: impl IntoIterator<Item = T>) -> Option<T> {
     values.sort_unstable();
     let middle = values.len().checked_sub(1)? / 2;
     Some(values.swap_remove(middle))
+}
+
+/// When the last one of a run was done, in the median of these runs; for ever, if somebody never was.
+fn last(all: &[Figures]) -> Duration {
+    median(all.iter().map(|figures| figures.last().unwrap_or(Duration::MAX))).unwrap_or(Duration::MAX)
+}
+
+/// How many times as long, in thousandths.
+fn over(part: Duration, whole: Duration) -> u64 {
+    u64::try_from(part.as_micros().saturating_mul(1000) / whole.as_micros().max(1)).unwrap_or(u64::MAX)
 }
 
 fn seconds(span: Option<Duration>) -> String {

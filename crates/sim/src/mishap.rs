@@ -139,6 +139,13 @@ impl World {
         union.is_full()
     }
 
+    /// Whether a node has sent so many thousandths of the content.
+    pub(crate) fn has_sent(&self, index: u32, permille: u32) -> bool {
+        let rows = self.network.sent.range((index, 0)..=(index, u32::MAX));
+        let total = self.contents[0].metainfo().layout.total();
+        rows.map(|(_, bytes)| bytes * 1000).sum::<u64>() >= total * u64::from(permille)
+    }
+
     fn heal_after(&mut self, lasts: Duration, healing: Healing) {
         self.fault_at(self.now + lasts, Fault::Heals(healing));
     }

@@ -46,6 +46,11 @@ pub enum Leaves {
     AfterFinish(Duration),
     /// As soon as the others together have every piece.
     WhenSpread,
+    /// Without a word, when it has sent so much.
+    AfterCopies {
+        /// Thousandths of the content.
+        permille: u32,
+    },
 }
 
 /// How a node behaves below its session, where the session cannot see it.

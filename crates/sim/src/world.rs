@@ -570,8 +570,14 @@ impl World {
         }
         for index in 0..self.nodes.len() as u32 {
             let node = &self.nodes[index as usize];
-            if node.spec.leaves == Leaves::WhenSpread && !node.ills.leaving && self.is_spread_without(index) {
-                self.leave(index);
+            match node.spec.leaves {
+                Leaves::WhenSpread if !node.ills.leaving && self.is_spread_without(index) => {
+                    self.leave(index)
+                }
+                Leaves::AfterCopies { permille } if self.has_sent(index, permille) => {
+                    self.crash(index, Crash::Kill, None);
+                }
+                Leaves::Never | Leaves::AfterFinish(_) | Leaves::WhenSpread | Leaves::AfterCopies { .. } => {}
             }
         }
         self.queue.push(self.now + INSPECT_EVERY, NOBODY, Happening::Inspect);

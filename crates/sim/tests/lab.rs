@@ -22,7 +22,10 @@ fn every_experiment_has_a_name_of_its_own_and_a_report_that_can_be_read() {
         );
         assert_eq!(
             report.command,
-            format!("gannet lab run {} --peers 5 --size 8388608 --seeds 2", experiment.name)
+            format!(
+                "cargo run --release -p gannet-sim --example lab -- {} --peers 5 --size 8388608 --seeds 2",
+                experiment.name
+            )
         );
         for verdict in &report.verdicts {
             assert!(experiment.bounds.contains(verdict.bound), "{}", verdict.bound.id);
@@ -112,4 +115,34 @@ fn a_swarm_outdoes_a_server_and_more_so_the_more_want_it() {
     }
     // Ten times the uplink helps a server ten times as much as a swarm: the swarm brings its own.
     assert!(faster[1][0] > 20.0 && faster[1][3] < faster[1][0] / 5.0, "{faster:?}");
+}
+
+#[test]
+fn a_swarm_outlives_its_origin_once_every_piece_is_out() {
+    let ask = Ask { peers: Some(8), size: Some(16 << 20), seed: 1, seeds: 2 };
+    let report = (by_name("offline").expect("an experiment").run)(&ask, &mut one_by_one);
+    println!("{report:#?}");
+    assert!(report.verdicts[0].found.starts_with("0 of"), "{}", report.verdicts[0].found);
+    let rows = &report.tables[0].rows;
+    assert_eq!((rows[0][1].as_str(), rows[0][3].as_str()), ("0 of 2", "0 of 2"));
+    assert_eq!((rows[6][1].as_str(), rows[6][3].as_str()), ("2 of 2", "2 of 2"));
+}
+
+#[test]
+fn who_gives_more_gets_more_behind_a_seed_that_has_it() {
+    let ask = Ask { peers: Some(18), size: Some(24_000_000), seed: 1, seeds: 1 };
+    let report = (by_name("classes").expect("an experiment").run)(&ask, &mut one_by_one);
+    println!("{report:#?}");
+    let fast = &report.tables[0].rows[1];
+    assert!(number(&fast[4]) < number(&fast[2]), "{fast:?}");
+}
+
+#[test]
+fn taking_alone_does_not_pay_where_who_is_done_leaves() {
+    let ask = Ask { peers: Some(40), size: Some(128 << 20), seed: 1, seeds: 1 };
+    let report = (by_name("riders").expect("an experiment").run)(&ask, &mut one_by_one);
+    println!("{report:#?}");
+    for row in report.tables[0].rows.iter().filter(|row| row[0] == "leave" && row[1] != "0 %") {
+        assert!(number(&row[5]) > 1.0, "{row:?}");
+    }
 }

@@ -10,7 +10,7 @@ use super::mail::{Letter, Mail};
 use super::shard::Desk;
 use crate::content::mix;
 use crate::network::BLOCK_HEADER;
-use crate::node::{NO_GOAL, addr_of};
+use crate::node::{Leaves, NO_GOAL, addr_of};
 use crate::swarm::{Member, Role};
 use crate::world::torrent_id;
 use core::iter::Peekable;
@@ -319,6 +319,11 @@ impl Node {
             desk.tally.left += u64::from(block.len);
             desk.tally.overhead += u64::from(BLOCK_HEADER);
             self.books.sent += u64::from(block.len);
+            if let Leaves::AfterCopies { permille } = self.member.leaves
+                && self.books.sent * 1000 >= desk.scene.metainfo.layout.total() * u64::from(permille)
+            {
+                self.later.push(desk.now, Own::Crash(None));
+            }
             self.send(desk, half.far, half.latency(), half.far_half, Letter::Block(block));
             for (letter, bytes) in flow.behind {
                 self.uplink.charge(bytes);

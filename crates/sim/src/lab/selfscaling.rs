@@ -3,7 +3,9 @@
 //!
 //! One of them could send the content in an hour; the origin is ten times as fast, and all downlinks as fast as the origin.
 
-use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, seconds};
+use super::{
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, median, over, seconds,
+};
 use crate::figures::Figures;
 use crate::network::Access;
 use crate::swarm::{Group, Shape, Swarm};
@@ -51,22 +53,15 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let runs = |how| worlds.iter().map(move |swarm| Run { swarm: swarm.clone(), how });
     let figures = bench(runs(How::Served).chain(runs(How::Flows)).collect());
     let (served, swarmed) = figures.split_at(worlds.len());
-    let (mut rows, mut off_line, mut over) = (Vec::new(), 0, Vec::new());
+    let (mut rows, mut off_line, mut ratios) = (Vec::new(), 0, Vec::new());
     for (place, &count) in counts.iter().enumerate() {
         let seeds = place * ask.seeds as usize..(place + 1) * ask.seeds as usize;
         let world = &worlds[seeds.start];
-        let last = |all: &[Figures]| {
-            median(all.iter().map(|figures| figures.last().unwrap_or(Duration::MAX))).unwrap_or(Duration::MAX)
-        };
-        let permille = |part: Duration, whole: Duration| {
-            u64::try_from(part.as_micros().saturating_mul(1000) / whole.as_micros().max(1))
-                .unwrap_or(u64::MAX)
-        };
         let (server, swarm) = (last(&served[seeds.clone()]), last(&swarmed[seeds.clone()]));
-        off_line = off_line.max(permille(server, world.bound_of_server()).abs_diff(1000));
-        let ratio = permille(swarm, world.bound());
+        off_line = off_line.max(over(server, world.bound_of_server()).abs_diff(1000));
+        let ratio = over(swarm, world.bound());
         if count >= 5 {
-            over.push(ratio);
+            ratios.push(ratio);
         }
         let sums = |what: fn(&Figures) -> u64| median(swarmed[seeds.clone()].iter().map(what)).unwrap_or(0);
         rows.push(vec![
@@ -79,7 +74,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             factor(sums(|figures| figures.wasted * 1_000_000 / figures.payload.max(1))),
         ]);
     }
-    let (least, greatest) = (over.iter().min().copied(), over.iter().max().copied());
+    let (least, greatest) = (ratios.iter().min().copied(), ratios.iter().max().copied());
     let holds = least.is_some_and(|least| least >= 1000) && greatest.is_some_and(|most| most <= 1200);
     Report {
         setting: vec![

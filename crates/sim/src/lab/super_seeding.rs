@@ -1,11 +1,12 @@
 //! A sole seed shows each piece to one peer alone, so that little more than one copy leaves it (BEP 16). What does that save it, and
 //! what does it cost everybody else, when it is as slow as the others and when it is faster?
 
-use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, seconds};
+use super::{
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, median, over, seconds,
+};
 use crate::figures::Figures;
 use crate::network::Access;
 use crate::swarm::{Group, Shape, Swarm};
-use core::time::Duration;
 use proto::config::SuperSeeding;
 
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -44,9 +45,6 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
         .collect();
     let runs = worlds.iter().map(|swarm| Run { swarm: swarm.clone(), how: How::Flows });
     let figures = bench(runs.collect());
-    let last = |all: &[Figures]| {
-        median(all.iter().map(|figures| figures.last().unwrap_or(Duration::MAX))).unwrap_or(Duration::MAX)
-    };
     let copies =
         |all: &[Figures]| median(all.iter().map(|figures| figures.copies_permille(&worlds[0]))).unwrap_or(0);
     let (mut rows, mut worst) = (Vec::new(), 0);
@@ -55,14 +53,14 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
         TIMES.iter().zip(figures.chunks(2 * seeds)).zip(worlds.iter().step_by(2 * seeds))
     {
         let (shown, plain) = both.split_at(seeds);
-        let ratio = last(shown).as_micros().saturating_mul(1000) / last(plain).as_micros().max(1);
+        let ratio = over(last(shown), last(plain));
         worst = worst.max(ratio);
         rows.push(vec![
             times.to_string(),
             seconds(Some(world.bound())),
             seconds(Some(last(shown))),
             seconds(Some(last(plain))),
-            factor(u64::try_from(ratio).unwrap_or(u64::MAX)),
+            factor(ratio),
             factor(copies(shown)),
             factor(copies(plain)),
         ]);
@@ -91,11 +89,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
         }],
         verdicts: vec![
             Verdict { bound: &COPIES, found: factor(first), holds: ask.is_plain().then_some(first <= 1150) },
-            Verdict {
-                bound: &COST,
-                found: factor(u64::try_from(worst).unwrap_or(u64::MAX)),
-                holds: ask.is_plain().then_some(worst <= 1050),
-            },
+            Verdict { bound: &COST, found: factor(worst), holds: ask.is_plain().then_some(worst <= 1050) },
         ],
         command: ask.command("super-seeding"),
     }

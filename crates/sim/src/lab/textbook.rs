@@ -3,7 +3,9 @@
 //! 1,000 pieces in four blocks each, 20 Mbit/s up and 100 down; the origin's uplink is that of one of them, and 5, 10 and 50 times as
 //! much. A smaller size is cut in as many pieces.
 
-use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, seconds};
+use super::{
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, median, over, seconds,
+};
 use crate::figures::Figures;
 use crate::network::Access;
 use crate::swarm::{Group, Shape, Swarm};
@@ -45,7 +47,7 @@ fn swarm(ask: &Ask, uplink: u64, seed: u64) -> Swarm {
 
 fn mean_over_bound(swarm: &Swarm, figures: &Figures) -> u64 {
     let mean = figures.mean_of(1).unwrap_or(Duration::MAX);
-    u64::try_from(mean.as_micros() * 1000 / swarm.bound().as_micros().max(1)).unwrap_or(u64::MAX)
+    over(mean, swarm.bound())
 }
 
 /// Runs of one uplink: the world, and what came of each seed both ways.
@@ -56,31 +58,23 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn last(figures: &[Figures]) -> Duration {
-        median(figures.iter().map(|figures| figures.last().unwrap_or(Duration::MAX))).unwrap_or(Duration::MAX)
-    }
-
     fn of(&self, what: impl Fn(&Figures) -> u64) -> u64 {
         median(self.swarmed.iter().map(what)).unwrap_or(0)
     }
 
-    fn permille(part: Duration, whole: Duration) -> u64 {
-        u64::try_from(part.as_micros().saturating_mul(1000) / whole.as_micros().max(1)).unwrap_or(u64::MAX)
-    }
-
     fn verdicts(&self, plain: bool) -> Vec<Verdict> {
-        let (server, last) = (Row::last(self.served), Row::last(self.swarmed));
+        let (server, swarm) = (last(self.served), last(self.swarmed));
         let verdict = |bound, permille: u64, holds: bool| Verdict {
             bound,
             found: factor(permille),
             holds: plain.then_some(holds),
         };
-        let server_over = Row::permille(server, self.swarm.bound_of_server());
-        let last_over = Row::permille(last, self.swarm.bound());
+        let server_over = over(server, self.swarm.bound_of_server());
+        let last_over = over(swarm, self.swarm.bound());
         let mean_over = self.of(|figures| mean_over_bound(self.swarm, figures));
         let used = self.of(|figures| figures.utilisation_permille().unwrap_or(0));
         let copies = self.of(|figures| figures.copies_permille(self.swarm));
-        let faster = Row::permille(server, last);
+        let faster = over(server, swarm);
         vec![
             verdict(&SERVER, server_over, server_over.abs_diff(1000) <= 5),
             verdict(&LAST, last_over, last_over <= 1150),
@@ -92,16 +86,16 @@ impl Row<'_> {
     }
 
     fn cells(&self, uplink: u64) -> Vec<String> {
-        let last = Row::last(self.swarmed);
+        let swarm = last(self.swarmed);
         vec![
             format!("{uplink} Mbit/s"),
-            seconds(Some(Row::last(self.served))),
+            seconds(Some(last(self.served))),
             seconds(Some(self.swarm.bound())),
-            seconds(Some(last)),
-            factor(Row::permille(last, self.swarm.bound())),
+            seconds(Some(swarm)),
+            factor(over(swarm, self.swarm.bound())),
             seconds(median(self.swarmed.iter().filter_map(Figures::median))),
             factor(self.of(|figures| figures.copies_permille(self.swarm))),
-            factor(Row::permille(Row::last(self.served), last)),
+            factor(over(last(self.served), swarm)),
         ]
     }
 }

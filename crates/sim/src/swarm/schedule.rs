@@ -39,6 +39,11 @@ pub enum Departures {
     },
     /// As soon as the others together have every piece.
     WhenSpread,
+    /// Without a word, when each has sent so much.
+    AfterCopies {
+        /// Thousandths of the content.
+        permille: u32,
+    },
 }
 
 impl Arrivals {
@@ -69,6 +74,7 @@ impl Departures {
             Departures::AtFinish => Leaves::AfterFinish(Duration::ZERO),
             Departures::AfterFinish { mean } => Leaves::AfterFinish(exponential(mean, rng)),
             Departures::WhenSpread => Leaves::WhenSpread,
+            Departures::AfterCopies { permille } => Leaves::AfterCopies { permille },
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::access::Class;
 use super::*;
 use crate::catalogue;
+use crate::crew::Alone;
 use crate::figures::Figures;
+use crate::fleet::Fleet;
 
 const CABLE: Access = Access::new(2_500_000, 12_500_000);
 const SMALL: Shape = Shape { total: 64 << 20, piece_len: 256 << 10, block_len: 16 << 10 };
@@ -115,4 +117,18 @@ fn unlike_members_come_and_go_and_all_who_come_finish() {
     assert_eq!(figures.findings, []);
     assert_eq!(figures.finished(), 12);
     assert!(figures.peers.iter().all(|row| row.finished.is_none_or(|at| at > row.member.joins)));
+}
+
+#[test]
+fn an_origin_that_dies_after_half_a_copy_leaves_nobody_finished() {
+    let mut swarm = swarm(1);
+    swarm.content.total = 16 << 20;
+    swarm.within = Duration::from_secs(120);
+    swarm.groups[0].departures = Departures::AfterCopies { permille: 500 };
+    let copies = |figures: &Figures| (figures.finished(), figures.copies_permille(&swarm));
+    let world = copies(&Figures::of(&swarm, &swarm.run_messages()));
+    let fleet = copies(&Fleet::run(&swarm, 1, &Alone).unwrap());
+    // A world looks twice a second, and what had left when it died arrives.
+    assert!(world.0 == 0 && (500..620).contains(&world.1), "{world:?}");
+    assert!(fleet.0 == 0 && (500..502).contains(&fleet.1), "{fleet:?}");
 }
