@@ -243,7 +243,7 @@ impl World {
         let incarnation = node.incarnation;
         match &event {
             Event::Finished(_) => {
-                if let Leaves::AfterFinish(span) = node.spec.leaves {
+                if let Leaves::AfterFinish(span) | Leaves::Impatient { stays: span, .. } = node.spec.leaves {
                     self.fault_at(self.now + span, Fault::Leave { node: index });
                 }
             }

@@ -7,8 +7,10 @@
 mod classes;
 mod offline;
 mod riders;
+mod rules;
 mod selfscaling;
 mod shaped;
+mod steady;
 mod super_seeding;
 mod textbook;
 mod tiers;
@@ -28,7 +30,9 @@ pub const EXPERIMENTS: &[Experiment] = &[
     classes::EXPERIMENT,
     riders::EXPERIMENT,
     super_seeding::EXPERIMENT,
+    steady::EXPERIMENT,
     shaped::EXPERIMENT,
+    rules::EXPERIMENT,
     tiers::EXPERIMENT,
 ];
 

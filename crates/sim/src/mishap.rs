@@ -139,6 +139,13 @@ impl World {
         union.is_full()
     }
 
+    /// Whether a node is there for so long, and does not have everything.
+    pub(crate) fn has_waited(&self, index: u32, gives_up: Duration) -> bool {
+        let node = &self.nodes[index as usize];
+        let waits = node.is_up() && !node.ills.leaving && node.story.finished.is_none();
+        waits && self.now >= node.spec.joins + gives_up
+    }
+
     /// Whether a node has sent so many thousandths of the content.
     pub(crate) fn has_sent(&self, index: u32, permille: u32) -> bool {
         let rows = self.network.sent.range((index, 0)..=(index, u32::MAX));

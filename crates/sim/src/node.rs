@@ -51,6 +51,13 @@ pub enum Leaves {
         /// Thousandths of the content.
         permille: u32,
     },
+    /// When it has waited too long, or so long after it has everything.
+    Impatient {
+        /// After it came, if it does not have everything then.
+        gives_up: Duration,
+        /// After it has everything.
+        stays: Duration,
+    },
 }
 
 /// How a node behaves below its session, where the session cannot see it.

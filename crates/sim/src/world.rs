@@ -577,7 +577,12 @@ impl World {
                 Leaves::AfterCopies { permille } if self.has_sent(index, permille) => {
                     self.crash(index, Crash::Kill, None);
                 }
-                Leaves::Never | Leaves::AfterFinish(_) | Leaves::WhenSpread | Leaves::AfterCopies { .. } => {}
+                Leaves::Impatient { gives_up, .. } if self.has_waited(index, gives_up) => self.leave(index),
+                Leaves::Never
+                | Leaves::AfterFinish(_)
+                | Leaves::WhenSpread
+                | Leaves::AfterCopies { .. }
+                | Leaves::Impatient { .. } => {}
             }
         }
         self.queue.push(self.now + INSPECT_EVERY, NOBODY, Happening::Inspect);

@@ -80,6 +80,8 @@ pub(super) enum Own {
     Down(HalfId, LinkEnd),
     /// It says goodbye.
     Leave,
+    /// It says goodbye, if it does not have everything.
+    GiveUp,
     /// It is gone, whatever it still had to do.
     Exit,
     /// It stops without a word, and comes back.
@@ -112,6 +114,9 @@ impl Node {
     pub(super) fn new(index: u32, member: Member) -> Node {
         let mut later = Later::default();
         later.push(member.joins, Own::Start);
+        if let Leaves::Impatient { gives_up, .. } = member.leaves {
+            later.push(member.joins + gives_up, Own::GiveUp);
+        }
         Node {
             index,
             member,
@@ -204,7 +209,8 @@ impl Node {
             Own::Start => self.start(desk),
             Own::Tell(input) => self.feed(desk, *input),
             Own::Down(half, why) => self.link_down(desk, half, why),
-            Own::Leave => {
+            Own::GiveUp if self.books.finished.is_some() || self.session.is_none() => {}
+            Own::Leave | Own::GiveUp => {
                 self.leaving = true;
                 self.later.push(desk.now + GOODBYE_MAX, Own::Exit);
                 self.feed(desk, Input::Command(Command::Shutdown));

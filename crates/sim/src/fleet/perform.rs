@@ -171,7 +171,8 @@ impl Node {
                     self.books.finished = Some(desk.now);
                     desk.tally.settled += 1;
                 }
-                if let Leaves::AfterFinish(span) = self.member.leaves {
+                if let Leaves::AfterFinish(span) | Leaves::Impatient { stays: span, .. } = self.member.leaves
+                {
                     self.later.push(desk.now + span, Own::Leave);
                 }
             }

@@ -149,3 +149,33 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
         command: ask.command("steady"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_counted_for_as_long_as_they_are_there_and_only_while_it_is_looked() {
+        let member = swarm(&Ask::default(), GAPS[0], 1).cast()[1];
+        let at = |second: u64| Instant::from_micros(second * 1_000_000);
+        let row = |joins: u64, finished: Option<u64>| PeerRow {
+            member: crate::swarm::Member {
+                joins: at(joins),
+                leaves: Leaves::Impatient {
+                    gives_up: Duration::from_secs(1000),
+                    stays: Duration::from_secs(200),
+                },
+                ..member
+            },
+            finished: finished.map(at),
+            received: 0,
+            sent: 0,
+        };
+        let seconds = |row: PeerRow| (spent(&row).0 / 1_000_000, spent(&row).1 / 1_000_000);
+        assert_eq!(seconds(row(3000, Some(3100))), (100, 200));
+        // Gave up at 2,500, of which the first 500 are not looked at; was still there at the end; was gone before it began.
+        assert_eq!(seconds(row(1500, None)), (500, 0));
+        assert_eq!(seconds(row(9800, Some(9900))), (100, 100));
+        assert_eq!(seconds(row(100, Some(1700))), (0, 0));
+    }
+}

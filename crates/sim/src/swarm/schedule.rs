@@ -44,6 +44,13 @@ pub enum Departures {
         /// Thousandths of the content.
         permille: u32,
     },
+    /// When they have waited too long, or served long enough; both exponential.
+    Impatient {
+        /// How long they wait, in the mean.
+        patience: Duration,
+        /// How long they serve, in the mean.
+        stays: Duration,
+    },
 }
 
 impl Arrivals {
@@ -75,6 +82,9 @@ impl Departures {
             Departures::AfterFinish { mean } => Leaves::AfterFinish(exponential(mean, rng)),
             Departures::WhenSpread => Leaves::WhenSpread,
             Departures::AfterCopies { permille } => Leaves::AfterCopies { permille },
+            Departures::Impatient { patience, stays } => {
+                Leaves::Impatient { gives_up: exponential(patience, rng), stays: exponential(stays, rng) }
+            }
         }
     }
 }

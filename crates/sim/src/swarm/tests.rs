@@ -132,3 +132,23 @@ fn an_origin_that_dies_after_half_a_copy_leaves_nobody_finished() {
     assert!(world.0 == 0 && (500..620).contains(&world.1), "{world:?}");
     assert!(fleet.0 == 0 && (500..502).contains(&fleet.1), "{fleet:?}");
 }
+
+#[test]
+fn the_impatient_give_up_unless_they_are_done_and_the_others_serve_and_go() {
+    let mut swarm = swarm(3);
+    swarm.content.total = 16 << 20;
+    swarm.within = Duration::from_secs(300);
+    let secs = Duration::from_secs;
+    swarm.groups[1].departures = Departures::Impatient { patience: secs(15), stays: secs(5) };
+    let figures = [Figures::of(&swarm, &swarm.run_messages()), Fleet::run(&swarm, 1, &Alone).unwrap()];
+    for figures in figures {
+        let done = figures.finished();
+        assert!((1..10).contains(&done), "{done} of 10 were done");
+        for row in figures.wanting() {
+            let Leaves::Impatient { gives_up, .. } = row.member.leaves else { panic!("{row:?}") };
+            // A world looks twice a second.
+            assert!(row.took().is_none_or(|took| took <= gives_up + secs(1)), "{row:?}");
+            assert!(row.finished.is_some() || gives_up < secs(60), "{row:?} was patient");
+        }
+    }
+}
