@@ -52,6 +52,19 @@ fn the_settings_page_names_what_there_is() {
 }
 
 #[test]
+fn each_recorded_report_names_an_experiment_its_command_and_what_is_expected_of_it() {
+    let page = include_str!("../../../docs/lab/results.md");
+    let reports: Vec<&str> = page.split("\n## ").skip(1).collect();
+    assert!(!reports.is_empty());
+    for report in reports {
+        let name = report.split(':').next().unwrap_or_default();
+        let experiment = by_name(name).unwrap_or_else(|| panic!("{name} is no experiment"));
+        assert!(report.contains(&Ask::default().command(name)), "{name} names another command");
+        assert!(experiment.bounds.iter().all(|bound| report.contains(bound.says)), "{name}");
+    }
+}
+
+#[test]
 fn everybody_together_is_faster_than_a_server_and_costs_it_less() {
     let shaped = by_name("shaped").unwrap();
     let mut rows = Vec::new();
