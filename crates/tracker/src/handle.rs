@@ -287,16 +287,29 @@ mod tests {
         (routes, Handle { tallies, orders, serving, browsers: None, lists })
     }
 
-    #[test]
-    fn a_change_that_was_not_heeded_is_told_again_by_whoever_makes_the_same() {
+    /// The same for members alone, of whom there are none.
+    fn stuck_and_private() -> (Vec<Routes>, Handle) {
         let (routes, handle) = stuck();
         handle.serving.lock().unwrap().admission =
             Arc::new(Admission { members: Some(Arc::new(Members::new([]))), ..Admission::default() });
-        let passkey = wire::Passkey::of_chance([7; 16]);
+        (routes, handle)
+    }
+
+    fn annas_key() -> wire::Passkey {
+        wire::Passkey::of_chance([7; 16])
+    }
+
+    /// One member.
+    fn anna() -> Members {
         let user = proto::tracker::ledger::UserId(1);
         let member = proto::tracker::ledger::Member { user, may_download: true, clients_max: None };
-        let anna = || Members::new([crate::members::User { passkey, member, enabled: true }]);
-        let is_told = || matches!(routes[0].next(), Some(Errand::Access(access, _)) if access.who(|| Some(passkey)).is_ok());
+        Members::new([crate::members::User { passkey: annas_key(), member, enabled: true }])
+    }
+
+    #[test]
+    fn a_change_that_was_not_heeded_is_told_again_by_whoever_makes_the_same() {
+        let (routes, handle) = stuck_and_private();
+        let is_told = || matches!(routes[0].next(), Some(Errand::Access(access, _)) if access.who(|| Some(annas_key())).is_ok());
         for _ in 0..3 {
             let set = |admission: &mut Admission| admission.set_members(anna());
             assert_eq!(handle.admit(Duration::ZERO, set), Err(Unheeded));
@@ -310,16 +323,11 @@ mod tests {
 
     #[test]
     fn whatever_is_changed_together_is_told_together() {
-        let (routes, handle) = stuck();
-        handle.serving.lock().unwrap().admission =
-            Arc::new(Admission { members: Some(Arc::new(Members::new([]))), ..Admission::default() });
-        let passkey = wire::Passkey::of_chance([7; 16]);
-        let user = proto::tracker::ledger::UserId(1);
-        let member = proto::tracker::ledger::Member { user, may_download: true, clients_max: None };
-        let members = Members::new([crate::members::User { passkey, member, enabled: true }]);
-        assert_eq!(handle.set_all_within(Duration::ZERO, None, Some(members), Access::Open), Err(Unheeded));
+        let (routes, handle) = stuck_and_private();
+        let members = Some(anna());
+        assert_eq!(handle.set_all_within(Duration::ZERO, None, members, Access::Open), Err(Unheeded));
         assert!(
-            matches!(routes[0].next(), Some(Errand::Access(access, _)) if access.who(|| Some(passkey)).is_ok())
+            matches!(routes[0].next(), Some(Errand::Access(access, _)) if access.who(|| Some(annas_key())).is_ok())
         );
         assert!(routes[0].next().is_none(), "it is waited for once");
         drop(routes);
