@@ -4,6 +4,7 @@
 //! side, with a word of progress) is the caller's. Reports are data: text, JSON and pictures are made elsewhere. Settings stand in the
 //! experiment's file and in `docs/lab/settings.md`, and are printed with every report.
 
+pub mod chart;
 mod classes;
 mod offline;
 mod riders;
@@ -19,7 +20,8 @@ use crate::baseline::ClientServer;
 use crate::crew::Alone;
 use crate::figures::Figures;
 use crate::fleet::Fleet;
-use crate::swarm::{Swarm, Unfit};
+use crate::swarm::{Shape, Swarm, Unfit};
+use chart::{Chart, Point, millis};
 use core::time::Duration;
 
 /// All experiments.
@@ -108,6 +110,8 @@ pub struct Report {
     pub setting: Vec<(&'static str, String)>,
     /// What was found.
     pub tables: Vec<Table>,
+    /// The same as pictures, where a picture says more.
+    pub charts: Vec<Chart>,
     /// How that compares with what was expected.
     pub verdicts: Vec<Verdict>,
     /// The command that repeats it.
@@ -172,6 +176,15 @@ impl Ask {
 }
 
 impl Run {
+    /// About how much work it is to carry it out: pieces and blocks that arrive, and what is said about them.
+    pub fn steps(&self) -> u64 {
+        let Shape { total, piece_len, block_len } = self.swarm.content;
+        let members: u64 = self.swarm.groups.iter().map(|group| u64::from(group.count)).sum();
+        let (pieces, blocks) =
+            (total / u64::from(piece_len.max(1)) + 1, total / u64::from(block_len.max(1)) + 1);
+        members * (blocks + pieces)
+    }
+
     /// Carries it out, here and now.
     ///
     /// # Errors
@@ -206,6 +219,16 @@ fn median<T: Ord>(values: impl IntoIterator<Item = T>) -> Option<T> {
 /// When the last one of a run was done, in the median of these runs; for ever, if somebody never was.
 fn last(all: &[Figures]) -> Duration {
     median(all.iter().map(|figures| figures.last().unwrap_or(Duration::MAX))).unwrap_or(Duration::MAX)
+}
+
+/// When the last one of each run was done, as a point of a chart.
+fn last_at(x: u64, all: &[Figures]) -> Option<Point> {
+    Point::of(x, all.iter().map(|figures| millis(figures.last())))
+}
+
+/// How often the origin sent the whole, as a point of a chart.
+fn copies_at(x: u64, swarm: &Swarm, all: &[Figures]) -> Option<Point> {
+    Point::of(x, all.iter().map(|figures| figures.copies_permille(swarm)))
 }
 
 /// How many times as long, in thousandths.

@@ -1,5 +1,6 @@
 //! The experiments at small numbers: that each can be repeated, and finds what it is there to find.
 
+use sim::lab::chart::{Chart, Kind, Scale};
 use sim::lab::{Ask, EXPERIMENTS, How, by_name, one_by_one};
 use sim::swarm::access::Class;
 
@@ -27,11 +28,29 @@ fn every_experiment_has_a_name_of_its_own_and_a_report_that_can_be_read() {
                 experiment.name
             )
         );
+        assert!(!report.charts.is_empty(), "{} has no picture", experiment.name);
+        report.charts.iter().for_each(assert_can_be_drawn);
         for verdict in &report.verdicts {
             assert!(experiment.bounds.contains(verdict.bound), "{}", verdict.bound.id);
             assert_eq!(verdict.holds, None, "nothing was promised of this setting");
         }
         assert_eq!(report, (experiment.run)(&small(), &mut one_by_one), "a second run tells something else");
+    }
+}
+
+/// Points are in order, the median is between the least and the greatest, and a name stands beside each bar.
+fn assert_can_be_drawn(chart: &Chart) {
+    let title = &chart.title;
+    assert!(chart.series.iter().any(|series| series.kind == Kind::Measured), "{title}: nothing was measured");
+    assert!(!chart.y.name.is_empty(), "{title}: what goes up?");
+    for series in &chart.series {
+        assert!(series.points.is_sorted_by_key(|point| point.x), "{title}: {series:?}");
+        for point in &series.points {
+            assert!(point.least <= point.y && point.y <= point.most, "{title}: {point:?}");
+            if let Scale::Names(names) = &chart.x.scale {
+                assert!(point.x < names.len() as u64, "{title}: {point:?}");
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Thirteen each with 20, 50 and 200 kB/s up. While the seed can hardly send each piece once, all wait for it alike; with a seed four
 //! times as fast as the fastest, the classes part.
 
+use super::chart::{Axis, Chart, Point, millis};
 use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, over, seconds};
 use crate::figures::Figures;
 use crate::network::Access;
@@ -63,6 +64,19 @@ fn class(all: &[Figures], group: u8) -> (Duration, u64) {
     (mean.unwrap_or(Duration::MAX), ratio.unwrap_or(0))
 }
 
+/// What each class took behind each seed.
+fn chart(ask: &Ask, figures: &[Figures]) -> Chart {
+    let names = UPLINKS.map(|up| format!("{} kB/s up", up / 1000));
+    let chart = Chart::bars("How long each class took, in the mean", names, Axis::linear("time", "s"));
+    SEEDS.iter().zip(figures.chunks(ask.seeds as usize)).fold(chart, |chart, (uplink, all)| {
+        let point = |class: u8| {
+            let means = all.iter().map(|figures| millis(figures.mean_of(class + 1)));
+            Point::of(class.into(), means)
+        };
+        chart.measured(format!("a seed with {} kB/s", uplink / 1000), [0, 1, 2].map(point))
+    })
+}
+
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let worlds: Vec<Swarm> =
         SEEDS.iter().flat_map(|&uplink| ask.each_seed().map(move |seed| swarm(ask, uplink, seed))).collect();
@@ -100,6 +114,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
                 })
                 .collect(),
         }],
+        charts: vec![chart(ask, &figures)],
         verdicts: vec![
             verdict(&ALIKE, apart, apart <= 1020),
             verdict(&PARTED, parted, parted <= 700),

@@ -3,6 +3,7 @@
 //! The origin dies without a word after so many copies left it: of a server's clients nobody who is not done will ever be; a swarm goes on
 //! if every piece is out. The origin shows its pieces one by one (BEP 16), as it does by default, and never.
 
+use super::chart::{Axis, Chart, Point};
 use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median};
 use crate::figures::Figures;
 use crate::network::Access;
@@ -42,6 +43,19 @@ fn swarm(ask: &Ask, copies_permille: u32, super_seeding: SuperSeeding, seed: u64
         .group(Group::leechers(ask.peers.unwrap_or(30), CABLE));
     swarm.within = swarm.bound() * 10 + Duration::from_secs(60);
     swarm
+}
+
+/// How many got it, by what had left the origin.
+fn chart(ask: &Ask, figures: &[Figures]) -> Chart {
+    let names = COPIES.map(|copies| format!("{} copies", factor(copies.into())));
+    let chart = Chart::bars("Who got it, of all who wanted it", names, Axis::linear("people", "%"));
+    let ways = ["pieces shown one by one", "as any seed"];
+    ways.iter().zip(figures.chunks(COPIES.len() * ask.seeds as usize)).fold(chart, |chart, (name, way)| {
+        let share =
+            |figures: &Figures| figures.finished() as u64 * 100_000 / figures.wanting().count().max(1) as u64;
+        let points = (0..).zip(way.chunks(ask.seeds as usize));
+        chart.measured(*name, points.map(|(place, all)| Point::of(place, all.iter().map(share))))
+    })
 }
 
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
@@ -91,6 +105,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             heads: vec!["copies", "shown: all finish", "left it", "plain: all finish", "left it"],
             rows: rows.collect(),
         }],
+        charts: vec![chart(ask, &figures)],
         verdicts: vec![
             Verdict {
                 bound: &ALL_OR_NONE,

@@ -3,6 +3,7 @@
 //! A tenth, three tenths and half of all give nobody a slot. Those who have everything stay and serve, or leave at once. The content is
 //! large enough for a dozen rounds of choking: with 64 MiB it was over after three, which decide nothing.
 
+use super::chart::{Axis, Chart, Point, millis};
 use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, over, seconds};
 use crate::figures::Figures;
 use crate::network::Access;
@@ -56,6 +57,22 @@ fn mean_of(all: &[Figures], group: u8) -> Option<Duration> {
     median(all.iter().filter_map(|figures| figures.mean_of(group)))
 }
 
+/// How long who gives and who takes needed, by how many only take.
+fn chart(seeds: usize, figures: &[Figures]) -> Chart {
+    let (x, y) = (Axis::linear("only take", "%"), Axis::linear("mean time", "s"));
+    let mut chart = Chart::curves("What it costs to give, and to take", x, y);
+    for (done, all) in ["stays", "leaves"].iter().zip(figures.chunks(SHARES.len() * seeds)) {
+        for (group, does) in [(1, "gives"), (2, "only takes")] {
+            let points = SHARES.iter().zip(all.chunks(seeds)).map(|(&(percent, _), all)| {
+                let means = all.iter().map(|figures| millis(figures.mean_of(group)));
+                Point::of(u64::from(percent) * 1000, means)
+            });
+            chart = chart.measured(format!("who {does}; who is done {done}"), points);
+        }
+    }
+    chart
+}
+
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let kinds = WAYS.into_iter().flat_map(|way| SHARES.map(|(percent, _)| (way, percent)));
     let worlds: Vec<Swarm> = kinds
@@ -105,6 +122,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             heads: vec!["who is done", "only take", "who gives", "to none", "who takes", "to who gives"],
             rows,
         }],
+        charts: vec![chart(seeds, &figures)],
         verdicts: vec![
             verdict(&COST, found, costs.iter().all(|&(cost, most)| cost <= most)),
             verdict(&STAYING, factor(least(0)), least(0) >= 1100),

@@ -2,7 +2,8 @@
 //!
 //! It says what a rule does to this swarm, not what it is for: what saves a second here may cost a crowd elsewhere.
 
-use super::{Ask, Bench, Experiment, How, Report, Run, Table, factor, last, median, over, seconds};
+use super::chart::{Axis, Chart, Point, millis};
+use super::{Ask, Bench, Experiment, How, Report, Run, Table, factor, last, last_at, median, over, seconds};
 use crate::figures::Figures;
 use crate::network::Access;
 use crate::swarm::{Group, Shape, Swarm};
@@ -52,6 +53,14 @@ fn swarm(ask: &Ask, change: fn(&mut Group), seed: u64) -> Swarm {
     swarm
 }
 
+/// How long the last one took, by rule.
+fn chart(bound: Duration, all: &[&[Figures]]) -> Chart {
+    let (names, places) = (CHANGES.map(|(name, _)| name), 0..CHANGES.len() as u64);
+    Chart::bars("Until the last one has it", names, Axis::linear("time", "s"))
+        .measured("last", places.clone().zip(all).map(|(place, all)| last_at(place, all)))
+        .bound("no swarm is faster", places.map(|place| Point::new(place, millis(Some(bound)))))
+}
+
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let worlds: Vec<Swarm> = CHANGES
         .iter()
@@ -89,6 +98,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             heads: vec!["rules", "last", "over bound", "median", "copies", "wasted", "overhead"],
             rows: rows.collect(),
         }],
+        charts: vec![chart(bound, &all)],
         verdicts: Vec::new(),
         command: ask.command("rules"),
     }

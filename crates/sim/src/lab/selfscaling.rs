@@ -3,8 +3,10 @@
 //!
 //! One of them could send the content in an hour; the origin is ten times as fast, and all downlinks as fast as the origin.
 
+use super::chart::{Axis, Chart, Point, done_by, millis};
 use super::{
-    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, median, over, seconds,
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, last_at, median, over,
+    seconds,
 };
 use crate::figures::Figures;
 use crate::network::Access;
@@ -43,6 +45,40 @@ fn swarm(ask: &Ask, peers: u32, seed: u64) -> Swarm {
         .group(Group::leechers(peers, Access::new(UP, 10 * UP)));
     swarm.within = swarm.bound_of_server().max(swarm.bound()) * 4 + Duration::from_secs(60);
     swarm
+}
+
+/// The textbook's figure, and who of the most has it when.
+fn charts(
+    ask: &Ask,
+    counts: &[u32],
+    worlds: &[Swarm],
+    served: &[Figures],
+    swarmed: &[Figures],
+) -> Vec<Chart> {
+    let seeds = ask.seeds as usize;
+    let each = |all: &[Figures]| -> Vec<_> {
+        let points = counts.iter().zip(all.chunks(seeds));
+        points.map(|(&count, all)| last_at(u64::from(count) * 1000, all)).collect()
+    };
+    let said = |of: fn(&Swarm) -> Duration| -> Vec<_> {
+        let points = counts.iter().zip(worlds.iter().step_by(seeds));
+        points.map(|(&count, world)| Point::new(u64::from(count) * 1000, millis(Some(of(world))))).collect()
+    };
+    let last = served.len() - seeds;
+    vec![
+        Chart::curves("Until the last one has it", Axis::log("people", ""), Axis::log("time", "s"))
+            .measured("a server", each(served))
+            .measured("a swarm", each(swarmed))
+            .theory("a server's line", said(Swarm::bound_of_server))
+            .bound("no swarm is faster", said(Swarm::bound)),
+        Chart::curves(
+            "Who has it when, where the most want it; the first seed",
+            Axis::log("time", "s"),
+            Axis::linear("people", ""),
+        )
+        .measured("a server", done_by(&served[last]))
+        .measured("a swarm", done_by(&swarmed[last])),
+    ]
 }
 
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
@@ -95,6 +131,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             heads: vec!["people", "server", "bound", "swarm, last", "over bound", "overhead, ‰", "wasted, ‰"],
             rows,
         }],
+        charts: charts(ask, &counts, &worlds, served, swarmed),
         verdicts: vec![
             Verdict {
                 bound: &LINE,

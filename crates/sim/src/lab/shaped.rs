@@ -2,7 +2,10 @@
 //! up, 100 Mbit/s down, 20 ms to the core. Others' last finishers there, in multiples of the bound: aria2 1.59, libtorrent 1.73,
 //! Transmission 2.98, rqbit 3.63.
 
-use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, seconds};
+use super::chart::{Axis, Chart, Point, done_by, millis};
+use super::{
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last_at, median, seconds,
+};
 use crate::figures::Figures;
 use crate::network::Access;
 use crate::swarm::{Group, Shape, Swarm};
@@ -23,6 +26,22 @@ fn swarm(ask: &Ask, seed: u64) -> Swarm {
     Swarm::new("shaped_swarm", content, seed)
         .group(Group::seeds(1, CABLE))
         .group(Group::leechers(ask.peers.unwrap_or(10), CABLE))
+}
+
+/// When the last one has it, and who has it when.
+fn charts(bound: u64, served: &[Figures], swarmed: &[Figures]) -> Vec<Chart> {
+    vec![
+        Chart::bars("Until the last one has it", ["a server", "everybody"], Axis::linear("time", "s"))
+            .measured("last", [last_at(0, served), last_at(1, swarmed)])
+            .bound("no swarm is faster", [Point::new(1, bound)]),
+        Chart::curves(
+            "Who has it when; the first seed",
+            Axis::linear("time", "s"),
+            Axis::linear("people", ""),
+        )
+        .measured("a server", done_by(&served[0]))
+        .measured("everybody", done_by(&swarmed[0])),
+    ]
 }
 
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
@@ -64,6 +83,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             heads: vec!["who gives", "last", "median", "origin's copies", "uplinks used", "Jain"],
             rows: vec![row("a server", served), row("everybody", swarmed)],
         }],
+        charts: charts(millis(Some(bound)), served, swarmed),
         verdicts: vec![Verdict { bound: &LAST, found, holds: ask.is_plain().then_some(last <= 1250) }],
         command: ask.command("shaped"),
     }

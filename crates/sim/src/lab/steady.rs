@@ -5,6 +5,7 @@
 //! whole people needs somebody who always has it: an origin with a tenth of an uplink, which the model does not have. It alone would take
 //! 8,000 s for one copy, so five more serve at the beginning, and have gone before anything is looked at.
 
+use super::chart::{Axis, Chart, Point};
 use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median};
 use crate::fault::Fault;
 use crate::figures::{Figures, PeerRow};
@@ -104,6 +105,34 @@ fn found(figures: &Figures) -> [u64; 3] {
     [(sums.0 * 1000 / span) as u64, (sums.1 * 1000 / span) as u64, mean.as_millis() as u64]
 }
 
+/// What the model says beside what was found: people, and seconds.
+fn charts(ask: &Ask, figures: &[Figures]) -> Vec<Chart> {
+    let rates: Vec<&[Figures]> = figures.chunks(ask.seeds as usize).collect();
+    let point = |place: usize, rate: &[Figures], what: usize| {
+        Point::of(place as u64, rate.iter().map(|figures| found(figures)[what]))
+    };
+    let people = (0..4).map(|place| point(place, rates[place / 2], place % 2));
+    let times = (0..2).map(|place| point(place, rates[place], 2));
+    // The model was asked about the setting as it stands.
+    let said = |values: &'static [u64]| {
+        let points = (0..).zip(values).map(|(place, &value)| Point::new(place, value * 1000));
+        points.filter(|_| ask.is_plain())
+    };
+    let names = ["fetch, 0.04/s come", "serve, 0.04/s come", "fetch, 0.08/s come", "serve, 0.08/s come"];
+    vec![
+        Chart::bars("How many are there, in the mean", names, Axis::linear("people", ""))
+            .measured("found", people)
+            .theory("the fluid model", said(&[15, 5, 30, 10])),
+        Chart::bars(
+            "How long fetching takes, in the mean",
+            ["0.04/s come", "0.08/s come"],
+            Axis::linear("time", "s"),
+        )
+        .measured("found", times)
+        .theory("the fluid model", said(&[375, 375])),
+    ]
+}
+
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let worlds: Vec<Swarm> =
         GAPS.iter().flat_map(|&gap| ask.each_seed().map(move |seed| swarm(ask, gap, seed))).collect();
@@ -146,6 +175,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
                 cells("0.08/s", ["30", "10", "375"], [fetch_more, serve_more, time_more]),
             ],
         }],
+        charts: charts(ask, &figures),
         verdicts: vec![
             verdict(&TIME, format!("{} s", factor(time)), near(time, 375_000, 8)),
             verdict(&DOUBLED, format!("{} s", factor(time_more)), near(time_more, time, 5)),

@@ -1,8 +1,10 @@
 //! A sole seed shows each piece to one peer alone, so that little more than one copy leaves it (BEP 16). What does that save it, and
 //! what does it cost everybody else, when it is as slow as the others and when it is faster?
 
+use super::chart::{Axis, Chart, Point, millis};
 use super::{
-    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, median, over, seconds,
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, copies_at, factor, last, last_at,
+    median, over, seconds,
 };
 use crate::figures::Figures;
 use crate::network::Access;
@@ -35,6 +37,29 @@ fn swarm(ask: &Ask, times: u64, super_seeding: SuperSeeding, seed: u64) -> Swarm
     Swarm::new("super-seeding", content, seed)
         .group(origin)
         .group(Group::leechers(ask.peers.unwrap_or(30), Access::new(UP, 5 * UP)))
+}
+
+/// How long it took and what left the origin, by its uplink.
+fn charts(seeds: usize, worlds: &[Swarm], figures: &[Figures]) -> Vec<Chart> {
+    let x = || Axis::log("the origin's uplink, in uplinks of the others", "");
+    let way = |place: usize| {
+        let all = figures.chunks(seeds).skip(place).step_by(2);
+        TIMES.iter().map(|times| times * 1000).zip(all)
+    };
+    let bounds = TIMES.iter().zip(worlds.iter().step_by(2 * seeds));
+    let bounds = bounds.map(|(times, world)| Point::new(times * 1000, millis(Some(world.bound()))));
+    let copies = |(x, all)| copies_at(x, &worlds[0], all);
+    let last = |(x, all): (u64, &[Figures])| last_at(x, all);
+    vec![
+        Chart::curves("Until the last one has it", x(), Axis::linear("time", "s"))
+            .measured("shown one by one", way(0).map(last))
+            .measured("as any seed", way(1).map(last))
+            .bound("no swarm is faster", bounds),
+        Chart::curves("What leaves the origin", x(), Axis::linear("copies", ""))
+            .measured("shown one by one", way(0).map(copies))
+            .measured("as any seed", way(1).map(copies))
+            .bound("nobody can do with less", [1, 50].map(|times| Point::new(times * 1000, 1000))),
+    ]
 }
 
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
@@ -87,6 +112,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             ],
             rows,
         }],
+        charts: charts(seeds, &worlds, &figures),
         verdicts: vec![
             Verdict { bound: &COPIES, found: factor(first), holds: ask.is_plain().then_some(first <= 1150) },
             Verdict { bound: &COST, found: factor(worst), holds: ask.is_plain().then_some(worst <= 1050) },

@@ -3,8 +3,10 @@
 //! 1,000 pieces in four blocks each, 20 Mbit/s up and 100 down; the origin's uplink is that of one of them, and 5, 10 and 50 times as
 //! much. A smaller size is cut in as many pieces.
 
+use super::chart::{Axis, Chart, Point, done_by, millis};
 use super::{
-    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, median, over, seconds,
+    Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, last, last_at, median, over,
+    seconds,
 };
 use crate::figures::Figures;
 use crate::network::Access;
@@ -100,6 +102,31 @@ impl Row<'_> {
     }
 }
 
+/// Times by the origin's uplink, and who has it when behind the uplink of which something is expected.
+fn charts(rows: &[Row<'_>]) -> Vec<Chart> {
+    let by = || rows.iter().zip(UPLINKS.map(|uplink| uplink * 1000));
+    let said =
+        |of: fn(&Swarm) -> Duration| by().map(move |(row, x)| Point::new(x, millis(Some(of(row.swarm)))));
+    vec![
+        Chart::curves(
+            "Until the last one has it",
+            Axis::log("the origin's uplink", "Mbit/s"),
+            Axis::log("time", "s"),
+        )
+        .measured("a server", by().map(|(row, x)| last_at(x, row.served)))
+        .measured("a swarm", by().map(|(row, x)| last_at(x, row.swarmed)))
+        .theory("a server, by the formula", said(Swarm::bound_of_server))
+        .bound("no swarm is faster", said(Swarm::bound)),
+        Chart::curves(
+            "Who has it when, behind 100 Mbit/s; the first seed",
+            Axis::log("time", "s"),
+            Axis::linear("people", ""),
+        )
+        .measured("a server", done_by(&rows[1].served[0]))
+        .measured("a swarm", done_by(&rows[1].swarmed[0])),
+    ]
+}
+
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let worlds: Vec<Swarm> = UPLINKS
         .iter()
@@ -140,6 +167,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             ],
             rows: rows.iter().zip(UPLINKS).map(|(row, uplink)| row.cells(uplink)).collect(),
         }],
+        charts: charts(&rows),
         verdicts: rows[1].verdicts(ask.is_plain()),
         command: ask.command("textbook"),
     }

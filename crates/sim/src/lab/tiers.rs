@@ -3,6 +3,7 @@
 //! Flows are cheaper by what bytes, disks and checkers cost, and coarser by a window: downlinks are dealt once in it. Sessions, links and
 //! latencies are the same; the two draw different chances, so single members differ and means must not.
 
+use super::chart::{Axis, Chart, Point, millis};
 use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, seconds};
 use crate::figures::{Figures, PeerRow};
 use crate::network::Access;
@@ -76,6 +77,20 @@ fn mean(figures: &Figures) -> Duration {
     spans.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span)) / spans.len().max(1) as u32
 }
 
+/// Means of both ways, world by world.
+fn chart(names: Vec<&'static str>, pairs: &[&[Figures]]) -> Chart {
+    let count = names.len();
+    let points = |tier: usize| {
+        (0..count).map(move |place| {
+            let runs = pairs.iter().skip(place).step_by(count);
+            Point::of(place as u64, runs.map(|pair| millis(Some(mean(&pair[tier])))))
+        })
+    };
+    Chart::bars("What all took, in the mean", names, Axis::linear("time", "s"))
+        .measured("as flows", points(0))
+        .measured("message by message", points(1))
+}
+
 fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
     let seeds: Vec<Vec<Swarm>> = ask.each_seed().map(|seed| worlds(ask, seed)).collect();
     let hows = [How::Flows, How::Messages];
@@ -116,6 +131,7 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
             heads: vec!["world", "mean, flows", "mean, messages", "ratio", "last, flows", "last, messages"],
             rows,
         }],
+        charts: vec![chart(seeds[0].iter().map(|swarm| swarm.name).collect(), &pairs)],
         verdicts: vec![Verdict {
             bound: &MEANS,
             found: format!("{median} ‰ at most in the median, {worst} ‰ in the worst run"),
