@@ -230,6 +230,9 @@ pub(crate) struct Net {
     /// Begin the DHT at this node instead of the public routers, until others are known; may be given several times
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_dht", value_parser = node)]
     pub(crate) dht_bootstrap: Vec<(String, u16)>,
+    /// Record everything that happens to the protocol, to be replayed (docs/testing.md): no content, but every peer and tracker
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Where progress is remembered [default: ~/.local/state/gannet, or $XDG_STATE_HOME/gannet]
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,

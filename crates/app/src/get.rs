@@ -187,6 +187,7 @@ fn start(net: &Net, super_seeding: SuperSeeding, output: &Path, screen: &Screen)
     config.encryption = gannet::Encryption::both(net.encryption.policy());
     config.local_discovery = !net.no_lsd;
     config.dht = dht(net);
+    config.record.clone_from(&net.record);
     config.session.super_seeding = super_seeding;
     config.limits.up = net.max_up.map(|rate| rate.0);
     config.limits.down = net.max_down.map(|rate| rate.0);

@@ -25,6 +25,7 @@ use crate::net::Outside;
 use crate::net::event_loop::{Ingredients, Unconnected};
 use crate::net::inbox::{Answered, Ask, Asker};
 use crate::net::listen::Listeners;
+use crate::net::recorder;
 use crate::net::torrents::Entry;
 use crate::reply::{Answer, Reply};
 use crate::state::{Claim, State, StateError, StoredTorrent, Swarm, TorrentOptions, Turn};
@@ -110,6 +111,8 @@ impl Client {
             State::open(&config.state_dir).map_err(|error| StartError::State(error.to_string()))?;
         notices.iter().for_each(|notice| tracing::warn!("{notice}"));
         let state = Arc::new(state);
+        let record = config.record.as_deref().map(recorder::create).transpose();
+        let record = record.map_err(StartError::Record)?;
         let dht = dht.map(|dht| (dht, state.nodes_file()));
         let has_dht = dht.is_some();
         let shared = Arc::new(Shared::new(Arc::clone(&state)));
@@ -141,7 +144,7 @@ impl Client {
             listeners,
             local_discovery,
             dht,
-            record: config.record,
+            record,
         };
         let event_loop = unconnected.connect(made_from, outside)?;
         let thread = std::thread::Builder::new().name("gannet-net".into()).spawn(move || event_loop.run())?;

@@ -20,6 +20,7 @@ mod perform;
 mod pieces;
 mod private;
 mod receive;
+pub(crate) mod recorder;
 mod records;
 mod sealed;
 mod send;

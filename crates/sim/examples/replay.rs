@@ -1,9 +1,11 @@
-//! Shows a scenario again: `cargo run -p gannet-sim --example replay -- NAME [--seed N] [--node N] [--journal]`.
+//! Shows a scenario again: `cargo run -p gannet-sim --example replay -- NAME [--seed N] [--node N] [--journal]`; or lives through
+//! the recording of a real session once more: `... -- FILE [--journal]`.
 //!
 //! Prints what came of it, events per second, and the memory that a peer takes. With `--until M`, runs all seeds from N to
 //! below M and prints only the verdicts that are not clean.
 
 use sim::catalogue::{CATALOGUE, by_name};
+use sim::recorded::{Step, replay};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -11,6 +13,9 @@ fn main() {
         let place = words.iter().position(|word| word == flag)?;
         words.get(place + 1)?.parse::<u64>().ok()
     };
+    if let Some(file) = words.first().filter(|word| std::path::Path::new(word).is_file()) {
+        return recording(file, words.iter().any(|word| word == "--journal"));
+    }
     let Some(make) = words.first().and_then(|name| by_name(name)) else {
         let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.0).collect();
         eprintln!("which scenario? one of: {}", names.join(" "));
@@ -54,6 +59,24 @@ fn main() {
         after.saturating_sub(before) / peers
     );
     println!("{}", outcome.verdict());
+}
+
+/// Lives through a recording; ends with 1 if it is not whole, or something else is said.
+fn recording(file: &str, journal: bool) {
+    let found = std::fs::read(file).map_err(|error| error.to_string()).and_then(|trace| {
+        let mut look = |step: &Step| step.lines().filter(|_| journal).for_each(|line| println!("{line}"));
+        replay(&trace, &mut look).map_err(|error| error.to_string())
+    });
+    match found {
+        Ok(found) => {
+            println!("{found}");
+            std::process::exit(i32::from(!found.is_whole_and_same()));
+        }
+        Err(error) => {
+            eprintln!("{file}: {error}");
+            std::process::exit(1);
+        }
+    }
 }
 
 /// Runs many seeds.

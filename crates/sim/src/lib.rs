@@ -29,6 +29,7 @@ mod mishap;
 pub mod network;
 pub mod node;
 pub mod queue;
+pub mod recorded;
 pub mod scenario;
 mod store;
 pub mod swarm;

@@ -2,7 +2,7 @@
 //! outbox stays bounded, no payload is answered that was not handed in, none twice, and the same inputs lead to the same
 //! outputs.
 
-use proto::trace::{Head, OutputDigest, TraceReader, TraceWriter};
+use proto::trace::{Head, OutputDigest, Record, TraceReader, TraceWriter};
 use proto::{
     AddTorrent, Command, Config, Input, Instant, Outbox, Output, PayloadId, Seed, Session, TorrentId,
 };
@@ -26,7 +26,8 @@ fn live(trace: &[u8]) -> u128 {
     let mut session = Session::new(Arc::new(head.config), head.seed, head.start);
     let (mut out, mut digest, mut parked) = (Outbox::new(), OutputDigest::new(), BTreeSet::new());
     session.handle(head.start, Input::Command(Command::Add(Box::new(torrent()))), &mut out);
-    for (now, input) in reader.map_while(Result::ok) {
+    for record in reader.map_while(Result::ok) {
+        let Record::Input(now, input) = record else { continue };
         let input = input.as_input();
         if let Input::Block { payload, .. }
         | Input::Fetched { payload, .. }

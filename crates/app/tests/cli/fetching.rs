@@ -36,6 +36,25 @@ fn what_is_seeded_is_fetched() {
 }
 
 #[test]
+fn what_happens_to_the_protocol_can_be_recorded() {
+    let place = album();
+    let (_seed, peer) = place.seed("album.torrent", ".");
+    let get = ["get", "album.torrent", "-o", "got", "--port", "0", "--peer", &peer, "--record", "trace"];
+    // Twice: an earlier recording is written over.
+    for _ in 0..2 {
+        let got = place.run(&get);
+        assert_eq!((got.code, got.out.len()), (Some(0), 0), "{got:?}");
+        let trace = place.read("trace");
+        assert!(trace.starts_with(b"GANNETRC") && trace.len() > 200, "{}", trace.len());
+    }
+    assert_same(&place, "got", &ALL);
+    let refused = place.run(&["get", "album.torrent", "--port", "0", "--record", "album/1.flac"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.last_word().contains("it is there, and is no recording; name a file that is new"));
+    assert!(place.read("album/1.flac") == noise(150_000, 1), "and it is as it was");
+}
+
+#[test]
 fn a_peer_can_be_given_by_its_name() {
     let place = album();
     let (_seed, peer) = place.seed("album.torrent", ".");

@@ -64,8 +64,9 @@ pub struct ClientConfig {
     pub disk_threads: NonZeroUsize,
     /// What we call ourselves to peers and trackers (BEP 20), instead of `-GN0100-` and twelve random bytes.
     pub peer_id: Option<PeerId>,
-    /// A file into which everything that happens to the session is recorded, so that it can be replayed (`proto::trace`).
-    /// It holds no payload, but every address and name; it grows as long as the client runs.
+    /// A file into which everything that happens to the session is recorded, so that it can be replayed (`proto::trace`). It is
+    /// new, or an earlier recording, which is overwritten. It holds no payload, but every address, name and tracker, and only
+    /// its owner may read it. The recording ends early, with a warning, if it comes to 1 GiB or the disk cannot keep up.
     pub record: Option<PathBuf>,
 }
 

@@ -14,6 +14,9 @@ pub enum StartError {
     /// No port can be listened at.
     #[error("cannot listen for peers: {0}; name another port or address, or listen nowhere")]
     Listen(io::Error),
+    /// Nothing can be recorded to the file that was named for it.
+    #[error("cannot record there: {0}; name a file that is new, or an earlier recording")]
+    Record(io::Error),
     /// Links must be private, and there is no key that they could be sealed under.
     #[error("private links need the key of their swarm: set `swarm_key`, or another policy of encryption")]
     NoSwarmKey,

@@ -26,8 +26,8 @@ use proto::door::{self, Door, Encryption};
 use proto::share::Limits;
 use proto::{Command, Config, Duration, Input, Instant, Outbox, Seed, SendToken};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// After this long at the latest it is noticed that the machine has slept.
@@ -116,7 +116,8 @@ pub(crate) struct Ingredients {
     pub(crate) listeners: Listeners,
     pub(crate) local_discovery: bool,
     pub(crate) dht: Option<(DhtConfig, NodesFile)>,
-    pub(crate) record: Option<PathBuf>,
+    /// Where everything that happens to the session is recorded.
+    pub(crate) record: Option<File>,
 }
 
 /// A loop that is not running yet: its doors to the outside are still to be connected.
@@ -143,7 +144,7 @@ impl Unconnected {
         let now = clock.now();
         let Ingredients { config, seed, limits, encryption, listeners, local_discovery, dht, record } =
             made_from;
-        let machine = Machine::new(config, seed, now, record.as_deref())?;
+        let machine = Machine::new(config, seed, now, record)?;
         let ready = vec![true; listeners.sockets.len()];
         let datagrams = Datagrams::open(self.poll.registry(), DATAGRAM_TOKENS, &listeners.local_addrs());
         let local = local_discovery
@@ -203,7 +204,7 @@ impl EventLoop {
             self.turn_dht();
             self.send_datagrams();
             self.send();
-            self.machine.save_record();
+            self.machine.save_record(self.now);
         }
         self.end();
     }
@@ -354,7 +355,9 @@ impl EventLoop {
     /// The last thing: everybody who waits for us is told, after the disk has ended.
     fn end(self) {
         self.remember_nodes();
-        let EventLoop { outside, ending, torrents, .. } = self;
+        let EventLoop { outside, ending, torrents, machine, .. } = self;
+        // What was recorded is in its file then.
+        drop(machine);
         // Of what is under way only checks take long, and a check of a closed torrent ends at once.
         torrents.ids().for_each(|torrent| outside.disk.submit(DiskJob::Close { torrent }));
         outside.end();

@@ -1,15 +1,12 @@
-//! The session, and whoever listens in: with recording on, everything that happens to it goes to a file before it happens.
+//! The session, and whoever listens in: with recording on, everything that happens to it is written down before it happens, and
+//! what it says to that goes into a digest.
 
-use proto::trace::{Head, TraceWriter};
+use super::recorder::Recorder;
+use proto::trace::Head;
 use proto::{Config, Input, Instant, Outbox, Seed, Session};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
-
-/// Bytes that are gathered before they are written to the file.
-const RECORD_LEN_MIN: usize = 64 * 1024;
 
 /// A session that can be recorded.
 pub(super) struct Machine {
@@ -17,91 +14,31 @@ pub(super) struct Machine {
     recorder: Option<Recorder>,
 }
 
-struct Recorder {
-    trace: TraceWriter,
-    pending: Vec<u8>,
-    file: File,
-}
-
 impl Machine {
-    /// A new session; recorded, if there is a file to record to.
+    /// A new session; recorded, if there is a file for it.
     pub(super) fn new(
         config: Arc<Config>,
         seed: Seed,
         now: Instant,
-        record: Option<&Path>,
+        record: Option<File>,
     ) -> io::Result<Machine> {
-        let recorder = match record {
-            Some(path) => {
-                let trace = TraceWriter::new(&Head { config: Config::clone(&config), seed, start: now });
-                Some(Recorder { trace, pending: Vec::new(), file: create_private(path)? })
-            }
-            None => None,
-        };
+        let head = || Head { config: Config::clone(&config), seed, start: now };
+        let recorder = record.map(|file| Recorder::new(&head(), file)).transpose()?;
         Ok(Machine { session: Session::new(config, seed, now), recorder })
     }
 
-    /// One thing happened.
+    /// One thing happened. The outbox is empty.
     pub(super) fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.trace.record(now, &input);
-        }
+        let Some(recorder) = &mut self.recorder else { return self.session.handle(now, input, out) };
+        recorder.trace.record(now, &input);
         self.session.handle(now, input, out);
+        recorder.trace.said(now, out);
     }
 
-    /// Writes out what was recorded, if it is much. A file that takes no more ends the recording, not the client.
-    pub(super) fn save_record(&mut self) {
-        if let Some(recorder) = &mut self.recorder
-            && let Err(error) = recorder.save(RECORD_LEN_MIN)
-        {
-            tracing::error!(%error, "recording ends");
+    /// Hands on what was recorded, if it is time. A disk that does not keep up ends the recording, not the client.
+    pub(super) fn save_record(&mut self, now: Instant) {
+        if self.recorder.as_mut().is_some_and(|recorder| !recorder.save(now)) {
             self.recorder = None;
-        }
-    }
-}
-
-/// A file that is ours alone to read: a recording holds names, and addresses of others. One that was there keeps its owner and loses
-/// what it held; others that could read it can no longer.
-fn create_private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::PermissionsExt;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    Ok(file)
-}
-
-impl Recorder {
-    fn save(&mut self, least: usize) -> io::Result<()> {
-        self.pending.append(&mut self.trace.take());
-        if self.pending.len() >= least {
-            self.file.write_all(&self.pending)?;
-            self.pending.clear();
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        if let Err(error) = self.save(0) {
-            tracing::error!(%error, "the end of the recording is lost");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn a_recording_is_for_its_owner_alone_even_where_a_file_was() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("recording");
-        for _ in 0..2 {
-            create_private(&path).unwrap().write_all(b"names").unwrap();
-            let found = std::fs::metadata(&path).unwrap();
-            assert_eq!((found.permissions().mode() & 0o777, found.len()), (0o600, 5));
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         }
     }
 }

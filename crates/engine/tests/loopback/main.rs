@@ -11,6 +11,7 @@ mod magnets;
 mod pairing;
 mod private;
 mod ranges;
+mod recording;
 mod swarm;
 mod tracker;
 mod web;
@@ -18,10 +19,7 @@ mod web;
 use content::Content;
 use gannet::{AddError, AddOptions, Client, Event, Priority, RecvError, StageName, SwarmCounts};
 use proto::output::AnnounceEvent;
-use proto::trace::TraceReader;
-use proto::{Outbox, Output, Session};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use swarm::{Peer, is_answered, wait_for, wait_until};
 use tracker::Tracker;
@@ -330,28 +328,4 @@ fn a_paused_torrent_fetches_nothing_until_it_is_resumed() {
     content.check(leech.downloads());
     leech.stop();
     seed.stop();
-}
-
-#[test]
-fn what_happens_to_a_session_can_be_recorded_and_replayed() {
-    let content = Content::new("recorded", &[("a", 300_000)], 32 * 1024, 14);
-    let (seed, home) = (Peer::start(), tempfile::tempdir().unwrap());
-    let record = home.path().join("trace");
-    let leech = Peer::start_with(|config| config.record = Some(record.clone()));
-    content.write_to(seed.downloads());
-    seed.add(&content, AddOptions::default());
-    let leeching = leech.add(&content, AddOptions { peers: seed.addresses(), ..AddOptions::default() });
-    wait_for(&leech, "durable", |event| *event == Event::Durable(leeching.id()));
-    leech.stop();
-    seed.stop();
-    let bytes = std::fs::read(record).unwrap();
-    let (head, inputs) = TraceReader::new(&bytes).unwrap();
-    let mut session = Session::new(Arc::new(head.config), head.seed, head.start);
-    let (mut out, mut finished) = (Outbox::new(), false);
-    for input in inputs {
-        let (now, input) = input.unwrap();
-        session.handle(now, input.as_input(), &mut out);
-        finished |= out.drain().any(|output| matches!(output, Output::Event(Event::Durable(_))));
-    }
-    assert!(finished, "the replayed session finishes as the recorded one did");
 }

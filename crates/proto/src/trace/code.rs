@@ -33,6 +33,10 @@ impl<'a> Source<'a> {
         self.rest.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], TraceError> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(TraceError::Truncated)?;
         self.rest = rest;

@@ -206,8 +206,72 @@ fn a_trace_is_its_head_and_its_inputs_in_order() {
     trace.extend(writer.take());
     let (read, reader) = TraceReader::new(&trace).unwrap();
     assert_eq!(format!("{read:?}"), format!("{:?}", head()));
-    let records: Vec<String> = reader.map(|record| format!("{:?}", record.unwrap())).collect();
+    let records: Vec<String> = reader.map(|record| format!("{:?}", input_of(record.unwrap()))).collect();
     assert_eq!(records, expected);
+}
+
+fn input_of(record: Record) -> (Instant, OwnedInput) {
+    let Record::Input(now, input) = record else { panic!("{record:?} is no input") };
+    (now, input)
+}
+
+/// A trace of so many wakes, one a millisecond, each of which led to the same word; and its end.
+fn marked(wakes: u32) -> Vec<u8> {
+    let mut writer = TraceWriter::new(&head());
+    let (mut now, mut outbox) = (head().start, Outbox::new());
+    outbox.push(Output::PauseReading { link: LinkId { slot: 0, generation: 0 } });
+    for _ in 0..wakes {
+        now += core::time::Duration::from_millis(1);
+        writer.record(now, &Input::Wake);
+        writer.said(now, &outbox);
+    }
+    writer.end(End::Closed);
+    writer.take()
+}
+
+#[test]
+fn a_mark_stands_after_so_many_inputs_and_the_end_after_the_last() {
+    let wakes = 3 * INPUTS_PER_MARK + 5;
+    let trace = marked(wakes);
+    let (_, mut reader) = TraceReader::new(&trace).unwrap();
+    let (mut inputs, mut marks, mut seen) = (0, BTreeSet::new(), Vec::new());
+    for record in reader.by_ref() {
+        match record.unwrap() {
+            Record::Input(..) => inputs += 1,
+            Record::Mark(outputs) => {
+                seen.push(inputs);
+                marks.insert(outputs);
+            }
+            Record::End(why, outputs) => {
+                assert_eq!(why, End::Closed);
+                marks.insert(outputs);
+            }
+        }
+    }
+    assert_eq!((inputs, seen), (wakes, (1..=3).map(|mark| mark * INPUTS_PER_MARK).collect()));
+    assert_eq!(marks.len(), 4, "each speaks of all that was said up to it");
+    assert!(reader.at() < trace.len());
+}
+
+#[test]
+fn no_byte_of_a_trace_can_change_unseen() {
+    let good = marked(2 * INPUTS_PER_MARK);
+    let is_whole = |trace: &[u8]| {
+        TraceReader::new(trace).is_ok_and(|(_, reader)| {
+            let records: Vec<_> = reader.collect();
+            records.iter().all(Result::is_ok) && matches!(records.last(), Some(Ok(Record::End(..))))
+        })
+    };
+    assert!(is_whole(&good));
+    for place in 0..good.len() {
+        for bit in 0..8 {
+            let mut trace = good.clone();
+            trace[place] ^= 1 << bit;
+            assert!(!is_whole(&trace), "bit {bit} of byte {place}");
+        }
+        assert!(!is_whole(&good[..place]), "cut off before byte {place}");
+    }
+    assert!(!is_whole(&[&good[..], &[0]].concat()), "a byte too many");
 }
 
 #[test]
@@ -217,7 +281,7 @@ fn time_that_goes_back_stands_still() {
         writer.record(Instant::from_micros(micros), &Input::Wake);
     }
     let trace = writer.take();
-    let times = TraceReader::new(&trace).unwrap().1.map(|record| record.unwrap().0.as_micros());
+    let times = TraceReader::new(&trace).unwrap().1.map(|record| input_of(record.unwrap()).0.as_micros());
     assert_eq!(times.collect::<Vec<_>>(), [20_000_000, 20_000_000, u64::MAX, u64::MAX]);
 }
 
