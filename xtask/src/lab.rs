@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 /// Set in the re-executed process, which is inside the private namespaces.
 const INSIDE: &str = "GANNET_XTASK_INSIDE";
@@ -23,7 +24,7 @@ pub(crate) const BUILD_PROGRAMS: &[&str] =
 /// Sets up the peers and the programs, then runs this very command again inside network and mount namespaces of its own; returns
 /// only there.
 pub(crate) fn enter() -> Result<()> {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return Ok(());
     }
     // From where there is a way out to what is missing.
@@ -33,13 +34,25 @@ pub(crate) fn enter() -> Result<()> {
     bail!("cannot make a private network (this needs root and `unshare` from util-linux): {error}")
 }
 
+/// Whether this process is inside.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
 /// The same for a run that writes much into one folder: that folder is gone afterwards, however the run ends. Says whether we are
 /// inside; if not, the run inside has ended well. Does not build what is not tested.
 pub(crate) fn enter_with(scratch: &Path, build: bool) -> Result<bool> {
-    if std::env::var_os(INSIDE).is_some() {
+    if !is_inside() {
+        peers::set_up()?;
+    }
+    enter_alone(scratch, build)
+}
+
+/// The same where nobody takes part but programs of ours.
+pub(crate) fn enter_alone(scratch: &Path, build: bool) -> Result<bool> {
+    if is_inside() {
         return Ok(true);
     }
-    peers::set_up()?;
     if build {
         build_programs()?;
     }
@@ -206,6 +219,12 @@ impl Host {
         shape(None, &self.port(), bits)
     }
 
+    /// Gives it a link as homes have one: so many bits per second out and in, and queues in which frames wait so long at most.
+    pub(crate) fn shape_access(self, up: u64, down: u64, queue: Duration) -> Result<()> {
+        shape_with(Some(&self.name()), "eth0", up, queue)?;
+        shape_with(None, &self.port(), down, queue)
+    }
+
     /// The same for what it sends alone; one end of a pair has no other.
     pub(crate) fn shape_uplink(self, bits: u64) -> Result<()> {
         shape(Some(&self.name()), "eth0", bits)
@@ -226,14 +245,19 @@ impl Host {
     }
 }
 
-/// A token bucket: wide enough that a processor that is late by a millisecond still fills a gigabit link, and 20 ms of queue.
+/// A token bucket, and 20 ms of queue.
 fn shape(namespace: Option<&str>, device: &str, bits: u64) -> Result<()> {
+    shape_with(namespace, device, bits, Duration::from_millis(20))
+}
+
+/// A token bucket: wide enough that a processor that is late by a millisecond still fills a gigabit link.
+fn shape_with(namespace: Option<&str>, device: &str, bits: u64, queue: Duration) -> Result<()> {
     let burst = format!("{}b", (bits / 8 / 500).max(64 * 1024));
     let mut tc = Command::new("tc");
     if let Some(namespace) = namespace {
         tc.args(["-n", namespace]);
     }
     tc.args(["qdisc", "replace", "dev", device, "root", "tbf", "rate", &format!("{bits}bit")]);
-    tc.args(["burst", &burst, "latency", "20ms"]);
+    tc.args(["burst", &burst, "latency", &format!("{}ms", queue.as_millis())]);
     output(&mut tc).map(drop)
 }

@@ -1,6 +1,7 @@
 //! Chores of this repository, run as `cargo xtask <chore>`. Only dispatch here: each chore is a module.
 
 mod bench;
+mod fidelity;
 mod flood;
 mod fuzz;
 mod home;
@@ -30,6 +31,8 @@ Usage: cargo xtask <chore>
                      answers per second of processor time beside opentracker's and a bare echo's; or memory per peer
   fuzz TARGET...|--all [--seconds N] [--seed N]   invent inputs for decoders, guided by coverage
   fuzz --minimise TARGET...|--all    distil what was found into the committed inputs
+  fidelity [world...] [--runs N] [--size MIB] [--small] [--built] [--record DIR]   eleven processes on shaped links beside the
+                     same world simulated: do they agree? worlds: shaped mixed seed-dies
   hostile [--links N] [--size MIB] [--runs N]   2,000 hostile links onto one download: rate, memory, answers
   flood [part...] [--small]          a tracker under forged ids, ill-willed visitors, random torrents, five times its load, and
                      a restart meanwhile; parts: forge http tls browsers hashes overload restart
@@ -64,6 +67,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest)?,
         ["fuzz", rest @ ..] => fuzz::run(rest)?,
         ["flood", rest @ ..] => flood::run(rest)?,
+        ["fidelity", rest @ ..] => fidelity::run(rest)?,
         ["hostile", rest @ ..] => hostile::run(rest)?,
         ["home", rest @ ..] => home::run(rest)?,
         ["worlds", rest @ ..] => worlds::run("worlds", rest)?,

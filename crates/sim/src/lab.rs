@@ -6,6 +6,7 @@
 
 pub mod chart;
 mod classes;
+pub mod fidelity;
 mod offline;
 mod riders;
 mod rules;

@@ -262,7 +262,11 @@ impl Swarm {
                     down = down.min(member.access.down);
                 }
             }
-            all += if member.role == Role::FreeRider { 0 } else { member.access.up };
+            let lease = self.groups[usize::from(member.group)].lease;
+            all += match member.role {
+                Role::FreeRider => 0,
+                Role::Seed | Role::Leecher => member.access.up.min(lease.up.unwrap_or(u64::MAX)),
+            };
         }
         (seeds, all, down, wanting)
     }
