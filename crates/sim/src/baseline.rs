@@ -73,7 +73,7 @@ impl ClientServer {
             events: 0,
         };
         for (node, member) in (0..).zip(&cast) {
-            server.rows.push(PeerRow { member: *member, finished: None, received: 0, sent: 0 });
+            server.rows.push(PeerRow { member: *member, met: None, finished: None, received: 0, sent: 0 });
             if member.role != Role::Seed {
                 let asks = member.joins + 3 * (latency + member.access.latency);
                 server.plan(asks, Change::Asks(node));
@@ -146,6 +146,7 @@ impl ClientServer {
             ended: self.now,
             digest: 0,
             findings: Vec::new(),
+            samples: Vec::new(),
         }
     }
 

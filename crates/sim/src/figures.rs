@@ -31,6 +31,23 @@ pub struct Figures {
     pub digest: u64,
     /// Laws that were broken.
     pub findings: Vec<Finding>,
+    /// How it stood, as often as was asked for.
+    pub samples: Vec<Sample>,
+}
+
+/// How a swarm stood at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sample {
+    /// When.
+    pub at: Instant,
+    /// Payload bytes that had arrived until then.
+    pub payload: u64,
+    /// Who wants the content, does not have it, and is there.
+    pub fetching: u32,
+    /// Links from one of them to another, seen from one end.
+    pub links: u64,
+    /// Those of them over which something is wanted.
+    pub wanted: u64,
 }
 
 /// One who took part.
@@ -38,6 +55,8 @@ pub struct Figures {
 pub struct PeerRow {
     /// As it was cast.
     pub member: Member,
+    /// When it first met somebody.
+    pub met: Option<Instant>,
     /// When it had everything, if it began without.
     pub finished: Option<Instant>,
     /// Payload bytes that it received.
@@ -65,14 +84,16 @@ impl Figures {
             .zip(cast)
             .map(|(node, member)| PeerRow {
                 member,
+                met: world.node(node).story.met,
                 finished: world.node(node).story.finished.filter(|_| member.role != Role::Seed),
                 received: 0,
                 sent: 0,
             })
             .collect();
+        // Whoever is no member came to do harm, and has no row.
         for (&(from, to), &bytes) in &world.network().sent {
-            peers[from as usize].sent += bytes;
-            peers[to as usize].received += bytes;
+            peers.get_mut(from as usize).into_iter().for_each(|row| row.sent += bytes);
+            peers.get_mut(to as usize).into_iter().for_each(|row| row.received += bytes);
         }
         let nodes = 0..peers.len() as u32;
         Figures {
@@ -85,6 +106,7 @@ impl Figures {
             ended: world.now(),
             digest: world.trace.digest(),
             findings: world.findings().to_vec(),
+            samples: Vec::new(),
             peers,
         }
     }
@@ -164,6 +186,7 @@ mod tests {
             .group(Group::leechers(seconds.len() as u32, Access::new(100, 100)));
         let row = |(member, seconds): (Member, u64)| PeerRow {
             member,
+            met: None,
             finished: (seconds > 0).then(|| Instant::from_micros(seconds * 1_000_000)),
             received: if member.role == Role::Seed { 0 } else { 1000 },
             sent: 500,
@@ -180,6 +203,7 @@ mod tests {
             ended: Instant::from_micros(100_000_000),
             digest: 0,
             findings: Vec::new(),
+            samples: Vec::new(),
         };
         (swarm, figures)
     }

@@ -6,10 +6,11 @@
 //! nodes are divided among them.
 //!
 //! Not here, but in a world: attackers and wrong bytes, the codec, disks and their faults, the DHT, web seeds, magnets, limits of
-//! rate, and the checkers that look at every message. A downlink is dealt among the flows that were there when the window began: with
-//! those that begin within it it may carry more than it can, and then carries less in the next one. Uplinks are exact at every moment.
+//! rate, and the checkers that look at every message. A downlink is dealt among the flows that were there when the window began, as
+//! fast as they were then: with those that begin or speed up within it it may carry more than it can, and then carries less in the next
+//! one. Uplinks are exact at every moment.
 //!
-//! Reading order: `shard`, `node`, `perform`, `flow`, `mail`, `half`, `town`.
+//! Reading order: `shard`, `node`, `perform`, `flow`, `mail`, `half`, `town`, `survey`.
 
 mod flow;
 mod half;
@@ -17,6 +18,7 @@ mod mail;
 mod node;
 mod perform;
 mod shard;
+mod survey;
 mod town;
 
 use crate::checker::Finding;
@@ -25,11 +27,12 @@ use crate::crew::{Alone, Crew, Job};
 use crate::fault::Fault;
 use crate::figures::{Figures, PeerRow};
 use crate::network::micros;
-use crate::swarm::{Role, Swarm, Unfit};
+use crate::swarm::{PickOrder, Role, Swarm, Unfit};
 use core::time::Duration;
 use node::Node;
 use proto::Instant;
 use shard::{Kind, Scene, Shard, Tally};
+use survey::Survey;
 use town::Town;
 
 /// A window is no longer than this, however far apart all nodes are: downlinks are dealt once a window.
@@ -47,6 +50,7 @@ pub struct Fleet {
     /// What each node's downlink gives each flow, by shard.
     downs: Vec<Vec<u64>>,
     town: Town,
+    survey: Survey,
     now: Instant,
     wanting: u32,
     seed: u64,
@@ -62,10 +66,17 @@ impl Fleet {
         let kinds: Vec<Kind> = swarm
             .groups
             .iter()
-            .map(|group| Kind { lease: group.allowance(), config: group.config.clone() })
+            .map(|group| Kind {
+                lease: group.allowance(),
+                config: group.settings(),
+                sequential: group.order == PickOrder::Sequential,
+            })
             .collect();
         if kinds.iter().any(|kind| kind.lease.up.is_some() || kind.lease.down.is_some()) {
             return Err(Unfit::RateLimit);
+        }
+        if swarm.attackers.is_some() || swarm.dht {
+            return Err(Unfit::Company);
         }
         let content =
             swarm.layout().and_then(|layout| Content::with_web_seeds(swarm.name, layout, Vec::new()));
@@ -75,7 +86,8 @@ impl Fleet {
         let latencies: Vec<u32> = cast.iter().map(|member| shard::latency(&member.access)).collect();
         let span = window(&latencies);
         let wanting = cast.iter().filter(|member| member.role != Role::Seed).count() as u32;
-        let nodes: Vec<Node> = (0..).zip(cast).map(|(index, member)| Node::new(index, member)).collect();
+        let nodes: Vec<Node> =
+            (0..).zip(cast).map(|(index, member)| Node::new(index, member, swarm.sharing)).collect();
         let town = Town::new(swarm, &nodes)?;
         let per_shard = nodes.len().div_ceil(shards.max(1)).max(1);
         let count = nodes.len().div_ceil(per_shard);
@@ -93,10 +105,12 @@ impl Fleet {
             seed: swarm.seed,
             span,
             per_shard: per_shard as u32,
+            sharing: swarm.sharing,
             traced: false,
         };
         let downs = vec![Vec::new(); count];
-        Ok(Fleet { scene, shards, downs, town, now: Instant::ZERO, wanting, seed: swarm.seed })
+        let survey = Survey::new(swarm.samples);
+        Ok(Fleet { scene, shards, downs, town, survey, now: Instant::ZERO, wanting, seed: swarm.seed })
     }
 
     /// All outputs are digested from now on, not only when what happened.
@@ -151,7 +165,7 @@ impl Fleet {
 
     /// One window, and on to the next in which there is something to do.
     fn step(&mut self, crew: &dyn Crew) {
-        let Fleet { scene, shards, downs, town, .. } = self;
+        let Fleet { scene, shards, downs, town, survey, .. } = self;
         let (begin, scene) = (self.now, &*scene);
         let end = begin + Duration::from_micros(scene.span);
         town.befall(scene, shards, end);
@@ -166,8 +180,9 @@ impl Fleet {
         hand_over(shards, light);
         town.answer(scene, shards, end);
         town.look(scene, shards, end);
+        survey.look(shards, end);
         let next = end.as_micros() / scene.span;
-        let due = town.due().as_micros() / scene.span;
+        let due = town.due().min(survey.due()).as_micros() / scene.span;
         let windows = shards.iter().map(|shard| shard.next_window(scene.span, next));
         // Where nothing will ever happen again, time goes on all the same.
         let next = windows.min().unwrap_or(next).min(due).clamp(next, next + (1 << 20));
@@ -191,6 +206,7 @@ impl Fleet {
     pub fn figures(&self) -> Figures {
         let row = |node: &Node| PeerRow {
             member: node.member,
+            met: node.books.met,
             finished: node.books.finished,
             received: node.books.received,
             sent: node.books.sent,
@@ -210,6 +226,7 @@ impl Fleet {
             ended: self.now,
             digest: self.shards.iter().map(Shard::digest).fold(0, u64::wrapping_add),
             findings: self.findings(),
+            samples: self.survey.samples.clone(),
             peers,
         }
     }

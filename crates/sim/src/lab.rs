@@ -12,6 +12,7 @@ mod riders;
 mod rules;
 mod selfscaling;
 mod shaped;
+mod sharing;
 mod steady;
 mod super_seeding;
 mod textbook;
@@ -19,7 +20,7 @@ mod tiers;
 
 use crate::baseline::ClientServer;
 use crate::crew::Alone;
-use crate::figures::Figures;
+use crate::figures::{Figures, PeerRow};
 use crate::fleet::Fleet;
 use crate::swarm::{Shape, Swarm, Unfit};
 use chart::{Chart, Point, millis};
@@ -37,6 +38,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
     shaped::EXPERIMENT,
     rules::EXPERIMENT,
     tiers::EXPERIMENT,
+    sharing::EXPERIMENT,
 ];
 
 /// The experiment of this name.
@@ -230,6 +232,13 @@ fn last_at(x: u64, all: &[Figures]) -> Option<Point> {
 /// How often the origin sent the whole, as a point of a chart.
 fn copies_at(x: u64, swarm: &Swarm, all: &[Figures]) -> Option<Point> {
     Point::of(x, all.iter().map(|figures| figures.copies_permille(swarm)))
+}
+
+/// What all took in the mean; for ever, if somebody never got it.
+fn mean(figures: &Figures) -> Duration {
+    let spans: Option<Vec<Duration>> = figures.wanting().map(PeerRow::took).collect();
+    let spans = spans.unwrap_or_else(|| vec![Duration::MAX]);
+    spans.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span)) / spans.len().max(1) as u32
 }
 
 /// How many times as long, in thousandths.

@@ -1,7 +1,7 @@
 //! Links between nodes: latency, order, and access links whose capacity the flows share as fluid.
 //!
 //! Every node hangs on the core by its [`Access`]. A flow is one direction of one connection that has a block in service; it
-//! gets the lesser of an equal share of the sender's uplink and of the receiver's downlink, dealt anew every quantum. Control
+//! gets its max-min share of the sender's uplink and of the receiver's downlink (or as [`Sharing`] says), dealt anew every quantum. Control
 //! messages do not queue behind other blocks: they leave at once, unless a block of their own link is in service, whose rest
 //! they wait for; what they cost is taken from the next quantum. All in whole numbers: a rate is bytes per second, which is
 //! also millionths of a byte per microsecond. Knows nodes by number, not what they are.
@@ -11,6 +11,7 @@ mod pipe;
 use crate::content::Tag;
 use crate::happening::{Happening, NOBODY};
 use crate::queue::EventQueue;
+use crate::sharing::{Filling, Sharing};
 use core::net::SocketAddr;
 use core::time::Duration;
 use pipe::{Control, Lane, Outgoing, Pipe};
@@ -106,6 +107,8 @@ pub struct PipeId {
 /// All links of a world.
 pub struct Network {
     quantum: u64,
+    sharing: Sharing,
+    filling: Filling,
     ports: Vec<Port>,
     conns: Vec<ConnSlot>,
     free: Vec<u32>,
@@ -168,10 +171,12 @@ struct End {
 
 impl Network {
     /// No links yet; capacity is dealt anew every `quantum`, which should not be longer than the least latency.
-    pub(crate) fn new(quantum: Duration, seed: u64) -> Network {
+    pub(crate) fn new(quantum: Duration, sharing: Sharing, seed: u64) -> Network {
         let quantum = micros(quantum).max(1);
         Network {
             quantum,
+            sharing,
+            filling: Filling::default(),
             ports: Vec::new(),
             conns: Vec::new(),
             free: Vec::new(),
@@ -445,37 +450,36 @@ impl Network {
 
     /// Deals the capacity for the next quantum, and says when blocks will have left within it.
     pub(crate) fn deal(&mut self, now: Instant, queue: &mut EventQueue<Happening>) {
-        let Network { quantum, ports, conns, flows, .. } = self;
-        for port in ports.iter_mut() {
-            (port.up.flows, port.down.flows) = (0, 0);
-        }
+        let Network { quantum, sharing, filling, ports, conns, flows, .. } = self;
         flows.retain(|&id| {
             let Some(conn) = conn_mut(conns, id.conn) else { return false };
-            let (sender, receiver) = conn.nodes(id.from);
-            let paused = conn.ends[id.from.other().0 as usize].paused;
             let pipe = &mut conn.pipes[id.from.0 as usize];
             pipe.settle(now);
             pipe.listed = pipe.remaining > 0;
             pipe.rate = 0;
-            if pipe.listed && !paused {
-                ports[sender].up.flows += 1;
-                ports[receiver].down.flows += 1;
-            }
             pipe.listed
         });
-        for port in ports.iter_mut() {
-            port.up.deal(port.access.up, now, *quantum);
-            port.down.deal(port.access.down, now, *quantum);
+        filling.begin(ports.iter_mut().flat_map(|port| {
+            let Port { access, up, down, .. } = port;
+            [up.deal(access.up, now, *quantum), down.deal(access.down, now, *quantum)]
+        }));
+        for &id in flows.iter() {
+            if let Some(conn) = conn_mut(conns, id.conn)
+                && conn.is_read(id.from)
+            {
+                let (sender, receiver) = conn.nodes(id.from);
+                filling.flow([2 * sender as u32, 2 * receiver as u32 + 1]);
+            }
         }
+        let mut rates = filling.rates(*sharing).iter();
         let end = now + Duration::from_micros(*quantum);
         for &id in flows.iter() {
             let Some(conn) = conn_mut(conns, id.conn) else { continue };
             let (sender, receiver) = conn.nodes(id.from);
-            let far = &conn.ends[id.from.other().0 as usize];
-            let (open, paused) = (far.open, far.paused);
+            let (open, read) = (conn.ends[id.from.other().0 as usize].open, conn.is_read(id.from));
             let latency = conn.latency;
             let pipe = &mut conn.pipes[id.from.0 as usize];
-            pipe.rate = if paused { 0 } else { ports[sender].up.share.min(ports[receiver].down.share) };
+            pipe.rate = if read { rates.next().copied().unwrap_or(0) } else { 0 };
             pipe.rate_until = end;
             pipe.expect(id, sender as u32, queue);
             if open && let Some(bytes) = pipe.news(now) {
@@ -559,6 +563,11 @@ impl Conn {
     /// Who sends and who receives through the pipe that begins at this side.
     fn nodes(&self, from: Side) -> (usize, usize) {
         (self.ends[from.0 as usize].node as usize, self.ends[from.other().0 as usize].node as usize)
+    }
+
+    /// Whether what comes through the pipe that begins at this side is read.
+    fn is_read(&self, from: Side) -> bool {
+        !self.ends[from.other().0 as usize].paused
     }
 }
 

@@ -250,6 +250,8 @@ pub enum Heard {
 pub struct Story {
     /// Rare events, in order.
     pub events: Vec<(Instant, Event)>,
+    /// When it first met somebody.
+    pub met: Option<Instant>,
     /// When everything wanted was verified.
     pub finished: Option<Instant>,
     /// When everything wanted was durable.
@@ -352,10 +354,11 @@ impl Node {
 impl Story {
     pub(crate) fn tell(&mut self, now: Instant, event: Event) {
         match &event {
-            Event::PieceDone(..)
-            | Event::PeerJoined(..)
-            | Event::TrackerAnswered { .. }
-            | Event::PeersFound { .. } => return,
+            Event::PieceDone(..) | Event::TrackerAnswered { .. } | Event::PeersFound { .. } => return,
+            Event::PeerJoined(..) => {
+                self.met.get_or_insert(now);
+                return;
+            }
             Event::PeerLeft(..) => {
                 self.links_ended += 1;
                 return;

@@ -6,6 +6,7 @@
 use crate::content::Content;
 use crate::fault::{CrashPoint, Fault};
 use crate::node::{Holds, Node, NodeSpec};
+use crate::sharing::Sharing;
 use crate::web::{WebServer, url_of};
 use crate::world::{Settings, World, torrent_id};
 use core::fmt::Write;
@@ -158,6 +159,12 @@ impl Scenario {
     /// The network deals its capacity anew so often.
     pub fn quantum(mut self, quantum: Duration) -> Scenario {
         self.settings.quantum = quantum;
+        self
+    }
+
+    /// The network shares its capacity so.
+    pub fn sharing(mut self, sharing: Sharing) -> Scenario {
+        self.settings.sharing = sharing;
         self
     }
 

@@ -9,9 +9,11 @@ pub mod nat;
 pub mod schedule;
 
 use crate::fault::Fault;
+use crate::hostile::habit::Habit;
 use crate::network::{Access, micros};
 use crate::node::{Holds, Leaves, NodeSpec};
 use crate::scenario::{Outcome, Scenario};
+use crate::sharing::Sharing;
 use access::Mix;
 use core::fmt;
 use core::time::Duration;
@@ -28,6 +30,9 @@ pub const SHIPPED: Lease =
 /// How long one block for each slot may take to leave an uplink. A peer that waits longer than 10 s for its first block from us
 /// takes us for dead (snubbed), and the rest is for what nobody foresees.
 const ROUND_OF_BLOCKS_MAX: Duration = Duration::from_secs(8);
+
+/// Members at which nodes of the DHT begin.
+const DHT_FIRST: u32 = 4;
 
 /// A world to be.
 #[derive(Clone, Debug)]
@@ -46,6 +51,14 @@ pub struct Swarm {
     pub within: Duration,
     /// The torrent is private (BEP 27): peers come from the tracker alone.
     pub private: bool,
+    /// How blocks share links.
+    pub sharing: Sharing,
+    /// Who takes part only to do harm, after all members.
+    pub attackers: Option<Attackers>,
+    /// Everybody is a node of the DHT, and begins at the first few.
+    pub dht: bool,
+    /// How often it is looked how the swarm stands, if that is asked for.
+    pub samples: Option<Duration>,
     /// All chance comes from here.
     pub seed: u64,
 }
@@ -59,6 +72,29 @@ pub struct Shape {
     pub piece_len: u32,
     /// Bytes of a block: 16 KiB in a real swarm, more where it is to be cheap.
     pub block_len: u32,
+}
+
+/// Those who take part only to do harm. They are no members: nobody waits for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Attackers {
+    /// How they behave.
+    pub habit: &'static Habit,
+    /// How many.
+    pub count: u32,
+    /// The link of each.
+    pub access: Access,
+}
+
+/// In what order pieces are begun.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum PickOrder {
+    /// Those that the fewest have, but for the first few, as the engine ships it.
+    #[default]
+    RarestFirst,
+    /// By lot.
+    Random,
+    /// From the first to the last.
+    Sequential,
 }
 
 /// Members of one kind.
@@ -78,6 +114,8 @@ pub struct Group {
     pub arrivals: Arrivals,
     /// When they go.
     pub departures: Departures,
+    /// In what order they fetch.
+    pub order: PickOrder,
     /// What each may use.
     pub lease: Lease,
     /// Their settings; the peer id is set by the world.
@@ -129,6 +167,8 @@ pub enum Unfit {
     RateLimit,
     /// Something is to go wrong that a fleet does not have.
     Fault,
+    /// Attackers or nodes of the DHT take part, which a fleet does not have.
+    Company,
 }
 
 impl Group {
@@ -142,6 +182,7 @@ impl Group {
             nat: Mix::only(Nat::None),
             arrivals: Arrivals::AtOnce,
             departures: Departures::Never,
+            order: PickOrder::RarestFirst,
             lease: SHIPPED,
             config: Config::new(PeerId([0; 20])),
         }
@@ -164,6 +205,10 @@ impl Swarm {
             faults: Vec::new(),
             within: Duration::from_secs(1800),
             private: false,
+            sharing: Sharing::MaxMin,
+            attackers: None,
+            dht: false,
+            samples: None,
             seed,
         }
     }
@@ -278,6 +323,7 @@ impl Swarm {
             .content(total, piece_len)
             .blocks_of(block_len)
             .tracker_names(self.named_max)
+            .sharing(self.sharing)
             .within(self.within)
             .lingers(Duration::ZERO);
         if self.private {
@@ -291,9 +337,14 @@ impl Swarm {
                 joins: member.joins,
                 leaves: member.leaves,
                 reachable: member.nat.lets_strangers_in(),
-                config: group.config.clone(),
+                sequential: group.order == PickOrder::Sequential,
+                dht: self.dht.then(|| (0..DHT_FIRST).collect()),
+                config: group.settings(),
                 ..NodeSpec::leecher(member.access)
             });
+        }
+        if let Some(Attackers { habit, count, access }) = self.attackers {
+            scenario = scenario.nodes(count, NodeSpec::attacker(habit, access));
         }
         self.faults.iter().fold(scenario, |scenario, (at, fault)| scenario.fault_at(*at, fault.clone()))
     }
@@ -305,6 +356,15 @@ impl Swarm {
 }
 
 impl Group {
+    /// Their settings, with what the order of pieces makes of them.
+    pub(crate) fn settings(&self) -> Config {
+        let mut config = self.config.clone();
+        if self.order == PickOrder::Random {
+            config.random_first_pieces = u32::MAX;
+        }
+        config
+    }
+
     /// What each really may use.
     pub(crate) fn allowance(&self) -> Lease {
         match self.role {
@@ -328,6 +388,9 @@ impl fmt::Display for Unfit {
             Unfit::Alone => write!(f, "nobody has the content, or nobody wants it"),
             Unfit::DeadLink(group) => write!(f, "{group}: a link carries nothing"),
             Unfit::RateLimit => write!(f, "a lease limits rates, which a fleet cannot"),
+            Unfit::Company => {
+                write!(f, "attackers or nodes of the DHT take part, which a fleet does not have")
+            }
             Unfit::Fault => write!(f, "something goes wrong that there is not in a fleet"),
             Unfit::LargeBlocks(group) => {
                 write!(f, "{group}: a block for each slot takes over {ROUND_OF_BLOCKS_MAX:?} to leave")

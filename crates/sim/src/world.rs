@@ -64,7 +64,7 @@ impl World {
             now: Instant::ZERO,
             queue: EventQueue::new(),
             nodes: Vec::new(),
-            network: Network::new(settings.quantum, settings.seed),
+            network: Network::new(settings.quantum, settings.sharing, settings.seed),
             contents,
             checkers: Checkers::default(),
             tracker: SimTracker::new(settings.seed, settings.named_max),

@@ -2,12 +2,13 @@
 //!
 //! One block of each link is in service at a time; the others of that link wait, and so do the control messages behind it. The uplink is
 //! shared equally among the flows, as it stands at every moment; no flow is faster than what its receiver's downlink gives it, which is
-//! dealt once a window. Rates are bytes per second, which is also millionths of a byte per microsecond; what has yet to leave is
+//! dealt once a window, and what such a flow leaves of the uplink is the others'. Rates are bytes per second, which is also millionths of a byte per microsecond; what has yet to leave is
 //! counted in millionths. Always holds: what leaves in any span is no more than the uplink carries in it.
 
 use super::half::HalfId;
 use super::mail::Letter;
 use crate::network::{BLOCK_HEADER, micros};
+use crate::sharing::Sharing;
 use core::time::Duration;
 use proto::{Instant, SendToken};
 use std::collections::VecDeque;
@@ -60,9 +61,15 @@ pub(super) struct Uplink {
     /// When the window began for which the budget was dealt, if it was for any.
     dealt: Option<Instant>,
     since: Instant,
+    sharing: Sharing,
 }
 
 impl Flow {
+    /// What it has of the uplink, if that is less than what its receiver's downlink gives it.
+    pub(super) fn held_by_uplink(&self) -> Option<u64> {
+        (self.rate < self.down).then_some(self.rate)
+    }
+
     /// Bytes that have left since this was asked last: what the receiver's downlink carried.
     pub(super) fn take_uncharged(&mut self) -> u64 {
         let whole = self.uncharged / PARTS;
@@ -72,6 +79,11 @@ impl Flow {
 }
 
 impl Uplink {
+    /// Nothing in service yet.
+    pub(super) fn new(sharing: Sharing) -> Uplink {
+        Uplink { sharing, ..Uplink::default() }
+    }
+
     /// Whether nothing is in service, and nothing is owed.
     pub(super) fn is_idle(&self) -> bool {
         self.flows.is_empty() && self.debt == 0
@@ -213,9 +225,24 @@ impl Uplink {
     }
 
     fn share(&mut self) {
-        let share = self.budget.checked_div(self.flows.len() as u64).unwrap_or(0);
-        for flow in &mut self.flows {
-            flow.rate = share.min(flow.down);
+        let share = match self.sharing {
+            Sharing::Equal => self.budget.checked_div(self.flows.len() as u64).unwrap_or(0),
+            Sharing::MaxMin => self.level(),
+        };
+        self.flows.iter_mut().for_each(|flow| flow.rate = share.min(flow.down));
+    }
+
+    /// An equal share for each, and what those leave whom their receivers hold is shared among the others.
+    fn level(&self) -> u64 {
+        let count = self.flows.len() as u64;
+        let mut level = self.budget.checked_div(count).unwrap_or(0);
+        loop {
+            let held = self.flows.iter().filter(|flow| flow.down <= level);
+            let (held, taken) = held.fold((0, 0), |(held, taken), flow| (held + 1, taken + flow.down));
+            match (self.budget - taken).checked_div(count - held) {
+                Some(more) if more > level => level = more,
+                Some(_) | None => return level,
+            }
         }
     }
 }
@@ -244,6 +271,22 @@ mod tests {
         assert_eq!(uplink.next_end(), Some(at(200_000)));
         assert_eq!(uplink.end(at(200_000)).unwrap().0.far, 8);
         assert_eq!(uplink.next_end(), Some(at(300_000)));
+    }
+
+    #[test]
+    fn what_slow_receivers_leave_goes_to_the_others_unless_shares_are_to_be_equal() {
+        for (sharing, rates) in
+            [(Sharing::MaxMin, [50, 150, 400, 400]), (Sharing::Equal, [50, 150, 250, 250])]
+        {
+            let mut uplink = Uplink::new(sharing);
+            uplink.deal(at(0), 1000, 100_000, |_| 0);
+            for (slot, down) in (0..).zip([50, 150, 500, 600]) {
+                assert!(uplink.add(at(0), out(slot, 0, 1000), slot.into(), down));
+            }
+            let of = |of: fn(&Flow) -> Option<u64>| uplink.flows().iter().map(of).collect::<Vec<_>>();
+            assert_eq!(of(|flow| Some(flow.rate)), rates.map(Some));
+            assert_eq!(of(Flow::held_by_uplink), [None, None, Some(rates[2]), Some(rates[3])]);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::shard::Desk;
 use crate::content::mix;
 use crate::network::BLOCK_HEADER;
 use crate::node::{Leaves, NO_GOAL, addr_of};
+use crate::sharing::Sharing;
 use crate::swarm::{Member, Role};
 use crate::world::torrent_id;
 use core::iter::Peekable;
@@ -55,11 +56,24 @@ pub(super) struct Books {
     pub(super) received: u64,
     pub(super) sent: u64,
     pub(super) wasted: u64,
+    pub(super) met: Option<Instant>,
     pub(super) finished: Option<Instant>,
     /// Flows that lead here.
     pub(super) flows_in: u32,
+    /// Those of them that their senders' uplinks hold, as told in the last window.
+    pub(super) held: Held,
     /// Bytes that its downlink carried beyond what it can; less than nothing by what it may carry in the window that was dealt last.
     pub(super) ahead: i64,
+}
+
+/// Flows to a node that get less than its downlink gives them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held {
+    flows: u32,
+    /// Bytes per second of all of them.
+    sum: u64,
+    /// Of the fastest.
+    most: u64,
 }
 
 /// What a node does later, in order of time and then of planning.
@@ -88,6 +102,23 @@ pub(super) enum Own {
     Crash(Option<Duration>),
 }
 
+impl Held {
+    /// Another one, at this rate.
+    pub(super) fn add(&mut self, rate: u64) {
+        self.flows += 1;
+        self.sum += rate;
+        self.most = self.most.max(rate);
+    }
+
+    /// What each of so many flows gets of a downlink that carries so much: an equal share, and what those leave that are held. Where all
+    /// are, each could have all that is left: whose uplink gets free will use it, and the rest is its downlink's to charge for.
+    pub(super) fn level(&self, carries: u64, flows: u32) -> u64 {
+        let left = carries.saturating_sub(self.sum);
+        let more = left.checked_div(flows.saturating_sub(self.flows).into()).unwrap_or(left + self.most);
+        more.max(carries / u64::from(flows.max(1)))
+    }
+}
+
 impl Later {
     pub(super) fn push(&mut self, at: Instant, own: Own) {
         self.sequence += 1;
@@ -111,7 +142,7 @@ impl Later {
 }
 
 impl Node {
-    pub(super) fn new(index: u32, member: Member) -> Node {
+    pub(super) fn new(index: u32, member: Member, sharing: Sharing) -> Node {
         let mut later = Later::default();
         later.push(member.joins, Own::Start);
         if let Leaves::Impatient { gives_up, .. } = member.leaves {
@@ -123,7 +154,7 @@ impl Node {
             session: None,
             incarnation: 0,
             halves: Halves::default(),
-            uplink: Uplink::default(),
+            uplink: Uplink::new(sharing),
             later,
             alarm: Instant::FAR,
             record: None,
@@ -256,7 +287,7 @@ impl Node {
             metainfo,
             resume,
             priorities: Box::default(),
-            sequential: false,
+            sequential: kind.sequential,
             paused: false,
             peers: Vec::new(),
             seed_goal: NO_GOAL,
@@ -271,8 +302,8 @@ impl Node {
         self.incarnation += 1;
         self.alarm = Instant::FAR;
         self.later.clear();
-        for flow in self.uplink.clear(desk.now) {
-            desk.ended(flow);
+        for mut flow in self.uplink.clear(desk.now) {
+            desk.ended(&mut flow);
         }
         for id in self.halves.ids() {
             self.hang_up(desk, id, LinkEnd::Broken);
@@ -310,7 +341,7 @@ impl Node {
             self.deal_uplink(desk);
         }
         if self.uplink.add(desk.now, out, far, desk.down_of(far)) {
-            desk.count(far, 1, 0);
+            desk.began(far);
         }
     }
 
@@ -318,7 +349,7 @@ impl Node {
     fn block_left(&mut self, desk: &mut Desk<'_>) {
         let Some((mut flow, next)) = self.uplink.end(desk.now) else { return };
         self.note(desk.now, 2, u64::from(flow.far));
-        desk.count(flow.far, -1, flow.take_uncharged());
+        desk.ended(&mut flow);
         let id = flow.out.half();
         if let Some(half) = self.halves.get(id).copied() {
             let block = flow.out.block;
@@ -363,8 +394,8 @@ impl Node {
 
     fn forget_blocks(&mut self, desk: &mut Desk<'_>, id: HalfId) -> Vec<SendToken> {
         let (flow, tokens) = self.uplink.forget(desk.now, id);
-        if let Some(flow) = flow {
-            desk.ended(flow);
+        if let Some(mut flow) = flow {
+            desk.ended(&mut flow);
         }
         tokens
     }

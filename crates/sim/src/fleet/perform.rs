@@ -178,6 +178,7 @@ impl Node {
             }
             Event::Stopped if self.leaving => self.later.push(desk.now, Own::Exit),
             Event::PieceDone(..) => desk.tally.pieces += 1,
+            Event::PeerJoined(..) => drop(self.books.met.get_or_insert(desk.now)),
             Event::PeerBanned(..) | Event::PieceFailed(..) | Event::StorageFailed(..) => {
                 desk.tally.unforeseen += 1;
             }

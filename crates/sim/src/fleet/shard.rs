@@ -5,9 +5,10 @@
 
 use super::flow::Flow;
 use super::mail::{Letter, Mail, Post};
-use super::node::{Node, Own};
+use super::node::{Held, Node, Own};
 use crate::content::mix;
 use crate::network::micros;
+use crate::sharing::Sharing;
 use core::time::Duration;
 use proto::output::Announce;
 use proto::{Config, Instant, Lease, Outbox, ScrapeId};
@@ -26,6 +27,8 @@ pub(super) struct Scene {
     pub(super) span: u64,
     /// Nodes of a shard; the last one may have fewer.
     pub(super) per_shard: u32,
+    /// How flows share links.
+    pub(super) sharing: Sharing,
     /// All outputs are digested.
     pub(super) traced: bool,
 }
@@ -34,6 +37,7 @@ pub(super) struct Scene {
 pub(super) struct Kind {
     pub(super) lease: Lease,
     pub(super) config: Config,
+    pub(super) sequential: bool,
 }
 
 /// A question to a tracker.
@@ -79,9 +83,25 @@ pub(super) struct Shard {
 #[derive(Debug, Default)]
 pub(super) struct Leaving {
     pub(super) mail: Vec<Vec<Mail>>,
-    /// Flows that began and ended, by receiver, and bytes that they brought.
-    pub(super) flows: Vec<Vec<(u32, i32, u64)>>,
+    /// What receivers learn of their flows.
+    pub(super) flows: Vec<Vec<FlowNews>>,
 }
+
+/// A flow began or ended, or goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlowNews {
+    /// To whom it leads.
+    to: u32,
+    /// How many flows there are more.
+    change: i8,
+    /// Its rate, if it goes on and its sender's uplink holds it; more than any rate if not.
+    held: u64,
+    /// Bytes that it brought since the last news.
+    bytes: u64,
+}
+
+/// No rate of a flow that its sender's uplink holds.
+const FREE: u64 = u64::MAX;
 
 /// What a node has at hand while it is visited.
 pub(super) struct Desk<'a> {
@@ -117,14 +137,24 @@ impl Desk<'_> {
         self.leaving.mail[(mail.to / self.scene.per_shard) as usize].push(mail);
     }
 
-    /// A flow to a node began or ended, or goes on; it brought so many bytes since this was said last.
-    pub(super) fn count(&mut self, node: u32, change: i32, bytes: u64) {
-        self.leaving.flows[(node / self.scene.per_shard) as usize].push((node, change, bytes));
+    /// A flow to a node began.
+    pub(super) fn began(&mut self, to: u32) {
+        self.tell(FlowNews { to, change: 1, held: FREE, bytes: 0 });
     }
 
-    /// A flow ended before its time.
-    pub(super) fn ended(&mut self, mut flow: Flow) {
-        self.count(flow.far, -1, flow.take_uncharged());
+    /// A flow ended, at its time or before.
+    pub(super) fn ended(&mut self, flow: &mut Flow) {
+        self.tell(FlowNews { to: flow.far, change: -1, held: FREE, bytes: flow.take_uncharged() });
+    }
+
+    /// A flow goes on after this window.
+    fn goes_on(&mut self, flow: &mut Flow) {
+        let held = flow.held_by_uplink().unwrap_or(FREE);
+        self.tell(FlowNews { to: flow.far, change: 0, held, bytes: flow.take_uncharged() });
+    }
+
+    fn tell(&mut self, news: FlowNews) {
+        self.leaving.flows[(news.to / self.scene.per_shard) as usize].push(news);
     }
 }
 
@@ -157,16 +187,20 @@ impl Shard {
     }
 
     /// Takes in what other shards have for this one.
-    pub(super) fn take_in(&mut self, mail: Vec<Mail>, flows: Vec<(u32, i32, u64)>) {
+    pub(super) fn take_in(&mut self, mail: Vec<Mail>, flows: Vec<FlowNews>) {
         mail.into_iter().for_each(|mail| self.post.put(mail));
-        for (node, change, bytes) in flows {
-            let books = &mut self.node_mut(node).books;
+        for FlowNews { to, change, held, bytes } in flows {
+            let books = &mut self.node_mut(to).books;
             books.ahead = books.ahead.saturating_add_unsigned(bytes);
-            books.flows_in = books.flows_in.saturating_add_signed(change);
+            books.flows_in = books.flows_in.saturating_add_signed(change.into());
+            if held != FREE {
+                books.held.add(held);
+            }
         }
     }
 
-    /// Deals the downlinks: what each flow to a node gets in the window that begins now. Flows that begin within a window find a deal that
+    /// Deals the downlinks: what each flow to a node gets in the window that begins now, of which those that their senders hold take no
+    /// more than in the last one. Flows that begin within a window find a deal that
     /// was made without them, so a downlink may carry more than it can; then it carries less in the next window. What it did not carry
     /// it does not make up for: twice the rate for a window was measured to let a whole swarm finish a fifth too soon.
     pub(super) fn deal(&mut self, scene: &Scene, begin: Instant, downs: &mut Vec<u64>) {
@@ -179,8 +213,12 @@ impl Shard {
                 |span: u64| i64::try_from(down.saturating_mul(span) / 1_000_000).unwrap_or(i64::MAX);
             let whole = carries(scene.span);
             books.ahead = books.ahead.saturating_sub(carries(passed)).max(-whole);
-            let budget = u64::try_from(-books.ahead).unwrap_or(0) * 1_000_000 / scene.span;
-            budget / u64::from(books.flows_in.max(1))
+            let carries = u64::try_from(-books.ahead).unwrap_or(0) * 1_000_000 / scene.span;
+            let held = core::mem::take(&mut books.held);
+            match scene.sharing {
+                Sharing::Equal => Held::default().level(carries, books.flows_in),
+                Sharing::MaxMin => held.level(carries, books.flows_in),
+            }
         }));
     }
 
@@ -253,9 +291,7 @@ impl Node {
     /// What has left by the end of the window is told to those who received it.
     fn end_window(&mut self, desk: &mut Desk<'_>) {
         self.uplink.settle(desk.end);
-        for flow in self.uplink.flows_mut() {
-            desk.count(flow.far, 0, flow.take_uncharged());
-        }
+        self.uplink.flows_mut().iter_mut().for_each(|flow| desk.goes_on(flow));
     }
 
     pub(super) fn deal_uplink(&mut self, desk: &Desk<'_>) {

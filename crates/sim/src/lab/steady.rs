@@ -206,6 +206,7 @@ mod tests {
                 },
                 ..member
             },
+            met: None,
             finished: finished.map(at),
             received: 0,
             sent: 0,

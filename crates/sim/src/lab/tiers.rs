@@ -4,8 +4,8 @@
 //! latencies are the same; the two draw different chances, so single members differ and means must not.
 
 use super::chart::{Axis, Chart, Point, millis};
-use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, median, seconds};
-use crate::figures::{Figures, PeerRow};
+use super::{Ask, Bench, Bound, Experiment, How, Report, Run, Table, Verdict, factor, mean, median, seconds};
+use crate::figures::Figures;
 use crate::network::Access;
 use crate::swarm::access::{Class, Mix};
 use crate::swarm::nat::Nat;
@@ -68,13 +68,6 @@ fn worlds(ask: &Ask, seed: u64) -> Vec<Swarm> {
             Group::leechers(count(12), Access::new(2_500_000, 1_250_000).latency(Duration::from_millis(10))),
         ),
     ]
-}
-
-/// What all took in the mean; for ever, if somebody never got it.
-fn mean(figures: &Figures) -> Duration {
-    let spans: Option<Vec<Duration>> = figures.wanting().map(PeerRow::took).collect();
-    let spans = spans.unwrap_or_else(|| vec![Duration::MAX]);
-    spans.iter().fold(Duration::ZERO, |sum, span| sum.saturating_add(*span)) / spans.len().max(1) as u32
 }
 
 /// Means of both ways, world by world.

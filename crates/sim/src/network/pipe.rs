@@ -1,4 +1,4 @@
-//! One direction of a connection, and one of an access link: what has left, what is owed, what each flow's share is.
+//! One direction of a connection, and one of an access link: what has left, what is owed, what can be dealt.
 //!
 //! The arithmetic of `network`, without its tables. A rate is bytes per second, which is also millionths of a byte per
 //! microsecond; so what has yet to leave is counted in millionths.
@@ -50,8 +50,6 @@ pub(super) struct Lane {
     /// Millionths of bytes that control messages took and the flows have not yet paid for.
     pub(super) debt: u64,
     pub(super) settled: Instant,
-    pub(super) flows: u32,
-    pub(super) share: u64,
 }
 
 impl Pipe {
@@ -88,15 +86,13 @@ impl Pipe {
 }
 
 impl Lane {
-    pub(super) fn deal(&mut self, capacity: u64, now: Instant, quantum: u64) {
+    /// Bytes per second that flows may take in the quantum that begins now.
+    pub(super) fn deal(&mut self, capacity: u64, now: Instant, quantum: u64) -> u64 {
         let idle = micros(now.since(self.settled)).saturating_sub(quantum);
         self.settled = now;
         self.debt = self.debt.saturating_sub(capacity * idle);
         let (whole, debt) = (capacity * quantum, self.debt);
         self.debt = debt.saturating_sub(whole);
-        self.share = match self.flows {
-            0 => 0,
-            flows => (whole - debt.min(whole)) / quantum / u64::from(flows),
-        };
+        (whole - debt.min(whole)) / quantum
     }
 }

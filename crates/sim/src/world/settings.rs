@@ -1,5 +1,6 @@
 //! What a world is made of, besides its nodes. Values only.
 
+use crate::sharing::Sharing;
 use core::time::Duration;
 use proto::tracker::swarm_table::WANT_MAX;
 
@@ -10,6 +11,8 @@ pub struct Settings {
     pub seed: u64,
     /// How often capacity is shared anew.
     pub quantum: Duration,
+    /// How.
+    pub sharing: Sharing,
     /// Every message goes through the codec as bytes.
     pub byte_true: bool,
     /// Inputs and outputs are digested, to compare runs.
@@ -24,6 +27,7 @@ impl Settings {
         Settings {
             seed,
             quantum: Duration::from_millis(5),
+            sharing: Sharing::MaxMin,
             byte_true: false,
             traced: false,
             named_max: WANT_MAX,
