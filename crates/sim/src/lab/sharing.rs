@@ -67,9 +67,9 @@ fn worlds(ask: &Ask, seed: u64) -> Vec<Swarm> {
 fn chart(names: &[&'static str], figures: &[Figures], seeds: usize) -> Chart {
     let points = |way: usize| {
         let runs = figures.chunks(seeds).skip(way).step_by(WAYS.len());
-        (0..).zip(runs).map(|(place, all)| {
-            Point::of(place, all.iter().map(|figures| millis(Some(mean(figures)))))
-        })
+        (0..)
+            .zip(runs)
+            .map(|(place, all)| Point::of(place, all.iter().map(|figures| millis(Some(mean(figures))))))
     };
     Chart::bars("What all took, in the mean", names.to_vec(), Axis::linear("time", "s"))
         .measured("messages", points(0))
