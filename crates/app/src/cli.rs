@@ -2,12 +2,14 @@
 
 mod dht;
 mod home;
+mod lab;
 mod tracker;
 
 pub(crate) use dht::{
     Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
 pub(crate) use home::{Line, Receive, Share};
+pub(crate) use lab::{Lab, LabCommand, ListLab, RunLab};
 pub(crate) use tracker::{
     AddUser, HTTPS_PORT, TRACKER_PORT, Tracker, TrackerCommand, TrackerUsers, UserName, UsersCommand,
     listen_at, listen_at_or,
@@ -89,6 +91,7 @@ pub(crate) enum Command {
     Verify(Verify),
     Dht(Dht),
     Tracker(Tracker),
+    Lab(Lab),
 }
 
 /// See what a swarm is good for: a server beside a swarm, in 40 seconds, on this machine alone.

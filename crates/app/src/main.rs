@@ -10,6 +10,7 @@ mod fault;
 mod follow;
 mod get;
 mod inspect;
+mod lab;
 mod new_file;
 mod notices;
 mod peers;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Dht(args) => dht::run(&args),
         Command::Tracker(args) => tracker::run(&args),
+        Command::Lab(args) => lab::run(&args),
     };
     let exit = outcome.unwrap_or_else(|failure| {
         show::message(&format!("error: {failure}"));

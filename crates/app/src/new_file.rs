@@ -4,8 +4,15 @@ use crate::cli::Exit;
 use crate::failure::Failure;
 use crate::words::why;
 use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// A new file that is written at the end. It is there from the start: nobody waits for nothing because something is in its place. If
+/// nothing is written it goes again.
+pub(crate) struct Draft {
+    file: Option<File>,
+    path: PathBuf,
+}
 
 /// Makes it; an error that says what to do if something is in the way, or there is no place for it.
 pub(crate) fn create(path: &Path) -> Result<File, Failure> {
@@ -13,6 +20,31 @@ pub(crate) fn create(path: &Path) -> Result<File, Failure> {
         ErrorKind::AlreadyExists => in_the_way(path),
         _ => unwritable(path, &error),
     })
+}
+
+impl Draft {
+    /// Makes it, still empty.
+    pub(crate) fn at(path: &Path) -> Result<Draft, Failure> {
+        Ok(Draft { file: Some(create(path)?), path: path.to_owned() })
+    }
+
+    /// Writes it; where it is.
+    pub(crate) fn write(mut self, bytes: &[u8]) -> Result<PathBuf, Failure> {
+        if let Some(file) = &mut self.file {
+            file.write_all(bytes).map_err(|error| unwritable(&self.path, &error))?;
+        }
+        self.file = None;
+        Ok(std::mem::take(&mut self.path))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Half a file, or an empty one: it is ours, and nobody's.
+        if self.file.take().is_some() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Something has that name.

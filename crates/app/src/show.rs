@@ -191,6 +191,16 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// A bar for work that goes in steps, with words about how far it is; invisible where there is no terminal.
+pub(crate) fn steps(total: u64, what: &str) -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("##.");
+    ProgressBar::new(total).with_prefix(what.to_owned()).with_style(style)
+}
+
 /// A bar for work whose size is known; invisible when nobody looks.
 pub(crate) fn bar(total: u64, what: &str, quiet: bool) -> ProgressBar {
     if quiet || !stderr().is_terminal() {

@@ -59,7 +59,8 @@ pub struct Experiment {
     pub run: fn(&Ask, &mut Bench<'_>) -> Report,
 }
 
-/// Carries runs out, in whatever order, and returns what each came to, in the order in which they were given.
+/// Carries runs out, in whatever order, and returns what each came to, in the order in which they were given. All that takes time goes
+/// through it: who wants to know beforehand how much there is to do asks with a bench that only counts.
 pub type Bench<'a> = dyn FnMut(Vec<Run>) -> Vec<Figures> + 'a;
 
 /// What somebody expects of an experiment.
@@ -159,7 +160,7 @@ impl Ask {
     /// The command that asks this.
     pub fn command(&self, name: &str) -> String {
         let plain = Ask::default();
-        let mut command = format!("cargo run --release -p gannet-sim --example lab -- {name}");
+        let mut command = format!("gannet lab run {name}");
         let mut say = |flag: &str, value: Option<u64>| {
             if let Some(value) = value {
                 command += &format!(" --{flag} {value}");

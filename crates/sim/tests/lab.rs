@@ -23,10 +23,7 @@ fn every_experiment_has_a_name_of_its_own_and_a_report_that_can_be_read() {
         );
         assert_eq!(
             report.command,
-            format!(
-                "cargo run --release -p gannet-sim --example lab -- {} --peers 5 --size 8388608 --seeds 2",
-                experiment.name
-            )
+            format!("gannet lab run {} --peers 5 --size 8388608 --seeds 2", experiment.name)
         );
         assert!(!report.charts.is_empty(), "{} has no picture", experiment.name);
         report.charts.iter().for_each(assert_can_be_drawn);

@@ -4,12 +4,10 @@
 use super::board::Board;
 use super::view::{self, Footer};
 use crate::failure::Failure;
-use crate::new_file;
+use crate::new_file::Draft;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,12 +27,10 @@ const LAST_STAYS: usize = 5;
 /// Pixels of a character cell, as browsers' monospaced fonts of 14 px have it.
 const CELL: (f64, f64) = (8.43, 18.0);
 
-/// A film and the file that it goes into. The file is there from the start: nobody watches for nothing because something is
-/// in its place, and what is there is never replaced.
+/// A film and the file that it goes into.
 pub(super) struct Camera {
     film: Film,
-    file: Option<File>,
-    path: PathBuf,
+    file: Draft,
 }
 
 /// Frames so far.
@@ -46,7 +42,7 @@ struct Film {
 impl Camera {
     /// Nothing filmed yet, into a new file.
     pub(super) fn at(path: &Path) -> Result<Camera, Failure> {
-        Ok(Camera { film: Film::default(), file: Some(new_file::create(path)?), path: path.to_owned() })
+        Ok(Camera { film: Film::default(), file: Draft::at(path)? })
     }
 
     /// Takes a frame, if it is time for one.
@@ -55,22 +51,8 @@ impl Camera {
     }
 
     /// Writes the picture; where it is.
-    pub(super) fn develop(mut self) -> Result<PathBuf, Failure> {
-        if let Some(file) = &mut self.file {
-            let written = file.write_all(self.film.svg().as_bytes());
-            written.map_err(|error| new_file::unwritable(&self.path, &error))?;
-        }
-        self.file = None;
-        Ok(std::mem::take(&mut self.path))
-    }
-}
-
-impl Drop for Camera {
-    fn drop(&mut self) {
-        // Half a picture, or none: it is ours, and nobody's.
-        if self.file.take().is_some() {
-            let _ = std::fs::remove_file(&self.path);
-        }
+    pub(super) fn develop(self) -> Result<PathBuf, Failure> {
+        self.file.write(self.film.svg().as_bytes())
     }
 }
 

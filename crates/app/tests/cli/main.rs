@@ -5,6 +5,7 @@
 mod demo;
 mod dht;
 mod fetching;
+mod lab;
 mod magnets;
 mod making;
 mod mediums;
