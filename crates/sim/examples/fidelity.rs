@@ -1,11 +1,13 @@
 //! The simulated half of `cargo xtask fidelity`, and the plan of the real one:
-//! `cargo run --release -p gannet-sim --example fidelity -- WORLD [--size BYTES] [--seeds N]`.
+//! `cargo run --release -p gannet-sim --example fidelity -- WORLD [--size BYTES] [--seeds N] [--latency-ms N]`.
 //!
 //! Prints lines of words, for a program: the content, the members with what their links are shaped to, the bounds, and for each
 //! seed when each leecher had everything.
 
-use sim::Figures;
+use core::time::Duration;
 use sim::lab::fidelity::{QUEUE, SIZE, WORLDS, World};
+use sim::swarm::access::Mix;
+use sim::{Access, Figures};
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,7 +35,17 @@ fn main() {
     }
     println!("bound_ms {} {}", world.bound().as_millis(), world.bound_in_frames().as_millis());
     for seed in 1..=number("--seeds").unwrap_or(5) {
-        let swarm = world.swarm(seed);
+        let mut swarm = world.swarm(seed);
+        if let Some(latency) = number("--latency-ms") {
+            for group in &mut swarm.groups {
+                let kinds: Vec<(Access, u32)> = group
+                    .access
+                    .kinds()
+                    .map(|kind| (kind.latency(Duration::from_millis(latency)), 1))
+                    .collect();
+                group.access = Mix::of(&kinds);
+            }
+        }
         let outcome = swarm.run_messages();
         let figures = Figures::of(&swarm, &outcome);
         let took: Vec<String> = figures
