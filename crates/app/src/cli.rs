@@ -9,7 +9,7 @@ pub(crate) use dht::{
     Asking, Dht, DhtCommand, GetItem, GetPeers, ItemPlace, MakeKey, Node, PutItem, RunNode, Sample, Stats,
 };
 pub(crate) use home::{Line, Receive, Share};
-pub(crate) use lab::{Lab, LabCommand, ListLab, RunLab};
+pub(crate) use lab::{Lab, LabCommand, ListLab, RaceLab, RunLab};
 pub(crate) use tracker::{
     AddUser, HTTPS_PORT, TRACKER_PORT, Tracker, TrackerCommand, TrackerUsers, UserName, UsersCommand,
     listen_at, listen_at_or,

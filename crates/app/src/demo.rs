@@ -3,7 +3,6 @@
 
 mod board;
 mod client;
-mod live;
 mod member;
 mod news;
 mod picture;
@@ -17,13 +16,12 @@ mod view;
 use crate::cli::{Demo, Exit};
 use crate::failure::{Failure, Outcome};
 use crate::fault;
+use crate::live::{self, Live, Pressed};
 use crate::show;
 use crate::stop::Stop;
 use board::Board;
-use live::{Key, Live};
 use picture::Camera;
 use scene::Scene;
-use std::io::{IsTerminal, stdin, stdout};
 use std::time::{Duration, Instant};
 
 /// How often the picture is drawn anew.
@@ -50,8 +48,7 @@ struct Show {
 /// Runs the command.
 pub(crate) fn run(args: &Demo) -> Outcome {
     let stop = Stop::for_a_demonstration()?;
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    let on_terminal = stdout().is_terminal() && stdin().is_terminal() && !dumb && !args.plain;
+    let on_terminal = live::is_possible() && !args.plain;
     let mut camera = args.picture.as_deref().map(Camera::at).transpose()?;
     show::print("setting the scene ...\n")?;
     let Some(mut show) = Show::begin(args.people.into(), &stop)? else {
@@ -87,16 +84,18 @@ impl Show {
         while !self.is_over() && !stop.asked() {
             self.look(FRAME);
             let at = self.began.elapsed();
-            live.draw(&self.board, at, &view::Footer { message: &self.message, join: &join })?;
+            let footer = view::Footer { message: &self.message, join: &join };
+            live.draw(|width, height| view::screen(&self.board, at, &footer, width, height))?;
             self.film(camera, at, &join);
             assert!(!fault::is_wanted("panic"), "a test wants to see what a panic leaves behind");
             while let Some(key) = live.key()? {
                 match key {
-                    Key::Quit => return Ok(Exit::Done),
-                    Key::KillOrigins => self.kill_origins(),
-                    Key::KillTracker => self.kill_tracker(),
-                    Key::FreeRider => self.free_rider()?,
-                    Key::Person => self.person()?,
+                    Pressed::End | Pressed::Sign('q') => return Ok(Exit::Done),
+                    Pressed::Sign('s') => self.kill_origins(),
+                    Pressed::Sign('t') => self.kill_tracker(),
+                    Pressed::Sign('f') => self.free_rider()?,
+                    Pressed::Sign('+' | '=') => self.person()?,
+                    Pressed::Sign(_) => {}
                 }
             }
         }

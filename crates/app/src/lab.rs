@@ -2,9 +2,11 @@
 //! simulator's (`sim::lab`); here are threads, progress and pictures.
 
 mod bench;
+mod hands;
 mod json;
 mod page;
 mod plan;
+mod race;
 mod ruler;
 mod svg;
 mod text;
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &Lab) -> Outcome {
     match &args.command {
         LabCommand::List(args) => list(args),
         LabCommand::Run(args) => experiment(args),
+        LabCommand::Race(args) => race::run(args),
     }
 }
 

@@ -11,6 +11,7 @@ mod follow;
 mod get;
 mod inspect;
 mod lab;
+mod live;
 mod new_file;
 mod notices;
 mod peers;

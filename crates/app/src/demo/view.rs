@@ -5,10 +5,11 @@
 
 use super::board::{Board, Client, ClientEnd, Finish, Member, Role};
 use super::plan::ORIGIN_RATE;
+use crate::live::lines::{BOLD, beside, cut, keys};
 use crate::quantity::{Rate, Size};
 use crate::show::panel::map;
 use crate::words::count;
-use ratatui::style::{Color, Modifier, Style};
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use std::time::Duration;
 
@@ -27,6 +28,15 @@ const GAP: usize = 2;
 
 /// The widest map of pieces: wider ones tell no more.
 const MAP_MAX: usize = 60;
+
+/// What can be pressed.
+const KEYS: [(&str, &str); 5] = [
+    ("s", "kill server and seed"),
+    ("t", "kill tracker"),
+    ("f", "free-rider"),
+    ("+", "one more"),
+    ("q", "quit"),
+];
 
 /// What stands below the picture.
 pub(super) struct Footer<'a> {
@@ -103,7 +113,7 @@ fn large(
     let mut lines = vec![heading(board, at, width)];
     let left = left_side(board, at, side, rows_max);
     let right = right_side(board, at, width - GAP - side, rows_max);
-    lines.extend(beside(left, right, side));
+    lines.extend(beside(left, right, side, GAP));
     lines.push(Line::default());
     let join = join(footer.join, width);
     let room = height.saturating_sub(lines.len() + 3 + join.len());
@@ -112,7 +122,7 @@ fn large(
         lines.push(Line::default());
     }
     lines.push(Line::from(footer.message.to_owned()).style(BOLD));
-    lines.push(keys());
+    lines.push(keys(&KEYS));
     lines.extend(join.into_iter().map(Line::from));
     lines
 }
@@ -246,20 +256,6 @@ fn cell(board: &Board, at: Duration, giver: usize, taker: usize) -> Span<'static
     Span::styled(format!("{text:>CELL$}"), style)
 }
 
-fn keys() -> Line<'static> {
-    let key = |key: &'static str, what: &'static str| {
-        [Span::styled(key, BOLD.fg(Color::Yellow)), Span::raw(format!(" {what}   "))]
-    };
-    let keys = [
-        key("s", "kill server and seed"),
-        key("t", "kill tracker"),
-        key("f", "free-rider"),
-        key("+", "one more"),
-        key("q", "quit"),
-    ];
-    Line::from(keys.into_iter().flatten().collect::<Vec<_>>())
-}
-
 fn finish_line(at: Finish) -> Line<'static> {
     let colour = match at {
         Finish::Unknown | Finish::About(_) => Color::Reset,
@@ -285,37 +281,3 @@ fn folded<T>(
     }
     lines
 }
-
-/// Two columns as one.
-fn beside(left: Vec<Line<'static>>, right: Vec<Line<'static>>, width: usize) -> Vec<Line<'static>> {
-    let rows = left.len().max(right.len());
-    let (mut left, mut right) = (left.into_iter(), right.into_iter());
-    let both = (0..rows).map(|_| {
-        let (left, right) = (left.next().unwrap_or_default(), right.next().unwrap_or_default());
-        let left = cut(left, width);
-        let gap = Span::raw(" ".repeat(width + GAP - left.width()));
-        let styled = |line: Line<'static>| {
-            let style = line.style;
-            line.spans.into_iter().map(move |span| Span::styled(span.content, style.patch(span.style)))
-        };
-        Line::from(styled(left).chain([gap]).chain(styled(right)).collect::<Vec<_>>())
-    });
-    both.collect()
-}
-
-/// The line as far as it fits.
-fn cut(line: Line<'static>, width: usize) -> Line<'static> {
-    if line.width() <= width {
-        return line;
-    }
-    let (style, mut room) = (line.style, width);
-    let mut spans = Vec::new();
-    for span in line.spans {
-        let text = console::truncate_str(&span.content, room, "").into_owned();
-        room -= console::measure_text_width(&text).min(room);
-        spans.push(Span::styled(text, span.style));
-    }
-    Line::from(spans).style(style)
-}
-
-const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);

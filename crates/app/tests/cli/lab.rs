@@ -1,6 +1,7 @@
 //! The lab from outside: what there is, reports for people, programs and browsers, and what is refused.
 
 use crate::program::{Ended, Place};
+use crate::pty::OnTerminal;
 use serde_json::Value;
 
 /// An experiment in a world so small that it is over at once.
@@ -113,6 +114,68 @@ fn a_page_needs_no_script_and_nothing_from_outside() {
     assert!(again.out.is_empty(), "{again:?}");
 }
 
+/// A race that is over in a moment.
+const RACE: [&str; 7] = ["lab", "race", "--plain", "--peers", "5", "--size", "40MB"];
+
+#[test]
+fn a_race_is_told_in_lines_with_both_dates_what_left_the_origins_and_the_curve_over_people() {
+    let place = Place::new();
+    let race = place.run(&[&RACE[..], &["--price-per-gb", "1"]].concat());
+    assert_eq!(race.code, Some(0), "{race:?}");
+    let row = |name: &str| -> Vec<String> {
+        let row = race.out.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{race:?}"));
+        row[name.len()..].split_whitespace().map(String::from).collect()
+    };
+    // Five copies of 40 MB over 12.5 MB/s.
+    let (server, swarm) = (row("a server "), row("everybody "));
+    assert_eq!(
+        (&*server[0], &*server[3], &*server[4], &*server[5], &*server[6]),
+        ("0:00:16", "200", "MB", "5.00", "0.20")
+    );
+    assert!(swarm[0] <= server[0] && swarm[5] < server[5], "{race:?}");
+    for wanted in
+        ["everybody has it", "theory", "    5  server ##", "       swarm  =", "gannet lab run selfscaling"]
+    {
+        assert!(race.out.iter().any(|line| line.contains(wanted)), "{wanted}: {race:?}");
+    }
+    let again = place.run(&[&RACE[..], &["--price-per-gb", "1", "--threads", "3"]].concat());
+    assert_eq!(again.out, race.out, "three threads see another race");
+}
+
+#[test]
+fn who_dies_in_a_race_leaves_a_servers_people_without_and_a_swarm_with_what_is_out() {
+    let place = Place::new();
+    let race = |more: &[&str]| place.run(&[&RACE[..], more].concat()).out.join("\n");
+    let both = race(&["--kill-server-at", "1s", "--kill-seed-at", "1s"]);
+    assert!(both.contains("0:00:01: the server is dead, and 5 people will never have it"), "{both}");
+    assert!(both.contains("the swarm stands still: what is missing died with the seed"), "{both}");
+    assert_eq!(both.lines().filter(|line| line.contains(" never ")).count(), 2 + 1, "{both}");
+    let late = race(&["--kill-server-at", "9s", "--kill-seed-at", "9s"]);
+    assert!(late.contains("the swarm is done, everybody has it"), "more than a copy was out: {late}");
+}
+
+#[test]
+fn a_race_on_a_terminal_obeys_keys_and_puts_the_terminal_in_order() {
+    let place = Place::new();
+    let mut race =
+        OnTerminal::start(&place, &["lab", "race", "--peers", "5", "--size", "200MB"], (80, 24), &[]);
+    race.wait_until("both sides and the line that theory races along", |screen| {
+        let text = screen.text();
+        ["A SERVER", "A SWARM", "theory", "q quit"].iter().all(|part| text.contains(part))
+            && screen.other_screen
+    });
+    race.press(" ");
+    race.wait_for("paused");
+    race.press("s");
+    race.wait_for("A SERVER, killed at 0:00:");
+    race.wait_for("never done: 5 go without");
+    race.press("d");
+    race.wait_for("A SWARM, seed killed at 0:00:");
+    race.press("q");
+    let (code, screen) = race.end();
+    assert!(code == Some(0) && !screen.other_screen && !screen.cursor_hidden, "{code:?} {}", screen.text());
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_advice() {
     let place = Place::new();
@@ -130,6 +193,8 @@ fn what_makes_no_sense_is_refused_with_advice() {
             4,
             "cannot write no/folder/report.html",
         ),
+        (&["lab", "race", "--price-per-gb", "free"], 2, "`free` is no price; try 0.05"),
+        (&["lab", "race", "--kill-seed-at", "5m"], 2, "--plain"),
         (&["lab", "run", "textbook", "--size", "100GB"], 1, "textbook cannot be asked that: "),
     ] {
         let ended = place.run(words);

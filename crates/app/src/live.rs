@@ -1,48 +1,56 @@
-//! The terminal while the demonstration runs: drawn on its other screen, keys read one by one.
+//! The terminal while something is drawn all over it: on its other screen, keys read one by one.
 //!
 //! Invariant: when this value is gone, or the program panics, the terminal is as it was.
 
-use super::board::Board;
-use super::view::{self, Footer};
+pub(crate) mod lines;
+
 use crate::failure::Failure;
 use crate::words::why;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
-use ratatui::text::Text;
+use ratatui::text::{Line, Text};
 use ratatui::widgets::Paragraph;
-use std::io;
+use std::io::{self, IsTerminal, stdin, stdout};
 use std::time::Duration;
 
-/// What a key means.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Key {
-    Quit,
-    KillOrigins,
-    KillTracker,
-    FreeRider,
-    Person,
-}
-
 /// The terminal in our hands.
-pub(super) struct Live {
+pub(crate) struct Live {
     terminal: DefaultTerminal,
     coloured: bool,
 }
 
+/// What was pressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pressed {
+    /// Ctrl-C, Ctrl-D, Escape.
+    End,
+    /// A letter or a sign; letters are small.
+    Sign(char),
+}
+
+/// Whether somebody looks on who can press keys, at a terminal that can be drawn on.
+pub(crate) fn is_possible() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    stdout().is_terminal() && stdin().is_terminal() && !dumb
+}
+
 impl Live {
     /// Takes the terminal.
-    pub(super) fn begin() -> Result<Live, Failure> {
+    pub(crate) fn begin() -> Result<Live, Failure> {
         let terminal = ratatui::try_init().map_err(|error| failed(&error))?;
         let coloured = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Ok(Live { terminal, coloured })
     }
 
-    /// Draws the board; only what has changed is sent.
-    pub(super) fn draw(&mut self, board: &Board, at: Duration, footer: &Footer<'_>) -> Result<(), Failure> {
+    /// Draws lines for a terminal of so many columns and rows; only what has changed is sent.
+    pub(crate) fn draw(
+        &mut self,
+        picture: impl FnOnce(usize, usize) -> Vec<Line<'static>>,
+    ) -> Result<(), Failure> {
         let coloured = self.coloured;
         let drawn = self.terminal.draw(|frame| {
             let area = frame.area();
-            let mut lines = view::screen(board, at, footer, area.width.into(), area.height.into());
+            let mut lines = picture(area.width.into(), area.height.into());
             if !coloured {
                 lines.iter_mut().for_each(|line| {
                     line.style.fg = None;
@@ -54,8 +62,8 @@ impl Live {
         drawn.map(|_| ()).map_err(|error| failed(&error))
     }
 
-    /// The next key that means something, if one was pressed.
-    pub(super) fn key(&mut self) -> Result<Option<Key>, Failure> {
+    /// The next key that was pressed, if one was.
+    pub(crate) fn key(&mut self) -> Result<Option<Pressed>, Failure> {
         while event::poll(Duration::ZERO).map_err(|error| failed(&error))? {
             let Event::Key(key) = event::read().map_err(|error| failed(&error))? else { continue };
             if key.kind == KeyEventKind::Release {
@@ -63,12 +71,9 @@ impl Live {
             }
             let control = key.modifiers.contains(KeyModifiers::CONTROL);
             match key.code {
-                KeyCode::Char('c' | 'd') if control => return Ok(Some(Key::Quit)),
-                KeyCode::Char('q' | 'Q') | KeyCode::Esc => return Ok(Some(Key::Quit)),
-                KeyCode::Char('s' | 'S') => return Ok(Some(Key::KillOrigins)),
-                KeyCode::Char('t' | 'T') => return Ok(Some(Key::KillTracker)),
-                KeyCode::Char('f' | 'F') => return Ok(Some(Key::FreeRider)),
-                KeyCode::Char('+' | '=') => return Ok(Some(Key::Person)),
+                KeyCode::Char('c' | 'd') if control => return Ok(Some(Pressed::End)),
+                KeyCode::Esc => return Ok(Some(Pressed::End)),
+                KeyCode::Char(sign) => return Ok(Some(Pressed::Sign(sign.to_ascii_lowercase()))),
                 _ => {}
             }
         }
