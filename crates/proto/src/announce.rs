@@ -40,8 +40,7 @@ pub struct Announcer {
     scraping: Scraping,
     /// Counts visits, scrapes among them.
     sequence: u32,
-    /// We know few peers.
-    hungry: bool,
+    hunger: Hunger,
     /// We have everything: trackers that were told otherwise want to hear of it.
     complete: bool,
 }
@@ -59,6 +58,18 @@ pub struct Figures {
     pub want: u32,
     /// All that is wanted is here, but not all there is (BEP 21).
     pub partial_seed: bool,
+}
+
+/// How much we need more peers than we know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Hunger {
+    /// We know enough.
+    #[default]
+    Fed,
+    /// Everybody we know is linked, or about to be.
+    Few,
+    /// Nobody is linked, and all whom we know came to nothing: the tracker may have named only those that have left.
+    Alone,
 }
 
 /// What [`Announcer::poll`] wants.
@@ -149,7 +160,17 @@ impl Announcer {
         }
         let key = rng.next_u32();
         let (phase, visit, scraping) = (Phase::Idle, None, Scraping::No);
-        Announcer { torrent, tiers, key, phase, visit, scraping, sequence: 0, hungry: false, complete: false }
+        Announcer {
+            torrent,
+            tiers,
+            key,
+            phase,
+            visit,
+            scraping,
+            sequence: 0,
+            hunger: Hunger::Fed,
+            complete: false,
+        }
     }
 
     /// The torrent takes part from now on: trackers are told `Started`.
@@ -166,9 +187,14 @@ impl Announcer {
         self.complete = complete;
     }
 
-    /// Whether we know fewer peers than we would like: then visits come as often as trackers allow.
-    pub fn set_hungry(&mut self, hungry: bool) {
-        self.hungry = hungry;
+    /// How much we need peers: of few, visits come as often as trackers allow; of none, so at first, and then at waits that double.
+    pub fn set_hunger(&mut self, hunger: Hunger) {
+        self.hunger = hunger;
+    }
+
+    /// As it was told last.
+    pub fn hunger(&self) -> Hunger {
+        self.hunger
     }
 
     /// The user wants to ask now: as soon as trackers allow.
@@ -324,8 +350,7 @@ impl Announcer {
         match entry.told {
             Told::Nothing => Hurry::Event,
             Told::Lacking if self.complete => Hurry::Event,
-            Told::Lacking | Told::Complete if self.hungry => Hurry::Hungry,
-            Told::Lacking | Told::Complete => Hurry::None,
+            Told::Lacking | Told::Complete => Hurry::Of(self.hunger),
         }
     }
 
@@ -358,7 +383,7 @@ impl Announcer {
     fn visit(&mut self, now: Instant, tier: usize, position: usize, figures: &Figures) -> Option<Step> {
         let stopping = matches!(self.phase, Phase::Stopping(_));
         let (announce, key) = (AnnounceId { torrent: self.torrent, sequence: self.sequence }, self.key);
-        let complete = self.complete;
+        let (complete, hunger) = (self.complete, self.hunger);
         let entry = self.entry_mut(tier, position)?;
         let (event, tells) = match entry.told {
             // Also in the first of two goodbyes: whoever counts finished downloads is not to miss one for our hurry.
@@ -369,6 +394,9 @@ impl Announcer {
             Told::Lacking | Told::Complete if figures.partial_seed => (AnnounceEvent::Paused, entry.told),
             Told::Lacking | Told::Complete => (AnnounceEvent::None, entry.told),
         };
+        if tells == entry.told {
+            entry.asked(hunger);
+        }
         let step = Step::Visit(Box::new(Announce {
             announce,
             tracker: entry.index,

@@ -174,16 +174,36 @@ fn intervals_are_obeyed_and_clamped() {
         (u64::MAX / 2, None, 86_400, 300),
         (u64::MAX / 2, Some(u64::MAX / 2), 86_400, 86_400),
     ] {
-        for (is_hungry, expected) in [(false, content), (true, hungry)] {
+        for (hunger, expected) in [(Hunger::Fed, content), (Hunger::Few, hungry), (Hunger::Alone, hungry)] {
             let mut desk = Desk::new(&[&["a"]]);
-            desk.announcer.set_hungry(is_hungry);
+            desk.announcer.set_hunger(hunger);
             desk.event();
             desk.ok(interval, least);
             assert_eq!(desk.event(), None);
-            assert_eq!(desk.sleep().as_secs(), expected, "{interval} {least:?} hungry: {is_hungry}");
+            assert_eq!(desk.sleep().as_secs(), expected, "{interval} {least:?} {hunger:?}");
             assert_eq!(desk.event(), Some(AnnounceEvent::None));
         }
     }
+}
+
+#[test]
+fn whoever_is_alone_asks_again_soon_then_ever_later_up_to_the_interval_and_soon_again_when_it_met_somebody() {
+    let mut desk = Desk::new(&[&["a"]]);
+    desk.event();
+    desk.ok(1800, Some(60));
+    let mut waits = |hunger, times| {
+        desk.announcer.set_hunger(hunger);
+        let wait = |_| {
+            let wait = desk.sleep().as_secs();
+            assert_eq!(desk.event(), Some(AnnounceEvent::None));
+            desk.ok(1800, Some(60));
+            wait
+        };
+        (0..times).map(wait).collect::<Vec<u64>>()
+    };
+    assert_eq!(waits(Hunger::Alone, 7), [60, 120, 240, 480, 960, 1800, 1800]);
+    assert_eq!(waits(Hunger::Fed, 2), [1800, 1800]);
+    assert_eq!(waits(Hunger::Alone, 20)[..2], [60, 120]);
 }
 
 #[test]
@@ -414,7 +434,7 @@ fn unreachable() -> AnnounceFailure {
 #[test]
 fn a_tracker_is_asked_for_counts_after_a_good_answer_and_once_in_its_interval() {
     let mut desk = Desk::new(&[&[COUNTING]]);
-    desk.announcer.set_hungry(true);
+    desk.announcer.set_hunger(Hunger::Few);
     assert_eq!(desk.event(), Some(AnnounceEvent::Started));
     desk.fail();
     assert_eq!(desk.scrape(), None, "it did not even answer");

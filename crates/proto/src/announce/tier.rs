@@ -4,6 +4,7 @@
 //! and no tracker's `soft` time lies before its `hard` one.
 //! BEP: 3, 12, 31, 48
 
+use super::Hunger;
 use crate::input::{AnnounceFailure, AnnounceReply};
 use crate::stats::SwarmCounts;
 use crate::{Duration, Instant, Rng};
@@ -23,6 +24,10 @@ pub const EVENT_GAP: Duration = Duration::from_secs(5);
 pub const BACK_OFF_MIN: Duration = Duration::from_secs(5);
 /// Longest wait after a failure, jitter included.
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Whoever is alone and asks in vain waits twice as long each time, at most so often: from a minute that is eleven hours, and the
+/// regular interval is shorter than that.
+const DOUBLINGS_MAX: u8 = 9;
 
 /// A tracker that did not tell its counts so many times in a row is not asked for them any more: most that do not are none
 /// that would.
@@ -52,6 +57,10 @@ pub(super) struct Entry {
     last: Option<Instant>,
     /// No visit before this, but for events: the tracker's wish.
     hard: Instant,
+    /// That wish, from the last answer on.
+    least: Duration,
+    /// How often in a row it was asked because we were alone, up to [`DOUBLINGS_MAX`].
+    in_vain: u8,
     /// The next regular visit.
     soft: Instant,
 }
@@ -90,10 +99,8 @@ pub(super) enum Standing {
 /// Why a visit may come earlier than the regular one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Hurry {
-    /// It may not.
-    None,
-    /// We know few peers: as soon as the tracker's minimum interval allows.
-    Hungry,
+    /// We need peers, so much.
+    Of(Hunger),
     /// There is an event to tell.
     Event,
 }
@@ -129,6 +136,8 @@ impl Entry {
             scrape,
             last: None,
             hard: Instant::ZERO,
+            least: Duration::ZERO,
+            in_vain: 0,
             soft: Instant::ZERO,
         }
     }
@@ -138,8 +147,11 @@ impl Entry {
         match (&self.standing, hurry) {
             (Standing::Gone(_), _) => None,
             // An event does not shorten a back-off: the tracker would not hear it anyway.
-            (Standing::Failing(..), _) | (Standing::Good, Hurry::None) => Some(self.soft),
-            (Standing::Good, Hurry::Hungry) => Some(self.hard),
+            (Standing::Failing(..), _) | (Standing::Good, Hurry::Of(Hunger::Fed)) => Some(self.soft),
+            (Standing::Good, Hurry::Of(Hunger::Few)) => Some(self.hard),
+            (Standing::Good, Hurry::Of(Hunger::Alone)) => {
+                Some((self.hard + self.least * ((1 << self.in_vain) - 1)).min(self.soft))
+            }
             (Standing::Good, Hurry::Event) => Some(self.last.map_or(Instant::ZERO, |last| last + EVENT_GAP)),
         }
     }
@@ -147,6 +159,14 @@ impl Entry {
     /// The next regular visit is due as soon as the tracker's wish allows.
     pub(super) fn hasten(&mut self) {
         self.soft = self.hard;
+    }
+
+    /// A visit begins that tells of no event.
+    pub(super) fn asked(&mut self, hunger: Hunger) {
+        self.in_vain = match hunger {
+            Hunger::Alone => (self.in_vain + 1).min(DOUBLINGS_MAX),
+            Hunger::Fed | Hunger::Few => 0,
+        };
     }
 
     /// A visit was answered.
@@ -158,7 +178,7 @@ impl Entry {
         };
         self.standing = Standing::Good;
         self.last = Some(now);
-        self.hard = now + least;
+        (self.hard, self.least) = (now + least, least);
         self.soft = now + interval.max(least);
         // A tracker that leaves its id out means the one it gave before (BEP 3 practice).
         if reply.tracker_id.is_some() {

@@ -160,5 +160,6 @@ impl Torrent {
         self.dialer.failed(cx.now, dial, why);
         self.arm_dialer(cx);
         self.consider_finding(cx);
+        self.consider_hunger(cx);
     }
 }

@@ -55,6 +55,7 @@ impl Torrent {
         self.arm_peer(cx, key);
         self.arm_dialer(cx);
         self.consider_finding(cx);
+        self.consider_hunger(cx);
         Some(key)
     }
 
@@ -230,6 +231,7 @@ impl Torrent {
         self.forget_source(cx, key);
         self.arm_dialer(cx);
         self.consider_finding(cx);
+        self.consider_hunger(cx);
         self.refill_starved(cx);
     }
 

@@ -384,6 +384,16 @@ impl PeerList {
         self.idle.len()
     }
 
+    /// Whether one of these has not come to nothing since it was named, or last went well.
+    pub fn knows_untried(&self) -> bool {
+        let first = |source| {
+            let least = Order { fails: 0, source, doubtful: false, rank: 0, slot: 0 };
+            self.idle.range((source, least)..).next()
+        };
+        let untried = |source| first(source).is_some_and(|(of, order)| *of == source && order.fails == 0);
+        ALL_SOURCES.into_iter().any(untried)
+    }
+
     fn bound(&self) -> usize {
         if self.paused { CANDIDATES_PAUSED_MAX } else { CANDIDATES_MAX }
     }

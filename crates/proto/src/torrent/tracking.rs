@@ -2,7 +2,7 @@
 //! to say. BEP: 3, 7, 12, 21, 24, 31, 48
 
 use super::Torrent;
-use crate::announce::{Answered, Failed, Figures, Step};
+use crate::announce::{Answered, Failed, Figures, Hunger, Step};
 use crate::config::SuperSeeding;
 use crate::cx::Cx;
 use crate::extension::upload_only;
@@ -23,7 +23,7 @@ impl Torrent {
     pub fn visit_trackers(&mut self, cx: &mut Cx<'_>) {
         let active = self.stage.is_active();
         let wanted = if active { self.links_wanted(cx) } else { 0 };
-        self.announcer.set_hungry(wanted > 0 && self.dialer.list.candidates() == 0 && !self.is_finished());
+        self.announcer.set_hunger(self.hunger(wanted));
         let pieces = self.picker.pieces();
         let have_all = pieces.have_count() == self.metainfo.layout.pieces();
         let figures = Figures {
@@ -41,6 +41,27 @@ impl Torrent {
             }
         }
         cx.timers.set_or_clear(self.timer(TorrentTimer::Announce), self.announcer.next_wake());
+    }
+
+    /// A dial or a link came to an end, or a link came: if that changed how much we need others, trackers may be due.
+    pub fn consider_hunger(&mut self, cx: &mut Cx<'_>) {
+        let wanted = self.links_wanted(cx);
+        if self.stage.is_active() && self.announcer.hunger() != self.hunger(wanted) {
+            self.visit_trackers(cx);
+        }
+    }
+
+    fn hunger(&self, wanted: usize) -> Hunger {
+        let list = &self.dialer.list;
+        if wanted == 0 || self.is_finished() {
+            Hunger::Fed
+        } else if self.peers.count() == 0 && !list.is_empty() && !list.knows_untried() {
+            Hunger::Alone
+        } else if list.candidates() == 0 {
+            Hunger::Few
+        } else {
+            Hunger::Fed
+        }
     }
 
     /// A visit ended.

@@ -344,3 +344,41 @@ fn of_two_links_that_crossed_the_end_of_the_one_is_not_the_end_of_the_peer() {
     rig.pass(Duration::from_secs(600));
     assert_eq!(take_dials(&mut rig).len(), 1, "it has parted now");
 }
+
+#[test]
+fn whoever_was_told_only_of_those_who_have_left_asks_its_tracker_again_as_soon_as_that_allows() {
+    let mut rig = Rig::leech_of(with_tracker(&super::toy::metainfo(2, 32 * 1024)));
+    let (announce, ..) = take_announce(&mut rig).expect("at once");
+    let answer = || AnnounceReply { min_interval: Some(Duration::from_secs(60)), ..reply(peers(3)) };
+    rig.feed(Input::Announced { announce, outcome: Ok(answer()) });
+    let (mut visits, began) = (Vec::new(), rig.now);
+    for _ in 0..600 {
+        rig.pass(Duration::from_secs(1));
+        for (dial, _) in take_dials(&mut rig) {
+            rig.feed(Input::DialFailed { dial, why: DialFailure::TimedOut });
+        }
+        if let Some((announce, event, _)) = take_announce(&mut rig) {
+            assert_eq!(event, AnnounceEvent::None);
+            visits.push(rig.now.since(began).as_secs());
+            rig.feed(Input::Announced { announce, outcome: Ok(answer()) });
+        }
+    }
+    assert_eq!(visits, [60, 180, 420], "a minute, and then twice as long each time");
+}
+
+#[test]
+fn whoever_has_a_link_leaves_the_tracker_alone_until_its_interval_is_over() {
+    let mut rig = Rig::leech_of(with_tracker(&super::toy::metainfo(2, 32 * 1024)));
+    let (announce, ..) = take_announce(&mut rig).expect("at once");
+    let answer = AnnounceReply { min_interval: Some(Duration::from_secs(60)), ..reply(peers(3)) };
+    rig.feed(Input::Announced { announce, outcome: Ok(answer) });
+    let link = rig.link_from(SocketAddr::from(([80, 3, 0, 1], 6881)), Reserved::OURS);
+    for _ in 0..20 {
+        rig.pass(Duration::from_secs(60));
+        rig.say(link, Message::KeepAlive);
+        for (dial, _) in take_dials(&mut rig) {
+            rig.feed(Input::DialFailed { dial, why: DialFailure::TimedOut });
+        }
+        assert_eq!(take_announce(&mut rig), None);
+    }
+}
