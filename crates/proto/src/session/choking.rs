@@ -8,9 +8,14 @@ use super::Session;
 use crate::timers::Timer;
 use crate::{Duration, Instant, Outbox, TorrentId};
 
-/// A round is held at most this often when somebody new is interested: nobody waits ten seconds for a first block, and nobody gains
-/// by saying it again and again.
+/// A round is held at most this often in the long run when somebody new is interested: nobody waits ten seconds for a first block, and
+/// nobody gains by saying it again and again.
 const ROUND_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// After a rest, some follow one another as soon as this: when a torrent starts its peers come one by one, and each would wait
+/// a second for its first block while the uplink stands idle.
+const ROUND_GAP_MIN: Duration = Duration::from_millis(100);
+/// So many.
+const ROUNDS_IN_A_ROW: u32 = 8;
 
 /// Where slots do not divide evenly, a torrent keeps the odd one at least this long: three rounds, as an optimistic unchoke,
 /// so that peers get to fetch something.
@@ -20,17 +25,27 @@ const TURN_MIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Choking {
     last: Option<Instant>,
+    /// When all of them would have been held, one each [`ROUND_INTERVAL_MIN`].
+    paid: Instant,
 }
 
 impl Choking {
     /// No round yet.
     pub(super) fn new() -> Choking {
-        Choking { last: None }
+        Choking { last: None, paid: Instant::ZERO }
     }
 
     /// When the next round may be held at the earliest.
     pub(super) fn soonest(&self, now: Instant) -> Instant {
-        self.last.map_or(now, |last| (last + ROUND_INTERVAL_MIN).max(now))
+        let Some(last) = self.last else { return now };
+        let ahead = self.paid.since(last + ROUND_INTERVAL_MIN * (ROUNDS_IN_A_ROW - 1));
+        (last + ROUND_GAP_MIN + ahead).max(now)
+    }
+
+    /// One is held.
+    fn hold(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.paid = self.paid.max(now) + ROUND_INTERVAL_MIN;
     }
 }
 
@@ -68,7 +83,7 @@ impl Session {
             }
             self.with(row.torrent, out, |torrent, cx| torrent.choke_round(cx, row.share));
         }
-        self.choking.last = Some(self.now);
+        self.choking.hold(self.now);
         let next = (!rows.is_empty()).then(|| self.now + self.config.choke_interval);
         self.timers.set_or_clear(Timer::Choke, next);
     }

@@ -1,7 +1,6 @@
 //! The torrent's part in choosing whom to serve: it describes its peers to the choker and does what the verdict says. BEP: 3
 
 use super::Torrent;
-use super::super_seed::RECEIVERS_MAX;
 use crate::choker::{Choker, Row, Terms};
 use crate::cx::Cx;
 use crate::peer::Peer;
@@ -52,7 +51,7 @@ impl Torrent {
     /// How many peers want something from us; to whom nothing is shown yet cannot say so (BEP 16).
     pub fn interested(&self) -> u32 {
         match self.is_super_seeding() {
-            true => self.peers.count().min(RECEIVERS_MAX),
+            true => self.receivers_wanted(),
             false => self.peers.interested,
         }
     }

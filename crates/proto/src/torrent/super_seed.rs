@@ -6,18 +6,18 @@
 //! told of everything. What others say they have changes the order and no more, for anybody may say it, but where two say so that
 //! passed on what they got of us: neither a liar that calls itself a seed nor one that takes without wanting ends this, and each
 //! costs one piece's patience. A newcomer is shown a piece before it has a slot, so that those who want nothing keep nobody's; and
-//! pieces are held back only while the uplink is busy.
+//! pieces are held back only while the uplink is busy: before what is asked for runs out, more is shown, to more than a few. When the
+//! last of the first copy has left, it is over, for word of its arrival would find the uplink idle.
 
 mod receiver;
 
 use super::Torrent;
 use crate::config::SuperSeeding;
 use crate::cx::Cx;
-use crate::peer::Peer;
 use crate::pieces::RemotePieces;
 use crate::{Duration, Instant, Output, PeerKey};
 use receiver::Choice;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::{Block, PieceIndex};
 
 /// Newcomers that are shown a piece at once, to see whether they want it: they hold no slot before they do.
@@ -188,16 +188,28 @@ impl SuperSeed {
         self.rows.iter().filter(|row| !row.open.is_empty() && !row.knocks).count() as u32
     }
 
-    /// Slots for those that have none.
-    fn free_slots(&self, cx: &Cx<'_>) -> u32 {
+    /// Slots for those that have none. An uplink that runs dry is better used by many than by nobody.
+    fn free_slots(&self, cx: &Cx<'_>, dry: bool) -> u32 {
+        if dry {
+            return self.slots.saturating_sub(self.receivers());
+        }
         let takes = |row: &&Row| {
             !row.open.is_empty() && row.got > 0 && row.fails == 0 && row.served + SERVED_WITHIN > cx.now
         };
         let full = cx.pool.up_meter.rate(cx.now) >= cx.pool.uplink.capacity() / 4 * 3;
         match full && self.rows.iter().filter(takes).count() >= ENOUGH {
             true => 0,
-            false => self.slots.saturating_sub(self.receivers()),
+            false => self.slots.min(RECEIVERS_MAX).saturating_sub(self.receivers()),
         }
+    }
+
+    fn on_their_way(&self) -> impl Iterator<Item = &Open> {
+        self.rows.iter().flat_map(|row| &row.open)
+    }
+
+    /// Bytes that were shown and have not left, of pieces of this length.
+    fn rest(&self, piece_len: u32) -> u64 {
+        self.on_their_way().map(|open| u64::from(piece_len).saturating_sub(open.sent)).sum()
     }
 
     fn knocking(&self) -> u32 {
@@ -360,7 +372,8 @@ impl Torrent {
             first_copy.moved = cx.now;
         }
         self.show_more(cx);
-        cx.pool.choke_soon |= self.haves.first_copy.as_ref().is_some_and(|first_copy| first_copy.slots == 0);
+        let few = |first_copy: &SuperSeed| first_copy.slots < RECEIVERS_MAX.min(self.peers.count());
+        cx.pool.choke_soon |= self.haves.first_copy.as_deref().is_some_and(few);
     }
 
     /// A peer is gone, with what it had.
@@ -372,16 +385,22 @@ impl Torrent {
     }
 
     /// A block left for a peer: what it was shown is on its way.
-    pub fn sent_of_first_copy(&mut self, cx: &Cx<'_>, key: PeerKey, block: Block) {
-        if let Some(first_copy) = &mut self.haves.first_copy {
-            first_copy.sent(cx.now, key, block);
+    pub fn sent_of_first_copy(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block) {
+        let Some(first_copy) = &mut self.haves.first_copy else { return };
+        first_copy.sent(cx.now, key, block);
+        let gone = first_copy.fresh.is_empty() && first_copy.rest(self.metainfo.layout.piece_len_max()) == 0;
+        if gone && self.next_lost().is_none() {
+            // Whoever waited for word that it arrived would let the uplink stand idle meanwhile.
+            self.end_super_seeding(cx);
+        } else if self.peers.get(key).is_some_and(|peer| peer.uploads.waiting() == 0) && self.runs_dry(cx) {
+            self.show_more(cx);
         }
     }
 
     /// The choker meets: slots are as many as this, and whoever does nothing with what it was shown is passed over.
     pub fn super_seed_round(&mut self, cx: &mut Cx<'_>, slots: u32) {
         let Some(first_copy) = &mut self.haves.first_copy else { return };
-        first_copy.slots = if self.stage.is_active() { slots.min(RECEIVERS_MAX) } else { 0 };
+        first_copy.slots = if self.stage.is_active() { slots } else { 0 };
         if self.peers.count() == 0 {
             (first_copy.moved, first_copy.sent) = (cx.now, cx.now);
         }
@@ -416,7 +435,9 @@ impl Torrent {
         cx.pool.choke_soon |= undecided || all_shown && asking > 0;
         let few = (self.metainfo.layout.pieces() / LAST_PART).max(KNOCKING_MAX);
         let idle = first_copy.fresh.len() as u32 <= few && first_copy.sent + ASKS_WITHIN <= cx.now;
-        let slack = all_shown && 2 * asking < first_copy.slots && first_copy.shown + ASKS_WITHIN <= cx.now;
+        let slack = all_shown
+            && 2 * asking < first_copy.slots.min(RECEIVERS_MAX)
+            && first_copy.shown + ASKS_WITHIN <= cx.now;
         if first_copy.moved + STILL_MAX <= cx.now || idle || slack {
             return self.end_super_seeding(cx);
         }
@@ -476,8 +497,10 @@ impl Torrent {
     /// When all seems to be out: a piece whose holders have gone since. One walk over the pieces, and only then.
     fn next_lost(&mut self) -> Option<PieceIndex> {
         let first_copy = self.haves.first_copy.as_mut()?;
-        let gone = self.metainfo.layout.piece_indices().filter(|&piece| self.picker.availability(piece) == 0);
-        first_copy.fresh.extend(gone);
+        let on_their_way: BTreeSet<PieceIndex> = first_copy.on_their_way().map(|open| open.piece).collect();
+        let gone =
+            |piece: &PieceIndex| self.picker.availability(*piece) == 0 && !on_their_way.contains(piece);
+        first_copy.fresh.extend(self.metainfo.layout.piece_indices().filter(gone));
         first_copy.fresh.last().copied()
     }
 
@@ -507,8 +530,9 @@ impl Torrent {
 
     /// Whoever knocked and wants what it was shown gets a slot, if there is one.
     pub fn let_in(&mut self, cx: &mut Cx<'_>) {
+        let dry = self.runs_dry(cx);
         let Some(first_copy) = &mut self.haves.first_copy else { return };
-        let free = first_copy.free_slots(cx) as usize;
+        let free = first_copy.free_slots(cx, dry) as usize;
         let peers = &self.peers;
         let wants = |row: &&mut Row| {
             row.knocks
@@ -530,14 +554,6 @@ impl Torrent {
             self.set_choking(cx, idle, true);
         }
         self.set_choking(cx, key, false);
-    }
-
-    /// A peer that has a slot and nothing to receive.
-    fn idle_receiver(&self) -> Option<PeerKey> {
-        let first_copy = self.haves.first_copy.as_ref()?;
-        let mut peers = self.peers.iter();
-        let idle = |(key, peer): &(PeerKey, &Peer)| !peer.state.am_choking && !first_copy.is_receiving(*key);
-        peers.find(idle).map(|(key, _)| key)
     }
 
     /// From now on a seed like any other: everybody is told of everything, and the choker chooses.

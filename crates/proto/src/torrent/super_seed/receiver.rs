@@ -9,6 +9,11 @@ use wire::PieceIndex;
 
 /// With nothing to send for so long, pieces go even to those that do not pass them on while others wait for a slot.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+
+/// Requests of us are to last so long at the uplink's rate: what is shown now is asked for a round trip later.
+const LEAD: Duration = Duration::from_millis(300);
+/// Blocks that are asked for at least while nothing is known of the uplink: a newcomer begins with two.
+const ASKED_FIRST: u32 = 8;
 /// Peers looked at when one is chosen: with more links chance is as good.
 const LOOKED_AT_MAX: usize = 128;
 
@@ -37,6 +42,8 @@ struct Place {
     free_door: bool,
     /// Nobody waits for a block.
     idle: bool,
+    /// So little is asked for that nobody soon will.
+    dry: bool,
     /// Nobody has for some time.
     starved: bool,
     /// There are no more peers than slots.
@@ -47,7 +54,7 @@ impl Torrent {
     /// Who is shown a piece: who passes on what it gets, soonest.
     pub(super) fn receiver(&self, cx: &mut Cx<'_>, piece: PieceIndex) -> Choice {
         let Some(first_copy) = &self.haves.first_copy else { return Choice::Nobody };
-        let Place { receivers, free_slots, free_door, idle, starved, few } = self.place(cx, first_copy);
+        let Place { receivers, free_slots, free_door, idle, dry, starved, few } = self.place(cx, first_copy);
         let piece_len = u64::from(self.metainfo.layout.piece_len_max());
         let skip = cx.rng.index((self.peers.count() as usize).saturating_sub(LOOKED_AT_MAX) + 1);
         let mut best: Option<(Rank, PeerKey)> = None;
@@ -86,7 +93,7 @@ impl Torrent {
             let waits = no_slot || row.is_some_and(|row| row.knocks) && !knocks;
             passed_over |= waits && waiting < WAITING_MAX && receivers > 0 && !starved;
             let no_door = knocks && open == 0 && !free_door;
-            if full || no_slot || no_door || waiting >= WAITING_MAX && !idle && open == 0 {
+            if full || no_slot || no_door || waiting >= WAITING_MAX && !(idle || dry) && open == 0 {
                 continue;
             }
             // Whom we do not know may want nothing: who waits for one piece is as good.
@@ -113,15 +120,43 @@ impl Torrent {
         let receivers = first_copy.receivers();
         let asks = |(_, peer): (PeerKey, &Peer)| !peer.uploads.is_empty();
         let idle = !self.peers.iter().take(LOOKED_AT_MAX).any(asks);
+        let dry = self.runs_dry(cx);
         // The last pieces go to those that took some.
         let last = first_copy.fresh.len() <= KNOCKING_MAX as usize && receivers > 0;
         Place {
             receivers,
-            free_slots: first_copy.free_slots(cx),
+            free_slots: first_copy.free_slots(cx, dry),
             free_door: !last && first_copy.knocking() < KNOCKING_MAX,
             idle,
+            dry,
             starved: idle && first_copy.sent + IDLE_MAX <= cx.now,
             few: self.peers.count() <= RECEIVERS_MAX,
         }
+    }
+
+    /// How many slots there would be use for.
+    pub fn receivers_wanted(&self) -> u32 {
+        let receivers = self.haves.first_copy.as_ref().map_or(0, |first_copy| first_copy.receivers());
+        self.peers.count().min(receivers + RECEIVERS_MAX)
+    }
+
+    /// Whether so little is asked of us that the uplink may soon have nothing to carry.
+    pub(super) fn runs_dry(&self, cx: &Cx<'_>) -> bool {
+        let asked: u32 = self.peers.iter().take(LOOKED_AT_MAX).map(|(_, peer)| peer.uploads.len()).sum();
+        match cx.pool.uplink.capacity() {
+            0 => asked < ASKED_FIRST,
+            capacity => {
+                let bytes = u64::from(asked) * u64::from(self.metainfo.layout.block_len());
+                bytes < capacity / 1000 * LEAD.as_millis() as u64
+            }
+        }
+    }
+
+    /// A peer that has a slot and nothing to receive.
+    pub(super) fn idle_receiver(&self) -> Option<PeerKey> {
+        let first_copy = self.haves.first_copy.as_ref()?;
+        let mut peers = self.peers.iter();
+        let idle = |(key, peer): &(PeerKey, &Peer)| !peer.state.am_choking && !first_copy.is_receiving(*key);
+        peers.find(idle).map(|(key, _)| key)
     }
 }
