@@ -180,13 +180,21 @@ impl Ask {
 }
 
 impl Run {
-    /// About how much work it is to carry it out: pieces and blocks that arrive, and what is said about them.
+    /// About how much work it is to carry it out, in blocks that arrive. That a piece is there is told to everybody who is linked, and
+    /// is worth four of them; message by message a block is worth three. A server's run is arithmetic.
     pub fn steps(&self) -> u64 {
         let Shape { total, piece_len, block_len } = self.swarm.content;
         let members: u64 = self.swarm.groups.iter().map(|group| u64::from(group.count)).sum();
+        let links = self.swarm.groups.iter().map(|group| u64::from(group.config.links_per_torrent)).max();
+        let told = members.min(links.unwrap_or(0));
         let (pieces, blocks) =
             (total / u64::from(piece_len.max(1)) + 1, total / u64::from(block_len.max(1)) + 1);
-        members * (blocks + pieces)
+        let flows = members.saturating_mul(blocks.saturating_add(pieces.saturating_mul(4 * told)));
+        match self.how {
+            How::Served => members,
+            How::Flows => flows,
+            How::Messages => flows.saturating_mul(3),
+        }
     }
 
     /// Carries it out, here and now.
