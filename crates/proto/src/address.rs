@@ -1,6 +1,6 @@
 //! Strangers' addresses: one spelling each, and which of them one party may hold. No policy. BEP: 7, 40
 
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::collections::{BTreeSet, VecDeque};
 
 /// One spelling per address: no IPv4 in IPv6 clothes, no flow label. Link-local scopes stay.
@@ -88,6 +88,38 @@ pub fn is_public(ip: IpAddr) -> bool {
             !(reserved || ip.is_private() || ip.is_link_local())
         }
         IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
+    }
+}
+
+/// An address as it is kept where there are many: half as large as a [`SocketAddr`] while it is IPv4, as most are. In the same order.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kept {
+    /// IPv4.
+    V4(SocketAddrV4),
+    /// IPv6.
+    V6(Box<SocketAddrV6>),
+}
+
+impl Kept {
+    /// This address, to be kept.
+    pub fn new(address: SocketAddr) -> Kept {
+        match address {
+            SocketAddr::V4(address) => Kept::V4(address),
+            SocketAddr::V6(address) => Kept::V6(Box::new(address)),
+        }
+    }
+
+    /// The address.
+    pub fn get(&self) -> SocketAddr {
+        match self {
+            Kept::V4(address) => SocketAddr::V4(*address),
+            Kept::V6(address) => SocketAddr::V6(**address),
+        }
+    }
+
+    /// Its host.
+    pub fn ip(&self) -> IpAddr {
+        self.get().ip()
     }
 }
 

@@ -40,6 +40,7 @@ pub mod resume;
 pub mod rng;
 pub mod session;
 pub mod share;
+pub mod sorted;
 pub mod stats;
 pub mod time;
 pub mod timers;

@@ -272,7 +272,7 @@ impl Pieces {
                 PieceState::Open(_) | PieceState::Missing | PieceState::Have(_) => PieceState::Open(index),
             };
             if let Some(at) = moved.partial_at {
-                self.partials[at as usize] = index;
+                self.partials[at.get()] = index;
             }
         }
         self.set_state(closed.piece, state);
@@ -325,7 +325,7 @@ impl Pieces {
         let belongs = open.free() > 0 && self.priority(open.piece) != Priority::Skip;
         match (belongs, open.partial_at) {
             (true, None) => {
-                self.open[index.get()].partial_at = Some(self.partials.len() as u32);
+                self.open[index.get()].partial_at = Some(OpenIndex(self.partials.len() as u16));
                 self.partials.push(index);
             }
             (false, Some(_)) => self.leave_partials(index),
@@ -335,8 +335,8 @@ impl Pieces {
 
     fn leave_partials(&mut self, index: OpenIndex) {
         let Some(at) = self.open[index.get()].partial_at.take() else { return };
-        self.partials.swap_remove(at as usize);
-        if let Some(&moved) = self.partials.get(at as usize) {
+        self.partials.swap_remove(at.get());
+        if let Some(&moved) = self.partials.get(at.get()) {
             self.open[moved.get()].partial_at = Some(at);
         }
     }

@@ -9,12 +9,12 @@ use crate::cx::Cx;
 use crate::event::StageName;
 use crate::input::LinkUp;
 use crate::pool::{LEASE_DEFAULT, Pool, Reader};
+use crate::sorted::Sorted;
 use crate::stats::{Demand, PeerStats, TorrentStats, TrackerStats, WebSeedStats};
 use crate::timers::{Timer, Timers};
 use crate::torrent::metadata::ParkedPiece;
 use crate::torrent::{Torrent, Turn};
 use crate::{Command, Config, Event, Input, Instant, LinkId, Outbox, Output, PeerKey, Rng, Seed, TorrentId};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::Bitfield;
 
@@ -25,8 +25,8 @@ pub struct Session {
     rng: Rng,
     timers: Timers,
     pool: Pool,
-    torrents: BTreeMap<TorrentId, Entry>,
-    links: BTreeMap<LinkId, (TorrentId, PeerKey)>,
+    torrents: Sorted<TorrentId, Box<Entry>>,
+    links: Sorted<LinkId, (TorrentId, PeerKey)>,
     choking: choking::Choking,
     now: Instant,
     shutdown: Shutdown,
@@ -35,7 +35,7 @@ pub struct Session {
 /// A torrent and its own chance.
 #[derive(Debug)]
 struct Entry {
-    torrent: Box<Torrent>,
+    torrent: Torrent,
     rng: Rng,
     turn: choking::Turn,
 }
@@ -56,8 +56,8 @@ impl Session {
             rng: Rng::new(seed),
             timers: Timers::new(),
             pool: Pool::new(LEASE_DEFAULT, now),
-            torrents: BTreeMap::new(),
-            links: BTreeMap::new(),
+            torrents: Sorted::new(),
+            links: Sorted::new(),
             choking: choking::Choking::new(),
             now,
             shutdown: Shutdown::No,
@@ -79,32 +79,32 @@ impl Session {
 
     /// A torrent as it stands.
     pub fn torrent(&self, torrent: TorrentId) -> Option<TorrentStats> {
-        self.torrents.get(&torrent).map(|entry| entry.torrent.stats(self.now))
+        self.torrents.get(torrent).map(|entry| entry.torrent.stats(self.now))
     }
 
     /// The pieces of a torrent that are verified.
     pub fn have(&self, torrent: TorrentId) -> Option<&Bitfield> {
-        self.torrents.get(&torrent).map(|entry| entry.torrent.have())
+        self.torrents.get(torrent).map(|entry| entry.torrent.have())
     }
 
     /// The linked peers of a torrent.
     pub fn peers(&self, torrent: TorrentId) -> Vec<PeerStats> {
-        self.torrents.get(&torrent).map(|entry| entry.torrent.peer_stats(self.now)).unwrap_or_default()
+        self.torrents.get(torrent).map(|entry| entry.torrent.peer_stats(self.now)).unwrap_or_default()
     }
 
     /// The trackers of a torrent.
     pub fn trackers(&self, torrent: TorrentId) -> Vec<TrackerStats> {
-        self.torrents.get(&torrent).map(|entry| entry.torrent.tracker_stats(self.now)).unwrap_or_default()
+        self.torrents.get(torrent).map(|entry| entry.torrent.tracker_stats(self.now)).unwrap_or_default()
     }
 
     /// The web seeds of a torrent.
     pub fn web_seeds(&self, torrent: TorrentId) -> Vec<WebSeedStats> {
-        self.torrents.get(&torrent).map(|entry| entry.torrent.web_seed_stats(self.now)).unwrap_or_default()
+        self.torrents.get(torrent).map(|entry| entry.torrent.web_seed_stats(self.now)).unwrap_or_default()
     }
 
     /// The torrents, in the order of their ids.
     pub fn torrents(&self) -> impl Iterator<Item = TorrentId> + '_ {
-        self.torrents.keys().copied()
+        self.torrents.keys()
     }
 
     /// What this session could use.
@@ -146,7 +146,7 @@ impl Session {
                 self.with(dial.torrent, out, |torrent, cx| torrent.on_dial_failed(cx, dial, why));
             }
             Input::LinkDown { link, why } => {
-                if let Some((torrent, key)) = self.links.remove(&link) {
+                if let Some((torrent, key)) = self.links.remove(link) {
                     self.with(torrent, out, |torrent, cx| torrent.on_link_down(cx, key, why));
                 }
             }
@@ -283,7 +283,7 @@ impl Session {
             Command::Shutdown => {
                 if self.shutdown == Shutdown::No {
                     self.shutdown = Shutdown::Saving;
-                    for id in self.torrents.keys().copied().collect::<Vec<_>>() {
+                    for id in self.torrents.keys().collect::<Vec<_>>() {
                         self.with(id, out, Torrent::pause);
                     }
                 }
@@ -298,13 +298,12 @@ impl Session {
         out: &mut Outbox,
         make: impl FnOnce(&Config, &mut Rng) -> Option<Torrent>,
     ) {
-        if self.torrents.contains_key(&id) || self.shutdown != Shutdown::No {
+        if self.torrents.has(id) || self.shutdown != Shutdown::No {
             return;
         }
         let mut rng = self.rng.fork();
         if let Some(torrent) = make(&self.config, &mut rng) {
-            let torrent = Box::new(torrent);
-            self.torrents.insert(id, Entry { torrent, rng, turn: choking::Turn::default() });
+            self.torrents.insert(id, Box::new(Entry { torrent, rng, turn: choking::Turn::default() }));
             self.with(id, out, Torrent::settle);
         }
     }
@@ -326,11 +325,13 @@ impl Session {
     }
 
     fn link_up(&mut self, up: &LinkUp, out: &mut Outbox) {
-        if self.links.contains_key(&up.link) {
+        if self.links.has(up.link) {
             return;
         }
         match self.with(up.torrent, out, |torrent, cx| torrent.on_link_up(cx, up)) {
-            Some(Some(key)) => drop(self.links.insert(up.link, (up.torrent, key))),
+            Some(Some(key)) => {
+                self.links.insert(up.link, (up.torrent, key));
+            }
             Some(None) => {}
             None => {
                 let why = crate::output::CloseReason::TorrentStopped;
@@ -383,7 +384,7 @@ impl Session {
     fn ask_again(&mut self, out: &mut Outbox) {
         self.pool.short = false;
         let waiting = self.torrents.iter().filter(|(_, entry)| entry.torrent.waits_for_memory());
-        let mut waiting: Vec<TorrentId> = waiting.map(|(&id, _)| id).collect();
+        let mut waiting: Vec<TorrentId> = waiting.map(|(id, _)| id).collect();
         let first = self.rng.index(waiting.len());
         waiting.rotate_left(first);
         for id in waiting {
@@ -421,7 +422,7 @@ impl Session {
         out: &mut Outbox,
         act: impl FnOnce(&mut Torrent, &mut Cx<'_>) -> T,
     ) -> Option<T> {
-        let Entry { torrent, rng, turn: _ } = self.torrents.get_mut(&id)?;
+        let Entry { torrent, rng, turn: _ } = &mut **self.torrents.get_mut(id)?;
         let mut cx = Cx {
             now: self.now,
             rng,
@@ -449,14 +450,14 @@ impl Session {
         out: &mut Outbox,
         act: impl FnOnce(&mut Torrent, &mut Cx<'_>, PeerKey) -> T,
     ) -> Option<T> {
-        let &(torrent, key) = self.links.get(&link)?;
+        let &(torrent, key) = self.links.get(link)?;
         self.with(torrent, out, |torrent, cx| act(torrent, cx, key))
     }
 
     fn forget(&mut self, id: TorrentId, out: &mut Outbox) {
-        self.torrents.remove(&id);
+        self.torrents.remove(id);
         self.timers.forget_torrent(id);
-        self.links.retain(|_, &mut (torrent, _)| torrent != id);
+        self.links.retain(|_, &(torrent, _)| torrent != id);
         out.push(Output::Event(Event::Removed(id)));
     }
 }

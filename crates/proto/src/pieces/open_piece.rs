@@ -3,7 +3,7 @@
 //! Not which piece to open, nor when to spill: it is told. `blocks` is the truth; `free` and `asked` index it, so that taking the next
 //! block never walks the piece (a 512 MiB piece has 32,768 blocks).
 
-use super::PieceIndex;
+use super::{OpenIndex, PieceIndex};
 use crate::{Attempt, BlockSet, Duration, Instant, PeerKey};
 use core::ops::Range;
 use wire::{Block, Layout};
@@ -67,15 +67,14 @@ pub struct OpenPiece {
     pub attempt: Attempt,
     /// On parole (see [`super::blame`]): this peer's alone while others have other work.
     pub reserved: Option<PeerKey>,
-    /// When the oldest block came that is in memory only and not being spilled.
-    pub oldest_kept: Option<Instant>,
+    /// When the oldest block came that is in memory only and not being spilled; [`Instant::FAR`] if there is none.
+    kept_since: Instant,
     /// When whoever was asked for a block first last sent one, or was asked while nobody owed us any.
     moved: Instant,
-    blocks: Box<[BlockState]>,
+    blocks: Blocks,
     free: BlockIndex,
     asked: BlockIndex,
-    /// End-game copies: (block, peer), sorted.
-    copies: Vec<(u32, PeerKey)>,
+    copies: Copies,
     /// Blocks not here yet.
     absent: u32,
     /// Blocks here that take memory: kept or spilling.
@@ -83,29 +82,29 @@ pub struct OpenPiece {
     /// Of those, on their way out.
     spilling: u32,
     /// Where it stands among the pieces with free blocks.
-    pub(super) partial_at: Option<u32>,
+    pub(super) partial_at: Option<OpenIndex>,
 }
 
 impl OpenPiece {
     /// A piece with all blocks free but those that an earlier run left.
     pub(super) fn new(piece: PieceIndex, blocks: u32, attempt: Attempt, restored: &BlockSet) -> OpenPiece {
         let mut free = BlockIndex::full(blocks);
-        let mut states = vec![BlockState::Free; blocks as usize];
+        let mut states = Blocks::free(blocks);
         for block in restored.iter().filter(|&block| block < blocks) {
-            states[block as usize] = BlockState::Restored;
+            states.all_mut()[block as usize] = BlockState::Restored;
             free.remove(block);
         }
         OpenPiece {
             piece,
             attempt,
             reserved: None,
-            oldest_kept: None,
+            kept_since: Instant::FAR,
             moved: Instant::ZERO,
             absent: free.count,
-            blocks: states.into(),
+            blocks: states,
             asked: BlockIndex::empty(blocks),
             free,
-            copies: Vec::new(),
+            copies: Copies::default(),
             in_memory: 0,
             spilling: 0,
             partial_at: None,
@@ -132,9 +131,14 @@ impl OpenPiece {
         self.absent
     }
 
+    /// When the oldest block came that is in memory only and not being spilled.
+    pub fn oldest_kept(&self) -> Option<Instant> {
+        Some(self.kept_since).filter(|&since| since < Instant::FAR)
+    }
+
     /// Whether any block is here.
     pub fn has_any(&self) -> bool {
-        self.absent < self.blocks.len() as u32
+        self.absent < self.blocks.all().len() as u32
     }
 
     /// Whether it takes memory, or may do so soon: blocks are asked for, or here and in memory only.
@@ -163,12 +167,12 @@ impl OpenPiece {
             | BlockState::Spilled(_)
             | BlockState::Restored => None,
         };
-        (0..).zip(&self.blocks).filter_map(first).chain(self.copies.iter().copied())
+        (0..).zip(self.blocks.all()).filter_map(first).chain(self.copies.all().iter().copied())
     }
 
     /// What became of a block.
     pub fn block(&self, index: u32) -> Option<BlockState> {
-        self.blocks.get(index as usize).copied()
+        self.blocks.all().get(index as usize).copied()
     }
 
     /// Blocks that lie out of memory and survive a crash once they are synced.
@@ -183,7 +187,7 @@ impl OpenPiece {
             BlockState::Free | BlockState::Asked(_) => Origin::Disk,
             BlockState::Spilling(_) | BlockState::Spilled(_) | BlockState::Restored => Origin::Disk,
         };
-        self.blocks.iter().map(origin).collect()
+        self.blocks.all().iter().map(origin).collect()
     }
 
     /// Asks a peer for up to `want` free blocks, lowest first; says how many. O(blocks taken).
@@ -203,7 +207,7 @@ impl OpenPiece {
         {
             self.free.remove(block);
             self.asked.insert(block);
-            self.blocks[block as usize] = BlockState::Asked(peer);
+            self.blocks.all_mut()[block as usize] = BlockState::Asked(peer);
             out.push(layout.nth_block(self.piece, block));
             taken += 1;
         }
@@ -226,7 +230,7 @@ impl OpenPiece {
         while self.block(end) == Some(BlockState::Free) {
             self.free.remove(end);
             self.asked.insert(end);
-            self.blocks[end as usize] = BlockState::Asked(source);
+            self.blocks.all_mut()[end as usize] = BlockState::Asked(source);
             end += 1;
         }
         first..end
@@ -242,7 +246,7 @@ impl OpenPiece {
             | BlockState::Spilled(_)
             | BlockState::Restored => None,
         };
-        (0..).zip(&self.blocks).filter_map(sender).collect()
+        (0..).zip(self.blocks.all()).filter_map(sender).collect()
     }
 
     /// Asks a peer for up to `want` blocks that others were asked for, beginning at `from`, if it is such others
@@ -261,9 +265,10 @@ impl OpenPiece {
         for _ in 0..COPY_PROBES_MAX.min(self.asked.count as usize) {
             let Some(block) = self.asked.first_from(at).or_else(|| self.asked.first_from(0)) else { break };
             at = block + 1;
-            let first = self.copies.partition_point(|&(other, _)| other < block);
-            let of_block = self.copies[first..].iter().take_while(|&&(other, _)| other == block);
-            let first_asked = match self.blocks[block as usize] {
+            let copies = self.copies.all();
+            let first = copies.partition_point(|&(other, _)| other < block);
+            let of_block = copies[first..].iter().take_while(|&&(other, _)| other == block);
+            let first_asked = match self.blocks.all()[block as usize] {
                 BlockState::Asked(other) => other != peer && of(other),
                 _ => false,
             };
@@ -271,7 +276,7 @@ impl OpenPiece {
             if already || of_block.count() >= most {
                 continue;
             }
-            if let Err(at) = self.copies.binary_search(&(block, peer)) {
+            if let Err(at) = copies.binary_search(&(block, peer)) {
                 self.copies.insert(at, (block, peer));
             }
             out.push(layout.nth_block(self.piece, block));
@@ -285,24 +290,24 @@ impl OpenPiece {
 
     /// A peer will not send this block, or not in time.
     pub(super) fn release(&mut self, block: u32, peer: PeerKey) -> Released {
-        if let Ok(at) = self.copies.binary_search(&(block, peer)) {
-            self.copies.remove(at);
+        if let Ok(at) = self.copies.all().binary_search(&(block, peer)) {
+            self.copies.remove(at..at + 1);
             return Released::Copy;
         }
         if self.block(block) != Some(BlockState::Asked(peer)) {
             return Released::Nothing;
         }
-        let at = self.copies.partition_point(|&(other, _)| other < block);
-        if let Some(&(other, next)) = self.copies.get(at)
+        let at = self.copies.all().partition_point(|&(other, _)| other < block);
+        if let Some(&(other, next)) = self.copies.all().get(at)
             && other == block
         {
-            self.copies.remove(at);
-            self.blocks[block as usize] = BlockState::Asked(next);
+            self.copies.remove(at..at + 1);
+            self.blocks.all_mut()[block as usize] = BlockState::Asked(next);
             return Released::Promoted(next);
         }
         self.asked.remove(block);
         self.free.insert(block);
-        self.blocks[block as usize] = BlockState::Free;
+        self.blocks.all_mut()[block as usize] = BlockState::Free;
         Released::Freed
     }
 
@@ -326,34 +331,36 @@ impl OpenPiece {
                 }
                 asked(first, false);
                 self.asked.remove(block);
-                let start = self.copies.partition_point(|&(other, _)| other < block);
-                let end = self.copies.partition_point(|&(other, _)| other <= block);
-                self.copies.drain(start..end).for_each(|(_, copy)| asked(copy, true));
+                let copies = self.copies.all();
+                let start = copies.partition_point(|&(other, _)| other < block);
+                let end = copies.partition_point(|&(other, _)| other <= block);
+                copies[start..end].iter().for_each(|&(_, copy)| asked(copy, true));
+                self.copies.remove(start..end);
             }
         }
-        self.blocks[block as usize] = BlockState::Kept(peer);
+        self.blocks.all_mut()[block as usize] = BlockState::Kept(peer);
         self.absent -= 1;
         self.in_memory += 1;
-        self.oldest_kept.get_or_insert(now);
+        self.kept_since = self.kept_since.min(now);
         true
     }
 
     /// All blocks that are in memory only go out of it; says which. Walks the piece: once per spill.
     pub(super) fn spill(&mut self) -> BlockSet {
         let set = self.which(|state| matches!(state, BlockState::Kept(_)));
-        for block in self.blocks.iter_mut() {
+        for block in self.blocks.all_mut() {
             if let BlockState::Kept(peer) = *block {
                 *block = BlockState::Spilling(peer);
             }
         }
-        self.oldest_kept = None;
+        self.kept_since = Instant::FAR;
         self.spilling = set.count();
         set
     }
 
     /// The blocks of the last spill are out of memory; says how many.
     pub(super) fn spill_done(&mut self) -> u32 {
-        for block in self.blocks.iter_mut() {
+        for block in self.blocks.all_mut() {
             if let BlockState::Spilling(peer) = *block {
                 *block = BlockState::Spilled(peer);
             }
@@ -365,10 +372,10 @@ impl OpenPiece {
 
     /// The last spill failed: the blocks are still in memory, and may be spilled again after `now`.
     pub(super) fn spill_failed(&mut self, now: Instant) {
-        for block in self.blocks.iter_mut() {
+        for block in self.blocks.all_mut() {
             if let BlockState::Spilling(peer) = *block {
                 *block = BlockState::Kept(peer);
-                self.oldest_kept = Some(now);
+                self.kept_since = now;
             }
         }
         self.spilling = 0;
@@ -380,28 +387,113 @@ impl OpenPiece {
     }
 
     fn which(&self, wanted: impl Fn(&BlockState) -> bool) -> BlockSet {
-        let states = self.blocks.iter().enumerate();
+        let states = self.blocks.all().iter().enumerate();
         states.filter(|(_, state)| wanted(state)).map(|(block, _)| block as u32).collect()
+    }
+}
+
+/// The state of each block. Many at once are open where each piece is one block, so that needs no memory of its own.
+#[derive(Clone, Debug)]
+enum Blocks {
+    One(BlockState),
+    Many(Box<[BlockState]>),
+}
+
+impl Blocks {
+    fn free(count: u32) -> Blocks {
+        match count {
+            1 => Blocks::One(BlockState::Free),
+            _ => Blocks::Many(vec![BlockState::Free; count as usize].into()),
+        }
+    }
+
+    fn all(&self) -> &[BlockState] {
+        match self {
+            Blocks::One(state) => core::slice::from_ref(state),
+            Blocks::Many(states) => states,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [BlockState] {
+        match self {
+            Blocks::One(state) => core::slice::from_mut(state),
+            Blocks::Many(states) => states,
+        }
+    }
+}
+
+/// End-game copies: (block, peer), sorted. Apart, because most pieces never have any.
+#[derive(Clone, Debug, Default)]
+struct Copies {
+    rows: Option<Box<CopyRows>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct CopyRows {
+    rows: Vec<(u32, PeerKey)>,
+}
+
+impl Copies {
+    fn all(&self) -> &[(u32, PeerKey)] {
+        self.rows.as_ref().map_or(&[], |rows| &rows.rows)
+    }
+
+    fn insert(&mut self, at: usize, row: (u32, PeerKey)) {
+        self.rows.get_or_insert_default().rows.insert(at, row);
+    }
+
+    fn remove(&mut self, range: Range<usize>) {
+        if let Some(rows) = &mut self.rows {
+            rows.rows.drain(range);
+        }
     }
 }
 
 /// A set of blocks that knows its size and finds its first member without walking: `low` is below or at its first word.
 #[derive(Clone, Debug)]
 struct BlockIndex {
-    words: Box<[u64]>,
+    words: Words,
     count: u32,
-    low: usize,
+    low: u32,
+}
+
+/// One bit for each block: up to 64 where they are.
+#[derive(Clone, Debug)]
+enum Words {
+    One(u64),
+    Many(Box<[u64]>),
+}
+
+impl Words {
+    fn all(&self) -> &[u64] {
+        match self {
+            Words::One(word) => core::slice::from_ref(word),
+            Words::Many(words) => words,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [u64] {
+        match self {
+            Words::One(word) => core::slice::from_mut(word),
+            Words::Many(words) => words,
+        }
+    }
 }
 
 impl BlockIndex {
     fn empty(len: u32) -> BlockIndex {
-        BlockIndex { words: vec![0; len.div_ceil(64) as usize].into(), count: 0, low: 0 }
+        let words = match len {
+            ..=64 => Words::One(0),
+            _ => Words::Many(vec![0; len.div_ceil(64) as usize].into()),
+        };
+        BlockIndex { words, count: 0, low: 0 }
     }
 
     fn full(len: u32) -> BlockIndex {
         let mut index = BlockIndex::empty(len);
-        index.words.fill(u64::MAX);
-        if let (Some(last), spare @ 1..) = (index.words.last_mut(), len % 64) {
+        let words = index.words.all_mut();
+        words.fill(u64::MAX);
+        if let (Some(last), spare @ 1..) = (words.last_mut(), len % 64) {
             *last = (1 << spare) - 1;
         }
         index.count = len;
@@ -409,32 +501,34 @@ impl BlockIndex {
     }
 
     fn insert(&mut self, block: u32) {
-        let word = block as usize / 64;
-        self.words[word] |= 1 << (block % 64);
+        let word = block / 64;
+        self.words.all_mut()[word as usize] |= 1 << (block % 64);
         self.count += 1;
         self.low = self.low.min(word);
     }
 
     fn remove(&mut self, block: u32) {
-        self.words[block as usize / 64] &= !(1 << (block % 64));
+        self.words.all_mut()[block as usize / 64] &= !(1 << (block % 64));
         self.count -= 1;
     }
 
     fn first(&mut self) -> Option<u32> {
-        while *self.words.get(self.low)? == 0 {
+        let words = self.words.all();
+        while *words.get(self.low as usize)? == 0 {
             self.low += 1;
         }
-        Some(self.low as u32 * 64 + self.words[self.low].trailing_zeros())
+        Some(self.low * 64 + words[self.low as usize].trailing_zeros())
     }
 
     fn first_from(&self, block: u32) -> Option<u32> {
-        let start = (block as usize / 64).max(self.low);
+        let words = self.words.all();
+        let start = (block as usize / 64).max(self.low as usize);
         let mask = if start == block as usize / 64 { u64::MAX << (block % 64) } else { u64::MAX };
-        let head = self.words.get(start)? & mask;
+        let head = words.get(start)? & mask;
         if head != 0 {
             return Some(start as u32 * 64 + head.trailing_zeros());
         }
-        let tail = self.words.iter().enumerate().skip(start + 1);
+        let tail = words.iter().enumerate().skip(start + 1);
         tail.map(|(at, &word)| (at, word))
             .find(|&(_, word)| word != 0)
             .map(|(at, word)| at as u32 * 64 + word.trailing_zeros())

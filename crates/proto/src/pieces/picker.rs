@@ -397,12 +397,12 @@ impl PiecePicker {
 
     /// When the oldest block came that only memory holds and no spill is under way for. O(open pieces).
     pub fn oldest_kept(&self) -> Option<Instant> {
-        self.spillable().filter_map(|open| open.oldest_kept).min()
+        self.spillable().filter_map(OpenPiece::oldest_kept).min()
     }
 
     /// The pieces with blocks that came before `before` and that only memory holds. O(open pieces).
     pub fn due_for_spill(&self, before: Instant) -> Vec<PieceIndex> {
-        let due = |open: &&OpenPiece| open.oldest_kept.is_some_and(|oldest| oldest <= before);
+        let due = |open: &&OpenPiece| open.oldest_kept().is_some_and(|oldest| oldest <= before);
         self.spillable().filter(due).map(|open| open.piece).collect()
     }
 
@@ -410,7 +410,7 @@ impl PiecePicker {
     pub fn spill(&mut self, piece: PieceIndex) -> Option<(Attempt, BlockSet)> {
         let PieceState::Open(index) = self.pieces.state(piece) else { return None };
         let open = &self.pieces.open[index.get()];
-        if open.is_spilling() || open.oldest_kept.is_none() {
+        if open.is_spilling() || open.oldest_kept().is_none() {
             return None;
         }
         let attempt = open.attempt;

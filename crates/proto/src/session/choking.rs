@@ -69,16 +69,16 @@ impl Session {
     /// Holds a round in every torrent that somebody wants something of, or no longer does.
     pub(super) fn choke_round(&mut self, out: &mut Outbox) {
         let wanted = self.torrents.iter().filter(|(_, entry)| entry.torrent.wants_round());
-        let row = |(&torrent, entry): (&TorrentId, &super::Entry)| Row {
+        let row = |torrent, entry: &super::Entry| Row {
             torrent,
             interested: entry.torrent.interested(),
             turn: entry.turn,
             share: 0,
         };
-        let mut rows: Vec<Row> = wanted.map(row).collect();
+        let mut rows: Vec<Row> = wanted.map(|(torrent, entry)| row(torrent, entry)).collect();
         divide(self.now, self.pool.lease.unchoke_slots, &mut rows);
         for row in &rows {
-            if let Some(entry) = self.torrents.get_mut(&row.torrent) {
+            if let Some(entry) = self.torrents.get_mut(row.torrent) {
                 entry.turn = row.turn;
             }
             self.with(row.torrent, out, |torrent, cx| torrent.choke_round(cx, row.share));

@@ -36,8 +36,6 @@ pub struct Dialer {
     sequence: u32,
     /// When dials last began.
     ticked: Option<Instant>,
-    /// Our address as others see it, as far as we know.
-    ours: Option<SocketAddr>,
     /// What the finders were told last; nothing, if they are not to look.
     pub finding: Option<Need>,
 }
@@ -47,17 +45,16 @@ impl Dialer {
     pub fn new(torrent: TorrentId) -> Dialer {
         let (list, disgrace, debts) = (PeerList::new(), Disgrace::default(), Debts::default());
         let (dials, sequence) = (Vec::new(), 0);
-        Dialer { torrent, list, disgrace, debts, dials, sequence, ticked: None, ours: None, finding: None }
+        Dialer { torrent, list, disgrace, debts, dials, sequence, ticked: None, finding: None }
     }
 
     /// Our address as others see it, as far as we know.
     pub fn our_address(&self) -> Option<SocketAddr> {
-        self.ours
+        self.list.our_address()
     }
 
     /// Others see us at this address.
     pub fn set_our_address(&mut self, address: SocketAddr) {
-        self.ours = Some(address);
         self.list.set_our_address(address);
     }
 

@@ -123,7 +123,7 @@ impl Saver {
     /// A block was kept: blocks are spilled when they are old, or when memory is short.
     pub fn kept(&mut self, cx: &mut Cx<'_>, picker: &mut PiecePicker, piece: PieceIndex) {
         // Only the first block of a piece that waits moves the timer; it may go off early, which does no harm.
-        let first = picker.pieces().open_piece(piece).is_some_and(|open| open.oldest_kept == Some(cx.now));
+        let first = picker.pieces().open_piece(piece).is_some_and(|open| open.oldest_kept() == Some(cx.now));
         if first {
             cx.timers.set_no_later(self.timer(), self.pace.spill_at(cx.now, cx.now, cx.config));
         }

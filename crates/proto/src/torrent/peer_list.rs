@@ -7,18 +7,20 @@
 
 mod attempts;
 mod bans;
+mod candidate;
+mod order;
 pub mod priority;
 mod told;
 
-use crate::address::{self, canonical};
+use crate::address::{self, Kept, canonical};
 use crate::input::{DialFailure, PeerSource};
 use crate::{Duration, Instant, Rng};
 use attempts::Attempts;
 pub use attempts::{ATTEMPT_INTERVAL, ATTEMPTS_MAX};
 pub use bans::BANS_MAX;
 use bans::Bans;
+use candidate::{Candidate, State};
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BTreeMap, BTreeSet};
 pub use told::TOLD_MAX;
 use told::Tellers;
 
@@ -46,26 +48,35 @@ pub const USELESS_WAIT: Duration = Duration::from_secs(1800);
 pub const NOT_TRIED_WAIT: Duration = Duration::from_secs(1);
 
 /// Known peers of one torrent.
+///
+/// The indices are lists of slots, each in an order that the candidates themselves give: two bytes a candidate and index, and at
+/// most [`CANDIDATES_MAX`] to move when one goes in.
 #[derive(Clone, Debug, Default)]
 pub struct PeerList {
     slots: Vec<Option<Candidate>>,
-    free: Vec<u32>,
-    by_address: BTreeMap<SocketAddr, u32>,
+    free: Vec<u16>,
+    /// All, by address.
+    by_address: Vec<u16>,
     /// May be dialled now, best first.
-    ready: BTreeSet<Order>,
-    /// May be dialled later.
-    waiting: BTreeSet<(Instant, u32)>,
+    ready: Vec<u16>,
+    /// May be dialled later, soonest first.
+    waiting: Vec<u16>,
     /// Ready or waiting, by source, best first: who gives way.
-    idle: BTreeSet<(PeerSource, Order)>,
+    idle: Vec<u16>,
     /// Candidates by source.
     per_source: [u16; SOURCES],
-    /// Candidates by address block, private ones not counted.
-    per_group: BTreeMap<IpAddr, u16>,
-    attempts: Box<Attempts>,
-    tellers: Box<Tellers>,
-    bans: Bans,
+    /// Apart, because most torrents hear of nobody by strangers and refuse nobody.
+    rare: Option<Box<Rare>>,
     our_address: Option<SocketAddr>,
     paused: bool,
+}
+
+/// What a list has that strangers told something, or that refuses somebody.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    attempts: Attempts,
+    tellers: Tellers,
+    bans: Bans,
 }
 
 /// Why an address was not taken into the list.
@@ -98,49 +109,6 @@ pub enum Parting {
     Misbehaved,
 }
 
-/// One known peer.
-#[derive(Clone, Debug)]
-struct Candidate {
-    address: SocketAddr,
-    /// The best source that named it.
-    source: PeerSource,
-    state: State,
-    /// Dials and links that went wrong since the last that went well.
-    fails: u8,
-    /// It shook hands with us, at some time.
-    proven: bool,
-    /// It waits because neither had anything for the other.
-    useless: bool,
-    /// BEP 40 if our address is known, else drawn by lot.
-    priority: u32,
-    /// Which peer's word it is, if nobody better named it.
-    teller: Option<IpAddr>,
-    /// Nobody said that it can be reached.
-    doubtful: bool,
-    /// Somebody said that it prefers encryption.
-    encrypted: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    Ready,
-    Waiting(Instant),
-    Dialling,
-    /// Since when.
-    Linked(Instant),
-}
-
-/// The order in which candidates are dialled; the least is the best.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Order {
-    fails: u8,
-    source: PeerSource,
-    doubtful: bool,
-    /// Priority, turned round.
-    rank: u32,
-    slot: u32,
-}
-
 /// How many kinds of source there are.
 const SOURCES: usize = 7;
 const ALL_SOURCES: [PeerSource; SOURCES] = [
@@ -169,48 +137,37 @@ impl PeerList {
         if address.port() < 1024 && (is_gossip(source) || source == PeerSource::Incoming) {
             return Err(Refused::PrivilegedPort);
         }
-        if self.bans.is_ours(address) {
+        if self.rare.as_ref().is_some_and(|rare| rare.bans.is_ours(address)) {
             return Err(Refused::Ourselves);
         }
-        if self.bans.is_banned(address.ip()) {
+        if self.is_banned(address.ip()) {
             return Err(Refused::Banned);
         }
-        if let Some(&slot) = self.by_address.get(&address) {
+        if let Some((slot, _)) = self.find(address) {
             self.named_again(slot, source);
             return Ok(false);
         }
         self.make_room(address, source)?;
         let lot = rng.next_u32();
         let priority = self.our_address.map_or(lot, |ours| priority::priority(ours, address));
-        self.insert(Candidate {
-            address,
-            source,
-            state: State::Ready,
-            fails: 0,
-            proven: false,
-            useless: false,
-            priority,
-            teller: None,
-            doubtful: false,
-            encrypted: false,
-        });
+        self.insert(Candidate::new(address, source, priority));
         Ok(true)
     }
 
     /// The best candidate to dial at `now`, if any; it counts as being dialled until [`PeerList::dial_failed`] or
     /// [`PeerList::linked`].
     pub fn next(&mut self, now: Instant) -> Option<SocketAddr> {
-        while let Some(&(until, slot)) = self.waiting.first()
-            && until <= now
+        while let Some(&slot) = self.waiting.first()
+            && self.get(slot)?.waits_until() <= now
         {
             self.set_state(slot, State::Ready);
         }
-        while let Some(&Order { slot, .. }) = self.ready.first() {
+        while let Some(&slot) = self.ready.first() {
             let candidate = self.get(slot)?;
-            let address = candidate.address;
+            let address = candidate.address.get();
             if !candidate.proven
                 && is_gossip(candidate.source)
-                && let Err(until) = self.attempts.try_now(now, address)
+                && let Err(until) = self.rare().attempts.try_now(now, address)
             {
                 self.set_state(slot, State::Waiting(until));
                 continue;
@@ -229,12 +186,14 @@ impl PeerList {
     /// A dial came to nothing.
     pub fn dial_failed(&mut self, now: Instant, address: SocketAddr, why: DialFailure) {
         let Some((slot, candidate)) = self.find(address) else { return };
-        if candidate.state != State::Dialling {
+        if candidate.state() != State::Dialling {
             return;
         }
         match why {
             DialFailure::NotTried => {
-                self.attempts.withdraw(canonical(address));
+                if let Some(rare) = &mut self.rare {
+                    rare.attempts.withdraw(canonical(address));
+                }
                 self.set_state(slot, State::Waiting(now + NOT_TRIED_WAIT));
             }
             DialFailure::Refused
@@ -254,22 +213,22 @@ impl PeerList {
         self.edit(slot, |candidate| {
             candidate.proven = true;
             candidate.useless = false;
-            candidate.state = State::Linked(now);
+            candidate.set_state(State::Linked(now));
         });
     }
 
     /// The last link to a candidate ended; of two links to one peer only the end of the second is told.
     pub fn parted(&mut self, now: Instant, address: SocketAddr, how: Parting) {
         let Some((slot, candidate)) = self.find(address) else { return };
-        let State::Linked(since) = candidate.state else { return };
+        let State::Linked(since) = candidate.state() else { return };
         match how {
             Parting::Ended if now.since(since) >= GOOD_LINK => self.edit(slot, |candidate| {
                 candidate.fails = 0;
-                candidate.state = State::Waiting(now + RECONNECT);
+                candidate.set_state(State::Waiting(now + RECONNECT));
             }),
             Parting::Useless => self.edit(slot, |candidate| {
                 candidate.useless = true;
-                candidate.state = State::Waiting(now + USELESS_WAIT);
+                candidate.set_state(State::Waiting(now + USELESS_WAIT));
             }),
             Parting::Ended | Parting::Misbehaved => self.blame(now, slot),
         }
@@ -277,11 +236,12 @@ impl PeerList {
 
     /// We want something again: those that we left because they had nothing for us may be dialled soon.
     pub fn recall_useless(&mut self, now: Instant) {
-        for slot in 0..self.slots.len() as u32 {
-            if let Some(Candidate { useless: true, state: State::Waiting(_), .. }) = self.get(slot) {
+        for slot in 0..self.slots.len() as u16 {
+            let waits = |candidate: &Candidate| matches!(candidate.state(), State::Waiting(_));
+            if self.get(slot).is_some_and(|candidate| candidate.useless && waits(candidate)) {
                 self.edit(slot, |candidate| {
                     candidate.useless = false;
-                    candidate.state = State::Waiting(now + RECONNECT);
+                    candidate.set_state(State::Waiting(now + RECONNECT));
                 });
             }
         }
@@ -291,10 +251,10 @@ impl PeerList {
     /// are linked: the links are the caller's to close.
     pub fn forget_gossip(&mut self) -> Vec<SocketAddr> {
         let mut linked = Vec::new();
-        for slot in 0..self.slots.len() as u32 {
+        for slot in 0..self.slots.len() as u16 {
             match self.get(slot) {
-                Some(candidate) if is_gossip(candidate.source) => match candidate.state {
-                    State::Linked(_) => linked.push(candidate.address),
+                Some(candidate) if is_gossip(candidate.source) => match candidate.state() {
+                    State::Linked(_) => linked.push(candidate.address.get()),
                     State::Ready | State::Waiting(_) | State::Dialling => self.remove(slot),
                 },
                 Some(_) | None => {}
@@ -305,7 +265,7 @@ impl PeerList {
 
     /// Forgets a host and refuses it from now on, on any port. Its links, if it has any, are the caller's to close.
     pub fn ban(&mut self, ip: IpAddr) {
-        self.bans.ban(ip);
+        self.rare().bans.ban(ip);
         let (low, high) = match address::host(ip) {
             IpAddr::V4(host) => (IpAddr::V4(host), IpAddr::V4(host)),
             IpAddr::V6(host) => {
@@ -313,29 +273,27 @@ impl PeerList {
                 (IpAddr::V6(host), IpAddr::V6(last.into()))
             }
         };
-        // Addresses are ordered by host first, so one host's ports and scopes lie side by side.
-        let from = SocketAddr::new(low, 0);
-        let doomed: Vec<u32> = self
-            .by_address
-            .range(from..)
-            .take_while(|(address, _)| address.ip() <= high)
-            .map(|(_, slot)| *slot)
-            .collect();
+        let doomed: Vec<u16> = self.between(low, high).map(|(slot, _)| slot).collect();
         doomed.into_iter().for_each(|slot| self.remove(slot));
     }
 
     /// Whether this host is refused.
     pub fn is_banned(&self, ip: IpAddr) -> bool {
-        self.bans.is_banned(ip)
+        self.rare.as_ref().is_some_and(|rare| rare.bans.is_banned(ip))
     }
 
     /// An address turned out to be our own: it is forgotten and refused.
     pub fn add_ourselves(&mut self, address: SocketAddr) {
         let address = canonical(address);
-        self.bans.add_ours(address);
-        if let Some(&slot) = self.by_address.get(&address) {
+        self.rare().bans.add_ours(address);
+        if let Some((slot, _)) = self.find(address) {
             self.remove(slot);
         }
+    }
+
+    /// Our address as others see it, as far as we know.
+    pub fn our_address(&self) -> Option<SocketAddr> {
+        self.our_address
     }
 
     /// Our address as others see it, for BEP 40. Re-orders the whole list if it changed.
@@ -344,9 +302,9 @@ impl PeerList {
         if self.our_address.replace(address) == Some(address) {
             return;
         }
-        for slot in 0..self.slots.len() as u32 {
+        for slot in 0..self.slots.len() as u16 {
             self.edit(slot, |candidate| {
-                candidate.priority = priority::priority(address, candidate.address);
+                candidate.priority = priority::priority(address, candidate.address.get());
             });
         }
     }
@@ -365,7 +323,7 @@ impl PeerList {
     pub fn next_wake(&self) -> Option<Instant> {
         match self.ready.is_empty() {
             false => Some(Instant::ZERO),
-            true => self.waiting.first().map(|(until, _)| *until),
+            true => self.waiting.first().and_then(|&slot| Some(self.get(slot)?.waits_until())),
         }
     }
 
@@ -398,17 +356,16 @@ impl PeerList {
         if self.paused { CANDIDATES_PAUSED_MAX } else { CANDIDATES_MAX }
     }
 
-    fn get(&self, slot: u32) -> Option<&Candidate> {
-        self.slots.get(slot as usize)?.as_ref()
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
-    fn find(&self, address: SocketAddr) -> Option<(u32, &Candidate)> {
-        let slot = *self.by_address.get(&canonical(address))?;
-        Some((slot, self.get(slot)?))
+    fn get(&self, slot: u16) -> Option<&Candidate> {
+        self.slots.get(usize::from(slot))?.as_ref()
     }
 
     /// One more failure: the next attempt waits twice as long.
-    fn blame(&mut self, now: Instant, slot: u32) {
+    fn blame(&mut self, now: Instant, slot: u16) {
         self.edit(slot, |candidate| {
             candidate.fails = candidate.fails.saturating_add(1);
             candidate.useless = false;
@@ -418,15 +375,15 @@ impl PeerList {
                 _ => (RETRY_MIN, RETRY_MAX),
             };
             let doublings = u32::from(candidate.fails - 1).min(16);
-            candidate.state = State::Waiting(now + (least * (1 << doublings)).min(most));
+            candidate.set_state(State::Waiting(now + (least * (1 << doublings)).min(most)));
         });
     }
 
-    fn named_again(&mut self, slot: u32, source: PeerSource) {
+    fn named_again(&mut self, slot: u16, source: PeerSource) {
         let Some(candidate) = self.get(slot) else { return };
         let old = candidate.source;
         // Whom the user names he wants to see tried now, whatever came of it before.
-        if let (PeerSource::User, State::Waiting(_)) = (source, candidate.state) {
+        if let (PeerSource::User, State::Waiting(_)) = (source, candidate.state()) {
             self.set_state(slot, State::Ready);
         }
         if source >= old {
@@ -439,14 +396,19 @@ impl PeerList {
             (candidate.source, candidate.doubtful) = (source, false);
             teller = candidate.teller.take();
         });
-        self.tellers.forget(teller);
+        self.forget_teller(teller);
+    }
+
+    fn forget_teller(&mut self, teller: Option<Box<IpAddr>>) {
+        if let (Some(teller), Some(rare)) = (teller, &mut self.rare) {
+            rare.tellers.forget(*teller);
+        }
     }
 
     /// Room for one more candidate, at the expense of the source that has most.
     fn make_room(&mut self, address: SocketAddr, source: PeerSource) -> Result<(), Refused> {
-        let group_full = address::block(address.ip())
-            .is_some_and(|group| self.per_group.get(&group).is_some_and(|&n| n >= GROUP_CANDIDATES_MAX));
-        if group_full && source != PeerSource::User {
+        let group = address::block(address.ip());
+        if group.is_some_and(|group| self.is_group_full(group)) && source != PeerSource::User {
             return Err(Refused::Full);
         }
         if self.len() < self.bound() {
@@ -470,83 +432,28 @@ impl PeerList {
         ALL_SOURCES.into_iter().filter(idle).max_by_key(|source| self.per_source[*source as usize])
     }
 
-    /// The idle candidate of a source that we would miss least.
-    fn worst_of(&self, source: PeerSource) -> Option<u32> {
-        let end =
-            Order { fails: u8::MAX, source: PeerSource::Pex, doubtful: true, rank: u32::MAX, slot: u32::MAX };
-        let (owner, order) = self.idle.range(..=(source, end)).next_back()?;
-        (*owner == source).then_some(order.slot)
-    }
-
-    fn set_state(&mut self, slot: u32, state: State) {
-        self.edit(slot, |candidate| candidate.state = state);
-    }
-
-    /// Changes a candidate and keeps the indices true.
-    fn edit(&mut self, slot: u32, change: impl FnOnce(&mut Candidate)) {
-        let Some(mut candidate) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
-        self.unindex(slot, &candidate);
-        change(&mut candidate);
-        self.index(slot, &candidate);
-        self.slots[slot as usize] = Some(candidate);
+    fn set_state(&mut self, slot: u16, state: State) {
+        self.edit(slot, |candidate| candidate.set_state(state));
     }
 
     fn insert(&mut self, candidate: Candidate) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.slots.len() as u32 - 1
+            (self.slots.len() - 1) as u16
         });
-        self.by_address.insert(candidate.address, slot);
         self.per_source[candidate.source as usize] += 1;
-        if let Some(group) = address::block(candidate.address.ip()) {
-            *self.per_group.entry(group).or_default() += 1;
-        }
-        self.index(slot, &candidate);
-        self.slots[slot as usize] = Some(candidate);
+        self.slots[usize::from(slot)] = Some(candidate);
+        self.index_address(slot);
+        self.index(slot);
     }
 
-    fn remove(&mut self, slot: u32) {
-        let Some(candidate) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
-        self.unindex(slot, &candidate);
-        self.by_address.remove(&candidate.address);
-        self.tellers.forget(candidate.teller);
+    fn remove(&mut self, slot: u16) {
+        self.unindex(slot);
+        self.unindex_address(slot);
+        let Some(candidate) = self.slots.get_mut(usize::from(slot)).and_then(Option::take) else { return };
         self.per_source[candidate.source as usize] -= 1;
-        if let Some(group) = address::block(candidate.address.ip())
-            && let Some(count) = self.per_group.get_mut(&group)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_group.remove(&group);
-            }
-        }
+        self.forget_teller(candidate.teller);
         self.free.push(slot);
-    }
-
-    fn index(&mut self, slot: u32, candidate: &Candidate) {
-        let order = candidate.order(slot);
-        match candidate.state {
-            State::Ready => self.ready.insert(order),
-            State::Waiting(until) => self.waiting.insert((until, slot)),
-            State::Dialling | State::Linked(_) => return,
-        };
-        self.idle.insert((candidate.source, order));
-    }
-
-    fn unindex(&mut self, slot: u32, candidate: &Candidate) {
-        let order = candidate.order(slot);
-        match candidate.state {
-            State::Ready => self.ready.remove(&order),
-            State::Waiting(until) => self.waiting.remove(&(until, slot)),
-            State::Dialling | State::Linked(_) => return,
-        };
-        self.idle.remove(&(candidate.source, order));
-    }
-}
-
-impl Candidate {
-    fn order(&self, slot: u32) -> Order {
-        let Candidate { fails, source, doubtful, priority, .. } = *self;
-        Order { fails, source, doubtful, rank: u32::MAX - priority, slot }
     }
 }
 

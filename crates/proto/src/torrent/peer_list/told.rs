@@ -26,8 +26,7 @@ impl Tellers {
     }
 
     /// One candidate fewer is this teller's word.
-    pub(super) fn forget(&mut self, teller: Option<IpAddr>) {
-        let Some(teller) = teller else { return };
+    pub(super) fn forget(&mut self, teller: IpAddr) {
         if let Some(count) = self.counts.get_mut(&teller) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -54,14 +53,14 @@ impl PeerList {
         }
         let host = address::host(teller.ip());
         let known = self.find(peer.address).is_some();
-        if !known && self.tellers.is_full(host) {
+        if !known && self.rare.as_ref().is_some_and(|rare| rare.tellers.is_full(host)) {
             return Err(Refused::TellerFull);
         }
         let new = self.add(peer.address, PeerSource::Pex, rng)?;
         if let Some((slot, _)) = self.find(peer.address).filter(|_| new) {
-            *self.tellers.counts.entry(host).or_default() += 1;
+            *self.rare().tellers.counts.entry(host).or_default() += 1;
             self.edit(slot, |candidate| {
-                candidate.teller = Some(host);
+                candidate.teller = Some(Box::new(host));
                 candidate.doubtful = !peer.flags.has(PexFlags::REACHABLE);
                 candidate.encrypted = peer.flags.has(PexFlags::ENCRYPTION);
             });
