@@ -31,6 +31,9 @@ pub struct Config {
     pub spill_after: Duration,
     /// How long written bytes may stay unsynced while there is traffic.
     pub sync_interval: Duration,
+    /// New pieces are told to peers this long after the first of them at the latest. 50 ms: short enough that nobody waits for news, long
+    /// enough that a fast download tells dozens at once.
+    pub haves_delay: Duration,
     /// Our address and port are not told to peers that need not know them, and no more is said of us than the protocol wants.
     pub anonymous: bool,
 }
@@ -75,6 +78,7 @@ impl Config {
             random_first_pieces: 4,
             spill_after: Duration::from_secs(2),
             sync_interval: Duration::from_secs(1),
+            haves_delay: Duration::from_millis(50),
             anonymous: false,
         }
     }

@@ -29,7 +29,7 @@ use wire::layout::LayoutError;
 use wire::metainfo::MetainfoError;
 
 /// The version that this build writes and the only one it reads. Any change of a tag or field list counts it up.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// What every trace begins with.
 pub const MAGIC: [u8; 8] = *b"GANNETRC";

@@ -12,16 +12,10 @@ use crate::peer::pipeline::Answer;
 use crate::pieces::{OpenPiece, Received};
 use crate::pool::Reader;
 use crate::timers::TorrentTimer;
-use crate::{
-    Attempt, BlockSet, DiskError, Duration, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved,
-};
+use crate::{Attempt, BlockSet, DiskError, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved};
 use core::net::SocketAddr;
 use wire::message::BlockRequest;
 use wire::{Block, PieceIndex};
-
-/// New pieces are told to peers this long after the first of them at the latest: short enough that nobody waits for news,
-/// long enough that a fast download tells dozens at once.
-pub const HAVES_DELAY: Duration = Duration::from_millis(50);
 
 impl Torrent {
     /// A block came and is parked.
@@ -148,7 +142,7 @@ impl Torrent {
         cx.tell(Event::PieceDone(self.id, piece));
         self.saver.verified(cx, piece, attempt, spilled);
         if self.haves.push(piece) {
-            cx.timers.set(self.timer(TorrentTimer::Haves), cx.now + HAVES_DELAY);
+            cx.timers.set(self.timer(TorrentTimer::Haves), cx.now + cx.config.haves_delay);
         }
         self.check_finished(cx);
     }

@@ -39,7 +39,7 @@ code! { struct BlockRequest { piece, offset, len } }
 
 code! { struct Config {
     peer_id, client, links_per_torrent, choke_interval, optimistic_interval, seed_policy, super_seeding, requests_in_max,
-    requests_out_max, random_first_pieces, spill_after, sync_interval, anonymous,
+    requests_out_max, random_first_pieces, spill_after, sync_interval, haves_delay, anonymous,
 } }
 code! { enum SuperSeeding { 0 Auto, 1 Always, 2 Never } }
 code! { enum SeedPolicy { 0 RoundRobin, 1 Fastest, 2 AntiLeech } }
