@@ -1,13 +1,11 @@
 //! A large swarm, and what it costs to run: `cargo run --release -p gannet-sim --example fleet -- [--peers N] [--pieces N]
-//! [--links N] [--named N] [--threads N] [--up MBIT] [--seed N]`.
+//! [--links N] [--threads N] [--seed N]`.
 //!
-//! One seed with ten times a peer's uplink; pieces of 256 KiB, each one block; cable links, all at once. Prints pieces moved, events,
-//! time and bytes a peer.
+//! What is run is said in `sim::lab::scale`. Prints how far it is, and at the end pieces moved, events, time and bytes a peer.
 
 use core::time::Duration;
-use proto::Instant;
 use sim::crew::{Crew, Job};
-use sim::{Access, Fleet, Group, Shape, Swarm};
+use sim::lab::scale::{Cost, Size, Standing};
 
 /// As many threads as said.
 struct Threads(usize);
@@ -30,54 +28,45 @@ fn main() {
         let place = words.iter().position(|word| word == flag);
         place.and_then(|place| words.get(place + 1)?.parse().ok()).unwrap_or(usual)
     };
-    let (peers, pieces, links) = (number("--peers", 1000), number("--pieces", 256), number("--links", 20));
-    let (threads, rate) = (number("--threads", 2) as usize, number("--up", 20) * 125_000);
-    let piece_len = 256 << 10;
-    let content = Shape { total: pieces * u64::from(piece_len), piece_len, block_len: piece_len };
-    let latency = Duration::from_millis(25);
-    let mut group = Group::leechers(peers as u32, Access::new(rate, 5 * rate).latency(latency));
-    group.config.links_per_torrent = links as u32;
-    group.config.spill_after = Duration::from_secs(3600);
-    let mut origin = Group::seeds(1, Access::new(10 * rate, 10 * rate).latency(latency));
-    origin.config.links_per_torrent = links as u32;
-    let mut swarm = Swarm::new("fleet", content, number("--seed", 1)).group(origin).group(group);
-    swarm.private = true;
-    swarm.named_max = number("--named", links + 10) as u32;
+    let usual = Size::default();
+    let size = Size {
+        peers: number("--peers", usual.peers.into()) as u32,
+        pieces: number("--pieces", usual.pieces.into()) as u32,
+        links: number("--links", usual.links.into()) as u32,
+        seed: number("--seed", usual.seed),
+    };
+    let threads = number("--threads", 2).max(1) as usize;
     let before = resident_bytes();
     #[expect(clippy::disallowed_types, reason = "how fast the simulation itself runs is nobody's decision")]
     let began = std::time::Instant::now();
-    let mut fleet = match Fleet::new(&swarm, threads) {
-        Ok(fleet) => fleet,
+    let (mut told, mut most) = (Duration::ZERO, 0);
+    let mut tell = |standing: &Standing| {
+        most = most.max(resident_bytes());
+        let took = began.elapsed();
+        if took >= told + Duration::from_secs(5) {
+            told = took;
+            eprintln!(
+                "{:4} s: {:?} in the world, {} of {} pieces, {} finished, {} events, {} MiB",
+                took.as_secs(),
+                standing.now,
+                standing.pieces,
+                standing.wanted,
+                standing.finished,
+                standing.events,
+                most >> 20
+            );
+        }
+    };
+    let outcome = match size.run(threads, &Threads(threads), &mut tell) {
+        Ok(outcome) => outcome,
         Err(why) => return eprintln!("{why}"),
     };
-    let crew = Threads(threads);
-    let (end, mut most) = (Instant::ZERO + swarm.within, 0);
-    while fleet.now() < end && !fleet.is_done() {
-        let next = fleet.now() + Duration::from_secs(5);
-        fleet.run_until(next, &crew);
-        most = most.max(resident_bytes());
-        println!("{:?}: {} pieces, {:?}", fleet.now(), fleet.pieces(), began.elapsed());
+    let cost = Cost { took: began.elapsed(), memory: most.saturating_sub(before) };
+    println!("{} peers x {} pieces, {} links, {threads} threads", size.peers, size.pieces, size.links);
+    for (name, value) in outcome.rows(&cost) {
+        println!("{name:16} {value}");
     }
-    let (took, figures) = (began.elapsed(), fleet.figures());
-    println!(
-        "{peers} peers x {pieces} pieces, {links} links, {threads} threads, windows of {:?}: last {:?}, median {:?}, bound {:?}",
-        fleet.window(),
-        figures.last(),
-        figures.median(),
-        swarm.bound()
-    );
-    println!(
-        "{} finished, {} pieces, {} events in {took:?}: {} events/s; {} bytes a peer; origin {} copies; {} wasted; {:x}; {:?}",
-        figures.finished(),
-        fleet.pieces(),
-        figures.events,
-        (figures.events as f64 / took.as_secs_f64()) as u64,
-        most.saturating_sub(before) / (peers + 1),
-        figures.copies_permille(&swarm) as f64 / 1000.0,
-        figures.wasted,
-        figures.digest,
-        figures.findings,
-    );
+    outcome.figures.findings.iter().take(9).for_each(|finding| println!("{finding}"));
 }
 
 /// Memory that the process takes, in bytes; 0 where that cannot be read.

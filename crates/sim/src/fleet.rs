@@ -202,6 +202,16 @@ impl Fleet {
         self.sum(|tally| tally.pieces)
     }
 
+    /// How many who want the content have it so far, or have left.
+    pub fn settled(&self) -> u32 {
+        self.sum(|tally| tally.settled.into()) as u32
+    }
+
+    /// How much happened so far.
+    pub fn events(&self) -> u64 {
+        self.sum(|tally| tally.events)
+    }
+
     /// What it comes to so far.
     pub fn figures(&self) -> Figures {
         let row = |node: &Node| PeerRow {

@@ -10,6 +10,7 @@ pub mod fidelity;
 mod offline;
 mod riders;
 mod rules;
+pub mod scale;
 mod selfscaling;
 mod shaped;
 mod sharing;
