@@ -8,6 +8,7 @@ pub mod pex;
 pub mod upload_only;
 
 use crate::PeerMisbehaved;
+use crate::seldom::Seldom;
 use pex::PexDealings;
 use wire::Message;
 use wire::extension::{ExtensionHandshake, name};
@@ -61,7 +62,7 @@ pub struct RemoteExtensions {
     /// It wants nothing (BEP 21).
     pub upload_only: bool,
     /// Peer exchange with it.
-    pub pex: Box<PexDealings>,
+    pub pex: Seldom<PexDealings>,
     /// How many requests it queues.
     pub reqq: Option<u32>,
     /// How large it says the metadata is (BEP 9); 0 if it has none itself.

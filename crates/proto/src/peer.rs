@@ -15,6 +15,7 @@ use crate::cx::Cx;
 use crate::extension::{self, ExtensionReport, RemoteExtensions};
 use crate::pieces::RemotePieces;
 use crate::rate::Meter;
+use crate::seldom::{Blank, Seldom};
 use crate::{Config, Duration, Instant, LinkId, Output, PeerKey, PeerMisbehaved, TorrentId};
 use conduct::Conduct;
 use core::net::SocketAddr;
@@ -45,7 +46,7 @@ pub struct Peer {
     /// Its share of the uplink.
     pub sending: Sending,
     /// Pieces that may be asked for in spite of a choke.
-    pub fast: FastSets,
+    pub fast: Seldom<FastSets>,
     /// What it said in the extension protocol.
     pub extensions: RemoteExtensions,
     /// How much moved between us.
@@ -119,6 +120,11 @@ pub struct FastSets {
     pub theirs: Vec<PieceIndex>,
     /// What it would rather send: the last [`SUGGESTED_MAX`].
     pub suggested: Vec<PieceIndex>,
+}
+
+impl Blank for FastSets {
+    const BLANK: &'static FastSets =
+        &FastSets { ours: AllowedFast::NONE, theirs: Vec::new(), suggested: Vec::new() };
 }
 
 /// Allowed-fast pieces of a peer that we remember; clients send about ten.
@@ -301,7 +307,7 @@ impl Peer {
             pipeline: Pipeline::new(layout.block_len(), config.requests_out_max, now),
             uploads: UploadQueue::new(config.requests_in_max),
             sending: Sending::default(),
-            fast: FastSets::default(),
+            fast: Seldom::default(),
             extensions: RemoteExtensions::default(),
             traffic: Traffic::default(),
             clocks: Clocks { linked: now, heard: now, said: now, choked: now },

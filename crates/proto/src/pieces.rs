@@ -7,6 +7,7 @@
 
 pub mod availability;
 pub mod blame;
+mod narrow;
 pub mod open_piece;
 pub mod picker;
 pub mod remote_pieces;
@@ -230,6 +231,10 @@ impl Pieces {
         };
         let index = OpenIndex(u16::try_from(self.open.len()).ok()?);
         let blocks = self.layout.blocks_in(piece);
+        // By a quarter: the table is as long as what is on its way, and a machine may hold a million of it.
+        if self.open.len() == self.open.capacity() {
+            self.open.reserve_exact(4 + self.open.len() / 4);
+        }
         self.open.push(OpenPiece::new(piece, blocks, attempt, restored.unwrap_or(&BlockSet::new())));
         self.states[piece.as_usize()] = PieceState::Open(index);
         self.index_partial(index);

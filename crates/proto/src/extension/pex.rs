@@ -5,6 +5,7 @@
 //! goes on is left; of what we told only keys are kept, [`TOLD_MAX`] at most.
 
 use super::ExtensionReport;
+use crate::seldom::Blank;
 use crate::{Duration, Instant, PeerKey, PeerMisbehaved};
 use wire::pex::PexMessage;
 
@@ -38,6 +39,11 @@ pub struct PexDealings {
     early: u8,
     /// Messages that may come at once, as they piled up while we did not read.
     piled: u8,
+}
+
+impl Blank for PexDealings {
+    const BLANK: &'static PexDealings =
+        &PexDealings { next: None, told: Vec::new(), heard: None, early: 0, piled: 0 };
 }
 
 impl PexDealings {

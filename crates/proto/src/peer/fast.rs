@@ -19,6 +19,9 @@ pub struct AllowedFast {
 }
 
 impl AllowedFast {
+    /// Nothing.
+    pub const NONE: AllowedFast = AllowedFast { pieces: Vec::new(), bytes_left: 0 };
+
     /// The set for a peer at this address. `count` is cut to [`ALLOWED_FAST_MAX`]. An IPv6 peer gets none: BEP 6 has no rule for it,
     /// and whoever has one such address has 2^64.
     pub fn new(remote: IpAddr, info_hash: InfoHash, layout: &Layout, count: usize) -> AllowedFast {

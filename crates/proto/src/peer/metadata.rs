@@ -8,6 +8,7 @@
 use super::{FAST_THEIRS_MAX, Peer, PeerReport};
 use crate::extension::{self, ExtensionReport};
 use crate::pieces::RemotePieces;
+use crate::seldom::{Blank, Seldom};
 use crate::{Duration, Instant, PeerMisbehaved};
 use std::collections::VecDeque;
 use wire::layout::PIECES_MAX;
@@ -34,7 +35,7 @@ pub struct PeerMetadata {
     /// Present while the layout is not known.
     pub early: Option<Box<Early>>,
     /// What it asks for.
-    pub service: MetadataService,
+    pub service: Seldom<MetadataService>,
     /// Answers of it that were on their way when the metadata was whole.
     pub late: u32,
 }
@@ -225,6 +226,11 @@ impl Peer {
         self.state.announced |= spoke;
         Ok(spoke)
     }
+}
+
+impl Blank for MetadataService {
+    const BLANK: &'static MetadataService =
+        &MetadataService { waiting: VecDeque::new(), sending: 0, sequence: 0, served: 0, since: None };
 }
 
 impl MetadataService {

@@ -9,6 +9,8 @@
 //! BEP: 3, 6, 10 (`reqq`)
 
 use crate::pieces::Speed;
+use crate::seldom::{Blank, Seldom};
+use crate::tight;
 use crate::{Duration, Instant};
 use std::collections::VecDeque;
 use wire::Block;
@@ -74,7 +76,6 @@ const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     outstanding: VecDeque<Request>,
-    late: VecDeque<Block>,
     block_len: u32,
     requests_max: u32,
     target: u32,
@@ -90,7 +91,19 @@ pub struct Pipeline {
     round: Round,
     /// Bytes per second.
     rate: u64,
+    amiss: Seldom<Amiss>,
+}
+
+/// What did not go as it should.
+#[derive(Clone, Debug, Default)]
+struct Amiss {
+    /// Given up or called back, and perhaps on its way all the same.
+    late: VecDeque<Block>,
     refusals: Refusals,
+}
+
+impl Blank for Amiss {
+    const BLANK: &'static Amiss = &Amiss { late: VecDeque::new(), refusals: Refusals::NONE };
 }
 
 /// Rejects in a row, with no block between them.
@@ -105,6 +118,11 @@ struct Refusals {
     latest: (u32, Instant),
 }
 
+impl Refusals {
+    const NONE: Refusals =
+        Refusals { count: 0, since: Instant::ZERO, rest_until: None, latest: (0, Instant::ZERO) };
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Request {
     block: Block,
@@ -114,12 +132,13 @@ struct Request {
 /// From request to block: mean and deviation (RFC 6298's gains), and the smallest of the last half minute or so.
 #[derive(Clone, Copy, Debug, Default)]
 struct RoundTrip {
-    mean_micros: u64,
-    dev_micros: u64,
-    samples: u32,
-    least_micros: u64,
-    least_before_micros: u64,
+    /// None of these is above [`TIMEOUT_MAX`].
+    mean_micros: u32,
+    dev_micros: u32,
+    least_micros: u32,
+    least_before_micros: u32,
     least_since: Instant,
+    samples: u32,
 }
 
 /// Bytes since the round began.
@@ -150,7 +169,6 @@ impl Pipeline {
         let requests_max = requests_max.max(REQUESTS_MIN);
         Pipeline {
             outstanding: VecDeque::new(),
-            late: VecDeque::new(),
             block_len: block_len.max(1),
             requests_max,
             target: REQUESTS_START.min(requests_max),
@@ -162,7 +180,7 @@ impl Pipeline {
             rtt: RoundTrip::default(),
             round: Round::default(),
             rate: 0,
-            refusals: Refusals::default(),
+            amiss: Seldom::default(),
         }
     }
 
@@ -181,7 +199,7 @@ impl Pipeline {
 
     /// How many more requests to make now. None while the peer is left in peace because it refuses everything.
     pub fn room(&self) -> u32 {
-        match self.refusals.rest_until {
+        match self.amiss.refusals.rest_until {
             Some(_) => 0,
             None => self.target().saturating_sub(self.outstanding.len() as u32),
         }
@@ -219,7 +237,7 @@ impl Pipeline {
 
     /// Mean time from request to block, if any came.
     pub fn round_trip(&self) -> Option<Duration> {
-        (self.rtt.samples > 0).then(|| Duration::from_micros(self.rtt.mean_micros))
+        (self.rtt.samples > 0).then(|| Duration::from_micros(self.rtt.mean_micros.into()))
     }
 
     /// How quick the peer is, for pieces of this length.
@@ -241,6 +259,7 @@ impl Pipeline {
             (self.heard, self.completed) = (now, now);
             self.round = Round { began: now, rate_before: self.round.rate_before, ..Round::default() };
         }
+        tight::make_room(&mut self.outstanding, blocks.len());
         self.outstanding.extend(blocks.iter().map(|&block| Request { block, at: now }));
         self.round.starved |= self.room() > 0;
     }
@@ -260,7 +279,11 @@ impl Pipeline {
         let Some(request) = self.take(block) else { return self.take_late(block) };
         self.heard(now);
         self.completed = now;
-        self.refusals = Refusals::default();
+        if self.amiss.late.is_empty() {
+            self.amiss = Seldom::default();
+        } else {
+            self.amiss.refusals = Refusals::NONE;
+        }
         self.snubbed &= now.since(self.waited_since(&request)) > BLOCK_WITHIN;
         self.rtt.sample(now.since(request.at), now);
         self.round.bytes += u64::from(block.len);
@@ -280,7 +303,9 @@ impl Pipeline {
         match self.take_late(block) {
             Answer::Late => Answer::Late,
             Answer::Expected | Answer::Unknown => {
-                self.take(block).map_or(Answer::Unknown, |_| Answer::Expected)
+                let taken = self.take(block).map_or(Answer::Unknown, |_| Answer::Expected);
+                tight::give_back(&mut self.outstanding);
+                taken
             }
         }
     }
@@ -289,7 +314,7 @@ impl Pipeline {
     /// know. A peer that goes on is asked no more for as long as it has refused by now, so at intervals that double. Says
     /// whether that has gone on for so long that it is of no use.
     pub fn refused(&mut self, now: Instant) -> bool {
-        let row = &mut self.refusals;
+        let row = &mut self.amiss.refusals;
         if row.count == 0 {
             row.since = now;
         }
@@ -307,7 +332,10 @@ impl Pipeline {
 
     /// The peer chokes us: what it rejected just before it rejected for that reason, which is its right.
     pub fn choked(&mut self, now: Instant) {
-        let row = &mut self.refusals;
+        if !self.amiss.is_there() {
+            return;
+        }
+        let row = &mut self.amiss.refusals;
         if now.since(row.latest.1) > CHOKE_WITHIN {
             return;
         }
@@ -320,12 +348,14 @@ impl Pipeline {
 
     /// Whether a rest is over now: it may be asked again.
     pub fn has_rested(&mut self, now: Instant) -> bool {
-        self.refusals.rest_until.take_if(|until| *until <= now).is_some()
+        self.amiss.is_there() && self.amiss.refusals.rest_until.take_if(|until| *until <= now).is_some()
     }
 
     /// The peer serves us anew: it is asked at once. What it refused is not forgotten, or choking would wash it clean.
     pub fn unchoked(&mut self) {
-        self.refusals.rest_until = None;
+        if self.amiss.is_there() {
+            self.amiss.refusals.rest_until = None;
+        }
     }
 
     /// We no longer want it and send a cancel; its answer may be on the way. Says whether it was outstanding.
@@ -344,11 +374,12 @@ impl Pipeline {
             self.remember_late(request.block);
             released.push(request.block);
         }
+        tight::give_back(&mut self.outstanding);
     }
 
     /// When to call [`Pipeline::check`] and [`Pipeline::has_rested`]. `None` while nothing is outstanding and no rest ends.
     pub fn check_at(&self) -> Option<Instant> {
-        self.give_up_at().into_iter().chain(self.refusals.rest_until).min()
+        self.give_up_at().into_iter().chain(self.amiss.refusals.rest_until).min()
     }
 
     /// When the peer has been silent for too long.
@@ -408,7 +439,7 @@ impl Pipeline {
     /// What is outstanding should last this long: two of the smallest round trips and some slack. The mean would not do: it grows
     /// with the pipeline itself.
     fn horizon(&self) -> Duration {
-        let least = Duration::from_micros(self.rtt.least());
+        let least = Duration::from_micros(self.rtt.least().into());
         (least * 2 + HORIZON_SLACK).min(HORIZON_MAX)
     }
 
@@ -421,7 +452,7 @@ impl Pipeline {
     }
 
     fn round_len(&self) -> Duration {
-        Duration::from_micros(self.rtt.mean_micros).clamp(ROUND_MIN, ROUND_MAX)
+        Duration::from_micros(self.rtt.mean_micros.into()).clamp(ROUND_MIN, ROUND_MAX)
     }
 
     fn end_round(&mut self, now: Instant) {
@@ -454,9 +485,9 @@ impl Pipeline {
     }
 
     fn take_late(&mut self, block: Block) -> Answer {
-        match self.late.iter().position(|&late| late == block) {
+        match self.amiss.late.iter().position(|&late| late == block) {
             Some(at) => {
-                self.late.remove(at);
+                self.amiss.late.remove(at);
                 Answer::Late
             }
             None => Answer::Unknown,
@@ -464,16 +495,18 @@ impl Pipeline {
     }
 
     fn remember_late(&mut self, block: Block) {
-        if self.late.len() >= LATE_BLOCKS_MAX {
-            self.late.pop_front();
+        let late = &mut self.amiss.late;
+        if late.len() >= LATE_BLOCKS_MAX {
+            late.pop_front();
         }
-        self.late.push_back(block);
+        tight::make_room(late, 1);
+        late.push_back(block);
     }
 }
 
 impl RoundTrip {
     fn sample(&mut self, rtt: Duration, now: Instant) {
-        let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).min(TIMEOUT_MAX.as_micros() as u64);
+        let micros = u32::try_from(rtt.min(TIMEOUT_MAX).as_micros()).unwrap_or(u32::MAX);
         if self.samples == 0 {
             (self.mean_micros, self.dev_micros) = (micros, micros / 2);
             (self.least_micros, self.least_before_micros, self.least_since) = (micros, micros, now);
@@ -489,7 +522,7 @@ impl RoundTrip {
         self.samples = self.samples.saturating_add(1);
     }
 
-    fn least(&self) -> u64 {
+    fn least(&self) -> u32 {
         self.least_micros.min(self.least_before_micros)
     }
 
@@ -502,7 +535,8 @@ impl RoundTrip {
         if self.samples == 0 {
             return TIMEOUT_MAX;
         }
-        Duration::from_micros(self.mean_micros + 4 * self.dev_micros).clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+        Duration::from_micros(u64::from(self.mean_micros) + 4 * u64::from(self.dev_micros))
+            .clamp(TIMEOUT_MIN, TIMEOUT_MAX)
     }
 }
 

@@ -3,7 +3,6 @@
 //! Not the requests themselves (the upload queue), nor whose turn it is (the pool's ring).
 
 use crate::{Duration, Instant};
-use std::collections::VecDeque;
 
 /// How long one link's blocks may take to leave.
 pub const LINK_QUEUE: Duration = Duration::from_millis(100);
@@ -17,8 +16,6 @@ pub const LINK_CREDIT_MAX: u32 = 1024 * 1024;
 pub struct Sending {
     /// What may be on its way.
     pub credit: Credit,
-    /// Sends under way: (sequence of the token, since when).
-    started: VecDeque<(u32, Instant)>,
     /// Bytes that its turns earned and it did not use: deficit round robin.
     pub deficit: u32,
     /// It has a place in the uplink's ring.
@@ -27,18 +24,14 @@ pub struct Sending {
 
 impl Sending {
     /// A block was handed to the driver.
-    pub fn start(&mut self, now: Instant, sequence: u32, bytes: u32) {
-        self.started.push_back((sequence, now));
+    pub fn start(&mut self, bytes: u32) {
         self.credit.sending(bytes);
         self.deficit = self.deficit.saturating_sub(bytes);
     }
 
-    /// It left, or never will. Says when it was handed over.
-    pub fn finish(&mut self, now: Instant, sequence: u32, bytes: u32, left: bool) -> Instant {
-        let at = self.started.iter().position(|&(started, _)| started == sequence);
-        let since = at.and_then(|at| self.started.remove(at)).map(|(_, since)| since);
-        self.credit.done(bytes, since.filter(|_| left).map(|since| now.since(since)));
-        since.unwrap_or(now)
+    /// One that was handed over at `since` left, or never will.
+    pub fn finish(&mut self, now: Instant, since: Instant, bytes: u32, left: bool) {
+        self.credit.done(bytes, left.then(|| now.since(since)));
     }
 }
 

@@ -6,6 +6,7 @@
 //! here, those on their way out included.
 //! BEP: 3, 6, 10 (`reqq`)
 
+use crate::{Instant, tight};
 use std::collections::VecDeque;
 use wire::Block;
 use wire::PieceIndex;
@@ -14,10 +15,21 @@ use wire::PieceIndex;
 #[derive(Clone, Debug)]
 pub struct UploadQueue {
     waiting: VecDeque<Block>,
-    /// Handed to the driver, not answered yet: (sequence of the send token, block).
-    sending: VecDeque<(u32, Block)>,
+    /// Handed to the driver, not answered yet.
+    sending: VecDeque<Leaving>,
     max: u32,
     next_sequence: u32,
+}
+
+/// A block on its way out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leaving {
+    /// Of its send token.
+    pub sequence: u32,
+    /// Which.
+    pub block: Block,
+    /// When it was handed to the driver.
+    pub since: Instant,
 }
 
 /// What a cancel found.
@@ -46,6 +58,7 @@ impl UploadQueue {
         if self.len() >= self.max {
             return Err(QueueFull);
         }
+        tight::make_room(&mut self.waiting, 1);
         self.waiting.push_back(block);
         Ok(())
     }
@@ -65,8 +78,8 @@ impl UploadQueue {
         self.waiting.len() as u32
     }
 
-    /// What is on its way out: sequences of send tokens, and ranges. No answer to them is known afterwards.
-    pub fn take_sending(&mut self) -> VecDeque<(u32, Block)> {
+    /// What is on its way out. No answer to it is known afterwards.
+    pub fn take_sending(&mut self) -> VecDeque<Leaving> {
         core::mem::take(&mut self.sending)
     }
 
@@ -76,21 +89,22 @@ impl UploadQueue {
     }
 
     /// Begins to answer the next request: the sequence for its send token, and the range.
-    pub fn start(&mut self) -> Option<(u32, Block)> {
+    pub fn start(&mut self, now: Instant) -> Option<(u32, Block)> {
         let block = self.waiting.pop_front()?;
         let sequence = self.next_sequence;
         self.next_sequence = self.next_sequence.wrapping_add(1);
-        self.sending.push_back((sequence, block));
+        tight::make_room(&mut self.sending, 1);
+        self.sending.push_back(Leaving { sequence, block, since: now });
         Some((sequence, block))
     }
 
     /// A block has left: its request is answered. `None` if the token is stale.
-    pub fn sent(&mut self, sequence: u32) -> Option<Block> {
+    pub fn sent(&mut self, sequence: u32) -> Option<Leaving> {
         self.finish(sequence)
     }
 
     /// A block will not leave. With the fast extension its request must be rejected now. `None` if the token is stale.
-    pub fn unsent(&mut self, sequence: u32) -> Option<Block> {
+    pub fn unsent(&mut self, sequence: u32) -> Option<Leaving> {
         self.finish(sequence)
     }
 
@@ -100,8 +114,8 @@ impl UploadQueue {
             self.waiting.remove(at);
             return Cancelled::Waiting;
         }
-        let sending = self.sending.iter().find(|&&(_, sending)| sending == block);
-        sending.map_or(Cancelled::Unknown, |&(sequence, _)| Cancelled::Sending(sequence))
+        let sending = self.sending.iter().find(|leaving| leaving.block == block);
+        sending.map_or(Cancelled::Unknown, |leaving| Cancelled::Sending(leaving.sequence))
     }
 
     /// We choke the peer: all its requests end but those for pieces that `allowed` lets pass (BEP 6 allowed fast; without the extension
@@ -119,14 +133,16 @@ impl UploadQueue {
             }
             stays
         });
-        let on_their_way = self.sending.iter().filter(|(_, block)| !allowed(block.piece));
-        wish_back.extend(on_their_way.map(|&(sequence, _)| sequence));
+        let on_their_way = self.sending.iter().filter(|leaving| !allowed(leaving.block.piece));
+        wish_back.extend(on_their_way.map(|leaving| leaving.sequence));
+        tight::give_back(&mut self.waiting);
+        tight::give_back(&mut self.sending);
     }
 
     /// Answers come mostly in order, so this is mostly the front.
-    fn finish(&mut self, sequence: u32) -> Option<Block> {
-        let at = self.sending.iter().position(|&(sending, _)| sending == sequence)?;
-        self.sending.remove(at).map(|(_, block)| block)
+    fn finish(&mut self, sequence: u32) -> Option<Leaving> {
+        let at = self.sending.iter().position(|leaving| leaving.sequence == sequence)?;
+        self.sending.remove(at)
     }
 }
 
@@ -148,7 +164,8 @@ mod tests {
     #[test]
     fn requests_are_answered_in_the_order_they_came() {
         let mut queue = queue(&[block(1, 2), block(0, 0), block(1, 0)]);
-        let order: Vec<Block> = core::iter::from_fn(|| queue.start().map(|(_, block)| block)).collect();
+        let order: Vec<Block> =
+            core::iter::from_fn(|| queue.start(Instant::ZERO).map(|(_, block)| block)).collect();
         assert_eq!(order, [block(1, 2), block(0, 0), block(1, 0)]);
     }
 
@@ -157,9 +174,9 @@ mod tests {
         let mut queue = queue(&[block(0, 0), block(0, 1)]);
         assert_eq!(queue.cancel(block(0, 0)), Cancelled::Waiting);
         assert_eq!(queue.cancel(block(0, 0)), Cancelled::Unknown);
-        assert_eq!(queue.start(), Some((0, block(0, 1))));
+        assert_eq!(queue.start(Instant::ZERO), Some((0, block(0, 1))));
         assert_eq!(queue.cancel(block(0, 1)), Cancelled::Sending(0));
-        assert_eq!(queue.unsent(0), Some(block(0, 1)));
+        assert_eq!(queue.unsent(0).map(|left| left.block), Some(block(0, 1)));
         assert!(queue.is_empty());
     }
 
@@ -168,9 +185,9 @@ mod tests {
         let mut queue = UploadQueue::new(2);
         queue.push(block(0, 0)).unwrap();
         queue.push(block(0, 1)).unwrap();
-        queue.start().unwrap();
+        queue.start(Instant::ZERO).unwrap();
         assert_eq!(queue.push(block(0, 2)), Err(QueueFull));
-        assert_eq!(queue.sent(0), Some(block(0, 0)));
+        assert_eq!(queue.sent(0).map(|left| left.block), Some(block(0, 0)));
         assert_eq!(queue.sent(0), None, "answered twice");
         assert_eq!(queue.push(block(0, 2)), Ok(()));
     }
@@ -178,7 +195,7 @@ mod tests {
     #[test]
     fn a_choke_ends_all_but_what_is_allowed_fast() {
         let mut queue = queue(&[block(0, 0), block(7, 0), block(7, 1), block(1, 0)]);
-        queue.start().unwrap();
+        queue.start(Instant::ZERO).unwrap();
         let (mut dropped, mut wish_back) = (Vec::new(), Vec::new());
         queue.choke(|piece| piece == PieceIndex(7), &mut dropped, &mut wish_back);
         assert_eq!((dropped, wish_back), (vec![block(1, 0)], vec![0]));
@@ -196,7 +213,7 @@ mod tests {
                 match rng.below(8) {
                     0..3 => asked += u32::from(queue.push(wanted).is_ok()),
                     3 => answered += u32::from(queue.cancel(wanted) == Cancelled::Waiting),
-                    4..6 => drop(queue.start()),
+                    4..6 => drop(queue.start(Instant::ZERO)),
                     6 => answered += u32::from(queue.sent(rng.below(queue.next_sequence + 1)).is_some()),
                     _ => {
                         let (mut dropped, mut wish_back) = (Vec::new(), Vec::new());

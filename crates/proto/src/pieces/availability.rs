@@ -2,13 +2,15 @@
 //! "rarest that this peer has" means.
 //!
 //! Costs: one have is a swap between neighbouring buckets, O(1). A seed is one addition to `base`, whatever the size. A peer that
-//! comes or goes costs one swap for each piece it has, or for each piece it lacks, whichever are fewer. Nothing is rebuilt.
+//! comes or goes costs one swap for each piece it has, or for each piece it lacks, whichever are fewer. Nothing is rebuilt, but that
+//! after thousands of seeds `base` is counted into the pieces.
 //!
 //! Invariant: `base + counts[p]` is the number of peers that have `p`. `base` may be negative: a peer counted piece by piece that
 //! leaves as a seed takes one from `base`, and the sum stays right. In each order, pieces lie in buckets of equal count,
 //! rarest last, and `positions` says where.
 
 use super::RemotePieces;
+use super::narrow::{NONE, Narrow};
 use crate::{Priority, Rng};
 use wire::{Bitfield, PieceIndex};
 
@@ -19,15 +21,16 @@ const PROBES_MAX: u32 = 64;
 /// Candidates compared when a peer's own set is searched.
 const CANDIDATES_MAX: u32 = 8;
 
-/// Not in any order.
-const ABSENT: u32 = u32::MAX;
+/// How far `base` may be from 0 before it is counted into the pieces: so counts of at most 10,000 peers fit two bytes.
+const BASE_MAX: i32 = 16_000;
 
 /// Peers per piece, and the orders of pieces that can be begun.
 #[derive(Clone, Debug)]
 pub struct Availability {
-    base: i64,
-    counts: Box<[i32]>,
-    positions: Box<[u32]>,
+    base: i32,
+    counts: Box<[i16]>,
+    /// Where each piece stands in its order, if it is in one.
+    positions: Narrow,
     /// By eagerness: high, normal, low.
     orders: [RarityOrder; 3],
     /// Grows when a piece can be begun again, so that a search that found nothing need not be repeated before.
@@ -38,7 +41,7 @@ pub struct Availability {
 /// moving others, and the rarest are what is begun.
 #[derive(Clone, Debug, Default)]
 struct RarityOrder {
-    pieces: Vec<PieceIndex>,
+    pieces: Narrow,
     /// Where each bucket starts; the first is 0. Bucket `k` holds the pieces with key `floor + k`.
     starts: Vec<u32>,
     floor: i32,
@@ -52,13 +55,17 @@ struct RarityOrder {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search {
     word: Option<u32>,
-    barren_since: [Option<u32>; 3],
+    /// In which epoch there was nothing, by class; [`NEVER`] if there may be something.
+    barren_since: [u32; 3],
 }
+
+/// No epoch.
+const NEVER: u32 = 0;
 
 impl Search {
     /// The peer has a new piece: there may be something after all.
     pub fn refresh(&mut self) {
-        self.barren_since = [None; 3];
+        self.barren_since = [NEVER; 3];
     }
 }
 
@@ -81,16 +88,16 @@ impl Availability {
         Availability {
             base: 0,
             counts: vec![0; total as usize].into(),
-            positions: vec![ABSENT; total as usize].into(),
+            positions: Narrow::blank(total),
             orders: Default::default(),
-            epoch: 0,
+            epoch: NEVER + 1,
         }
     }
 
     /// How many peers have this piece.
     pub fn of(&self, piece: PieceIndex) -> u32 {
         let count = self.counts.get(piece.as_usize()).copied().unwrap_or_default();
-        u32::try_from(self.base + i64::from(count)).unwrap_or(0)
+        u32::try_from(self.base + i32::from(count)).unwrap_or(0)
     }
 
     /// A peer with these pieces came.
@@ -101,6 +108,7 @@ impl Availability {
         } else {
             self.base += 1;
             pieces.each_lacking(total, |piece| self.lower(piece, priority_of(piece)));
+            self.keep_base_small();
         }
     }
 
@@ -112,6 +120,22 @@ impl Availability {
         } else {
             self.base -= 1;
             pieces.each_lacking(total, |piece| self.raise(piece, priority_of(piece)));
+            self.keep_base_small();
+        }
+    }
+
+    /// Peers that came as seeds and leave piece by piece, or the other way round, let `base` drift: once in 16,000 of them all
+    /// pieces are counted anew.
+    fn keep_base_small(&mut self) {
+        if self.base.abs() < BASE_MAX {
+            return;
+        }
+        let base = core::mem::take(&mut self.base);
+        for count in &mut self.counts {
+            *count = count.saturating_add(base as i16);
+        }
+        for order in &mut self.orders {
+            order.floor -= base;
         }
     }
 
@@ -121,7 +145,7 @@ impl Availability {
         let before = *count;
         *count = before.saturating_add(1);
         if let (true, Some(order)) = (self.contains(piece), class(priority)) {
-            self.orders[order].lower(piece, -before, &mut self.positions);
+            self.orders[order].lower(piece, -i32::from(before), &mut self.positions);
         }
     }
 
@@ -131,7 +155,7 @@ impl Availability {
         let before = *count;
         *count = before.saturating_sub(1);
         if let (true, Some(order)) = (self.contains(piece), class(priority)) {
-            self.orders[order].raise(piece, -before, &mut self.positions);
+            self.orders[order].raise(piece, -i32::from(before), &mut self.positions);
         }
     }
 
@@ -139,21 +163,26 @@ impl Availability {
     pub fn insert(&mut self, piece: PieceIndex, priority: Priority) {
         if let (false, Some(order)) = (self.contains(piece), class(priority)) {
             let total = self.counts.len() as u32;
-            self.orders[order].insert(piece, -self.counts[piece.as_usize()], total, &mut self.positions);
-            self.epoch = self.epoch.wrapping_add(1);
+            self.orders[order].insert(
+                piece,
+                -i32::from(self.counts[piece.as_usize()]),
+                total,
+                &mut self.positions,
+            );
+            self.epoch = self.epoch.wrapping_add(1).max(NEVER + 1);
         }
     }
 
     /// The piece was begun, or is no longer wanted. `priority` is the one it was inserted with. Costs one move per rarer bucket.
     pub fn remove(&mut self, piece: PieceIndex, priority: Priority) {
         if let (true, Some(order)) = (self.contains(piece), class(priority)) {
-            self.orders[order].remove(piece, -self.counts[piece.as_usize()], &mut self.positions);
+            self.orders[order].remove(piece, -i32::from(self.counts[piece.as_usize()]), &mut self.positions);
         }
     }
 
     /// Whether the piece can be begun.
     pub fn contains(&self, piece: PieceIndex) -> bool {
-        self.positions.get(piece.as_usize()).is_some_and(|&at| at != ABSENT)
+        self.positions.get(piece.as_usize()).is_some()
     }
 
     /// How many pieces can be begun.
@@ -183,7 +212,7 @@ impl Availability {
         }
         (0..self.orders.len()).find_map(|class| {
             let order = &self.orders[class];
-            if order.pieces.is_empty() || search.barren_since[class] == Some(self.epoch) {
+            if order.pieces.is_empty() || search.barren_since[class] == self.epoch {
                 return None;
             }
             let probed = match taste {
@@ -254,7 +283,7 @@ impl Availability {
             }
         }
         if best.is_none() {
-            search.barren_since[class] = Some(self.epoch);
+            search.barren_since[class] = self.epoch;
         }
         best.map(|(_, piece)| piece)
     }
@@ -289,13 +318,17 @@ impl RarityOrder {
         self.starts.get(bucket + 1).map_or(self.pieces.len(), |&start| start as usize)
     }
 
-    fn put(&mut self, at: usize, piece: PieceIndex, positions: &mut [u32]) {
-        self.pieces[at] = piece;
-        positions[piece.as_usize()] = at as u32;
+    fn piece(&self, at: usize) -> PieceIndex {
+        PieceIndex(self.pieces.at(at))
     }
 
-    fn swap(&mut self, a: usize, b: usize, positions: &mut [u32]) {
-        let (piece_a, piece_b) = (self.pieces[a], self.pieces[b]);
+    fn put(&mut self, at: usize, piece: PieceIndex, positions: &mut Narrow) {
+        self.pieces.set(at, piece.0);
+        positions.set(piece.as_usize(), at as u32);
+    }
+
+    fn swap(&mut self, a: usize, b: usize, positions: &mut Narrow) {
+        let (piece_a, piece_b) = (self.piece(a), self.piece(b));
         self.put(a, piece_b, positions);
         self.put(b, piece_a, positions);
     }
@@ -326,19 +359,19 @@ impl RarityOrder {
         }
     }
 
-    fn insert(&mut self, piece: PieceIndex, key: i32, total: u32, positions: &mut [u32]) {
+    fn insert(&mut self, piece: PieceIndex, key: i32, total: u32, positions: &mut Narrow) {
         if self.set.len() != total {
-            self.set = Bitfield::new(total);
+            (self.set, self.pieces) = (Bitfield::new(total), Narrow::below(total));
         }
         self.set.insert(piece);
         self.low = self.low.min(piece.as_usize() / 64);
         self.reach(key);
         let mut hole = self.pieces.len();
-        self.pieces.push(piece);
+        self.pieces.push(piece.0);
         for bucket in (self.bucket(key) + 1..self.starts.len()).rev() {
             let start = self.starts[bucket] as usize;
             if start != hole {
-                self.put(hole, self.pieces[start], positions);
+                self.put(hole, self.piece(start), positions);
             }
             self.starts[bucket] += 1;
             hole = start;
@@ -346,17 +379,17 @@ impl RarityOrder {
         self.put(hole, piece, positions);
     }
 
-    fn remove(&mut self, piece: PieceIndex, key: i32, positions: &mut [u32]) {
+    fn remove(&mut self, piece: PieceIndex, key: i32, positions: &mut Narrow) {
         self.set.remove(piece);
         let words = self.set.words();
         while self.low < words.len() && words[self.low] == 0 {
             self.low += 1;
         }
-        let mut hole = positions[piece.as_usize()] as usize;
+        let mut hole = positions.at(piece.as_usize()) as usize;
         for bucket in self.bucket(key)..self.starts.len() {
             let last = self.end(bucket) - 1;
             if last != hole {
-                self.put(hole, self.pieces[last], positions);
+                self.put(hole, self.piece(last), positions);
             }
             hole = last;
             if let Some(next) = self.starts.get_mut(bucket + 1) {
@@ -364,24 +397,24 @@ impl RarityOrder {
             }
         }
         self.pieces.pop();
-        positions[piece.as_usize()] = ABSENT;
+        positions.set(piece.as_usize(), NONE);
         self.trim();
     }
 
-    fn raise(&mut self, piece: PieceIndex, key: i32, positions: &mut [u32]) {
+    fn raise(&mut self, piece: PieceIndex, key: i32, positions: &mut Narrow) {
         self.reach(key + 1);
         let bucket = self.bucket(key);
         let last = self.end(bucket) - 1;
-        self.swap(positions[piece.as_usize()] as usize, last, positions);
+        self.swap(positions.at(piece.as_usize()) as usize, last, positions);
         self.starts[bucket + 1] -= 1;
         self.trim();
     }
 
-    fn lower(&mut self, piece: PieceIndex, key: i32, positions: &mut [u32]) {
+    fn lower(&mut self, piece: PieceIndex, key: i32, positions: &mut Narrow) {
         self.reach(key - 1);
         let bucket = self.bucket(key);
         let first = self.starts[bucket] as usize;
-        self.swap(positions[piece.as_usize()] as usize, first, positions);
+        self.swap(positions.at(piece.as_usize()) as usize, first, positions);
         self.starts[bucket] += 1;
         self.trim();
     }
@@ -414,7 +447,7 @@ impl RarityOrder {
         let offset = rng.index(len);
         for step in 0..len {
             *probes = probes.checked_sub(1)?;
-            let piece = self.pieces[start + (offset + step) % len];
+            let piece = self.piece(start + (offset + step) % len);
             if theirs.has(piece) {
                 return Some(piece);
             }

@@ -100,7 +100,7 @@ impl OpenPiece {
             reserved: None,
             kept_since: Instant::FAR,
             moved: Instant::ZERO,
-            absent: free.count,
+            absent: free.count(),
             blocks: states,
             asked: BlockIndex::empty(blocks),
             free,
@@ -113,7 +113,7 @@ impl OpenPiece {
 
     /// Blocks that nobody was asked for.
     pub fn free(&self) -> u32 {
-        self.free.count
+        self.free.count()
     }
 
     /// Blocks that take memory: here, and not spilled.
@@ -123,7 +123,7 @@ impl OpenPiece {
 
     /// Blocks that somebody was asked for and that are not here.
     pub fn asked(&self) -> u32 {
-        self.asked.count
+        self.asked.count()
     }
 
     /// Blocks that are not here.
@@ -143,7 +143,7 @@ impl OpenPiece {
 
     /// Whether it takes memory, or may do so soon: blocks are asked for, or here and in memory only.
     pub fn is_live(&self) -> bool {
-        self.asked.count > 0 || self.in_memory > 0
+        self.asked.count() > 0 || self.in_memory > 0
     }
 
     /// Whether it takes memory, and nothing came for it for [`STALE_AFTER`].
@@ -198,7 +198,7 @@ impl OpenPiece {
         layout: &Layout,
         out: &mut Vec<Block>,
     ) -> u32 {
-        if self.asked.count == 0 {
+        if self.asked.count() == 0 {
             self.moved = now;
         }
         let mut taken = 0;
@@ -222,7 +222,7 @@ impl OpenPiece {
 
     /// Asks for the first free blocks that lie beside one another, as many as there are; says which. O(blocks taken).
     pub(super) fn ask_run(&mut self, source: PeerKey, now: Instant) -> Range<u32> {
-        if self.asked.count == 0 {
+        if self.asked.count() == 0 {
             self.moved = now;
         }
         let Some(first) = self.free.first() else { return 0..0 };
@@ -262,7 +262,7 @@ impl OpenPiece {
     ) -> u32 {
         let mut taken = 0;
         let mut at = from;
-        for _ in 0..COPY_PROBES_MAX.min(self.asked.count as usize) {
+        for _ in 0..COPY_PROBES_MAX.min(self.asked.count() as usize) {
             let Some(block) = self.asked.first_from(at).or_else(|| self.asked.first_from(0)) else { break };
             at = block + 1;
             let copies = self.copies.all();
@@ -449,88 +449,101 @@ impl Copies {
     }
 }
 
-/// A set of blocks that knows its size and finds its first member without walking: `low` is below or at its first word.
+/// A set of blocks that knows its size and finds its first member without walking. Up to 64 where they are.
 #[derive(Clone, Debug)]
-struct BlockIndex {
-    words: Words,
+enum BlockIndex {
+    One(u64),
+    Many(Box<LongIndex>),
+}
+
+/// More than 64 blocks: `low` is below or at the first word that has any.
+#[derive(Clone, Debug)]
+struct LongIndex {
+    words: Box<[u64]>,
     count: u32,
     low: u32,
 }
 
-/// One bit for each block: up to 64 where they are.
-#[derive(Clone, Debug)]
-enum Words {
-    One(u64),
-    Many(Box<[u64]>),
-}
-
-impl Words {
-    fn all(&self) -> &[u64] {
-        match self {
-            Words::One(word) => core::slice::from_ref(word),
-            Words::Many(words) => words,
-        }
-    }
-
-    fn all_mut(&mut self) -> &mut [u64] {
-        match self {
-            Words::One(word) => core::slice::from_mut(word),
-            Words::Many(words) => words,
-        }
-    }
-}
-
 impl BlockIndex {
     fn empty(len: u32) -> BlockIndex {
-        let words = match len {
-            ..=64 => Words::One(0),
-            _ => Words::Many(vec![0; len.div_ceil(64) as usize].into()),
-        };
-        BlockIndex { words, count: 0, low: 0 }
+        match len {
+            ..=64 => BlockIndex::One(0),
+            _ => {
+                let words = vec![0; len.div_ceil(64) as usize].into();
+                BlockIndex::Many(Box::new(LongIndex { words, count: 0, low: 0 }))
+            }
+        }
     }
 
     fn full(len: u32) -> BlockIndex {
-        let mut index = BlockIndex::empty(len);
-        let words = index.words.all_mut();
-        words.fill(u64::MAX);
-        if let (Some(last), spare @ 1..) = (words.last_mut(), len % 64) {
-            *last = (1 << spare) - 1;
+        let last = u64::MAX >> (len.wrapping_neg() % 64);
+        match BlockIndex::empty(len) {
+            BlockIndex::One(_) => BlockIndex::One(if len == 0 { 0 } else { last }),
+            BlockIndex::Many(mut index) => {
+                index.words.fill(u64::MAX);
+                index.words.last_mut().into_iter().for_each(|word| *word = last);
+                index.count = len;
+                BlockIndex::Many(index)
+            }
         }
-        index.count = len;
-        index
     }
 
+    fn count(&self) -> u32 {
+        match self {
+            BlockIndex::One(word) => word.count_ones(),
+            BlockIndex::Many(index) => index.count,
+        }
+    }
+
+    /// Adds a block that is not there.
     fn insert(&mut self, block: u32) {
-        let word = block / 64;
-        self.words.all_mut()[word as usize] |= 1 << (block % 64);
-        self.count += 1;
-        self.low = self.low.min(word);
+        match self {
+            BlockIndex::One(word) => *word |= 1 << block,
+            BlockIndex::Many(index) => {
+                let word = block / 64;
+                index.words[word as usize] |= 1 << (block % 64);
+                index.count += 1;
+                index.low = index.low.min(word);
+            }
+        }
     }
 
+    /// Takes out a block that is there.
     fn remove(&mut self, block: u32) {
-        self.words.all_mut()[block as usize / 64] &= !(1 << (block % 64));
-        self.count -= 1;
+        match self {
+            BlockIndex::One(word) => *word &= !(1 << block),
+            BlockIndex::Many(index) => {
+                index.words[block as usize / 64] &= !(1 << (block % 64));
+                index.count -= 1;
+            }
+        }
     }
 
     fn first(&mut self) -> Option<u32> {
-        let words = self.words.all();
-        while *words.get(self.low as usize)? == 0 {
-            self.low += 1;
+        match self {
+            BlockIndex::One(word) => (*word != 0).then(|| word.trailing_zeros()),
+            BlockIndex::Many(index) => {
+                while *index.words.get(index.low as usize)? == 0 {
+                    index.low += 1;
+                }
+                Some(index.low * 64 + index.words[index.low as usize].trailing_zeros())
+            }
         }
-        Some(self.low * 64 + words[self.low as usize].trailing_zeros())
     }
 
     fn first_from(&self, block: u32) -> Option<u32> {
-        let words = self.words.all();
-        let start = (block as usize / 64).max(self.low as usize);
-        let mask = if start == block as usize / 64 { u64::MAX << (block % 64) } else { u64::MAX };
-        let head = words.get(start)? & mask;
-        if head != 0 {
-            return Some(start as u32 * 64 + head.trailing_zeros());
+        match self {
+            BlockIndex::One(word) => {
+                let rest = word & u64::MAX.checked_shl(block).unwrap_or(0);
+                (rest != 0).then(|| rest.trailing_zeros())
+            }
+            BlockIndex::Many(index) => {
+                let start = (block / 64).max(index.low);
+                let mask = if start == block / 64 { u64::MAX << (block % 64) } else { u64::MAX };
+                let words = (start..).zip(index.words.get(start as usize..)?);
+                let mut masked = words.map(|(at, &word)| (at, if at == start { word & mask } else { word }));
+                masked.find(|&(_, word)| word != 0).map(|(at, word)| at * 64 + word.trailing_zeros())
+            }
         }
-        let tail = words.iter().enumerate().skip(start + 1);
-        tail.map(|(at, &word)| (at, word))
-            .find(|&(_, word)| word != 0)
-            .map(|(at, word)| at as u32 * 64 + word.trailing_zeros())
     }
 }

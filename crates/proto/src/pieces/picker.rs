@@ -493,6 +493,9 @@ impl PiecePicker {
     fn row(&mut self, peer: PeerKey) -> &mut PeerRow {
         let slot = peer.slot();
         while self.rows.len() <= slot {
+            if self.rows.len() == self.rows.capacity() {
+                self.rows.reserve_exact(4 + self.rows.len() / 4);
+            }
             self.rows.push(PeerRow::new(PeerKey::new(self.rows.len() as u16, 0)));
         }
         let row = &mut self.rows[slot];

@@ -21,7 +21,7 @@ pub enum RemotePieces {
     /// A few, in order.
     Sparse(Vec<PieceIndex>),
     /// Many.
-    Words(Box<CountedSet>),
+    Words(CountedSet),
 }
 
 /// A bitfield that knows how many bits are set.
@@ -49,7 +49,7 @@ impl RemotePieces {
         } else if fits_a_list(count as usize, set.len()) {
             RemotePieces::Sparse(set.iter().collect())
         } else {
-            RemotePieces::Words(Box::new(CountedSet { set, count }))
+            RemotePieces::Words(CountedSet { set, count })
         }
     }
 
@@ -84,7 +84,7 @@ impl RemotePieces {
     /// changes the form.
     pub fn remove(&mut self, pieces: Range<PieceIndex>, total: u32) {
         if let RemotePieces::All = self {
-            *self = RemotePieces::Words(Box::new(CountedSet { set: Bitfield::full(total), count: total }));
+            *self = RemotePieces::Words(CountedSet { set: Bitfield::full(total), count: total });
         }
         match self {
             RemotePieces::None | RemotePieces::All => {}
@@ -169,7 +169,7 @@ impl RemotePieces {
                 set.insert(piece);
             });
             let count = list.len() as u32;
-            *self = RemotePieces::Words(Box::new(CountedSet { set, count }));
+            *self = RemotePieces::Words(CountedSet { set, count });
         }
     }
 

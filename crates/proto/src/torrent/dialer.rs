@@ -76,7 +76,7 @@ impl Dialer {
     /// A dial came to nothing.
     pub fn failed(&mut self, now: Instant, dial: DialId, why: DialFailure) {
         if let Some(at) = self.dials.iter().position(|&(under_way, _)| under_way == dial) {
-            let (_, address) = self.dials.remove(at);
+            let address = self.take_dial(at);
             self.list.dial_failed(now, address, why);
         }
     }
@@ -84,12 +84,21 @@ impl Dialer {
     /// A link came up, perhaps by a dial of ours.
     pub fn landed(&mut self, now: Instant, dial: Option<DialId>, remote: SocketAddr) {
         let Some(at) = self.dials.iter().position(|&(under_way, _)| Some(under_way) == dial) else { return };
-        let (_, address) = self.dials.remove(at);
+        let address = self.take_dial(at);
         if address == remote {
             self.list.linked(now, address);
         } else {
             self.list.dial_failed(now, address, DialFailure::NotTried);
         }
+    }
+
+    fn take_dial(&mut self, at: usize) -> SocketAddr {
+        let (_, address) = self.dials.remove(at);
+        // Dials are a matter of the first seconds: nothing is kept for them afterwards.
+        if self.dials.is_empty() {
+            self.dials = Vec::new();
+        }
+        address
     }
 
     fn next(&mut self, now: Instant) -> Option<Output> {

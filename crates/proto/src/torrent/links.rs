@@ -9,6 +9,7 @@ use crate::cx::Cx;
 use crate::extension::handshake::{self, PeerExchange};
 use crate::input::{DialFailure, LinkEnd, LinkUp};
 use crate::output::CloseReason;
+use crate::peer::upload_queue::Leaving;
 use crate::peer::{AllowedFast, Peer, Terms};
 use crate::pool::Reader;
 use crate::timers::Timer;
@@ -200,8 +201,8 @@ impl Torrent {
         self.blame.departed(key, peer.terms.remote.ip());
         self.remember_debt(cx, &peer);
         // The driver answers every token before this; what a fault left over must not clog the uplink.
-        for (sequence, block) in peer.uploads.take_sending() {
-            let since = peer.sending.finish(cx.now, sequence, block.len, false);
+        for Leaving { block, since, .. } in peer.uploads.take_sending() {
+            peer.sending.finish(cx.now, since, block.len, false);
             cx.pool.uplink.done(cx.now, since, block.len, false);
         }
         cx.pool.unread.retain(|&reader| reader != Reader::Link(peer.link));

@@ -57,6 +57,9 @@ impl Peers {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None if self.slots.len() < PEERS_MAX => {
+                if self.slots.len() == self.slots.capacity() {
+                    self.slots.reserve_exact(4 + self.slots.len() / 4);
+                }
                 self.slots.push(Slot { generation: 0, peer: None });
                 (self.slots.len() - 1) as u16
             }

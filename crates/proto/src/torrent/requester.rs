@@ -194,7 +194,9 @@ impl Torrent {
             Answer::Expected => {
                 self.picker.release(block, key);
                 // A peer that rejects what it allowed has changed its mind; asking again would go in circles.
-                peer.fast.theirs.retain(|&piece| piece != block.piece);
+                if peer.fast.is_there() {
+                    peer.fast.theirs.retain(|&piece| piece != block.piece);
+                }
                 // With a choke come rejects of all that is under way (BEP 6); while it serves us they are its own idea.
                 let useless = !peer.state.peer_choking && peer.pipeline.refused(cx.now);
                 if useless {

@@ -7,7 +7,7 @@
 use super::Torrent;
 use crate::cx::Cx;
 use crate::input::Unsent;
-use crate::peer::upload_queue::Cancelled;
+use crate::peer::upload_queue::{Cancelled, Leaving};
 use crate::{Output, PeerKey, SendToken};
 use wire::message::BlockRequest;
 use wire::{Block, Message, PieceIndex};
@@ -96,8 +96,8 @@ impl Torrent {
         if !cx.pool.uplink.has_room(cx.now, cx.pool.lease.up, next.len) {
             return Turn::Full;
         }
-        let Some((sequence, block)) = peer.uploads.start() else { return Turn::Done };
-        peer.sending.start(cx.now, sequence, block.len);
+        let Some((sequence, block)) = peer.uploads.start(cx.now) else { return Turn::Done };
+        peer.sending.start(block.len);
         cx.pool.uplink.sending(cx.now, block.len);
         cx.pool.up.charge(cx.now, u64::from(block.len));
         let token = SendToken { link: peer.link, sequence };
@@ -111,9 +111,9 @@ impl Torrent {
             return;
         }
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let Some(block) = peer.uploads.sent(token.sequence) else { return };
+        let Some(Leaving { block, since, .. }) = peer.uploads.sent(token.sequence) else { return };
         peer.clocks.said = cx.now;
-        let since = peer.sending.finish(cx.now, token.sequence, block.len, true);
+        peer.sending.finish(cx.now, since, block.len, true);
         cx.pool.uplink.done(cx.now, since, block.len, true);
         peer.traffic.sent(cx.now, block.len);
         peer.traffic.appetite.took(block.len, peer.pieces.has(block.piece));
@@ -132,8 +132,8 @@ impl Torrent {
             return;
         }
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let Some(block) = peer.uploads.unsent(token.sequence) else { return };
-        let since = peer.sending.finish(cx.now, token.sequence, block.len, false);
+        let Some(Leaving { block, since, .. }) = peer.uploads.unsent(token.sequence) else { return };
+        peer.sending.finish(cx.now, since, block.len, false);
         cx.pool.uplink.done(cx.now, since, block.len, false);
         peer.reject(cx, block);
         peer.enlist(cx, self.id, key);

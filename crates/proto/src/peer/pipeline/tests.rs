@@ -286,7 +286,7 @@ fn what_is_remembered_as_late_is_bounded() {
         pipeline.requested(&[block(number)], at(0));
         pipeline.cancel(block(number));
     }
-    assert_eq!(pipeline.late.len(), LATE_BLOCKS_MAX);
+    assert_eq!(pipeline.amiss.late.len(), LATE_BLOCKS_MAX);
     assert_eq!(pipeline.complete(block(1_999), at(0)), Answer::Late);
     assert_eq!(pipeline.complete(block(0), at(0)), Answer::Unknown);
 }

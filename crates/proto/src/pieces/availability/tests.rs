@@ -19,9 +19,10 @@ impl Model {
         for order in &self.availability.orders {
             assert!(order.starts.is_sorted(), "{what}");
             assert_eq!(order.pieces.len() as u32, order.set.count(), "{what}");
-            for (at, &piece) in order.pieces.iter().enumerate() {
-                assert_eq!(self.availability.positions[piece.as_usize()], at as u32, "{what}");
-                let bucket = order.bucket(-self.availability.counts[piece.as_usize()]);
+            for at in 0..order.pieces.len() {
+                let piece = order.piece(at);
+                assert_eq!(self.availability.positions.at(piece.as_usize()), at as u32, "{what}");
+                let bucket = order.bucket(-i32::from(self.availability.counts[piece.as_usize()]));
                 let range = order.starts[bucket] as usize..order.end(bucket);
                 assert!(range.contains(&at), "{piece} at {at} not in {range:?} {what}");
             }
@@ -119,7 +120,7 @@ fn a_peer_with_one_common_piece_among_a_hundred_thousand_is_found_work_and_then_
         availability.remove(piece, Priority::Normal);
     }
     assert_eq!(availability.choose(&theirs, Taste::Rarest, &mut search, &mut rng), None);
-    assert_eq!(search.barren_since[1], Some(availability.epoch));
+    assert_eq!(search.barren_since[1], availability.epoch);
     availability.insert(PieceIndex(500), Priority::Normal);
     assert_eq!(availability.choose(&theirs, Taste::Rarest, &mut search, &mut rng), Some(PieceIndex(500)));
 }
@@ -140,4 +141,30 @@ fn eager_pieces_come_first_however_common() {
     }
     assert_eq!(classes.len(), 10);
     assert!(classes.is_sorted_by(|a, b| a >= b), "{classes:?}");
+}
+
+/// Each time one is taken off `base` and put on every piece.
+#[test]
+fn counts_stay_right_when_tens_of_thousands_come_as_newcomers_and_leave_as_seeds() {
+    let normal = |_| Priority::Normal;
+    for backwards in [false, true] {
+        let mut availability = Availability::new(3);
+        let pieces = [0, 1, 2].map(PieceIndex);
+        pieces.iter().for_each(|&piece| availability.insert(piece, Priority::Normal));
+        availability.raise(PieceIndex(1), Priority::Normal);
+        for _ in 0..40_000 {
+            if backwards {
+                availability.peer_joined(&RemotePieces::All, normal);
+                pieces.iter().for_each(|&piece| availability.lower(piece, Priority::Normal));
+            } else {
+                pieces.iter().for_each(|&piece| availability.raise(piece, Priority::Normal));
+                availability.peer_left(&RemotePieces::All, normal);
+            }
+            assert_eq!(pieces.map(|piece| availability.of(piece)), [0, 1, 0]);
+        }
+        let mut rng = Rng::new(Seed(1));
+        let common =
+            availability.choose(&RemotePieces::All, Taste::Commonest, &mut Search::default(), &mut rng);
+        assert_eq!(common, Some(PieceIndex(1)));
+    }
 }

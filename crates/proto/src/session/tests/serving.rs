@@ -240,9 +240,9 @@ fn a_pause_does_not_count_as_seeding_and_the_goal_still_holds_after_it() {
 #[test]
 fn a_session_a_torrent_and_a_peer_stay_small() {
     let sizes = [
-        ("Session", size_of::<crate::Session>(), 640),
-        ("Torrent", size_of::<crate::torrent::Torrent>(), 1_800),
-        ("Peer", size_of::<crate::peer::Peer>(), 900),
+        ("Session", size_of::<crate::Session>(), 656),
+        ("Torrent", size_of::<crate::torrent::Torrent>(), 1_680),
+        ("Peer", size_of::<crate::peer::Peer>(), 680),
     ];
     for (name, bytes, most) in sizes {
         println!("{name}: {bytes} bytes");
