@@ -11,6 +11,7 @@ pub mod pipeline;
 pub mod sending;
 pub mod upload_queue;
 
+use crate::address::Kept;
 use crate::cx::Cx;
 use crate::extension::{self, ExtensionReport, RemoteExtensions};
 use crate::pieces::RemotePieces;
@@ -62,10 +63,10 @@ pub struct Peer {
 }
 
 /// What does not change while a link is up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms {
     /// Where it is.
-    pub remote: SocketAddr,
+    pub remote: Kept,
     /// What it calls itself.
     pub peer_id: PeerId,
     /// It came to us.
@@ -545,7 +546,7 @@ impl Traffic {
 impl Peer {
     /// Where others can reach it, as far as we know: where we did, or where it says it listens. With the scope of a link-local one.
     pub fn listens(&self) -> Option<SocketAddr> {
-        let mut address = self.terms.remote;
+        let mut address = self.terms.remote.get();
         if self.terms.incoming {
             address.set_port(self.extensions.port?);
         }
@@ -557,7 +558,7 @@ impl Terms {
     /// What two ends with these reserved bytes can do together.
     pub fn new(remote: SocketAddr, peer_id: PeerId, incoming: bool, theirs: Reserved) -> Terms {
         let (fast, extended) = (theirs.fast(), theirs.extension_protocol());
-        Terms { remote, peer_id, incoming, fast, extended, encrypted: false }
+        Terms { remote: Kept::new(remote), peer_id, incoming, fast, extended, encrypted: false }
     }
 }
 

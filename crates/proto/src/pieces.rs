@@ -64,11 +64,47 @@ impl OpenIndex {
     }
 }
 
+/// The same in two bytes.
+#[derive(Clone, Copy, Debug)]
+struct PackedState(u16);
+
+impl PackedState {
+    /// An unfinished piece's place is below [`OPEN_PIECES_MAX`], and takes what is below these.
+    const OPEN: u16 = 1 << 14;
+    const VERIFYING: u16 = 2 << 14;
+    const HAVE: u16 = 3 << 14;
+
+    fn new(state: PieceState) -> PackedState {
+        PackedState(match state {
+            PieceState::Missing => 0,
+            PieceState::Open(OpenIndex(place)) => PackedState::OPEN | place,
+            PieceState::Verifying(OpenIndex(place)) => PackedState::VERIFYING | place,
+            PieceState::Have(Durability::Buffered) => PackedState::HAVE,
+            PieceState::Have(Durability::Written) => PackedState::HAVE | 1,
+            PieceState::Have(Durability::Synced) => PackedState::HAVE | 2,
+            PieceState::Have(Durability::Committed) => PackedState::HAVE | 3,
+        })
+    }
+
+    fn get(self) -> PieceState {
+        let place = self.0 & (PackedState::OPEN - 1);
+        match (self.0 & PackedState::HAVE, place) {
+            (PackedState::OPEN, place) => PieceState::Open(OpenIndex(place)),
+            (PackedState::VERIFYING, place) => PieceState::Verifying(OpenIndex(place)),
+            (PackedState::HAVE, 0) => PieceState::Have(Durability::Buffered),
+            (PackedState::HAVE, 1) => PieceState::Have(Durability::Written),
+            (PackedState::HAVE, 2) => PieceState::Have(Durability::Synced),
+            (PackedState::HAVE, _) => PieceState::Have(Durability::Committed),
+            (_, _) => PieceState::Missing,
+        }
+    }
+}
+
 /// All pieces of one content.
 #[derive(Clone, Debug)]
 pub struct Pieces {
     layout: Arc<Layout>,
-    states: Box<[PieceState]>,
+    states: Box<[PackedState]>,
     /// Absent while all are `Normal`.
     priorities: Option<Box<[Priority]>>,
     open: Vec<OpenPiece>,
@@ -95,7 +131,7 @@ impl Pieces {
     pub fn new(layout: Arc<Layout>) -> Pieces {
         let total = layout.pieces();
         Pieces {
-            states: vec![PieceState::Missing; total as usize].into(),
+            states: vec![PackedState::new(PieceState::Missing); total as usize].into(),
             priorities: None,
             open: Vec::new(),
             partials: Vec::new(),
@@ -120,7 +156,7 @@ impl Pieces {
 
     /// The state of a piece.
     pub fn state(&self, piece: PieceIndex) -> PieceState {
-        self.states.get(piece.as_usize()).copied().unwrap_or(PieceState::Missing)
+        self.states.get(piece.as_usize()).map_or(PieceState::Missing, |packed| packed.get())
     }
 
     /// How eagerly a piece is wanted.
@@ -236,7 +272,7 @@ impl Pieces {
             self.open.reserve_exact(4 + self.open.len() / 4);
         }
         self.open.push(OpenPiece::new(piece, blocks, attempt, restored.unwrap_or(&BlockSet::new())));
-        self.states[piece.as_usize()] = PieceState::Open(index);
+        self.put_state(piece, PieceState::Open(index));
         self.index_partial(index);
         Some(index)
     }
@@ -271,12 +307,13 @@ impl Pieces {
             self.live_bytes -= u64::from(self.layout.piece_len(closed.piece));
         }
         if let Some(moved) = self.open.get(index.get()) {
-            let state = &mut self.states[moved.piece.as_usize()];
-            *state = match state {
+            let (piece, partial_at) = (moved.piece, moved.partial_at);
+            let state = match self.state(piece) {
                 PieceState::Verifying(_) => PieceState::Verifying(index),
                 PieceState::Open(_) | PieceState::Missing | PieceState::Have(_) => PieceState::Open(index),
             };
-            if let Some(at) = moved.partial_at {
+            self.put_state(piece, state);
+            if let Some(at) = partial_at {
                 self.partials[at.get()] = index;
             }
         }
@@ -286,10 +323,10 @@ impl Pieces {
     /// Changes a state that has, and gets, no unfinished piece.
     fn set_state(&mut self, piece: PieceIndex, state: PieceState) {
         let len = u64::from(self.layout.piece_len(piece));
-        if self.states[piece.as_usize()] == PieceState::Have(Durability::Buffered) {
+        if self.state(piece) == PieceState::Have(Durability::Buffered) {
             self.unwritten_bytes -= len;
         }
-        self.states[piece.as_usize()] = state;
+        self.put_state(piece, state);
         let (have, durable) = match state {
             PieceState::Have(Durability::Buffered) => {
                 self.unwritten_bytes += len;
@@ -310,6 +347,10 @@ impl Pieces {
             self.durable.remove(piece);
         }
         self.index_lacking(piece);
+    }
+
+    fn put_state(&mut self, piece: PieceIndex, state: PieceState) {
+        self.states[piece.as_usize()] = PackedState::new(state);
     }
 
     fn index_lacking(&mut self, piece: PieceIndex) {
@@ -343,6 +384,23 @@ impl Pieces {
         self.partials.swap_remove(at.get());
         if let Some(&moved) = self.partials.get(at.get()) {
             self.open[moved.get()].partial_at = Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_kept_in_two_bytes() {
+        let places = [0, 1, OPEN_PIECES_MAX as u16 - 1].map(OpenIndex);
+        let open = places.map(PieceState::Open);
+        let verifying = places.map(PieceState::Verifying);
+        let have = [Durability::Buffered, Durability::Written, Durability::Synced, Durability::Committed];
+        let have = have.map(PieceState::Have);
+        for state in [PieceState::Missing].into_iter().chain(open).chain(verifying).chain(have) {
+            assert_eq!(PackedState::new(state).get(), state);
         }
     }
 }

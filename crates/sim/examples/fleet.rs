@@ -14,10 +14,13 @@ impl Crew for Threads {
     fn run(&self, jobs: Vec<Job<'_>>) {
         let mut piles: Vec<Vec<Job<'_>>> = (0..self.0).map(|_| Vec::new()).collect();
         jobs.into_iter().enumerate().for_each(|(place, job)| piles[place % self.0].push(job));
+        // One pile is this thread's own: with one there is nobody to wait for.
+        let own = piles.pop();
         std::thread::scope(|scope| {
             for pile in piles {
                 scope.spawn(|| pile.into_iter().for_each(|job| job()));
             }
+            own.into_iter().flatten().for_each(|job| job());
         });
     }
 }

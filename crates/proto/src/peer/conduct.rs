@@ -31,12 +31,12 @@ pub const EXCESS_REQUESTS_MAX: u32 = 4_000;
 /// Forgiveness that is left.
 #[derive(Clone, Debug)]
 pub struct Conduct {
-    purse: u32,
     counted: Instant,
-    unrequested: u32,
-    choked_requests: u32,
-    rejects: u32,
-    excess: u32,
+    purse: u32,
+    unrequested: u16,
+    choked_requests: u16,
+    rejects: u16,
+    excess: u16,
 }
 
 impl Conduct {
@@ -78,7 +78,7 @@ impl Conduct {
 
     /// It sent a block that we do not wait for.
     pub fn sent_unrequested(&mut self) -> Result<(), PeerMisbehaved> {
-        self.unrequested += REQUESTED_PER_UNREQUESTED - 1;
+        self.unrequested += REQUESTED_PER_UNREQUESTED as u16 - 1;
         let most = UNREQUESTED_MAX * REQUESTED_PER_UNREQUESTED;
         count(&mut self.unrequested, most, PeerMisbehaved::UnrequestedBlock)
     }
@@ -123,9 +123,10 @@ impl Conduct {
     }
 }
 
-fn count(counter: &mut u32, max: u32, fault: PeerMisbehaved) -> Result<(), PeerMisbehaved> {
-    *counter += 1;
-    if *counter > max { Err(fault) } else { Ok(()) }
+/// No bound is near the end of two bytes, and who is above one says nothing any more.
+fn count(counter: &mut u16, max: u32, fault: PeerMisbehaved) -> Result<(), PeerMisbehaved> {
+    *counter = counter.saturating_add(1);
+    if u32::from(*counter) > max { Err(fault) } else { Ok(()) }
 }
 
 #[cfg(test)]

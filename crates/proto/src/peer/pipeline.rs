@@ -75,7 +75,8 @@ const WHOLE_PIECE_WITHIN: Duration = Duration::from_secs(20);
 /// Our requests to one peer.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
-    outstanding: VecDeque<Request>,
+    /// None with a peer that does not serve us, as most do not at any time.
+    asked: Seldom<Asked>,
     block_len: u32,
     requests_max: u32,
     target: u32,
@@ -92,6 +93,16 @@ pub struct Pipeline {
     /// Bytes per second.
     rate: u64,
     amiss: Seldom<Amiss>,
+}
+
+/// Requests, oldest first.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    requests: VecDeque<Request>,
+}
+
+impl Blank for Asked {
+    const BLANK: &'static Asked = &Asked { requests: VecDeque::new() };
 }
 
 /// What did not go as it should.
@@ -168,7 +179,7 @@ impl Pipeline {
     pub fn new(block_len: u32, requests_max: u32, now: Instant) -> Pipeline {
         let requests_max = requests_max.max(REQUESTS_MIN);
         Pipeline {
-            outstanding: VecDeque::new(),
+            asked: Seldom::default(),
             block_len: block_len.max(1),
             requests_max,
             target: REQUESTS_START.min(requests_max),
@@ -201,23 +212,23 @@ impl Pipeline {
     pub fn room(&self) -> u32 {
         match self.amiss.refusals.rest_until {
             Some(_) => 0,
-            None => self.target().saturating_sub(self.outstanding.len() as u32),
+            None => self.target().saturating_sub(self.asked.requests.len() as u32),
         }
     }
 
     /// How many requests are outstanding.
     pub fn len(&self) -> u32 {
-        self.outstanding.len() as u32
+        self.asked.requests.len() as u32
     }
 
     /// Whether nothing is outstanding.
     pub fn is_empty(&self) -> bool {
-        self.outstanding.is_empty()
+        self.asked.requests.is_empty()
     }
 
     /// The outstanding requests, oldest first.
     pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
-        self.outstanding.iter().map(|request| request.block)
+        self.asked.requests.iter().map(|request| request.block)
     }
 
     /// The peer is silent although we wait for blocks.
@@ -255,12 +266,14 @@ impl Pipeline {
     /// These requests were sent: what the picker gave for [`Pipeline::room`]. Tell also when it gave none, for fewer than asked for means
     /// that it is not the peer that limits.
     pub fn requested(&mut self, blocks: &[Block], now: Instant) {
-        if self.outstanding.is_empty() && !blocks.is_empty() {
+        if self.asked.requests.is_empty() && !blocks.is_empty() {
             (self.heard, self.completed) = (now, now);
             self.round = Round { began: now, rate_before: self.round.rate_before, ..Round::default() };
         }
-        tight::make_room(&mut self.outstanding, blocks.len());
-        self.outstanding.extend(blocks.iter().map(|&block| Request { block, at: now }));
+        if !blocks.is_empty() {
+            tight::make_room(&mut self.asked.requests, blocks.len());
+            self.asked.requests.extend(blocks.iter().map(|&block| Request { block, at: now }));
+        }
         self.round.starved |= self.room() > 0;
     }
 
@@ -304,7 +317,7 @@ impl Pipeline {
             Answer::Late => Answer::Late,
             Answer::Expected | Answer::Unknown => {
                 let taken = self.take(block).map_or(Answer::Unknown, |_| Answer::Expected);
-                tight::give_back(&mut self.outstanding);
+                self.forget_if_idle();
                 taken
             }
         }
@@ -370,11 +383,13 @@ impl Pipeline {
     /// The peer choked us, or we give up on it: everything outstanding is appended to `released`. Without the fast extension a choke
     /// means this (BEP 3); with it, each request gets a reject of its own (BEP 6), so do not call this on a choke.
     pub fn release_all(&mut self, released: &mut Vec<Block>) {
-        while let Some(request) = self.outstanding.pop_front() {
+        while !self.is_empty()
+            && let Some(request) = self.asked.requests.pop_front()
+        {
             self.remember_late(request.block);
             released.push(request.block);
         }
-        tight::give_back(&mut self.outstanding);
+        self.forget_if_idle();
     }
 
     /// When to call [`Pipeline::check`] and [`Pipeline::has_rested`]. `None` while nothing is outstanding and no rest ends.
@@ -384,7 +399,7 @@ impl Pipeline {
 
     /// When the peer has been silent for too long.
     fn give_up_at(&self) -> Option<Instant> {
-        let oldest = self.waited_since(self.outstanding.front()?);
+        let oldest = self.waited_since(self.asked.requests.front()?);
         let too_old = oldest + TIMEOUT_MAX;
         let silent = self.heard.max(oldest) + self.patience();
         let blockless = self.completed.max(oldest) + self.block_patience();
@@ -397,8 +412,10 @@ impl Pipeline {
     /// (2 to 20 s), or that sends no whole block for four of them, is snubbed: all its blocks are released, although the oldest request
     /// stands, and it is asked for one block at a time, which others may be asked for too, until one comes in good time.
     pub fn check(&mut self, now: Instant, released: &mut Vec<Block>) -> bool {
-        while let Some(request) =
-            self.outstanding.pop_front_if(|request| now.since(request.at.max(self.read_since)) >= TIMEOUT_MAX)
+        let read_since = self.read_since;
+        let too_old = |request: &mut Request| now.since(request.at.max(read_since)) >= TIMEOUT_MAX;
+        while !self.is_empty()
+            && let Some(request) = self.asked.requests.pop_front_if(too_old)
         {
             self.remember_late(request.block);
             released.push(request.block);
@@ -417,18 +434,18 @@ impl Pipeline {
         }
         self.slow_start = false;
         self.target = REQUESTS_MIN.min(self.requests_max);
-        while self.outstanding.len() > 1
-            && let Some(request) = self.outstanding.pop_back()
+        while self.asked.requests.len() > 1
+            && let Some(request) = self.asked.requests.pop_back()
         {
             self.remember_late(request.block);
             released.push(request.block);
         }
-        released.extend(self.outstanding.front().map(|request| request.block));
+        released.extend(self.asked.requests.front().map(|request| request.block));
     }
 
     /// Whether a block is outstanding.
     pub fn is_asked(&self, block: Block) -> bool {
-        self.outstanding.iter().any(|request| request.block == block)
+        self.asked.requests.iter().any(|request| request.block == block)
     }
 
     /// Since when an answer could have come that we would have heard.
@@ -476,12 +493,18 @@ impl Pipeline {
         self.round = next;
     }
 
-    fn take(&mut self, block: Block) -> Option<Request> {
-        if self.outstanding.front().is_some_and(|request| request.block == block) {
-            return self.outstanding.pop_front();
+    fn forget_if_idle(&mut self) {
+        if self.is_empty() {
+            self.asked = Seldom::default();
         }
-        let at = self.outstanding.iter().position(|request| request.block == block)?;
-        self.outstanding.remove(at)
+    }
+
+    fn take(&mut self, block: Block) -> Option<Request> {
+        if self.asked.requests.front().is_some_and(|request| request.block == block) {
+            return self.asked.requests.pop_front();
+        }
+        let at = self.asked.requests.iter().position(|request| request.block == block)?;
+        self.asked.requests.remove(at)
     }
 
     fn take_late(&mut self, block: Block) -> Answer {

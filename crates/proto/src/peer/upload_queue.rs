@@ -6,6 +6,7 @@
 //! here, those on their way out included.
 //! BEP: 3, 6, 10 (`reqq`)
 
+use crate::seldom::{Blank, Seldom};
 use crate::{Instant, tight};
 use std::collections::VecDeque;
 use wire::Block;
@@ -14,11 +15,21 @@ use wire::PieceIndex;
 /// The requests of one peer.
 #[derive(Clone, Debug)]
 pub struct UploadQueue {
+    /// None while the peer asks for nothing, as most do at any time.
+    requests: Seldom<Requests>,
+    max: u32,
+    next_sequence: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Requests {
     waiting: VecDeque<Block>,
     /// Handed to the driver, not answered yet.
     sending: VecDeque<Leaving>,
-    max: u32,
-    next_sequence: u32,
+}
+
+impl Blank for Requests {
+    const BLANK: &'static Requests = &Requests { waiting: VecDeque::new(), sending: VecDeque::new() };
 }
 
 /// A block on its way out.
@@ -50,7 +61,7 @@ pub struct QueueFull;
 impl UploadQueue {
     /// No requests; at most `max`, the `reqq` that we advertise.
     pub fn new(max: u32) -> UploadQueue {
-        UploadQueue { waiting: VecDeque::new(), sending: VecDeque::new(), max, next_sequence: 0 }
+        UploadQueue { requests: Seldom::default(), max, next_sequence: 0 }
     }
 
     /// The peer asks for a range. Asking twice for the same is two requests with an answer each.
@@ -58,43 +69,44 @@ impl UploadQueue {
         if self.len() >= self.max {
             return Err(QueueFull);
         }
-        tight::make_room(&mut self.waiting, 1);
-        self.waiting.push_back(block);
+        tight::make_room(&mut self.requests.waiting, 1);
+        self.requests.waiting.push_back(block);
         Ok(())
     }
 
     /// Requests without an answer, those on their way included.
     pub fn len(&self) -> u32 {
-        (self.waiting.len() + self.sending.len()) as u32
+        (self.requests.waiting.len() + self.requests.sending.len()) as u32
     }
 
     /// Whether every request has its answer.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.sending.is_empty()
+        self.requests.waiting.is_empty() && self.requests.sending.is_empty()
     }
 
     /// Requests that nobody has begun to answer.
     pub fn waiting(&self) -> u32 {
-        self.waiting.len() as u32
+        self.requests.waiting.len() as u32
     }
 
     /// What is on its way out. No answer to it is known afterwards.
     pub fn take_sending(&mut self) -> VecDeque<Leaving> {
-        core::mem::take(&mut self.sending)
+        if self.requests.is_there() { core::mem::take(&mut self.requests.sending) } else { VecDeque::new() }
     }
 
     /// The request to answer next.
     pub fn peek(&self) -> Option<Block> {
-        self.waiting.front().copied()
+        self.requests.waiting.front().copied()
     }
 
     /// Begins to answer the next request: the sequence for its send token, and the range.
     pub fn start(&mut self, now: Instant) -> Option<(u32, Block)> {
-        let block = self.waiting.pop_front()?;
+        self.requests.waiting.front()?;
+        let block = self.requests.waiting.pop_front()?;
         let sequence = self.next_sequence;
         self.next_sequence = self.next_sequence.wrapping_add(1);
-        tight::make_room(&mut self.sending, 1);
-        self.sending.push_back(Leaving { sequence, block, since: now });
+        tight::make_room(&mut self.requests.sending, 1);
+        self.requests.sending.push_back(Leaving { sequence, block, since: now });
         Some((sequence, block))
     }
 
@@ -110,11 +122,11 @@ impl UploadQueue {
 
     /// The peer no longer wants a range.
     pub fn cancel(&mut self, block: Block) -> Cancelled {
-        if let Some(at) = self.waiting.iter().position(|&waiting| waiting == block) {
-            self.waiting.remove(at);
+        if let Some(at) = self.requests.waiting.iter().position(|&waiting| waiting == block) {
+            self.requests.waiting.remove(at);
             return Cancelled::Waiting;
         }
-        let sending = self.sending.iter().find(|leaving| leaving.block == block);
+        let sending = self.requests.sending.iter().find(|leaving| leaving.block == block);
         sending.map_or(Cancelled::Unknown, |leaving| Cancelled::Sending(leaving.sequence))
     }
 
@@ -126,23 +138,25 @@ impl UploadQueue {
         dropped: &mut Vec<Block>,
         wish_back: &mut Vec<u32>,
     ) {
-        self.waiting.retain(|block| {
+        if self.is_empty() {
+            self.requests = Seldom::default();
+            return;
+        }
+        self.requests.waiting.retain(|block| {
             let stays = allowed(block.piece);
             if !stays {
                 dropped.push(*block);
             }
             stays
         });
-        let on_their_way = self.sending.iter().filter(|leaving| !allowed(leaving.block.piece));
+        let on_their_way = self.requests.sending.iter().filter(|leaving| !allowed(leaving.block.piece));
         wish_back.extend(on_their_way.map(|leaving| leaving.sequence));
-        tight::give_back(&mut self.waiting);
-        tight::give_back(&mut self.sending);
     }
 
     /// Answers come mostly in order, so this is mostly the front.
     fn finish(&mut self, sequence: u32) -> Option<Leaving> {
-        let at = self.sending.iter().position(|leaving| leaving.sequence == sequence)?;
-        self.sending.remove(at)
+        let at = self.requests.sending.iter().position(|leaving| leaving.sequence == sequence)?;
+        self.requests.sending.remove(at)
     }
 }
 

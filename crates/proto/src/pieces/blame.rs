@@ -251,6 +251,7 @@ impl Blame {
         if self.departed.len() >= DEPARTED_MAX {
             self.departed.pop_front();
         }
+        crate::tight::make_room(&mut self.departed, 1);
         self.departed.push_back(Departed { peer, address, now: None });
     }
 

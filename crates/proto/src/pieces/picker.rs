@@ -96,7 +96,7 @@ struct PeerRow {
     witness: u32,
     search: Search,
     /// End-game copies it is asked for.
-    copies: u32,
+    copies: u16,
     /// When it last sent payload, or was asked for some.
     heard: Instant,
 }
@@ -278,7 +278,7 @@ impl PiecePicker {
         let open = &self.pieces.open[index.get()];
         let whole = (open.absent() == 0).then_some(open.attempt);
         if whole.is_some() {
-            self.pieces.states[block.piece.as_usize()] = PieceState::Verifying(index);
+            self.pieces.put_state(block.piece, PieceState::Verifying(index));
         }
         Received::New { whole }
     }
@@ -375,7 +375,7 @@ impl PiecePicker {
             let Some(index) = self.pieces.begin(open.piece, Some(&open.blocks)) else { continue };
             self.availability.remove(open.piece, priority);
             if self.pieces.open[index.get()].absent() == 0 {
-                self.pieces.states[open.piece.as_usize()] = PieceState::Verifying(index);
+                self.pieces.put_state(open.piece, PieceState::Verifying(index));
                 whole.push((open.piece, self.pieces.open[index.get()].attempt));
             }
         }

@@ -40,7 +40,7 @@ impl Torrent {
         let heeded = !self.metainfo.private && port >= 1024;
         let Some(peer) = self.peers.get(key).filter(|_| heeded) else { return };
         // With the scope of the link, without which a link-local address leads nowhere.
-        let mut node = peer.terms.remote;
+        let mut node = peer.terms.remote.get();
         node.set_port(port);
         cx.push(Output::MeetNode(node));
     }

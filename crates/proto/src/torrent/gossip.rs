@@ -75,7 +75,7 @@ impl Torrent {
 
     fn name_peers_to(&mut self, cx: &mut Cx<'_>, key: PeerKey, linked: &[Linked]) {
         let Some(peer) = self.peers.get(key) else { return };
-        let (pex, remote) = (&peer.extensions.pex, peer.terms.remote);
+        let (pex, remote) = (&peer.extensions.pex, peer.terms.remote.get());
         let wants_nothing = peer.pieces.is_seed() || peer.extensions.upload_only;
         let news = |other: &&Linked| {
             let useless = wants_nothing && other.peer.flags.has(PexFlags::UPLOAD_ONLY);
@@ -105,7 +105,7 @@ impl Torrent {
     /// A peer names peers. Those that it says have gone stay known: only a dial can tell.
     pub fn on_named(&mut self, cx: &mut Cx<'_>, key: PeerKey, message: &PexMessage) {
         let Some(peer) = self.peers.get(key).filter(|_| !self.metainfo.private) else { return };
-        let (teller, finished) = (peer.terms.remote, self.is_finished());
+        let (teller, finished) = (peer.terms.remote.get(), self.is_finished());
         for &named in &message.added {
             // Two peers that want nothing have nothing for each other.
             if !(finished && named.flags.has(PexFlags::UPLOAD_ONLY)) {

@@ -114,7 +114,7 @@ impl Torrent {
         let (ours, theirs) = (cx.config.peer_id, up.peer_id);
         let same = |peer: &Peer| {
             let same_peer = peer.terms.peer_id == theirs && peer.terms.remote.ip() == up.remote.ip();
-            !peer.state.closing && (same_peer || is_same_host(peer.terms.remote, up.remote))
+            !peer.state.closing && (same_peer || is_same_host(peer.terms.remote.get(), up.remote))
         };
         let Some((key, before)) = self.peers.iter().find(|(_, peer)| same(peer)) else { return Ok(()) };
         let crossed = before.terms.peer_id == theirs && before.terms.incoming == up.dial.is_some();
@@ -137,7 +137,7 @@ impl Torrent {
         let ours = self.dialer.our_address();
         let claim = |address: SocketAddr| ours.map_or(0, |ours| priority::priority(ours, address));
         let weakest = self.peers.iter().filter(|(_, peer)| idle(peer));
-        let weakest = weakest.map(|(key, peer)| (claim(peer.terms.remote), key)).max();
+        let weakest = weakest.map(|(key, peer)| (claim(peer.terms.remote.get()), key)).max();
         match weakest {
             // A higher number is a lower claim.
             Some((theirs, key)) if ours.is_none() || theirs > claim(newcomer) => {
@@ -252,7 +252,7 @@ impl Torrent {
     pub fn misbehaved(&mut self, cx: &mut Cx<'_>, key: PeerKey, fault: PeerMisbehaved) {
         let Some(peer) = self.peers.get(key) else { return };
         if fault.bans() {
-            let remote = peer.terms.remote;
+            let remote = peer.terms.remote.get();
             self.ban(cx, remote);
         }
         self.close(cx, key, CloseReason::Misbehaved(fault));

@@ -101,7 +101,7 @@ impl Torrent {
         // Who does not have it yet either says so by 0.
         let size = peer.extensions.metadata_size.filter(|&size| size > 0 && speaks);
         match size {
-            Some(size) => fetch.offered(cx.now, key, peer.terms.remote, size),
+            Some(size) => fetch.offered(cx.now, key, peer.terms.remote.get(), size),
             None => fetch.left(key),
         }
         self.fetch_metadata(cx);

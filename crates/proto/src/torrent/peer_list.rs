@@ -438,6 +438,9 @@ impl PeerList {
 
     fn insert(&mut self, candidate: Candidate) {
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                self.slots.reserve_exact(4 + self.slots.len() / 4);
+            }
             self.slots.push(None);
             (self.slots.len() - 1) as u16
         });

@@ -3,8 +3,8 @@
 //! Invariant: a key names one peer for ever (until 65,536 peers have sat in the same slot), so a late word about a peer that
 //! has gone never reaches the one that took its place.
 
-use crate::PeerKey;
 use crate::peer::Peer;
+use crate::{PeerKey, tight};
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
@@ -79,6 +79,7 @@ impl Peers {
         self.free.push(key.slot() as u16);
         self.count -= 1;
         if let Some(address) = peer.listens() {
+            tight::make_room(&mut self.departed.list, 1);
             self.departed.list.push_back((key, address));
         }
         if self.departed.list.len() > DEPARTED_MAX {

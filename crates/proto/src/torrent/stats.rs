@@ -77,7 +77,7 @@ impl Torrent {
         let total = self.metainfo.layout.pieces();
         let of = |peer: &crate::peer::Peer| PeerStats {
             link: peer.link,
-            remote: peer.terms.remote,
+            remote: peer.terms.remote.get(),
             peer_id: peer.terms.peer_id,
             client: peer.extensions.client.clone(),
             incoming: peer.terms.incoming,

@@ -155,6 +155,10 @@ impl Uplink {
         }
         self.settle(now);
         let rest = u64::from(out.block.len + BLOCK_HEADER) * PARTS;
+        // As many as are served at once, and one more while slots change hands.
+        if self.flows.len() == self.flows.capacity() {
+            self.flows.reserve_exact(2);
+        }
         self.flows.push(Flow {
             out,
             far,

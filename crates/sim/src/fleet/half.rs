@@ -70,6 +70,10 @@ impl Halves {
             Some(slot) => slot,
             None => {
                 let slot = u16::try_from(self.rows.len()).ok().filter(|&slot| slot < u16::MAX)?;
+                // By a quarter: nobody has many more than it may.
+                if self.rows.len() == self.rows.capacity() {
+                    self.rows.reserve_exact(4 + self.rows.len() / 4);
+                }
                 self.rows.push(Half {
                     far: 0,
                     far_half: HalfId { slot: 0, generation: 0 },

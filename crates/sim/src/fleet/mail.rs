@@ -2,6 +2,7 @@
 //!
 //! Knows windows of time and numbers of nodes, not what the letters mean. Always holds: the letters of a window come out in the order of
 //! `(to, at, from, sequence)`, in whatever order they were put in; so that order depends on no thread and no division into shards.
+//! They lie in rounds of so many nodes: sorted a round at a time, as it is walked, they are still at hand when they are read.
 
 use super::half::HalfId;
 use proto::Instant;
@@ -9,6 +10,9 @@ use proto::input::LinkEnd;
 use std::sync::Arc;
 use wire::message::BlockRequest;
 use wire::{Message, PieceIndex};
+
+/// Nodes that are served in one round.
+pub(super) const ROUND: usize = 512;
 
 /// Windows ahead that have a place of their own; letters for later ones wait together.
 const RING: u64 = 64;
@@ -47,45 +51,55 @@ pub(super) enum Letter {
     Over(LinkEnd),
 }
 
-/// Letters that wait for their time.
+/// Letters that wait for their time, to some nodes that follow one another.
 #[derive(Debug)]
 pub(super) struct Post {
+    /// The first of the nodes.
+    to: u32,
     /// Microseconds of a window.
     span: u64,
     /// The first window whose letters were not taken yet.
     next: u64,
-    ring: Vec<Vec<Mail>>,
+    ring: Vec<Rounds>,
     late: Vec<Mail>,
     late_first: u64,
 }
 
+/// Letters of one window, by rounds; as many as are needed.
+type Rounds = Vec<Vec<Mail>>;
+
 impl Post {
-    pub(super) fn new(span: u64) -> Post {
+    pub(super) fn new(to: u32, span: u64) -> Post {
         let ring = (0..RING).map(|_| Vec::new()).collect();
-        Post { span, next: 0, ring, late: Vec::new(), late_first: u64::MAX }
+        Post { to, span, next: 0, ring, late: Vec::new(), late_first: u64::MAX }
     }
 
     /// Puts a letter by. One that should have been there before waits for the next window.
     pub(super) fn put(&mut self, mail: Mail) {
         let window = (mail.at.as_micros() / self.span).max(self.next);
         if window < self.next + RING {
-            self.ring[(window % RING) as usize].push(mail);
+            let round = (mail.to - self.to) as usize / ROUND;
+            let rounds = &mut self.ring[(window % RING) as usize];
+            if rounds.len() <= round {
+                rounds.resize_with(round + 1, Vec::new);
+            }
+            rounds[round].push(mail);
         } else {
             self.late_first = self.late_first.min(window);
             self.late.push(mail);
         }
     }
 
-    /// The letters of a window, in order. Windows are taken one after the other; those before which nothing waits may be left out.
-    pub(super) fn take(&mut self, window: u64) -> Vec<Mail> {
+    /// The letters of a window, by rounds, each to be put in order by [`sorted`]. Windows are taken one after the other; those before
+    /// which nothing waits may be left out.
+    pub(super) fn take(&mut self, window: u64) -> Rounds {
         self.next = window;
         if self.late_first < window + RING {
             self.late_first = u64::MAX;
             core::mem::take(&mut self.late).into_iter().for_each(|mail| self.put(mail));
         }
-        let mut due = core::mem::take(&mut self.ring[(window % RING) as usize]);
+        let due = core::mem::take(&mut self.ring[(window % RING) as usize]);
         self.next = window + 1;
-        due.sort_unstable_by_key(|mail| (mail.to, mail.at, mail.from, mail.sequence));
         due
     }
 
@@ -98,8 +112,14 @@ impl Post {
 
     /// All letters that wait, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Mail> + '_ {
-        self.ring.iter().flatten().chain(&self.late)
+        self.ring.iter().flatten().flatten().chain(&self.late)
     }
+}
+
+/// The letters of a round, in order.
+pub(super) fn sorted(mut round: Vec<Mail>) -> Vec<Mail> {
+    round.sort_unstable_by_key(|mail| (mail.to, mail.at, mail.from, mail.sequence));
+    round
 }
 
 #[cfg(test)]
@@ -110,9 +130,10 @@ mod tests {
     #[test]
     fn letters_come_out_in_their_windows_and_in_order_however_they_were_put_in() {
         let mut rng = Rng::new(Seed(4));
+        let first = 7;
         let mut letters: Vec<Mail> = (0..5000)
             .map(|sequence| Mail {
-                to: rng.below(20),
+                to: first + rng.below(3 * ROUND as u32),
                 at: Instant::from_micros(u64::from(rng.below(2_000_000)) >> rng.below(6)),
                 from: rng.below(20),
                 sequence,
@@ -122,12 +143,12 @@ mod tests {
             .collect();
         let key = |mail: &Mail| (mail.at.as_micros() / 10_000, mail.to, mail.at, mail.from, mail.sequence);
         let all = |letters: &[Mail]| {
-            let mut post = Post::new(10_000);
+            let mut post = Post::new(first, 10_000);
             letters.iter().for_each(|mail| post.put(mail.clone()));
             assert_eq!(post.iter().count(), letters.len());
             let mut out = Vec::new();
             while let Some(window) = post.first() {
-                let due = post.take(window);
+                let due: Vec<Mail> = post.take(window).into_iter().flat_map(sorted).collect();
                 assert!(!due.is_empty() && due.iter().all(|mail| key(mail).0 == window));
                 out.extend(due.iter().map(key));
             }

@@ -4,11 +4,12 @@
 //! windows. Nothing depends on how many shards there are: all that is shared is either frozen for the window or a sum.
 
 use super::flow::Flow;
-use super::mail::{Letter, Mail, Post};
+use super::mail::{Letter, Mail, Post, ROUND, sorted};
 use super::node::{Held, Node, Own};
 use crate::content::mix;
 use crate::network::micros;
 use crate::sharing::Sharing;
+use core::ops::Range;
 use core::time::Duration;
 use proto::output::Announce;
 use proto::{Config, Instant, Lease, Outbox, ScrapeId};
@@ -112,6 +113,10 @@ pub(super) struct Desk<'a> {
     pub(super) end: Instant,
     /// What each node's downlink gives each flow that leads there, by shard.
     pub(super) downs: &'a [Vec<u64>],
+    /// Letters to nodes of the same shard.
+    pub(super) own: &'a mut Post,
+    /// The numbers of those nodes.
+    pub(super) near: Range<u32>,
     pub(super) leaving: &'a mut Leaving,
     pub(super) visits: &'a mut Vec<(Instant, u32, Visit)>,
     pub(super) tally: &'a mut Tally,
@@ -134,7 +139,10 @@ impl Desk<'_> {
 
     pub(super) fn post(&mut self, mail: Mail) {
         debug_assert!(mail.at >= self.end, "a letter would arrive in the window in which it was written");
-        self.leaving.mail[(mail.to / self.scene.per_shard) as usize].push(mail);
+        match self.near.contains(&mail.to) {
+            true => self.own.put(mail),
+            false => self.leaving.mail[(mail.to / self.scene.per_shard) as usize].push(mail),
+        }
     }
 
     /// A flow to a node began.
@@ -165,7 +173,7 @@ impl Shard {
             first,
             due: nodes.iter().map(Node::due).collect(),
             nodes,
-            post: Post::new(span),
+            post: Post::new(first, span),
             leaving: Leaving { mail: lists(), flows: (0..shards).map(|_| Vec::new()).collect() },
             visits: Vec::new(),
             tally: Tally::default(),
@@ -224,30 +232,36 @@ impl Shard {
 
     /// Visits all nodes that have something to do in this window.
     pub(super) fn visit(&mut self, scene: &Scene, downs: &[Vec<u64>], begin: Instant) {
-        let Shard { nodes, due, post, leaving, visits, tally, outbox, numbers, .. } = self;
+        let Shard { first, nodes, due, post, leaving, visits, tally, outbox, numbers, .. } = self;
         let end = begin + Duration::from_micros(scene.span);
-        let mut mail = post.take(begin.as_micros() / scene.span).into_iter().peekable();
-        for (node, due) in nodes.iter_mut().zip(due) {
-            let mut desk = Desk {
-                scene,
-                now: begin,
-                begin,
-                end,
-                downs,
-                leaving: &mut *leaving,
-                visits: &mut *visits,
-                tally: &mut *tally,
-                outbox: &mut *outbox,
-                numbers: &mut *numbers,
-            };
-            let flows = !node.uplink.is_idle();
-            if flows {
-                node.begin_window(&mut desk);
-            }
-            if flows || *due < end || mail.peek().is_some_and(|mail| mail.to == node.index) {
-                node.visit(&mut desk, &mut mail);
-                node.end_window(&mut desk);
-                *due = node.due();
+        let near = *first..*first + nodes.len() as u32;
+        let mut mail = post.take(begin.as_micros() / scene.span).into_iter();
+        for (nodes, due) in nodes.chunks_mut(ROUND).zip(due.chunks_mut(ROUND)) {
+            let mut mail = sorted(mail.next().unwrap_or_default()).into_iter().peekable();
+            for (node, due) in nodes.iter_mut().zip(due) {
+                let mut desk = Desk {
+                    scene,
+                    now: begin,
+                    begin,
+                    end,
+                    downs,
+                    own: &mut *post,
+                    near: near.clone(),
+                    leaving: &mut *leaving,
+                    visits: &mut *visits,
+                    tally: &mut *tally,
+                    outbox: &mut *outbox,
+                    numbers: &mut *numbers,
+                };
+                let flows = !node.uplink.is_idle();
+                if flows {
+                    node.begin_window(&mut desk);
+                }
+                if flows || *due < end || mail.peek().is_some_and(|mail| mail.to == node.index) {
+                    node.visit(&mut desk, &mut mail);
+                    node.end_window(&mut desk);
+                    *due = node.due();
+                }
             }
         }
     }

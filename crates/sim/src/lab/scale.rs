@@ -15,9 +15,9 @@ use proto::Instant;
 const PIECE_LEN: u32 = 256 << 10;
 /// Peers that the tracker names beyond as many as each links to: some are full already.
 const NAMED_MORE: u32 = 10;
-/// As clients had for long, and half as many open pieces and requests as with more.
+/// As clients had for long. The fewer there are, the fewer requests and open pieces.
 const SLOTS: u32 = 4;
-/// New pieces are told twice a second: some four at once. Told at once they would be two thirds of all events.
+/// New pieces are told twice a second: several at once, and each word is an event for whoever hears it.
 const HAVES_DELAY: Duration = Duration::from_millis(500);
 /// How often it is said how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(1);

@@ -207,7 +207,7 @@ impl PiecePicker {
         rng: &mut Rng,
         out: &mut Vec<Block>,
     ) {
-        let mut want = want.min(COPIES_PER_PEER_MAX.saturating_sub(self.row(ask.peer).copies));
+        let mut want = want.min(COPIES_PER_PEER_MAX.saturating_sub(self.row(ask.peer).copies.into()));
         let count = self.pieces.open.len();
         let start = rng.index(count);
         for step in 0..count.min(PARTIALS_SEEN_MAX) {
@@ -231,7 +231,7 @@ impl PiecePicker {
                 open.ask_copies(ask.peer, want, from, (of, most), layout, out)
             };
             let taken = self.pieces.change(OpenIndex(at as u16), copy).unwrap_or(0);
-            self.row(ask.peer).copies += taken;
+            self.row(ask.peer).copies += taken as u16;
             want -= taken;
         }
     }

@@ -550,7 +550,7 @@ impl Storm {
             };
             let first = self.peers[slot].1.iter().filter(asked).count() as u32;
             let copies = self.picker.rows[slot].copies;
-            assert_eq!(first + copies, self.peers[slot].1.len() as u32, "seed {seed} slot {slot}");
+            assert_eq!(first + u32::from(copies), self.peers[slot].1.len() as u32, "seed {seed} slot {slot}");
         }
         let mut wanted = false;
         let slot = self.rng.index(self.peers.len());
