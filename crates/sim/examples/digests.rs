@@ -25,7 +25,7 @@ fn main() {
     };
     for (name, make) in CATALOGUE.iter().filter(|entry| entry.0.contains(&word)) {
         let world = make(1).traced().run().world;
-        say(format!("{name}"), world.trace.digest(), world.events());
+        say(name.to_string(), world.trace.digest(), world.events());
     }
     for swarm in fleets().filter(|swarm| swarm.name.contains(&word)) {
         let mut fleet = Fleet::new(&swarm, 1).expect("a swarm that is fit").traced();

@@ -345,10 +345,11 @@ impl PeerList {
     /// Whether one of these has not come to nothing since it was named, or last went well.
     pub fn knows_untried(&self) -> bool {
         let first = |source| {
-            let least = Order { fails: 0, source, doubtful: false, rank: 0, slot: 0 };
-            self.idle.range((source, least)..).next()
+            let of = |slot: u16| self.get(slot).map(|candidate| candidate.source);
+            let place = self.idle.partition_point(|&slot| of(slot) < Some(source));
+            self.idle.get(place).and_then(|&slot| self.get(slot))
         };
-        let untried = |source| first(source).is_some_and(|(of, order)| *of == source && order.fails == 0);
+        let untried = |source| first(source).is_some_and(|best| best.source == source && best.fails == 0);
         ALL_SOURCES.into_iter().any(untried)
     }
 
