@@ -6,18 +6,26 @@
 
 pub mod chart;
 mod classes;
-pub mod fidelity;
+mod crowd;
+mod leavers;
+mod liars;
+mod missing;
 mod offline;
+mod organisation;
+mod pieces;
+mod rarest;
 mod riders;
 mod rules;
 pub mod scale;
 mod selfscaling;
+mod server_wins;
 mod shaped;
 mod sharing;
 mod steady;
 mod super_seeding;
 mod textbook;
 mod tiers;
+mod tracker;
 
 use crate::baseline::ClientServer;
 use crate::crew::Alone;
@@ -31,11 +39,20 @@ use core::time::Duration;
 pub const EXPERIMENTS: &[Experiment] = &[
     textbook::EXPERIMENT,
     selfscaling::EXPERIMENT,
+    pieces::EXPERIMENT,
+    crowd::EXPERIMENT,
     offline::EXPERIMENT,
+    leavers::EXPERIMENT,
     classes::EXPERIMENT,
     riders::EXPERIMENT,
+    rarest::EXPERIMENT,
     super_seeding::EXPERIMENT,
+    missing::EXPERIMENT,
     steady::EXPERIMENT,
+    tracker::EXPERIMENT,
+    liars::EXPERIMENT,
+    server_wins::EXPERIMENT,
+    organisation::EXPERIMENT,
     shaped::EXPERIMENT,
     rules::EXPERIMENT,
     tiers::EXPERIMENT,
