@@ -7,6 +7,7 @@
 pub mod chart;
 mod classes;
 mod crowd;
+pub mod fidelity;
 mod leavers;
 mod liars;
 mod missing;
