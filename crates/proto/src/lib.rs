@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod announce;
+pub mod audit;
 pub mod beacon;
 pub mod block_set;
 pub mod choker;

@@ -5,6 +5,7 @@
 //! Invariant: `states` is the truth; the bitfields and counts beside it are indexes of it, changed in the same function.
 //! BEP: 3
 
+mod audit;
 pub mod availability;
 pub mod blame;
 mod narrow;
@@ -207,6 +208,11 @@ impl Pieces {
     /// Bytes of verified pieces that wait to be written.
     pub fn unwritten_bytes(&self) -> u64 {
         self.unwritten_bytes
+    }
+
+    /// What pieces may come to take in memory: unfinished ones whole, for all their blocks may come, and those not yet written.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.live_bytes + self.unwritten_bytes
     }
 
     /// The unfinished pieces, those being verified included.

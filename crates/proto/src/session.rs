@@ -3,6 +3,7 @@
 //! What is left to decide here spans torrents: whose block leaves next, who is unchoked, when everything has been saved.
 //! What always holds: an input about a torrent or link that is not here changes nothing, but a payload is always answered.
 
+mod audit;
 mod choking;
 
 use crate::cx::Cx;
@@ -432,6 +433,8 @@ impl Session {
             out,
         };
         let result = act(torrent, &mut cx);
+        // Pieces are opened and given up in many ways: what they reserve is counted after all of them.
+        torrent.account(&mut cx);
         if torrent.is_gone() {
             self.forget(id, out);
         }

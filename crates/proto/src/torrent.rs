@@ -3,6 +3,7 @@
 //! Here is what the parts are; each file under `torrent/` is one concern of the whole. A torrent never names the session: what
 //! reaches beyond it goes through `Cx`. BEP: 3, 6, 9, 10, 11, 12, 16, 19, 21, 27, 40
 
+pub mod audit;
 pub mod choking;
 pub mod debts;
 pub mod dialer;

@@ -79,6 +79,11 @@ impl UploadQueue {
         (self.requests.waiting.len() + self.requests.sending.len()) as u32
     }
 
+    /// Bytes of the blocks that were handed to the driver and are not answered.
+    pub fn bytes_on_their_way(&self) -> u64 {
+        self.sending.iter().map(|(_, block)| u64::from(block.len)).sum()
+    }
+
     /// Whether every request has its answer.
     pub fn is_empty(&self) -> bool {
         self.requests.waiting.is_empty() && self.requests.sending.is_empty()

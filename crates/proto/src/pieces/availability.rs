@@ -9,6 +9,8 @@
 //! leaves as a seed takes one from `base`, and the sum stays right. In each order, pieces lie in buckets of equal count,
 //! rarest last, and `positions` says where.
 
+mod audit;
+
 use super::RemotePieces;
 use super::narrow::{NONE, Narrow};
 use crate::{Priority, Rng};

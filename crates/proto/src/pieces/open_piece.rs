@@ -3,6 +3,8 @@
 //! Not which piece to open, nor when to spill: it is told. `blocks` is the truth; `free` and `asked` index it, so that taking the next
 //! block never walks the piece (a 512 MiB piece has 32,768 blocks).
 
+mod audit;
+
 use super::{OpenIndex, PieceIndex};
 use crate::{Attempt, BlockSet, Duration, Instant, PeerKey};
 use core::ops::Range;

@@ -10,6 +10,7 @@
 //! [`super::Availability::choose`] states per new piece. Nothing walks all pieces or all peers.
 //! BEP: 3 (rarest first, end-game), 6 (allowed fast, suggest)
 
+mod audit;
 pub mod choice;
 pub mod runs;
 

@@ -1,6 +1,7 @@
 //! The session through its seam: inputs in, outputs out. Several sessions wired together by a toy driver, and single ones with
 //! scripted peers.
 
+mod counts;
 mod finding;
 mod floods;
 mod gossip;

@@ -127,7 +127,7 @@ impl Saver {
         if first {
             cx.timers.set_no_later(self.timer(), self.pace.spill_at(cx.now, cx.now, cx.config));
         }
-        if cx.pool.over_budget(reserved(picker), || in_memory(picker))
+        if cx.pool.over_budget(picker.pieces().reserved_bytes(), || in_memory(picker))
             && let Some(oldest) = picker.oldest_kept()
         {
             self.spill_older(cx, picker, oldest);
@@ -403,11 +403,6 @@ impl Saver {
     fn timer(&self) -> Timer {
         Timer::Torrent(self.torrent, TorrentTimer::Durability)
     }
-}
-
-/// What pieces may come to take in memory: unfinished ones whole, for all their blocks may come, and those not yet written.
-pub fn reserved(picker: &PiecePicker) -> u64 {
-    picker.pieces().live_bytes() + picker.pieces().unwritten_bytes()
 }
 
 /// What they take now. O(unfinished pieces).

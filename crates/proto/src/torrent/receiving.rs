@@ -4,12 +4,11 @@
 //! before its hash was right. Threats: C2, C7
 
 use super::Torrent;
-use super::durability::reserved;
 use crate::cx::Cx;
 use crate::input::BlockDigest;
 use crate::output::CloseReason;
 use crate::peer::pipeline::Answer;
-use crate::pieces::{OpenPiece, Received};
+use crate::pieces::{OpenPiece, PieceState, Received};
 use crate::pool::Reader;
 use crate::timers::TorrentTimer;
 use crate::{Attempt, BlockSet, DiskError, Epoch, Event, Output, PayloadId, PeerKey, PeerMisbehaved};
@@ -21,13 +20,17 @@ impl Torrent {
     /// A block came and is parked.
     pub fn on_block(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: BlockRequest, payload: PayloadId) {
         let BlockRequest { piece, offset, len } = block;
-        let Some(peer) = self.peers.get_mut(key).filter(|peer| !peer.state.closing) else {
-            return cx.push(Output::Drop { payload });
-        };
+        let Some(peer) = self.peers.get_mut(key) else { return cx.push(Output::Drop { payload }) };
         peer.clocks.heard = cx.now;
         let fresh = len.saturating_sub(core::mem::take(&mut peer.traffic.partial));
         peer.traffic.received(cx.now, fresh);
         self.totals.received(cx, fresh);
+        // What is on its way when we say goodbye has come all the same: it counts, and is of no use.
+        if peer.state.closing {
+            self.totals.wasted += u64::from(len);
+            cx.pool.down.charge(cx.now, u64::from(fresh));
+            return cx.push(Output::Drop { payload });
+        }
         let Some(block) = self.metainfo.layout.block(piece, offset, len) else {
             cx.push(Output::Drop { payload });
             return self.on_stray_block(cx, key, len);
@@ -65,6 +68,11 @@ impl Torrent {
 
     /// A block that was asked for: kept if it is the first to come. Says whether it was.
     pub fn take_in(&mut self, cx: &mut Cx<'_>, key: PeerKey, block: Block, payload: PayloadId) -> bool {
+        if self.begins_beyond_memory(cx, block.piece) {
+            cx.push(Output::Drop { payload });
+            self.totals.wasted += u64::from(block.len);
+            return false;
+        }
         let mut others = core::mem::take(&mut cx.pool.others);
         let new = match self.picker.received(block, key, cx.now, &mut others) {
             Received::New { whole } => {
@@ -86,6 +94,14 @@ impl Torrent {
         cx.pool.others = others;
         self.account(cx);
         new
+    }
+
+    /// Whether a block would open its piece anew, for it was given up meanwhile, and there is no memory for another.
+    fn begins_beyond_memory(&self, cx: &Cx<'_>, piece: PieceIndex) -> bool {
+        let pieces = self.picker.pieces();
+        pieces.state(piece) == PieceState::Missing
+            && pieces.reserved_bytes() > 0
+            && self.lacks_memory(cx.pool.budget_of(self.totals.buffered))
     }
 
     /// Nobody asked for it. A few are forgiven: cancels and chokes cross blocks on their way.
@@ -272,7 +288,7 @@ impl Torrent {
 
     /// Keeps the session's count of payload in memory.
     pub fn account(&mut self, cx: &mut Cx<'_>) {
-        let now = reserved(&self.picker);
+        let now = self.picker.pieces().reserved_bytes();
         let before = core::mem::replace(&mut self.totals.buffered, now);
         cx.pool.buffered = (cx.pool.buffered + now).saturating_sub(before);
         cx.pool.freed |= cx.pool.short && now < before;

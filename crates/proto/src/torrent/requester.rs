@@ -112,7 +112,7 @@ impl Torrent {
 
     /// Whether a budget does not allow another piece.
     pub fn lacks_memory(&self, budget: u64) -> bool {
-        self.picker.pieces().live_bytes() + u64::from(self.metainfo.layout.piece_len_max()) > budget
+        self.picker.pieces().reserved_bytes() + u64::from(self.metainfo.layout.piece_len_max()) > budget
     }
 
     /// Too much is in memory to ask for more: perhaps other torrents' pieces, of whose end nobody here hears.

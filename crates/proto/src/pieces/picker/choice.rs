@@ -128,8 +128,9 @@ impl PiecePicker {
                         .then_some(index)
                 }
                 PieceState::Missing => {
-                    let next = self.pieces.live_bytes + u64::from(self.pieces.layout.piece_len(piece));
-                    let room = self.pieces.live_bytes == 0 || next <= ask.open_bytes_max;
+                    let reserved = self.pieces.reserved_bytes();
+                    let next = reserved + u64::from(self.pieces.layout.piece_len(piece));
+                    let room = reserved == 0 || next <= ask.open_bytes_max;
                     if room { self.begin(piece) } else { None }
                 }
                 PieceState::Verifying(_) | PieceState::Have(_) => None,
@@ -182,8 +183,8 @@ impl PiecePicker {
 
     /// Whether the budget allows another piece.
     fn has_room(&self, ask: &PickFor<'_>) -> bool {
-        let live = self.pieces.live_bytes;
-        live == 0 || live + u64::from(self.pieces.layout.piece_len_max()) <= ask.open_bytes_max
+        let reserved = self.pieces.reserved_bytes();
+        reserved == 0 || reserved + u64::from(self.pieces.layout.piece_len_max()) <= ask.open_bytes_max
     }
 
     /// A piece that nobody has begun, if the budget allows another.

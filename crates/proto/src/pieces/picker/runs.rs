@@ -81,14 +81,14 @@ impl PiecePicker {
     }
 
     fn begin_run(&mut self, ask: &RunFor<'_>, rng: &mut Rng) -> Option<Range<u64>> {
-        let live = self.pieces.live_bytes;
-        let next = live + u64::from(self.pieces.layout.piece_len_max());
-        if (live > 0 && next > ask.open_bytes_max) || self.availability.is_empty() {
+        let reserved = self.pieces.reserved_bytes();
+        let next = reserved + u64::from(self.pieces.layout.piece_len_max());
+        if (reserved > 0 && next > ask.open_bytes_max) || self.availability.is_empty() {
             return None;
         }
         let taste = if self.sequential || ask.alone { Taste::First } else { Taste::Rarest };
         let first = self.availability.choose(ask.pieces, taste, &mut Search::default(), rng)?;
-        let most = ask.bytes_max.min(ask.open_bytes_max.saturating_sub(live));
+        let most = ask.bytes_max.min(ask.open_bytes_max.saturating_sub(reserved));
         let gap = self.gap_around(first, most, ask.pieces);
         let mut range: Option<Range<u64>> = None;
         for piece in (gap.start..gap.end).map(PieceIndex) {

@@ -246,7 +246,8 @@ fn beside(rig: &mut Rig, number: u32, resume: Option<ResumeRecord>) -> LinkId {
     rig.link_in(torrent, remote, PeerId([number as u8; 20]), PLAIN)
 }
 
-/// A torrent that filled all memory and waits for its writes, and a source of another that is asked for nothing.
+/// A torrent that filled its memory and waits for its writes, two more that may each have one piece all the same and wait for its hash,
+/// and a source of another that is asked for nothing, for that is twice what was leased.
 fn memory_full() -> (Rig, LinkId) {
     let mut rig = Rig::leech(64, 64 * KIB);
     rig.feed(Input::Command(Command::Lease(Lease { buffer: u64::from(64 * KIB), ..LEASE_DEFAULT })));
@@ -256,9 +257,14 @@ fn memory_full() -> (Rig, LinkId) {
             rig.verified(piece, true);
         }
     }
-    let other = beside(&mut rig, 1, None);
-    rig.say(other, Message::Bitfield(Bitfield::full(64).to_bytes().into()));
-    rig.say(other, Message::Unchoke);
+    rig.feed(Input::LinkDown { link: source, why: LinkEnd::ByPeer });
+    let [_, _, other] = [2, 3, 1].map(|number| {
+        let link = beside(&mut rig, number, None);
+        rig.say(link, Message::Bitfield(Bitfield::full(64).to_bytes().into()));
+        rig.say(link, Message::Unchoke);
+        rig.deliver(link);
+        link
+    });
     rig.pass(Duration::from_secs(60));
     assert_eq!(rig.take_requests(other), [], "memory is full");
     (rig, other)
