@@ -4,12 +4,15 @@
 //! changes nothing. What it finds is collected, so that a run can be told as a whole.
 
 mod accounts;
+mod beliefs;
 mod bounds;
 mod content;
 mod dials;
 mod durability;
 mod etiquette;
+mod leases;
 mod payloads;
+mod privacy;
 
 use crate::node::Node;
 use crate::world::World;
@@ -88,10 +91,13 @@ struct Laws {
     bounds: bounds::Bounds,
     accounts: accounts::Accounts,
     dials: dials::Dials,
+    beliefs: beliefs::Beliefs,
+    leases: leases::Leases,
+    privacy: privacy::Privacy,
 }
 
 impl Laws {
-    fn each(&mut self) -> [&mut dyn Checker; 7] {
+    fn each(&mut self) -> [&mut dyn Checker; 10] {
         [
             &mut self.payloads,
             &mut self.content,
@@ -100,6 +106,9 @@ impl Laws {
             &mut self.bounds,
             &mut self.accounts,
             &mut self.dials,
+            &mut self.beliefs,
+            &mut self.leases,
+            &mut self.privacy,
         ]
     }
 }

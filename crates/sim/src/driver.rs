@@ -136,7 +136,7 @@ impl World {
 
     fn send_block(&mut self, node: u32, token: SendToken, torrent: TorrentId, block: Block) {
         let Some(pipe) = self.nodes[node as usize].pipe(token.link) else {
-            return self.tell(node, Input::Unsent { token, why: Unsent::LinkDown });
+            return self.tell_unsent(node, token, Unsent::LinkDown);
         };
         self.network.enqueue(pipe, token, block);
         if self.nodes[node as usize].spec.nature == Nature::Stalls {
@@ -151,7 +151,7 @@ impl World {
             None => {
                 self.network.recall(pipe, token);
                 let error = DiskError { kind: DiskErrorKind::Io, detail: "simulated: read".into() };
-                self.tell(node, Input::Unsent { token, why: Unsent::Disk(error) });
+                self.tell_unsent(node, token, Unsent::Disk(error));
             }
         }
     }
@@ -175,8 +175,14 @@ impl World {
     fn unsend(&mut self, node: u32, token: SendToken) {
         let Some(pipe) = self.nodes[node as usize].pipe(token.link) else { return };
         if self.network.recall(pipe, token) {
-            self.tell(node, Input::Unsent { token, why: Unsent::Recalled });
+            self.tell_unsent(node, token, Unsent::Recalled);
         }
+    }
+
+    /// A block will not leave; the session learns it after its present wishes, and before the end of the link.
+    pub(crate) fn tell_unsent(&mut self, node: u32, token: SendToken, why: Unsent) {
+        self.nodes[node as usize].links.unsent.push((token, why.clone()));
+        self.tell(node, Input::Unsent { token, why });
     }
 
     fn pause_reading(&mut self, node: u32, link: LinkId, paused: bool) {
@@ -233,6 +239,19 @@ impl World {
         self.tell_at(self.now, node, input);
     }
 
+    /// What was ready at once reaches the session, unless the end of a link has brought it already.
+    pub(crate) fn tell_now(&mut self, node: u32, incarnation: u32, input: Input<'_>) {
+        if !self.is_current(node, incarnation) {
+            return;
+        }
+        if let Input::Unsent { token: known, .. } = &input
+            && self.nodes[node as usize].links.take_unsent(|token| token == known).is_none()
+        {
+            return;
+        }
+        self.feed(node, input);
+    }
+
     pub(crate) fn tell_at(&mut self, at: Instant, node: u32, input: Input<'static>) {
         let incarnation = self.nodes[node as usize].incarnation;
         self.queue.push(at, node, Happening::Tell { incarnation, input: Box::new(input) });
@@ -259,6 +278,8 @@ impl World {
     fn through_the_codec(&mut self, node: u32, parcel: Parcel) -> Parcel {
         let mut bytes = Vec::new();
         let message = match &parcel {
+            // What attackers say need not survive: whoever reads it closes the link, which is the engine's to show.
+            Parcel::Message(_) if self.nodes[node as usize].spec.hostile.is_some() => return parcel,
             Parcel::Message(message) => message,
             Parcel::Haves(pieces) => {
                 wire::frame::encode_haves(pieces, &mut bytes);

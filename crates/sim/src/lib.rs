@@ -20,6 +20,7 @@ pub mod fault;
 pub mod figures;
 mod finder;
 pub mod fleet;
+pub mod fuzz;
 mod happening;
 pub mod hostile;
 pub mod lab;

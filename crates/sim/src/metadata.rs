@@ -83,7 +83,7 @@ impl World {
 
     pub(crate) fn send_metadata(&mut self, node: u32, token: SendToken, torrent: TorrentId, piece: u32) {
         let Some(pipe) = self.nodes[node as usize].pipe(token.link) else {
-            return self.tell(node, Input::Unsent { token, why: Unsent::LinkDown });
+            return self.tell_unsent(node, token, Unsent::LinkDown);
         };
         let (total, right) = match self.nodes[node as usize].spec.nature {
             Nature::LiesAboutMetadata { size } => (size, false),

@@ -114,6 +114,9 @@ impl World {
 
     /// A node says goodbye, and is gone when it has nothing left to save or takes too long.
     pub(crate) fn leave(&mut self, node: u32) {
+        if !self.nodes[node as usize].is_up() {
+            return;
+        }
         self.node_mut(node).ills.leaving = true;
         let incarnation = self.nodes[node as usize].incarnation;
         self.queue.push(self.now + GOODBYE_MAX, node, Happening::Exit { incarnation });

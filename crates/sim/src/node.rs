@@ -12,8 +12,10 @@ use crate::network::{Access, ConnId, PipeId, Side};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use proto::command::SeedGoal;
-use proto::input::{LinkEnd, LinkUp};
-use proto::{Config, Event, Instant, Lease, LinkId, PayloadId, Priority, Rng, Seed, Session, TorrentId};
+use proto::input::{LinkEnd, LinkUp, Unsent};
+use proto::{
+    Config, Event, Instant, Lease, LinkId, PayloadId, Priority, Rng, Seed, SendToken, Session, TorrentId,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use wire::message::BlockRequest;
@@ -319,6 +321,11 @@ impl Node {
         self.spec.nature == Nature::Honest && !self.spec.puppet && self.spec.hostile.is_none()
     }
 
+    /// Whether it knows more of the torrent than its hash.
+    pub(crate) fn knows_metadata(&self) -> bool {
+        !self.spec.by_magnet || self.shelf.known.contains(&crate::world::torrent_id(0))
+    }
+
     /// Whether it had everything from the start.
     pub fn holds_all(&self) -> bool {
         matches!(self.spec.holds, Holds::All | Holds::AllUnrecorded)
@@ -392,6 +399,8 @@ pub(crate) struct Links {
     up: usize,
     /// A report of header and control bytes is under way.
     pub(crate) metering: bool,
+    /// Blocks that will not leave, of which the session is about to hear.
+    pub(crate) unsent: Vec<(SendToken, Unsent)>,
 }
 
 #[derive(Default)]
@@ -434,6 +443,12 @@ impl Links {
             self.free.push(link.slot);
             self.up -= 1;
         }
+    }
+
+    /// Takes out what a session has to hear of a block that will not leave; nothing if it has heard.
+    pub(crate) fn take_unsent(&mut self, fits: impl Fn(&SendToken) -> bool) -> Option<(SendToken, Unsent)> {
+        let at = self.unsent.iter().position(|(token, _)| fits(token))?;
+        Some(self.unsent.remove(at))
     }
 
     /// Counts header and control bytes.

@@ -180,6 +180,12 @@ impl Scenario {
         self
     }
 
+    /// All outputs are digested, interesting states counted, and sessions recount themselves: see `fuzz`.
+    pub fn watched(mut self) -> Scenario {
+        self.settings.watched = true;
+        self
+    }
+
     /// A journal is kept, of all nodes or of one.
     pub fn journal(self, only: Option<u32>) -> Scenario {
         Scenario { journal: Some(only), ..self }
@@ -339,7 +345,7 @@ fn is_done(world: &World, node: &Node) -> bool {
     }
 }
 
-fn standing(node: &Node) -> String {
+pub(crate) fn standing(node: &Node) -> String {
     match node.session().and_then(|session| session.torrent(torrent_id(0))) {
         Some(stats) => format!(
             "{:?}, {} of {} pieces, {} peers ({} seeds), {} candidates",

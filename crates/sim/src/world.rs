@@ -4,9 +4,11 @@
 //! the same settings and seed give the same run, to the last event. How outputs are performed is in `driver`, how faults
 //! come about in `mishap`; the checkers look on and never touch anything.
 
+mod meter;
 mod settings;
+mod watch;
 
-use crate::checker::{Checkers, Finding, Losses};
+use crate::checker::{Checkers, Finding, Losses, Scene};
 use crate::content::Content;
 use crate::disk::Crash;
 use crate::fault::{CrashPoint, Fault};
@@ -28,13 +30,12 @@ use wire::message::BlockRequest;
 use wire::{Bitfield, Reserved};
 
 pub use settings::Settings;
+use watch::Watch;
 
 /// A session that asks this often to be woken at one and the same moment will never stop.
 const WAKES_AT_ONCE_MAX: u32 = 1000;
 /// How often the checkers look at what does not come by as an input or output.
 const INSPECT_EVERY: Duration = Duration::from_millis(500);
-/// How often header and control bytes are reported.
-const METER_EVERY: Duration = Duration::from_millis(250);
 
 /// Everything there is.
 pub struct World {
@@ -52,6 +53,7 @@ pub struct World {
     pub(crate) fatal_job: Option<u64>,
     /// Digest and journal of what was said.
     pub trace: Trace,
+    watch: Option<Box<Watch>>,
     outbox: Outbox,
     events: u64,
     inspecting: bool,
@@ -72,6 +74,7 @@ impl World {
             crash_point: None,
             fatal_job: None,
             trace: Trace::new(settings.traced),
+            watch: settings.watched.then(Box::default),
             outbox: Outbox::new(),
             events: 0,
             inspecting: false,
@@ -227,11 +230,17 @@ impl World {
         }
         self.trace.input(now, index, &input);
         self.checkers.input(now, &self.nodes, index, &input);
+        if let Some(watch) = &mut self.watch {
+            watch.input(Scene { now, nodes: &self.nodes, index }, &input);
+        }
         let node = &mut self.nodes[index as usize];
         let Brain::Session(session) = &mut node.brain else { return };
         let mut outbox = core::mem::take(&mut self.outbox);
         session.handle(now + node.ills.ahead, input, &mut outbox);
         let incarnation = node.incarnation;
+        if let Some(watch) = &mut self.watch {
+            watch.outputs(Scene { now, nodes: &self.nodes, index }, &outbox);
+        }
         for output in outbox.drain() {
             if self.nodes[index as usize].incarnation != incarnation {
                 continue;
@@ -249,11 +258,7 @@ impl World {
             Happening::Start => self.start(node),
             Happening::Prompt { incarnation } => self.prompt(node, incarnation),
             Happening::Wake { incarnation } => self.wake(node, incarnation),
-            Happening::Tell { incarnation, input } => {
-                if self.is_current(node, incarnation) {
-                    self.feed(node, *input);
-                }
-            }
+            Happening::Tell { incarnation, input } => self.tell_now(node, incarnation, *input),
             Happening::Disk { incarnation, job } => self.disk_done(node, incarnation, job),
             Happening::ReadDone { pipe, token, tag } => self.read_done(pipe, token, tag),
             Happening::MetadataLeft { incarnation, token } => self.metadata_left(node, incarnation, token),
@@ -319,6 +324,9 @@ impl World {
             Brain::Session(Box::new(Session::new(node.config.clone(), seed, self.now + node.ills.ahead)));
         let (lease, spec) = (node.spec.lease, node.spec.clone());
         self.checkers.started(self.now, &self.nodes, index);
+        if let Some(watch) = &mut self.watch {
+            watch.started(Scene { now: self.now, nodes: &self.nodes, index });
+        }
         self.feed(index, Input::Command(Command::Listening(addr_of(index).port())));
         self.feed(index, Input::Command(Command::Lease(lease)));
         self.start_finder(index);
@@ -399,10 +407,12 @@ impl World {
     }
 
     fn link_up(&mut self, index: u32, conn: ConnId, side: Side, torrent: TorrentId, dial: Option<DialId>) {
-        let Some(remote) = self.network.node_at(conn, side.other()) else { return };
-        if self.network.end(conn, side).is_none() {
-            return;
-        }
+        let remote = self.network.node_at(conn, side.other());
+        let Some(remote) = remote.filter(|_| self.network.end(conn, side).is_some()) else {
+            // It broke while the handshake was on its way back: a dial always ends somehow.
+            let why = DialFailure::TimedOut;
+            return dial.into_iter().for_each(|dial| self.feed(index, Input::DialFailed { dial, why }));
+        };
         let theirs = &self.nodes[remote as usize];
         let peer_id = theirs.peer_id_for(&self.nodes[index as usize]);
         let mut reserved = Reserved::OURS;
@@ -465,6 +475,11 @@ impl World {
     fn link_down(&mut self, conn: ConnId, side: Side, why: LinkEnd) {
         let Some((index, link)) = self.network.end(conn, side) else { return };
         let Some(link) = link else { return self.network.close_end(conn, side) };
+        while let Some((token, why)) =
+            self.nodes[index as usize].links.take_unsent(|token| token.link == link)
+        {
+            self.feed(index, Input::Unsent { token, why });
+        }
         // Told that a block will not leave, a session may hand over the next one: it does not know yet.
         loop {
             let tokens = self.network.forget_unsent(conn, side);
@@ -543,31 +558,11 @@ impl World {
         self.nodes[index as usize].incarnation == incarnation
     }
 
-    pub(crate) fn count_overhead(&mut self, index: u32, link: LinkId, received: u32, sent: u32) {
-        let node = &mut self.nodes[index as usize];
-        node.links.count(link, received, sent);
-        if !node.links.metering {
-            node.links.metering = true;
-            let incarnation = node.incarnation;
-            self.queue.push(self.now + METER_EVERY, index, Happening::Meter { incarnation });
-        }
-    }
-
-    fn report_overhead(&mut self, index: u32, incarnation: u32) {
-        if !self.is_current(index, incarnation) {
-            return;
-        }
-        let node = &mut self.nodes[index as usize];
-        node.links.metering = false;
-        for (link, received, sent) in node.links.take_counts() {
-            self.feed(index, Input::Overhead { link, received, sent });
-        }
-    }
-
     fn inspect(&mut self) {
         for index in 0..self.nodes.len() as u32 {
             self.checkers.inspect(self.now, &self.nodes, index);
         }
+        self.audit();
         for index in 0..self.nodes.len() as u32 {
             let node = &self.nodes[index as usize];
             match node.spec.leaves {

@@ -19,6 +19,9 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 /// A request that was recalled is rejected this soon (BEP 6: it must be answered).
 const REJECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// Nobody waits longer for a block: a minute is the longest time-out, and a look at the clock may come late.
+const WAITS_MAX: Duration = Duration::from_secs(75);
+
 #[derive(Default)]
 pub(super) struct Etiquette {
     rows: Vec<Row>,
@@ -56,6 +59,8 @@ struct Manners {
 #[derive(Default, Debug)]
 struct Owed {
     waiting: u32,
+    /// Of those, called back and not yet rejected.
+    cancelled: u32,
     sending: u32,
     /// Recalled, or not to be read, since then: rejects are due.
     unsent: Vec<Instant>,
@@ -161,6 +166,9 @@ impl Checker for Etiquette {
     }
 
     fn inspect(&mut self, scene: Scene<'_>, report: Report<'_>) {
+        if scene.node().session().is_none() {
+            return;
+        }
         for (link, manners) in &row(&mut self.rows, scene.index).links {
             let late = |owed: &Owed| {
                 owed.unsent.first().is_some_and(|&since| scene.now.since(since) > REJECT_WITHIN)
@@ -168,6 +176,20 @@ impl Checker for Etiquette {
             let fast = manners.fast && !manners.closing;
             if let Some((request, _)) = manners.theirs.iter().find(|(_, owed)| fast && late(owed)) {
                 report(format!("neither sends nor rejects {request:?} of {link:?}"));
+            }
+            let ends = |piece: &u32| manners.am_choking && !manners.allowed_to_them.contains(piece);
+            let forgotten =
+                manners.theirs.iter().find(|(request, owed)| owed.waiting > 0 && ends(&request.piece));
+            if let Some((request, _)) = forgotten.filter(|_| fast) {
+                report(format!("chokes {link:?} and does not reject {request:?}"));
+            }
+            // Whose reading is paused cannot be held to time.
+            let old = |since: &Instant| {
+                scene.now.since(*since) >= WAITS_MAX && scene.node().spec.lease.down.is_none()
+            };
+            if let Some((request, _)) = manners.ours.iter().find(|(_, since)| !manners.closing && old(since))
+            {
+                report(format!("waits for {request:?} of {link:?} for ever"));
             }
         }
     }
@@ -227,8 +249,13 @@ impl Manners {
             }
             Message::Cancel(request) => {
                 // Without the fast extension nobody is owed an answer to what they cancelled.
-                if !self.fast && self.theirs.get(request).is_some_and(|owed| owed.waiting > 0) {
-                    self.answered(*request, |owed| owed.waiting -= 1);
+                match self.theirs.get_mut(request) {
+                    Some(owed) if owed.waiting > owed.cancelled && !self.fast => {
+                        self.answered(*request, |owed| owed.waiting -= 1);
+                    }
+                    // Whether one that waits or one that is leaving is meant, nobody can say.
+                    Some(owed) if owed.waiting > owed.cancelled && owed.sending == 0 => owed.cancelled += 1,
+                    Some(_) | None => {}
                 }
             }
             Message::Reject(request) => {
@@ -291,7 +318,9 @@ impl Manners {
                             owed.unsent.remove(0);
                         });
                     }
-                    Some(owed) if owed.waiting > 0 => self.answered(*request, |owed| owed.waiting -= 1),
+                    Some(owed) if owed.waiting > 0 => self.answered(*request, |owed| {
+                        (owed.waiting, owed.cancelled) = (owed.waiting - 1, owed.cancelled.saturating_sub(1));
+                    }),
                     Some(_) => report(format!("rejects {request:?} while it is on its way")),
                     None => report(format!("rejects {request:?}, which nobody asked for")),
                 }
@@ -351,6 +380,9 @@ impl Manners {
         }
         match self.theirs.get_mut(&request) {
             Some(owed) if owed.waiting > 0 => {
+                if owed.cancelled >= owed.waiting {
+                    report(format!("sends {request:?}, which was cancelled"));
+                }
                 (owed.waiting, owed.sending) = (owed.waiting - 1, owed.sending + 1)
             }
             Some(owed) if !owed.unsent.is_empty() => {

@@ -1,8 +1,8 @@
-//! Law: every payload is kept or dropped exactly once, as the block it came as and never over a block that is there; every
+//! Law: every payload is kept or dropped exactly once, in the call that brought it, as the block it came as and never over a block that is there; every
 //! `SendBlock` ends in exactly one `Sent` or `Unsent`.
 
 use super::{Checker, Scene, row};
-use proto::{Input, LinkId, Output, PayloadId, SendToken};
+use proto::{Input, Output, PayloadId, SendToken};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::message::BlockRequest;
 
@@ -13,7 +13,7 @@ pub(super) struct Payloads {
 
 #[derive(Default)]
 struct Row {
-    parked: BTreeMap<PayloadId, (Option<LinkId>, BlockRequest)>,
+    parked: BTreeMap<PayloadId, BlockRequest>,
     sending: BTreeSet<SendToken>,
 }
 
@@ -28,16 +28,18 @@ impl Checker for Payloads {
 
     fn input(&mut self, scene: Scene<'_>, input: &Input<'_>, report: &mut dyn FnMut(String)) {
         let row = row(&mut self.rows, scene.index);
+        while let Some((payload, block)) = row.parked.pop_first() {
+            report(format!("no verdict on {payload:?}, which brought {block:?}"));
+        }
         match input {
-            Input::Block { link, block, payload } => {
-                row.parked.insert(*payload, (Some(*link), *block));
+            Input::Block { block, payload, .. } => {
+                row.parked.insert(*payload, *block);
             }
             Input::Fetched { block, payload, .. } => {
-                row.parked.insert(*payload, (None, *block));
+                row.parked.insert(*payload, *block);
             }
-            Input::MetadataPiece { link, piece, len, payload, .. } => {
-                row.parked
-                    .insert(*payload, (Some(*link), BlockRequest { piece: *piece, offset: 0, len: *len }));
+            Input::MetadataPiece { piece, len, payload, .. } => {
+                row.parked.insert(*payload, BlockRequest { piece: *piece, offset: 0, len: *len });
             }
             Input::Sent { token } | Input::Unsent { token, .. } => {
                 let known = row.sending.remove(token);
@@ -46,8 +48,6 @@ impl Checker for Payloads {
                 }
             }
             Input::LinkDown { link, .. } => {
-                let parked = row.parked.iter().find(|(_, (from, _))| from == &Some(*link));
-                parked.into_iter().for_each(|payload| report(format!("no verdict on {payload:?}")));
                 let sending = row.sending.iter().find(|token| token.link == *link);
                 sending.into_iter().for_each(|token| report(format!("the driver forgot {token:?}")));
             }
@@ -60,8 +60,8 @@ impl Checker for Payloads {
         match output {
             Output::Keep { payload, torrent, block } => {
                 match row.parked.remove(payload) {
-                    Some((_, came_as)) if came_as == BlockRequest::from(*block) => {}
-                    Some((_, came_as)) => report(format!("keeps {came_as:?} as {block:?}")),
+                    Some(came_as) if came_as == BlockRequest::from(*block) => {}
+                    Some(came_as) => report(format!("keeps {came_as:?} as {block:?}")),
                     None => report(format!("keeps {payload:?}, which is not parked")),
                 }
                 if scene.node().disk.store(*torrent).holds(*block) {
@@ -69,8 +69,8 @@ impl Checker for Payloads {
                 }
             }
             Output::KeepMetadata { payload, piece, .. } => match row.parked.remove(payload) {
-                Some((_, came_as)) if came_as.piece == *piece => {}
-                Some((_, came_as)) => report(format!("keeps metadata {came_as:?} as piece {piece}")),
+                Some(came_as) if came_as.piece == *piece => {}
+                Some(came_as) => report(format!("keeps metadata {came_as:?} as piece {piece}")),
                 None => report(format!("keeps {payload:?}, which is not parked")),
             },
             Output::Drop { payload } => {

@@ -17,6 +17,8 @@ pub struct Settings {
     pub byte_true: bool,
     /// Inputs and outputs are digested, to compare runs.
     pub traced: bool,
+    /// Outputs are digested as bytes, interesting states counted, and sessions asked to recount themselves.
+    pub watched: bool,
     /// How many peers the tracker names in one answer at most.
     pub named_max: u32,
 }
@@ -30,6 +32,7 @@ impl Settings {
             sharing: Sharing::MaxMin,
             byte_true: false,
             traced: false,
+            watched: false,
             named_max: WANT_MAX,
         }
     }
