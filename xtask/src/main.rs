@@ -10,6 +10,7 @@ mod interop;
 mod kill;
 mod lab;
 mod peers;
+mod planted;
 mod test;
 mod tidy;
 mod worlds;
@@ -42,6 +43,9 @@ Usage: cargo xtask <chore>
                      simulated swarms of which up to half are attackers, each beside itself without them; --dice: the
                      same with other chances, --chance: nobody attacks, each beside itself with other chances
   worlds --weather [--worlds N] [--seed N]   simulated swarms that lose links, hide behind NAT, wait for disks, sleep
+  worlds --drawn [--worlds N] [--seed N] [--twice] [--until-found]   simulated worlds of chance under all checkers; a
+                     failure is shrunk and printed with what repeats it
+  planted [NAME...] [--seeds N] [--list]   plants bugs, one at a time, and says which world of chance finds each
   lookups [--nodes N,N,..] [--searches N] | --attack | --weather | --flood | --soak [--days N]
                      searches in simulated DHTs: over the number of nodes, among attackers, beside floods, for days
   tidy               check what compilers do not: headers, import arrows, sizes, banned names
@@ -70,8 +74,10 @@ fn dispatch(args: &[String]) -> Result<()> {
         ["fidelity", rest @ ..] => fidelity::run(rest)?,
         ["hostile", rest @ ..] => hostile::run(rest)?,
         ["home", rest @ ..] => home::run(rest)?,
+        ["worlds", "--drawn", rest @ ..] => worlds::run("fuzz", rest)?,
         ["worlds", rest @ ..] => worlds::run("worlds", rest)?,
         ["lookups", rest @ ..] => worlds::run("lookups", rest)?,
+        ["planted", rest @ ..] => planted::run(rest)?,
         ["tidy"] => tidy::run()?,
         other => bail!("no such chore: {}\n\n{HELP}", other.join(" ")),
     }

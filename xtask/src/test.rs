@@ -24,6 +24,10 @@ pub(crate) fn run() -> Result<()> {
         "the demonstration",
         &["run", "--release", "--quiet", "--package", "gannet-cli", "--", "demo", "--plain"],
     )?;
+    step(
+        "worlds of chance, twice",
+        &["xtask", "worlds", "--drawn", "--worlds", "1000", "--twice", "--quiet-sights"],
+    )?;
     step("fuzz targets, briefly", &["xtask", "fuzz", "--all", "--seconds", "5"])?;
     step("real clients", &["xtask", "interop"])?;
     step("share and receive at home", &["xtask", "home", "--small"])?;
