@@ -208,7 +208,7 @@ impl World {
         let (job, at) = self.nodes[node as usize].disk.start(self.now, torrent, work);
         let incarnation = self.nodes[node as usize].incarnation;
         if self.is_at_crash_point(node, Phase::Done) {
-            self.fatal_job = Some(job);
+            self.doom.1 = Some(job);
         }
         if !self.crashes_at_step(node, Phase::Begun) {
             self.count_step(node);
@@ -222,8 +222,7 @@ impl World {
 
     fn is_at_crash_point(&self, node: u32, phase: Phase) -> bool {
         let steps = self.nodes[node as usize].steps;
-        self.crash_point
-            .is_some_and(|point| point.node == node && point.step == steps && point.phase == phase)
+        self.doom.0.is_some_and(|point| point.node == node && point.step == steps && point.phase == phase)
     }
 
     fn crashes_at_step(&mut self, node: u32, phase: Phase) -> bool {

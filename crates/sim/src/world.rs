@@ -48,9 +48,8 @@ pub struct World {
     pub(crate) checkers: Checkers,
     pub(crate) tracker: SimTracker,
     pub(crate) web: Web,
-    pub(crate) crash_point: Option<CrashPoint>,
-    /// The disk job after which the crash point is reached.
-    pub(crate) fatal_job: Option<u64>,
+    /// Where a node is to crash, and the disk job after which it does, once that is under way.
+    pub(crate) doom: (Option<CrashPoint>, Option<u64>),
     /// Digest and journal of what was said.
     pub trace: Trace,
     watch: Option<Box<Watch>>,
@@ -71,8 +70,7 @@ impl World {
             checkers: Checkers::default(),
             tracker: SimTracker::new(settings.seed, settings.named_max),
             web: Web::default(),
-            crash_point: None,
-            fatal_job: None,
+            doom: (None, None),
             trace: Trace::new(settings.traced),
             watch: settings.watched.then(Box::default),
             outbox: Outbox::new(),
@@ -114,7 +112,7 @@ impl World {
 
     /// Lets a node crash at a step of its durability.
     pub fn crash_at(&mut self, point: CrashPoint) {
-        self.crash_point = Some(point);
+        self.doom.0 = Some(point);
     }
 
     /// Delivers the next event; `false` if there is none.
@@ -509,7 +507,7 @@ impl World {
         if !self.is_current(index, incarnation) {
             return;
         }
-        let fatal = self.fatal_job == Some(job);
+        let fatal = self.doom.1 == Some(job);
         let told = self.nodes[index as usize].disk.finish(job);
         self.collect_complaints(index);
         match told {
@@ -521,8 +519,8 @@ impl World {
 
     /// The crash point is reached.
     pub(crate) fn crash_now(&mut self, index: u32) {
-        if let Some(point) = self.crash_point.take() {
-            self.fatal_job = None;
+        if let Some(point) = self.doom.0.take() {
+            self.doom.1 = None;
             self.crash(index, point.how, Some(point.back_after));
         }
     }

@@ -126,7 +126,9 @@ impl Torrent {
         let wants = self.stage.is_active()
             && self.is_known()
             && theirs().any(|piece| self.picker.pieces().lacking().has(piece));
-        doubts.must_soon(wants == peer.state.am_interested, || {
+        // While blocks are on their way interest is not withdrawn: a peer might choke us at once.
+        let stays = !wants && !peer.pipeline.is_empty();
+        doubts.must_soon(stays || wants == peer.state.am_interested, || {
             format!("{key:?}: wants something of it: {wants}; said so: {}", peer.state.am_interested)
         });
         let untold = peer.haves_told != self.haves.head();
