@@ -96,12 +96,15 @@ impl Torrent {
         new
     }
 
-    /// Whether a block would open its piece anew, for it was given up meanwhile, and there is no memory for another.
+    /// Whether a block would take memory for its piece anew, for it was given up meanwhile, and there is none for another.
     fn begins_beyond_memory(&self, cx: &Cx<'_>, piece: PieceIndex) -> bool {
         let pieces = self.picker.pieces();
-        pieces.state(piece) == PieceState::Missing
-            && pieces.reserved_bytes() > 0
-            && self.lacks_memory(cx.pool.budget_of(self.totals.buffered))
+        let anew = match pieces.state(piece) {
+            PieceState::Missing => true,
+            PieceState::Open(_) => pieces.open_piece(piece).is_some_and(|open| !open.is_live()),
+            PieceState::Verifying(_) | PieceState::Have(_) => false,
+        };
+        anew && pieces.reserved_bytes() > 0 && self.lacks_memory(cx.pool.budget_of(self.totals.buffered))
     }
 
     /// Nobody asked for it. A few are forgiven: cancels and chokes cross blocks on their way.
