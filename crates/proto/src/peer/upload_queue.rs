@@ -81,7 +81,7 @@ impl UploadQueue {
 
     /// Bytes of the blocks that were handed to the driver and are not answered.
     pub fn bytes_on_their_way(&self) -> u64 {
-        self.sending.iter().map(|(_, block)| u64::from(block.len)).sum()
+        self.requests.sending.iter().map(|leaving| u64::from(leaving.block.len)).sum()
     }
 
     /// Whether every request has its answer.

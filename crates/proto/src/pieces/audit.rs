@@ -52,8 +52,7 @@ impl Pieces {
         for (index, open) in self.open.iter().enumerate() {
             open.audit(doubts);
             let belongs = open.free() > 0 && self.priority(open.piece) != crate::Priority::Skip;
-            let listed =
-                open.partial_at.and_then(|at| self.partials.get(at as usize)).map(|index| index.get());
+            let listed = open.partial_at.and_then(|at| self.partials.get(at.get())).map(|index| index.get());
             doubts.must(listed == belongs.then_some(index), || {
                 format!(
                     "{:?} has {} free blocks, and is listed as {listed:?} of {index}",

@@ -19,10 +19,10 @@ impl Session {
         doubts.same("links", self.pool.links, sum.links);
         doubts.same("bytes reserved by all torrents", self.pool.buffered, sum.buffered);
         doubts.same("bytes on their way out", self.pool.uplink.in_flight(), sum.sending);
-        for (link, (torrent, key)) in &self.links {
-            let there = self.torrents.get(torrent).and_then(|entry| entry.torrent.link_of(*key));
+        for (link, &(torrent, key)) in self.links.iter() {
+            let there = self.torrents.get(torrent).and_then(|entry| entry.torrent.link_of(key));
             doubts
-                .must(there == Some(*link), || format!("{link:?} leads to {key:?}, whose link is {there:?}"));
+                .must(there == Some(link), || format!("{link:?} leads to {key:?}, whose link is {there:?}"));
         }
         doubts.same("links with a peer", self.links.len() as u64, u64::from(sum.links));
         doubts

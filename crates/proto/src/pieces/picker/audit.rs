@@ -13,7 +13,7 @@ impl PiecePicker {
         self.availability.audit(&self.pieces, peers_with, doubts);
         for row in &self.rows {
             let copies: u32 = self.pieces.open.iter().map(|open| open.copies_of(row.key)).sum();
-            doubts.must(row.copies == copies, || {
+            doubts.must(u32::from(row.copies) == copies, || {
                 format!("{:?} is asked for {copies} copies, and counted for {}", row.key, row.copies)
             });
         }
