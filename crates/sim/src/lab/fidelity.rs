@@ -134,7 +134,7 @@ mod tests {
     fn the_bounds_are_those_that_were_computed_by_hand() {
         let world = World::by_name("shaped", SIZE).unwrap();
         assert_eq!(world.bound().as_millis(), 26_843);
-        assert_eq!(world.bound_in_frames().as_millis(), 28_066);
+        assert_eq!(world.bound_in_frames().as_millis(), 28_067);
         let world = World::by_name("seed-dies", SIZE).unwrap();
         // 640 MiB through 32.5 MB/s.
         assert_eq!(world.bound().as_millis(), 20_648);
