@@ -4,7 +4,7 @@ use sim::fuzz::{Plan, Run, Sights, draw, run};
 
 /// The first seeds, and those of later ones that come through what is rare.
 fn seeds() -> impl Iterator<Item = u64> {
-    (0..20).chain([45, 158, 167, 169])
+    (0..20).chain([45, 158, 167, 169, 317])
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::plan::{Limits, Part, PeerPlan, Plan, Rules, Ways};
 use crate::disk::Crash;
 use crate::fault::{CrashPoint, Fault, Phase};
 use crate::hostile::cast::CAST;
-use crate::network::Access;
+use crate::network::{Access, micros};
 use crate::node::Leaves;
 use crate::web::{Manners, WebServer};
 use core::time::Duration;
@@ -211,7 +211,9 @@ fn fault(rng: &mut Rng, plan: &Plan) -> Fault {
     let node = rng.below(peers);
     let lasts = Duration::from_millis(100) + seconds(rng, 30);
     match rng.below(24) {
-        0..5 => Fault::Crash { node, how: crash(rng), back_after: Some(lasts / 3) },
+        0..5 => {
+            Fault::Crash { node, how: crash(rng), back_after: Some(Duration::from_micros(micros(lasts) / 3)) }
+        }
         5 if node > 0 => Fault::Crash { node, how: crash(rng), back_after: None },
         6 if node > 0 => Fault::Leave { node },
         7 | 8 => Fault::CutOff { node, lasts },
