@@ -63,8 +63,10 @@ fn run(ask: &Ask, bench: &mut Bench<'_>) -> Report {
         ]
     });
     let falls = PIECES.windows(2).zip(overs.windows(2));
-    let rise =
-        falls.filter(|(pieces, _)| pieces[1] <= 1000).map(|(_, over)| over[1] * 1000 / over[0].max(1)).max();
+    let rise = falls
+        .filter(|(pieces, _)| pieces[1] <= 1000)
+        .map(|(_, over)| over[1].saturating_mul(1000) / over[0].max(1))
+        .max();
     let rise = rise.unwrap_or(0);
     let verdict =
         |bound, found: String, holds: bool| Verdict { bound, found, holds: ask.is_plain().then_some(holds) };
