@@ -38,7 +38,7 @@ fn swarm(ask: &Ask, percent: u32, seed: u64) -> Swarm {
     let mut swarm = Swarm::new("liars", content, seed)
         .group(Group::seeds(1, HOME))
         .group(Group::leechers((all - liars).max(1), HOME));
-    let habit = cast::by_name("sly-poisoner").unwrap_or(&cast::CAST[0]);
+    let habit = cast::by_name("sly-poisoner").expect("a row of the cast");
     swarm.attackers = (liars > 0).then_some(Attackers { habit, count: liars, access: HOME });
     swarm.within = swarm.bound() * 20 + Duration::from_secs(300);
     swarm
